@@ -1,0 +1,227 @@
+//! How to reach one database and how many connections to keep.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::VOID_SCHEMA;
+
+/// One PostgreSQL database: where it is, as whom to log in, how many connections to keep.
+///
+/// ```
+/// use std::time::Duration;
+/// use tenantry::{DatabaseConfig, PoolConfig};
+///
+/// let config = DatabaseConfig::from_url("postgres://app:secret@localhost/saas")?
+///     .owner_url("postgres://owner:secret@localhost/saas")?
+///     .pool(PoolConfig { max_connections: 20, ..PoolConfig::default() });
+///
+/// assert!(!format!("{config:?}").contains("secret"));
+/// # Ok::<(), tenantry::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct DatabaseConfig {
+    application: PgConnectOptions,
+    owner: Option<PgConnectOptions>,
+    direct: Option<PgConnectOptions>,
+    pool: PoolConfig,
+}
+
+impl DatabaseConfig {
+    /// A database by its URL, `postgres://user:password@host:port/name?sslmode=…`, as sqlx reads it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if it is not such a URL. The message does not repeat the URL,
+    /// which may hold a password.
+    pub fn from_url(url: &str) -> Result<Self> {
+        Ok(Self { application: parse(url)?, owner: None, direct: None, pool: PoolConfig::default() })
+    }
+
+    /// Logs in as somebody else for what creates and alters schemas: provisioning and migrations.
+    ///
+    /// With two roles the application can neither alter nor drop a table. Default: the
+    /// application's own login does both.
+    ///
+    /// # Errors
+    /// As [`from_url`](Self::from_url).
+    pub fn owner_url(mut self, url: &str) -> Result<Self> {
+        self.owner = Some(parse(url)?);
+        Ok(self)
+    }
+
+    /// A way to the server that passes no pooler, for what needs a session of its own: the
+    /// listener of the registry and non-transactional migrations. Default: the URL itself.
+    ///
+    /// # Errors
+    /// As [`from_url`](Self::from_url).
+    pub fn direct_url(mut self, url: &str) -> Result<Self> {
+        self.direct = Some(parse(url)?);
+        Ok(self)
+    }
+
+    /// How many connections to keep and for how long to wait for one.
+    pub fn pool(mut self, pool: PoolConfig) -> Self {
+        self.pool = pool;
+        self
+    }
+
+    pub(crate) fn pool_config(&self) -> &PoolConfig {
+        &self.pool
+    }
+
+    /// The options of pooled connections.
+    ///
+    /// The session default of `search_path` is the void, so a connection that was never prepared,
+    /// or was reset by hand, sees no table at all. `standard_conforming_strings` is what the
+    /// lexer that judges statements relies on.
+    pub(crate) fn pooled(&self) -> PgConnectOptions {
+        with_void_path(&self.application)
+    }
+
+    /// The options of a connection that may create and alter schemas.
+    pub(crate) fn owner(&self) -> PgConnectOptions {
+        let direct = self.direct.as_ref().unwrap_or(&self.application);
+        with_void_path(self.owner.as_ref().unwrap_or(direct))
+    }
+
+    /// The options of a connection with a session of its own.
+    pub(crate) fn direct(&self) -> PgConnectOptions {
+        with_void_path(self.direct.as_ref().unwrap_or(&self.application))
+    }
+
+    /// The role the application logs in as.
+    pub(crate) fn application_role(&self) -> &str {
+        self.application.get_username()
+    }
+
+    /// Where this database is, without any secret: `user@host:port/name`.
+    pub fn address(&self) -> String {
+        address(&self.application)
+    }
+}
+
+fn with_void_path(options: &PgConnectOptions) -> PgConnectOptions {
+    let named = match options.get_application_name() {
+        Some(_) => options.clone(),
+        None => options.clone().application_name("tenantry"),
+    };
+    named.options([("search_path", VOID_SCHEMA), ("standard_conforming_strings", "on")])
+}
+
+fn parse(url: &str) -> Result<PgConnectOptions> {
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(Error::new(
+            ErrorKind::Configuration,
+            "the database URL does not start with `postgres://`",
+        )
+        .with_hint("write it as postgres://user:password@host:5432/database"));
+    }
+    PgConnectOptions::from_str(url).map_err(|error| {
+        Error::new(ErrorKind::Configuration, "the database URL cannot be read")
+            .with_hint("write it as postgres://user:password@host:5432/database")
+            .with_source(error)
+    })
+}
+
+fn address(options: &PgConnectOptions) -> String {
+    let place = match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    let user = options.get_username();
+    format!("{user}@{place}/{}", options.get_database().unwrap_or(user))
+}
+
+// sqlx's options print their password.
+impl fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseConfig")
+            .field("application", &self.address())
+            .field("owner", &self.owner.as_ref().map(address))
+            .field("direct", &self.direct.as_ref().map(address))
+            .field("pool", &self.pool)
+            .finish()
+    }
+}
+
+/// How many connections a pool keeps and how it treats them.
+///
+/// ```
+/// use tenantry::PoolConfig;
+///
+/// let config = PoolConfig { max_connections: 0, ..PoolConfig::default() };
+/// assert_eq!(config.validate().unwrap_err().to_string(), "`max_connections` must be at least 1");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolConfig {
+    /// Most connections that are open at the same time. Default: 10.
+    pub max_connections: u32,
+    /// Connections that are opened ahead of need and kept. Default: 0.
+    pub min_connections: u32,
+    /// How long a checkout waits for a connection before it gives up, connecting included.
+    /// Default: 5 seconds.
+    pub acquire_timeout: Duration,
+    /// A connection unused for longer than this is checked with one round trip before it is handed
+    /// out, so that a restart of the server is not felt by the first request. Default: 30 seconds.
+    pub check_after_idle: Duration,
+    /// A connection older than this is closed when it comes back. Default: 30 minutes.
+    pub max_lifetime: Duration,
+    /// How long cleaning a used connection may take before it is closed instead. Default: 5 seconds.
+    pub clean_timeout: Duration,
+    /// Prepared statements sqlx keeps per connection. Each costs the server 12 to 56 KiB.
+    /// Default: 100.
+    pub statement_cache_capacity: usize,
+    /// When a connection is verified. Default: [`Verify::Switch`].
+    pub verify: Verify,
+}
+
+/// When the server is asked whether a connection really is where it should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// Whenever a connection is switched, comes back touched, or was idle for long. A connection
+    /// that comes back clean and goes to the same tenant needs no round trip.
+    ///
+    /// One hole remains: a user's own SQL function that changes session state is not visible in
+    /// the text of the statement that calls it.
+    #[default]
+    Switch,
+    /// At every checkout and every return, at the price of a round trip each.
+    Always,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 10,
+            min_connections: 0,
+            acquire_timeout: Duration::from_secs(5),
+            check_after_idle: Duration::from_secs(30),
+            max_lifetime: Duration::from_mins(30),
+            clean_timeout: Duration::from_secs(5),
+            statement_cache_capacity: 100,
+            verify: Verify::Switch,
+        }
+    }
+}
+
+impl PoolConfig {
+    /// Checks the values against each other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] naming the field.
+    pub fn validate(&self) -> Result<()> {
+        let problem = if self.max_connections == 0 {
+            "`max_connections` must be at least 1"
+        } else if self.min_connections > self.max_connections {
+            "`min_connections` must not exceed `max_connections`"
+        } else if self.acquire_timeout.is_zero() {
+            "`acquire_timeout` must be longer than nothing"
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::Configuration, problem))
+    }
+}

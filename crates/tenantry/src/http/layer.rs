@@ -1,0 +1,98 @@
+//! The middleware: says who each request is for.
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+use http::{Request, Uri};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::resolve::{Head, Resolution};
+use crate::tenancy::Tenancy;
+
+/// What the middleware attaches to a request.
+#[derive(Clone)]
+pub(super) struct Attached {
+    pub(super) tenancy: Tenancy,
+    pub(super) resolution: Resolution,
+}
+
+/// Makes a [`TenancyService`] of a service. Given by [`Tenancy::layer`].
+///
+/// A resolver that reads the path, [`PathSegment`](crate::resolve::PathSegment), must see the request
+/// before the router does; axum's `Router::layer` is too late for that. Wrap the router instead:
+///
+/// ```no_run
+/// # fn example(tenancy: tenantry::Tenancy, router: axum::Router) {
+/// use tower_layer::Layer;
+///
+/// let app = tenancy.layer().layer(router);
+/// # let _ = app;
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TenancyLayer {
+    tenancy: Tenancy,
+}
+
+impl TenancyLayer {
+    pub(crate) fn new(tenancy: Tenancy) -> Self {
+        Self { tenancy }
+    }
+}
+
+impl<S> Layer<S> for TenancyLayer {
+    type Service = TenancyService<S>;
+
+    fn layer(&self, inner: S) -> TenancyService<S> {
+        TenancyService { inner, tenancy: self.tenancy.clone() }
+    }
+}
+
+/// Resolves every request and passes it on.
+#[derive(Clone)]
+pub struct TenancyService<S> {
+    inner: S,
+    tenancy: Tenancy,
+}
+
+impl<S, B> Service<Request<B>> for TenancyService<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        #[cfg(feature = "axum")]
+        super::extract::note_peer(request.extensions_mut());
+        let resolution = self.tenancy.resolver().resolve(&Head::of(&request));
+        if let Resolution::Tenant { path: Some(path), .. } = &resolution {
+            let mut parts = request.uri().clone().into_parts();
+            parts.path_and_query = Some(path.clone());
+            // Only the path changed, and it is one already.
+            if let Ok(uri) = Uri::from_parts(parts) {
+                *request.uri_mut() = uri;
+            }
+        }
+        request.extensions_mut().insert(Attached { tenancy: self.tenancy.clone(), resolution });
+        self.inner.call(request)
+    }
+}
+
+impl fmt::Debug for TenancyLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenancyLayer").finish_non_exhaustive()
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for TenancyService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenancyService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,300 @@
+//! Brings one schema up to date.
+
+use futures_util::TryStreamExt as _;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+use sqlx::{AssertSqlSafe, Either, PgConnection};
+
+use super::concurrent_index::{self, Remains};
+use super::ledger::{self, Ledger};
+use super::lock::SchemaLock;
+use super::message::{Message, Place};
+use super::plan::{Applied, Conflict, Step, plan};
+use super::set::{Migration, MigrationSet};
+use crate::error::{Error, ErrorKind, Result};
+use crate::pool::{Guard, is_left_out};
+use crate::sql::{Identifier, Literal, SearchPath};
+use crate::tenant::{SchemaName, Slug};
+
+/// The schema that is worked on, and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site<'a> {
+    pub(crate) schema: &'a SchemaName,
+    pub(crate) extensions: &'a [SchemaName],
+    /// `None` for the master schema.
+    pub(crate) tenant: Option<&'a Slug>,
+}
+
+impl Site<'_> {
+    fn search_path(&self) -> SearchPath<'_> {
+        SearchPath { schema: self.schema, extensions: self.extensions }
+    }
+
+    /// Points the session at the schema, and fails if the schema is not there.
+    fn enter(&self, set: &str) -> String {
+        format!(
+            "{set} search_path TO {}; SELECT {}::pg_catalog.regnamespace",
+            self.search_path(),
+            Literal(&Identifier(self.schema.as_str()).to_string())
+        )
+    }
+
+    fn whose(&self) -> String {
+        match self.tenant {
+            Some(slug) => format!("tenant `{slug}`, schema `{}`", self.schema),
+            None => format!("master schema `{}`", self.schema),
+        }
+    }
+
+    fn error(&self, kind: ErrorKind, message: String) -> Error {
+        let error = Error::new(kind, message);
+        match self.tenant {
+            Some(slug) => error.with_tenant(slug),
+            None => error,
+        }
+    }
+}
+
+/// Applies what is pending and answers with the versions that were applied.
+///
+/// Repeating it after any interruption goes on where it stopped. Dropping the future leaves the
+/// schema at the end of some file, or a `-- no-transaction` file marked as interrupted.
+pub(crate) async fn bring_up_to_date(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    files: &MigrationSet,
+) -> Result<Vec<i64>> {
+    let lock = SchemaLock::of(site.schema);
+    lock.take(connection, site.schema).await?;
+    let result = apply_pending(connection, site, files).await;
+    lock.release(connection).await?;
+    result
+}
+
+async fn apply_pending(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    files: &MigrationSet,
+) -> Result<Vec<i64>> {
+    let mut rows = ledger::read(connection, site.schema).await?;
+    settle_interrupted(connection, site, files, &mut rows).await?;
+    let plan = plan(files, &rows).map_err(|conflicts| conflict_error(site, &conflicts))?;
+    let mut ledger = Ledger::of(site.schema, &rows);
+    if plan.is_empty() {
+        // A schema that was migrated by sqlx itself, or restored, has no summary yet.
+        let mut message = Message::new();
+        message.push_own(&ledger.summarise());
+        run(connection, site, &message).await?;
+        return Ok(Vec::new());
+    }
+    for step in &plan.steps {
+        match step {
+            Step::Batch(migrations) => run_batch(connection, site, &mut ledger, migrations).await?,
+            Step::Alone(migration) => run_alone(connection, site, &mut ledger, migration).await?,
+        }
+    }
+    Ok(plan.migrations().map(Migration::version).collect())
+}
+
+fn conflict_error(site: Site<'_>, conflicts: &[Conflict]) -> Error {
+    let list: Vec<_> = conflicts.iter().map(Conflict::to_string).collect();
+    let hint = conflicts.first().map_or("", Conflict::hint);
+    site.error(ErrorKind::Migration, format!("{} ({})", list.join("; "), site.whose())).with_hint(hint)
+}
+
+/// Finds out how far an interrupted `CREATE INDEX CONCURRENTLY` came. Anything else stays marked,
+/// and the plan reports it.
+async fn settle_interrupted(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    files: &MigrationSet,
+    rows: &mut Vec<Applied>,
+) -> Result<()> {
+    let ledger = Ledger::empty(site.schema);
+    let interrupted: Vec<i64> = rows.iter().filter(|row| !row.success).map(|row| row.version).collect();
+    for version in interrupted {
+        let Some(migration) = files.get(version) else { continue };
+        match concurrent_index::judge(connection, site.schema, migration.up()).await? {
+            None => {}
+            Some(Remains::Index) => {
+                send(connection, &ledger.finish(version)).await?;
+                rows.iter_mut().filter(|row| row.version == version).for_each(|row| row.success = true);
+            }
+            Some(Remains::Nothing | Remains::InvalidIndex) => {
+                send(connection, &ledger.delete(version)).await?;
+                rows.retain(|row| row.version != version);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs several files in one transaction, or each in its own where PostgreSQL insists.
+async fn run_batch(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    ledger: &mut Ledger,
+    migrations: &[&Migration],
+) -> Result<()> {
+    let mut after = ledger.clone();
+    match run_transaction(connection, site, &mut after, migrations).await {
+        Ok(()) => *ledger = after,
+        Err(error) if migrations.len() > 1 && needs_own_transaction(&error) => {
+            for migration in migrations {
+                run_transaction(connection, site, ledger, &[migration]).await?;
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// A new enum value must be committed before it is used, and a table with pending trigger events
+/// cannot be altered: 55P04 and 55006.
+pub(crate) fn needs_own_transaction(error: &Error) -> bool {
+    error.database_code().is_some_and(|code| code == "55P04" || code == "55006")
+}
+
+async fn run_transaction(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    ledger: &mut Ledger,
+    migrations: &[&Migration],
+) -> Result<()> {
+    let mut message = Message::new();
+    message.push_own("BEGIN");
+    message.push_own(&site.enter("SET LOCAL"));
+    message.push_own(&ledger.create());
+    push_migrations(&mut message, ledger, migrations);
+    message.push_own("COMMIT");
+    // A file may have set something for the whole session.
+    message.push_own("RESET ALL");
+    run(connection, site, &message).await
+}
+
+fn push_migrations(message: &mut Message, ledger: &mut Ledger, migrations: &[&Migration]) {
+    for migration in migrations {
+        if is_left_out(Guard::LedgerFirst) {
+            message.push_file(migration.up());
+            message.push_own(&ledger.insert(migration, true));
+        } else {
+            message.push_own(&ledger.insert(migration, true));
+            message.push_file(migration.up());
+        }
+        message.push_own(&ledger.finish(migration.version()));
+        ledger.add(migration);
+    }
+    message.push_own(&ledger.summarise());
+}
+
+/// Makes a schema and everything in it, for a transaction that is already open.
+pub(crate) fn creation_message(site: Site<'_>, files: &MigrationSet, grants: &str) -> Message {
+    let mut ledger = Ledger::empty(site.schema);
+    let mut message = schema_message(site, grants);
+    let migrations: Vec<_> = files.iter().collect();
+    push_migrations(&mut message, &mut ledger, &migrations);
+    message
+}
+
+/// Makes a schema with an empty ledger, or finds both there. The grants come before the first
+/// migration, because default privileges concern what is created later.
+pub(crate) fn schema_message(site: Site<'_>, grants: &str) -> Message {
+    let mut message = Message::new();
+    message.push_own(&format!("CREATE SCHEMA IF NOT EXISTS {}", Identifier(site.schema.as_str())));
+    message.push_own(&site.enter("SET LOCAL"));
+    message.push_own(&Ledger::empty(site.schema).create());
+    message.push_own(grants);
+    message
+}
+
+/// Runs a file that must not be in a transaction. The ledger is told before and after.
+async fn run_alone(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    ledger: &mut Ledger,
+    migration: &Migration,
+) -> Result<()> {
+    let mut mark = Message::new();
+    mark.push_own(&site.enter("SET"));
+    mark.push_own(&ledger.create());
+    mark.push_own(&ledger.insert(migration, false));
+    run(connection, site, &mark).await?;
+
+    let mut message = Message::new();
+    message.push_file(migration.up());
+    if let Err(error) = run(connection, site, &message).await {
+        if did_nothing(&error) {
+            send(connection, &ledger.delete(migration.version())).await?;
+        }
+        return Err(error);
+    }
+    ledger.add(migration);
+    let mut done = Message::new();
+    done.push_own(&ledger.finish(migration.version()));
+    done.push_own(&ledger.summarise());
+    done.push_own("RESET ALL");
+    run(connection, site, &done).await
+}
+
+/// Syntax errors and missing names (class 42) are found before a statement begins to work.
+fn did_nothing(error: &Error) -> bool {
+    error.database_code().is_some_and(|code| code.starts_with("42"))
+}
+
+async fn send(connection: &mut PgConnection, sql: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
+    Ok(())
+}
+
+async fn run(connection: &mut PgConnection, site: Site<'_>, message: &Message) -> Result<()> {
+    let result = run_message(connection, site, message).await;
+    if result.is_err() {
+        // The message may have begun a transaction; without one this is a warning.
+        let _ = sqlx::raw_sql("ROLLBACK").execute(connection).await;
+    }
+    result
+}
+
+/// Sends a message and finds the file and line of what fails in it.
+pub(crate) async fn run_message(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    message: &Message,
+) -> Result<()> {
+    let mut completed = 0;
+    let mut results = sqlx::raw_sql(AssertSqlSafe(message.text())).fetch_many(connection);
+    loop {
+        match results.try_next().await {
+            Ok(None) => return Ok(()),
+            Ok(Some(Either::Left(_))) => completed += 1,
+            Ok(Some(Either::Right(_))) => {}
+            Err(error) => return Err(located(error, site, message, completed)),
+        }
+    }
+}
+
+/// Says what failed where, as PostgreSQL would if it knew of files.
+fn located(error: sqlx::Error, site: Site<'_>, message: &Message, completed: usize) -> Error {
+    let refusal = error.as_database_error().and_then(|refusal| refusal.try_downcast_ref::<PgDatabaseError>());
+    let Some(refusal) = refusal else {
+        let message = format!("the connection was lost while {} was migrated", site.whose());
+        return site.error(ErrorKind::DatabaseUnavailable, message).with_source(error);
+    };
+    let place = match refusal.position() {
+        Some(PgErrorPosition::Original(position)) => message.locate_position(position),
+        _ => message.locate_statement(completed),
+    };
+    let place = place.unwrap_or(Place::Own);
+    let text = match &place {
+        Place::File { statement, .. } => {
+            format!("{place}: {} ({}, in `{statement}`)", refusal.message(), site.whose())
+        }
+        Place::Own => format!("{} ({})", refusal.message(), site.whose()),
+    };
+    let hint = refusal.hint().or_else(|| refusal.detail()).map(str::to_owned);
+    let located = site.error(ErrorKind::Migration, text).with_source(error);
+    match hint {
+        Some(hint) => located.with_hint(hint),
+        None => located,
+    }
+}

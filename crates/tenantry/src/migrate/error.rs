@@ -1,0 +1,105 @@
+use std::{error::Error, fmt, io};
+
+use super::refusal::Refusal;
+use crate::sql::lexer::Unterminated;
+
+/// A migration file that cannot be used: which one, on which line, and what to do about it.
+///
+/// Displays as `migrations/tenant/0003_notes.sql:12: what is wrong`.
+#[derive(Debug)]
+pub struct MigrationError {
+    file: String,
+    line: Option<usize>,
+    problem: Problem,
+}
+
+impl MigrationError {
+    pub(super) fn in_file(file: impl Into<String>, problem: impl Into<Problem>) -> Self {
+        Self { file: file.into(), line: None, problem: problem.into() }
+    }
+
+    pub(super) fn at_line(file: impl Into<String>, line: usize, problem: impl Into<Problem>) -> Self {
+        Self { file: file.into(), line: Some(line), problem: problem.into() }
+    }
+
+    /// The file, or the directory where that is what is missing.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line, counted from 1; `None` when the whole file is meant.
+    pub fn line(&self) -> Option<usize> {
+        self.line
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        self.problem.hint()
+    }
+}
+
+impl fmt::Display for MigrationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+impl Error for MigrationError {
+    // The problem's text is already in this layer's message, so the chain goes on below it.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.problem.source()
+    }
+}
+
+/// What is wrong with a file.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    #[error("there is no such directory")]
+    NoDirectory,
+    #[error("cannot be read")]
+    Unreadable(#[from] io::Error),
+    #[error("the name does not begin with a version number")]
+    NoVersion,
+    #[error("version {version} is already used by `{other}`")]
+    SameVersion { version: i64, other: String },
+    #[error("there is no migration with version {version} that this file would undo")]
+    NothingToUndo { version: i64 },
+    #[error("the file is not UTF-8")]
+    NotUtf8,
+    #[error("the file begins with a byte order mark")]
+    ByteOrderMark,
+    #[error("the file contains a NUL character")]
+    Nul,
+    #[error(transparent)]
+    Unterminated(#[from] Unterminated),
+    #[error("a `-- no-transaction` file holds exactly one statement, and this one holds {statements}")]
+    NotOneStatement { statements: usize },
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl Problem {
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoDirectory => Some("create it; a relative path starts at the working directory"),
+            Self::Unreadable(_) => None,
+            Self::NoVersion => Some("name it like `0001_notes.sql`, or give it another ending than `.sql`"),
+            Self::SameVersion { .. } => Some("give one of them the next free number"),
+            Self::NothingToUndo { .. } => {
+                Some("add the `.up.sql` file of the same version, or remove this file")
+            }
+            Self::NotUtf8 => Some("save it as UTF-8"),
+            Self::ByteOrderMark => Some("save it as UTF-8 without byte order mark"),
+            Self::Nul => Some("remove it: PostgreSQL stores no such character"),
+            Self::Unterminated(_) => Some("close it; this is where it begins"),
+            Self::NotOneStatement { .. } => {
+                Some("give each statement a file of its own, so that an interrupted one can be told apart")
+            }
+            Self::Refused(refusal) => Some(refusal.hint()),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Brings the master schema and every tenant up to date, one after the other.
+
+use std::time::Instant;
+
+use sqlx::PgConnection;
+
+use super::apply::{Site, bring_up_to_date};
+use super::set::MigrationSet;
+use super::source::Migrations;
+use crate::error::Result;
+use crate::observe::{Observer, Outcome};
+use crate::pool::{Databases, Layout};
+use crate::registry::store;
+use crate::tenant::{Alias, Slug, Status, Tenant};
+
+/// Tenants read from the registry at a time.
+const PAGE: i64 = 500;
+
+/// Which tenants are meant.
+#[derive(Clone, Debug, Default)]
+pub struct Fleet {
+    only: Option<Vec<Slug>>,
+}
+
+impl Fleet {
+    /// The master schema and every tenant that is served or suspended.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Only these tenants, and not the master schema.
+    pub fn only(slugs: impl IntoIterator<Item = Slug>) -> Self {
+        Self { only: Some(slugs.into_iter().collect()) }
+    }
+
+    fn contains(&self, tenant: &Tenant) -> bool {
+        let is_meant = self.only.as_ref().is_none_or(|only| only.contains(tenant.slug()));
+        is_meant && matches!(tenant.status(), Status::Active | Status::Suspended)
+    }
+}
+
+/// What a migration of the fleet came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Summary {
+    /// Schemas to which something was applied.
+    pub migrated: usize,
+    /// Schemas that had everything already.
+    pub up_to_date: usize,
+    /// Schemas where a file failed; they are as they were before that file.
+    pub failed: usize,
+}
+
+/// What all schemas of a run have in common.
+struct Run<'a> {
+    databases: &'a Databases,
+    layout: &'a Layout,
+    observer: &'a dyn Observer,
+    summary: Summary,
+}
+
+/// Migrates the master schema first, since tenants may refer to it; then the tenants. A tenant that
+/// fails does not stop the others, a failing master schema stops everything.
+pub(crate) async fn migrate(
+    databases: &Databases,
+    layout: &Layout,
+    migrations: &Migrations,
+    fleet: &Fleet,
+    observer: &dyn Observer,
+) -> Result<Summary> {
+    let mut run = Run { databases, layout, observer, summary: Summary::default() };
+    let mut registry = databases.owner_connection(&Alias::default()).await?;
+    let result = async {
+        if fleet.only.is_none() {
+            run.migrate_master(&mut registry, migrations.master()).await?;
+        }
+        run.migrate_tenants(&mut registry, migrations.tenant(), fleet).await
+    }
+    .await;
+    if run.summary.migrated > 0 {
+        store::announce_applied(&mut registry).await?;
+    }
+    result.map(|()| run.summary)
+}
+
+impl Run<'_> {
+    async fn migrate_master(&mut self, connection: &mut PgConnection, files: &MigrationSet) -> Result<()> {
+        let layout = self.layout;
+        let site =
+            Site { schema: &layout.master_schema, extensions: &layout.extension_schemas, tenant: None };
+        let started = Instant::now();
+        let result = bring_up_to_date(connection, site, files).await;
+        self.note(None, &result, started);
+        result.map(|_| ())
+    }
+
+    async fn migrate_tenants(
+        &mut self,
+        registry: &mut PgConnection,
+        files: &MigrationSet,
+        fleet: &Fleet,
+    ) -> Result<()> {
+        let mut after = String::new();
+        loop {
+            let page = store::tenants_after(&mut *registry, &after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.slug().as_str().to_owned();
+            for tenant in page.iter().filter(|tenant| fleet.contains(tenant)) {
+                self.migrate_tenant(registry, tenant, files).await?;
+            }
+        }
+    }
+
+    /// An error here ends the run: what went wrong with one tenant is in its row and its outcome.
+    async fn migrate_tenant(
+        &mut self,
+        registry: &mut PgConnection,
+        tenant: &Tenant,
+        files: &MigrationSet,
+    ) -> Result<()> {
+        let started = Instant::now();
+        let result = if tenant.digest() == Some(&files.digest()) {
+            Ok(Vec::new())
+        } else {
+            self.apply(registry, tenant, files).await
+        };
+        let last_error = result.as_ref().err().map(ToString::to_string);
+        if last_error.as_deref() != tenant.last_error() {
+            store::set_last_error(registry, tenant, last_error.as_deref()).await?;
+        }
+        self.note(Some(tenant), &result, started);
+        Ok(())
+    }
+
+    async fn apply(
+        &self,
+        registry: &mut PgConnection,
+        tenant: &Tenant,
+        files: &MigrationSet,
+    ) -> Result<Vec<i64>> {
+        let site = Site {
+            schema: tenant.schema(),
+            extensions: &self.layout.extension_schemas,
+            tenant: Some(tenant.slug()),
+        };
+        if *tenant.database() == Alias::default() {
+            return bring_up_to_date(registry, site, files).await;
+        }
+        let mut connection = self.databases.owner_connection(tenant.database()).await?;
+        bring_up_to_date(&mut connection, site, files).await
+    }
+
+    fn note(&mut self, tenant: Option<&Tenant>, result: &Result<Vec<i64>>, started: Instant) {
+        let applied = result.as_deref().unwrap_or_default();
+        match result {
+            Err(_) => self.summary.failed += 1,
+            Ok(applied) if applied.is_empty() => self.summary.up_to_date += 1,
+            Ok(_) => self.summary.migrated += 1,
+        }
+        let error = result.as_ref().err();
+        self.observer.finished(&Outcome { tenant, applied, error, elapsed: started.elapsed() });
+    }
+}

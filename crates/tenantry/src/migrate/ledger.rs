@@ -1,0 +1,132 @@
+//! What one schema has applied: sqlx's own table, inside the schema, and its summary beside it.
+//!
+//! The table is the truth. The row in `tenantry.applied` repeats it as one digest, so that
+//! planning for a fleet is one query.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+
+use super::plan::Applied;
+use super::set::{Migration, digest_of};
+use crate::error::Result;
+use crate::sql::{Bytes, Identifier, Literal};
+use crate::tenant::{Digest, SchemaName};
+
+/// The name of sqlx's table.
+const TABLE: &str = "_sqlx_migrations";
+
+/// The ledger of one schema. Renders the statements that are part of a migration's message.
+#[derive(Clone, Debug)]
+pub(crate) struct Ledger {
+    schema: SchemaName,
+    applied: BTreeMap<i64, Vec<u8>>,
+}
+
+impl Ledger {
+    /// The ledger of a schema that has applied nothing.
+    pub(crate) fn empty(schema: &SchemaName) -> Self {
+        Self { schema: schema.clone(), applied: BTreeMap::new() }
+    }
+
+    pub(crate) fn of(schema: &SchemaName, rows: &[Applied]) -> Self {
+        let done = rows.iter().filter(|row| row.success);
+        let applied = done.map(|row| (row.version, row.checksum.clone())).collect();
+        Self { schema: schema.clone(), applied }
+    }
+
+    /// Notes that a migration is applied, once it is.
+    pub(crate) fn add(&mut self, migration: &Migration) {
+        self.applied.insert(migration.version(), migration.checksum().to_vec());
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        digest_of(self.applied.iter().map(|(version, checksum)| (*version, checksum.as_slice())))
+    }
+
+    fn table(&self) -> String {
+        format!("{}.{TABLE}", Identifier(self.schema.as_str()))
+    }
+
+    /// Creates the table as sqlx would. Nobody but its owner may touch it.
+    pub(crate) fn create(&self) -> String {
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} (
+                 version bigint PRIMARY KEY,
+                 description text NOT NULL,
+                 installed_on timestamptz NOT NULL DEFAULT now(),
+                 success boolean NOT NULL,
+                 checksum bytea NOT NULL,
+                 execution_time bigint NOT NULL
+             )",
+            self.table()
+        )
+    }
+
+    /// Takes the table away from a role that default privileges gave it to.
+    pub(crate) fn revoke_from(&self, role: &str) -> String {
+        format!("REVOKE ALL ON {} FROM {}", self.table(), Identifier(role))
+    }
+
+    /// Enters a migration that is about to run. A second runner fails here, before any DDL.
+    pub(crate) fn insert(&self, migration: &Migration, success: bool) -> String {
+        format!(
+            "INSERT INTO {} (version, description, installed_on, success, checksum, execution_time) \
+             VALUES ({}, {}, pg_catalog.clock_timestamp(), {success}, {}, -1)",
+            self.table(),
+            migration.version(),
+            Literal(migration.description()),
+            Bytes(migration.checksum()),
+        )
+    }
+
+    /// Notes that a migration has run, and for how many nanoseconds.
+    pub(crate) fn finish(&self, version: i64) -> String {
+        format!(
+            "UPDATE {} SET success = true, execution_time = \
+             (extract(epoch FROM pg_catalog.clock_timestamp() - installed_on) * 1000000000)::bigint \
+             WHERE version = {version}",
+            self.table(),
+        )
+    }
+
+    /// Takes back that a migration was about to run.
+    pub(crate) fn delete(&self, version: i64) -> String {
+        format!("DELETE FROM {} WHERE version = {version} AND NOT success", self.table())
+    }
+
+    /// Repeats what the ledger will hold in `tenantry.applied`, and whether the schema owns types.
+    pub(crate) fn summarise(&self) -> String {
+        let schema = Literal(self.schema.as_str());
+        let version = self.applied.keys().next_back().map_or_else(|| "NULL".to_owned(), i64::to_string);
+        format!(
+            "INSERT INTO tenantry.applied (schema_name, version, digest, owns_types, applied_at) \
+             SELECT {schema}, {version}, {digest}, EXISTS ( \
+                 SELECT FROM pg_catalog.pg_type \
+                 LEFT JOIN pg_catalog.pg_class ON pg_class.oid = typrelid \
+                 WHERE typnamespace = {namespace}::pg_catalog.regnamespace \
+                   AND (typtype IN ('e', 'd') OR (typtype = 'c' AND relkind = 'c')) \
+             ), pg_catalog.now() \
+             ON CONFLICT (schema_name) DO UPDATE SET version = excluded.version, digest = excluded.digest, \
+                 owns_types = excluded.owns_types, applied_at = excluded.applied_at",
+            digest = Bytes(self.digest().as_bytes()),
+            namespace = Literal(&Identifier(self.schema.as_str()).to_string()),
+        )
+    }
+}
+
+/// What a schema's ledger holds; nothing if it has none.
+pub(crate) async fn read(connection: &mut PgConnection, schema: &SchemaName) -> Result<Vec<Applied>> {
+    let ledger = Ledger::empty(schema);
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(ledger.table())
+        .fetch_one(&mut *connection)
+        .await?;
+    if !exists {
+        return Ok(Vec::new());
+    }
+    let select = format!("SELECT version, checksum, success FROM {} ORDER BY version", ledger.table());
+    let rows: Vec<(i64, Vec<u8>, bool)> =
+        sqlx::query_as(sqlx::AssertSqlSafe(select)).persistent(false).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|(version, checksum, success)| Applied { version, checksum, success }).collect())
+}

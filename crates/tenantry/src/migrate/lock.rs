@@ -1,0 +1,61 @@
+//! One process at a time works on a schema.
+
+use std::time::{Duration, Instant};
+
+use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::SchemaName;
+
+/// How long to wait for somebody else who migrates the same schema.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The advisory lock of a schema, held by a session until it says otherwise or ends.
+///
+/// Advisory locks are per database, so the name of the schema is enough.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SchemaLock {
+    key: i64,
+}
+
+impl SchemaLock {
+    pub(crate) fn of(schema: &SchemaName) -> Self {
+        let hash = Sha256::digest(format!("tenantry schema {schema}"));
+        let mut key = [0; 8];
+        key.copy_from_slice(&hash[..8]);
+        Self { key: i64::from_be_bytes(key) }
+    }
+
+    /// Takes the lock if nobody has it.
+    pub(crate) async fn try_take(self, connection: &mut PgConnection) -> Result<bool> {
+        let taken =
+            sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(self.key).fetch_one(connection);
+        Ok(taken.await?)
+    }
+
+    /// Polls for the lock. A session that blocked on it could deadlock with `CREATE INDEX
+    /// CONCURRENTLY`, which waits for every open snapshot.
+    pub(crate) async fn take(self, connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.try_take(connection).await? {
+            if Instant::now() > deadline {
+                let message = format!("schema `{schema}` is being migrated by another process");
+                return Err(Error::new(ErrorKind::Conflict, message).with_hint("wait for it, then try again"));
+            }
+            tokio::time::sleep(jittered(Duration::from_millis(40))).await;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn release(self, connection: &mut PgConnection) -> Result<()> {
+        sqlx::query("SELECT pg_advisory_unlock($1)").bind(self.key).execute(connection).await?;
+        Ok(())
+    }
+}
+
+/// Between a half and one and a half times the pause, so that pollers do not march in step.
+fn jittered(pause: Duration) -> Duration {
+    let [random, ..] = uuid::Uuid::new_v4().into_bytes();
+    pause / 2 + pause * u32::from(random) / 255
+}

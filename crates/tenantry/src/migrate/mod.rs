@@ -1,0 +1,42 @@
+//! Bringing schemas up to date.
+//!
+//! | file | what it does | talks to PostgreSQL |
+//! | --- | --- | --- |
+//! | `source`, `set`, `script` | read migration files, sqlx's format; refuse what no migration may hold | no |
+//! | `plan` | compare the files with one schema's ledger | no |
+//! | `message` | put files into one message, and find the way back from an error to file and line | no |
+//! | `ledger`, `lock` | what a schema has applied; who works on it | yes |
+//! | `apply` | bring one schema up to date | yes |
+//! | `fleet` | bring the master schema and all tenants up to date | yes |
+//!
+//! Each file is one transaction that holds its own ledger row and the row in `tenantry.applied`, so
+//! after any crash a file is applied completely or not at all. A `-- no-transaction` file holds one
+//! statement and leaves a mark in the ledger before it starts.
+
+mod apply;
+mod concurrent_index;
+mod error;
+mod fleet;
+mod ledger;
+mod lock;
+mod message;
+mod plan;
+mod refusal;
+mod script;
+mod set;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::apply::{
+    Site, bring_up_to_date, creation_message, needs_own_transaction, run_message, schema_message,
+};
+pub use self::error::MigrationError;
+pub(crate) use self::fleet::migrate;
+pub use self::fleet::{Fleet, Summary};
+pub(crate) use self::ledger::{Ledger, read as read_ledger};
+pub(crate) use self::lock::SchemaLock;
+pub use self::script::Script;
+pub use self::set::{Migration, MigrationSet, digest_of};
+pub use self::source::Migrations;

@@ -1,0 +1,98 @@
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use sqlx::{AssertSqlSafe, SqlSafeStr, migrate::MigrationType};
+
+use super::*;
+
+/// A script named `1_a.sql`, read as sqlx would.
+pub(in crate::migrate) fn script(sql: &str) -> Result<Script, MigrationError> {
+    script_of(1, MigrationType::Simple, sql)
+}
+
+pub(in crate::migrate) fn script_of(
+    version: i64,
+    kind: MigrationType,
+    sql: &str,
+) -> Result<Script, MigrationError> {
+    let no_transaction = sql.starts_with("-- no-transaction");
+    let text = AssertSqlSafe(sql).into_sql_str();
+    let source = sqlx::migrate::Migration::new(version, "a".into(), kind, text, no_transaction);
+    Script::parse(format!("{version}_a{}", kind.suffix()), source)
+}
+
+#[track_caller]
+fn check(sql: &str, expect: &str) {
+    let error = script(sql).expect_err(sql);
+    assert_eq!(error.to_string(), expect);
+    assert!(error.hint().is_some(), "{sql}");
+}
+
+#[test]
+fn an_accepted_file_knows_its_statements() {
+    let sql = "-- notes\nCREATE TABLE note (id int);\r\n\r\nCREATE INDEX ON note (id)";
+    let script = script(sql).unwrap();
+    let lines: Vec<_> = script.statements().iter().map(|statement| statement.line).collect();
+    assert_eq!(lines, [2, 4]);
+    assert_eq!(script.sql(), sql);
+    assert!(script.is_transactional());
+}
+
+#[test]
+fn a_refused_statement_is_named_with_its_line() {
+    check("CREATE TABLE a ();\n\nCOMMIT;", "1_a.sql:3: `COMMIT` is not allowed in a migration");
+    check("/* a\n */ SET\nROLE x", "1_a.sql:2: `SET ROLE` is not allowed in a migration");
+    check("\\connect a\nSELECT 1;", "1_a.sql:1: `\\connect` is a command of psql, not SQL");
+}
+
+#[test]
+fn the_data_behind_a_copy_does_not_hide_the_copy() {
+    check(
+        "CREATE TABLE a ();\nCOPY a FROM stdin;\n1\tdon't\n\\.\n",
+        "1_a.sql:2: `COPY` from or to the client is not allowed in a migration",
+    );
+}
+
+#[test]
+fn incomplete_sql_is_refused_where_it_begins() {
+    check("SELECT 1;\nSELECT 'a;\n", "1_a.sql:2: unterminated string");
+    check("SELECT 1;\n\n/* a", "1_a.sql:3: unterminated comment");
+    check("DO $$\nBEGIN\nEND", "1_a.sql:1: unterminated dollar-quoted string");
+}
+
+#[test]
+fn a_byte_order_mark_and_nul_are_refused() {
+    check("\u{feff}SELECT 1", "1_a.sql:1: the file begins with a byte order mark");
+    check("SELECT 1;\n-- \0", "1_a.sql:2: the file contains a NUL character");
+}
+
+#[test]
+fn a_file_without_transaction_holds_one_statement() {
+    let script = script("-- no-transaction\nCREATE INDEX CONCURRENTLY ON a (b);\n").unwrap();
+    assert!(!script.is_transactional());
+
+    let message = "a `-- no-transaction` file holds exactly one statement, and this one holds";
+    check("-- no-transaction\nVACUUM;\nVACUUM;\nVACUUM", &format!("1_a.sql:3: {message} 3"));
+    check("-- no-transaction\n", &format!("1_a.sql:1: {message} 0"));
+    check("-- no-transaction\nBEGIN", "1_a.sql:2: `BEGIN` is not allowed in a migration");
+}
+
+#[test]
+fn the_mark_counts_only_as_the_beginning_of_the_file() {
+    check("\n-- no-transaction\nVACUUM", "1_a.sql:3: `VACUUM` cannot run in a transaction");
+    check("--no-transaction\nVACUUM", "1_a.sql:2: `VACUUM` cannot run in a transaction");
+}
+
+#[test]
+fn a_file_of_comments_is_accepted() {
+    assert!(script("-- Add migration script here\n").unwrap().statements().is_empty());
+    assert!(script("").unwrap().statements().is_empty());
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_judged(any: String, words in prop::collection::vec("(SET|COPY|a|\\(|FROM|;|'|REINDEX|[a-z\"$])", 0..20)) {
+        let _ = script(&any);
+        let _ = script(&words.join(" "));
+    }
+}

@@ -1,0 +1,156 @@
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    error::{MigrationError, Problem},
+    script::Script,
+};
+use crate::tenant::Digest;
+
+/// The migrations of one kind of schema, ordered by version; each version exists once.
+#[derive(Clone, Debug)]
+pub struct MigrationSet {
+    migrations: Vec<Migration>,
+    digest: Digest,
+}
+
+impl MigrationSet {
+    /// # Errors
+    /// Names the file whose version another has, or whose version nothing has that it could undo.
+    pub(super) fn new(scripts: Vec<Script>) -> Result<Self, MigrationError> {
+        let (downs, ups): (Vec<_>, Vec<_>) =
+            scripts.into_iter().partition(|script| script.source().migration_type.is_down_migration());
+        let mut migrations: Vec<_> = ups.into_iter().map(|up| Migration { up, down: None }).collect();
+        migrations.sort_by_key(Migration::version);
+        refuse_same_versions(&migrations)?;
+        for down in downs {
+            attach_down(&mut migrations, down)?;
+        }
+        let digest =
+            digest_of(migrations.iter().map(|migration| (migration.version(), migration.checksum())));
+        Ok(Self { migrations, digest })
+    }
+
+    pub(super) fn empty() -> Self {
+        Self { migrations: Vec::new(), digest: digest_of([]) }
+    }
+
+    /// What a schema that has applied all of them is at.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The newest version; `None` when there are no migrations.
+    pub fn latest(&self) -> Option<i64> {
+        self.migrations.last().map(Migration::version)
+    }
+
+    /// The migration of that version.
+    pub fn get(&self, version: i64) -> Option<&Migration> {
+        let index = self.migrations.binary_search_by_key(&version, Migration::version).ok()?;
+        self.migrations.get(index)
+    }
+
+    /// The migrations by ascending version.
+    pub fn iter(&self) -> std::slice::Iter<'_, Migration> {
+        self.migrations.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.migrations.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.migrations.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a MigrationSet {
+    type Item = &'a Migration;
+    type IntoIter = std::slice::Iter<'a, Migration>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// One version: what applies it and, where there is a `.down.sql` file, what undoes it.
+#[derive(Clone, Debug)]
+pub struct Migration {
+    up: Script,
+    down: Option<Script>,
+}
+
+impl Migration {
+    /// The number its file name begins with.
+    pub fn version(&self) -> i64 {
+        self.up.source().version
+    }
+
+    /// The rest of the file name, with spaces.
+    pub fn description(&self) -> &str {
+        &self.up.source().description
+    }
+
+    /// The SHA-384 of the text, as sqlx's ledger holds it.
+    pub fn checksum(&self) -> &[u8] {
+        &self.up.source().checksum
+    }
+
+    /// The path of the file that applies it, or its name where it was compiled in.
+    pub fn file(&self) -> &str {
+        self.up.file()
+    }
+
+    /// Whether it runs in a transaction.
+    pub fn is_transactional(&self) -> bool {
+        self.up.is_transactional()
+    }
+
+    /// What applies it.
+    pub fn up(&self) -> &Script {
+        &self.up
+    }
+
+    /// What undoes it.
+    pub fn down(&self) -> Option<&Script> {
+        self.down.as_ref()
+    }
+}
+
+/// The digest of applied migrations, given as version and checksum by ascending version.
+pub fn digest_of<'a>(applied: impl IntoIterator<Item = (i64, &'a [u8])>) -> Digest {
+    let mut hash = Sha256::new();
+    for (version, checksum) in applied {
+        hash.update(version.to_be_bytes());
+        hash.update(checksum);
+    }
+    Digest::from_bytes(hash.finalize().into())
+}
+
+fn refuse_same_versions(migrations: &[Migration]) -> Result<(), MigrationError> {
+    match migrations.windows(2).find(|pair| pair[0].version() == pair[1].version()) {
+        Some(pair) => Err(same_version(&pair[0].up, &pair[1].up)),
+        None => Ok(()),
+    }
+}
+
+fn attach_down(migrations: &mut [Migration], down: Script) -> Result<(), MigrationError> {
+    let version = down.source().version;
+    let Ok(index) = migrations.binary_search_by_key(&version, Migration::version) else {
+        return Err(MigrationError::in_file(down.file(), Problem::NothingToUndo { version }));
+    };
+    match migrations[index].down.replace(down.clone()) {
+        Some(other) => Err(same_version(&other, &down)),
+        None => Ok(()),
+    }
+}
+
+fn same_version(first: &Script, second: &Script) -> MigrationError {
+    let (version, other) = (second.source().version, first.file().to_owned());
+    MigrationError::in_file(second.file(), Problem::SameVersion { version, other })
+}
+
+#[cfg(test)]
+mod tests;

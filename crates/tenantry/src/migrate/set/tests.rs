@@ -1,0 +1,76 @@
+#![allow(clippy::unwrap_used)]
+
+use sqlx::migrate::MigrationType::{ReversibleDown, ReversibleUp, Simple};
+
+use super::*;
+use crate::migrate::script::tests::script_of;
+
+#[test]
+fn migrations_are_ordered_and_found_by_version() {
+    let scripts = [10, 2, -1].map(|version| script_of(version, Simple, "SELECT 1").unwrap());
+    let set = MigrationSet::new(scripts.to_vec()).unwrap();
+    assert_eq!(set.iter().map(Migration::version).collect::<Vec<_>>(), [-1, 2, 10]);
+    assert_eq!(set.latest(), Some(10));
+    assert_eq!(set.get(2).map(Migration::file), Some("2_a.sql"));
+    assert!(set.get(3).is_none());
+    assert_eq!((set.len(), set.is_empty()), (3, false));
+}
+
+#[test]
+fn a_down_file_belongs_to_its_version() {
+    let scripts = [
+        script_of(1, ReversibleDown, "DROP TABLE a").unwrap(),
+        script_of(1, ReversibleUp, "CREATE TABLE a ()").unwrap(),
+        script_of(2, Simple, "SELECT 1").unwrap(),
+    ];
+    let set = MigrationSet::new(scripts.to_vec()).unwrap();
+    assert_eq!(set.get(1).unwrap().down().map(Script::sql), Some("DROP TABLE a"));
+    assert_eq!(set.get(1).unwrap().up().sql(), "CREATE TABLE a ()");
+    assert!(set.get(2).unwrap().down().is_none());
+}
+
+#[track_caller]
+fn check_refused(scripts: &[Script], expect: &str) {
+    let error = MigrationSet::new(scripts.to_vec()).expect_err(expect);
+    assert_eq!(error.to_string(), expect);
+    assert!(error.hint().is_some() && error.line().is_none());
+}
+
+#[test]
+fn a_version_exists_once() {
+    let simple = script_of(3, Simple, "SELECT 1").unwrap();
+    let up = script_of(3, ReversibleUp, "SELECT 1").unwrap();
+    let down = script_of(3, ReversibleDown, "SELECT 1").unwrap();
+    check_refused(&[simple, up.clone()], "3_a.up.sql: version 3 is already used by `3_a.sql`");
+    check_refused(&[up, down.clone(), down], "3_a.down.sql: version 3 is already used by `3_a.down.sql`");
+}
+
+#[test]
+fn a_down_file_alone_is_refused() {
+    let down = script_of(3, ReversibleDown, "SELECT 1").unwrap();
+    check_refused(&[down], "3_a.down.sql: there is no migration with version 3 that this file would undo");
+}
+
+#[test]
+fn the_digest_is_that_of_the_ledger() {
+    let scripts = [2, 1].map(|version| script_of(version, Simple, "SELECT 1").unwrap());
+    let set = MigrationSet::new(scripts.to_vec()).unwrap();
+    let checksum = set.get(1).unwrap().checksum();
+    assert_eq!(set.digest(), digest_of([(1, checksum), (2, checksum)]));
+    assert_ne!(set.digest(), digest_of([(1, checksum)]));
+    assert_ne!(set.digest(), digest_of([(2, checksum), (1, checksum)]));
+    assert_eq!(checksum.len(), 48, "SHA-384");
+}
+
+#[test]
+fn digests_never_change() {
+    // Stored in every database: another value would make every schema look out of date.
+    assert_eq!(
+        MigrationSet::empty().digest().to_string(),
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    );
+    assert_eq!(
+        digest_of([(1, b"ab".as_slice()), (-2, b"c")]).to_string(),
+        "35cece1282fa7271ebe4535eb02a18136c1aff657d591fd31eb9f7fc71ceeb22"
+    );
+}

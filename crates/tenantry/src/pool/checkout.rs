@@ -1,0 +1,200 @@
+//! One connection on loan, and the statements that run on it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use sqlx::postgres::{PgQueryResult, PgRow};
+use sqlx::{Either, Executor as _, PgConnection};
+
+use super::classify::Effect;
+use super::driver::{Driver as _, PgDriver};
+use super::guard::{Guard, is_left_out};
+use super::lease::Lease;
+use super::shared::Pool;
+use super::statement::Statement;
+use crate::error::breaks_connection;
+use crate::tenant::Digest;
+
+/// `SQLSTATE` of `cached plan must not change result type`.
+const STALE_PLAN: &str = "0A000";
+
+/// A connection on loan, prepared for one tenant or for the master schema.
+///
+/// `&mut Checkout` is an [`Executor`](sqlx::Executor): several statements run on the same session. Dropping
+/// it gives the connection back; dropping it while a statement runs closes the connection.
+///
+/// ```no_run
+/// # async fn example(db: tenantry::TenantDb) -> Result<(), sqlx::Error> {
+/// let mut checkout = db.acquire().await?;
+/// sqlx::query("SET statement_timeout TO '10s'").execute(&mut checkout).await?;
+/// let total: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&mut checkout).await?;
+/// # let _ = total;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Checkout {
+    pool: Pool,
+    lease: Lease<PgDriver>,
+    /// Set when the tenant is not where the rest of the fleet is.
+    tag: Option<Digest>,
+    is_in_transaction: bool,
+    _held: Option<Held>,
+}
+
+impl Checkout {
+    pub(super) fn new(pool: Pool, lease: Lease<PgDriver>, tag: Option<Digest>, held: Option<Held>) -> Self {
+        Self { pool, lease, tag, is_in_transaction: false, _held: held }
+    }
+
+    /// Lends the bare connection, for code that insists on sqlx's own type.
+    ///
+    /// Nobody sees what happens on it, so it is cleaned and verified with one more round trip when
+    /// it comes back.
+    ///
+    /// # Errors
+    /// [`sqlx::Error::WorkerCrashed`] if the connection was lost before.
+    pub fn as_pg_connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        self.lease.touch();
+        self.connection()
+    }
+
+    pub(super) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        self.lease.connection().ok_or(sqlx::Error::WorkerCrashed)
+    }
+
+    pub(super) fn lease(&mut self) -> &mut Lease<PgDriver> {
+        &mut self.lease
+    }
+
+    pub(super) fn set_in_transaction(&mut self, is_in_transaction: bool) {
+        self.is_in_transaction = is_in_transaction;
+    }
+
+    /// Runs one statement; every row goes through here.
+    pub(super) fn run(
+        &mut self,
+        statement: Result<Statement, sqlx::Error>,
+    ) -> BoxStream<'_, Result<Either<PgQueryResult, PgRow>, sqlx::Error>> {
+        Box::pin(async_stream::try_stream! {
+            let statement = statement?;
+            self.note_effect(&statement);
+            let statement = self.tag(statement);
+            let mut second_attempt = self.may_try_again(&statement).then(|| statement.clone());
+            let mut next = Some(statement);
+            while let Some(statement) = next.take() {
+                self.lease.begin_statement();
+                let mut failure = None;
+                let mut results = self.connection()?.fetch_many(statement);
+                while let Some(result) = results.next().await {
+                    match result {
+                        Ok(item) => {
+                            second_attempt = None;
+                            yield item;
+                        }
+                        Err(error) => {
+                            failure = Some(error);
+                            break;
+                        }
+                    }
+                }
+                drop(results);
+                match failure {
+                    None => self.lease.end_statement(),
+                    Some(error) => {
+                        next = self.recover(&error, second_attempt.take()).await?;
+                        if next.is_none() {
+                            Err(error)?;
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    fn note_effect(&mut self, statement: &Statement) {
+        let effect = self.pool.classifier().effect(statement.sql());
+        if effect == Effect::Touched && !is_left_out(Guard::Classification) {
+            self.lease.touch();
+        }
+    }
+
+    fn tag(&self, statement: Statement) -> Statement {
+        match &self.tag {
+            Some(digest) if !is_left_out(Guard::Tag) => statement.tagged(digest),
+            _ => statement,
+        }
+    }
+
+    /// A statement whose cached plan is stale was not executed at all, so it may be sent again;
+    /// inside a transaction it has already ended the transaction.
+    fn may_try_again(&self, statement: &Statement) -> bool {
+        statement.is_prepared() && !self.is_in_transaction && !self.lease.is_touched()
+    }
+
+    /// Puts the connection in order after a failed statement. Answers with the statement to send
+    /// again, if that is the cure.
+    async fn recover(
+        &mut self,
+        error: &sqlx::Error,
+        second_attempt: Option<Statement>,
+    ) -> Result<Option<Statement>, sqlx::Error> {
+        if breaks_connection(error) {
+            self.lease.report_loss();
+            return Ok(None);
+        }
+        if !is_stale_plan(error) {
+            self.lease.end_statement();
+            return Ok(None);
+        }
+        if second_attempt.is_none() {
+            self.lease.report_stale_statements();
+            self.lease.end_statement();
+            return Ok(None);
+        }
+        self.forget_statements().await?;
+        Ok(second_attempt)
+    }
+
+    /// Notes how a call ended that is not a statement.
+    pub(super) fn settle<T>(&mut self, result: &Result<T, sqlx::Error>) {
+        match result {
+            Err(error) if breaks_connection(error) => self.lease.report_loss(),
+            _ => self.lease.end_statement(),
+        }
+    }
+
+    async fn forget_statements(&mut self) -> Result<(), sqlx::Error> {
+        let driver = self.pool.driver();
+        let connection = self.lease.connection().ok_or(sqlx::Error::WorkerCrashed)?;
+        Ok(driver.forget_statements(connection).await?)
+    }
+}
+
+fn is_stale_plan(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == STALE_PLAN)
+}
+
+impl fmt::Debug for Checkout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checkout").field("is_in_transaction", &self.is_in_transaction).finish_non_exhaustive()
+    }
+}
+
+/// Counts the connections that one handle's owner holds over several statements.
+pub(super) struct Held(Arc<AtomicU32>);
+
+impl Held {
+    pub(super) fn one(counter: &Arc<AtomicU32>) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counter))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,165 @@
+//! Whether a statement leaves something behind in its session, judged by its text alone.
+//!
+//! A connection may go to its next tenant without a round trip of cleaning only when every statement
+//! since checkout was [neutral](Effect::Neutral). Doubt therefore counts as touched: it costs one
+//! message on return and never correctness. Not seen from a text is what happens inside functions,
+//! triggers and views of the user's own; `verify = "always"` is for those who have them.
+
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+};
+
+use crate::sql::lexer::{Kind, Lexer, Token};
+
+/// What a text does to the session that runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// The session is afterwards as it was before.
+    Neutral,
+    /// The session may have changed.
+    Touched,
+}
+
+/// How a neutral statement begins.
+const READS_AND_WRITES: [&str; 9] =
+    ["select", "insert", "update", "delete", "merge", "with", "values", "table", "show"];
+
+/// Names that begin like this change the session from inside an ordinary query.
+const SESSION_NAMES: [&str; 11] = [
+    "set_config",
+    "setseed",
+    "set_limit", // of pg_trgm
+    "pg_temp",
+    "pg_advisory_lock",
+    "pg_try_advisory_lock",
+    "pg_replication_origin_session",
+    "dblink_connect",
+    // These run SQL that is given to them as text.
+    "query_to_xml",
+    "ts_stat",
+    "crosstab",
+];
+
+/// Judges one text.
+///
+/// Neutral is a single statement that reads or writes rows and holds none of the names that change a
+/// session; so is a text without any statement.
+pub(crate) fn classify(sql: &str) -> Effect {
+    let mut progress = Progress::Before;
+    let mut previous = None;
+    for token in Lexer::new(sql) {
+        let Ok(token) = token else { return Effect::Touched };
+        if token.is_comment() {
+            continue;
+        }
+        progress = match progress.after(token, previous) {
+            Some(progress) => progress,
+            None => return Effect::Touched,
+        };
+        previous = Some(token);
+    }
+    Effect::Neutral
+}
+
+/// How much of the one statement has been read.
+#[derive(Clone, Copy)]
+enum Progress {
+    Before,
+    Inside,
+    Behind,
+}
+
+impl Progress {
+    /// `None` when the token makes the text doubtful.
+    fn after(self, token: Token<'_>, previous: Option<Token<'_>>) -> Option<Self> {
+        let is_semicolon = token.kind == Kind::Semicolon;
+        match self {
+            Self::Before if is_semicolon || token.is_punctuation("(") => Some(Self::Before),
+            Self::Before => {
+                READS_AND_WRITES.iter().any(|word| token.is_keyword(word)).then_some(Self::Inside)
+            }
+            Self::Inside if is_semicolon => Some(Self::Behind),
+            Self::Inside => (!touches(token, previous)).then_some(Self::Inside),
+            Self::Behind => is_semicolon.then_some(Self::Behind),
+        }
+    }
+}
+
+fn touches(token: Token<'_>, previous: Option<Token<'_>>) -> bool {
+    match token.kind {
+        Kind::UnicodeName | Kind::MetaCommand | Kind::Other => true,
+        Kind::Word if token.is_keyword("temp") || token.is_keyword("temporary") => {
+            // Anywhere else in a query it is a name of the user's.
+            let makes_table =
+                |word: Token<'_>| ["into", "local", "global"].iter().any(|it| word.is_keyword(it));
+            previous.is_some_and(makes_table)
+        }
+        _ => token.name().is_some_and(is_session_name),
+    }
+}
+
+fn is_session_name(name: &str) -> bool {
+    if !matches!(
+        name.as_bytes(),
+        [b's' | b'S' | b'p' | b'P' | b'd' | b'D' | b'q' | b'Q' | b't' | b'T' | b'c' | b'C', ..]
+    ) {
+        return false;
+    }
+    SESSION_NAMES.iter().any(|prefix| {
+        name.get(..prefix.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix))
+    })
+}
+
+/// Remembers what was judged, because an application sends the same few texts over and over.
+#[derive(Debug, Default)]
+pub(crate) struct Classifier {
+    known: RwLock<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    effects: HashMap<Box<str>, Effect>,
+    size_bytes: usize,
+}
+
+/// Emptied when full: an application with more texts than this builds them, and then none recurs.
+const MOST_TEXTS: usize = 4096;
+const MOST_BYTES: usize = 8 << 20;
+/// Longer texts are judged anew each time.
+const LONGEST_TEXT_BYTES: usize = 16 << 10;
+
+impl Classifier {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Like [`classify`], from memory where possible.
+    pub(crate) fn effect(&self, sql: &str) -> Effect {
+        if sql.len() > LONGEST_TEXT_BYTES {
+            return classify(sql);
+        }
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).effects.get(sql).copied();
+        known.unwrap_or_else(|| self.learn(sql))
+    }
+
+    fn learn(&self, sql: &str) -> Effect {
+        let effect = classify(sql);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(sql, effect);
+        effect
+    }
+}
+
+impl Known {
+    fn insert(&mut self, sql: &str, effect: Effect) {
+        if self.effects.len() >= MOST_TEXTS || self.size_bytes + sql.len() > MOST_BYTES {
+            *self = Self::default();
+        }
+        if self.effects.insert(sql.into(), effect).is_none() {
+            self.size_bytes += sql.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+//! The pools of all databases, by alias.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::driver::PgDriver;
+use super::preparation::{Layout, Preprocessors};
+use super::shared::Pool;
+use crate::database::DatabaseConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::Alias;
+
+/// Every database of the installation with its pool. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Databases {
+    by_alias: Arc<BTreeMap<Alias, Database>>,
+    default: Pool,
+}
+
+struct Database {
+    config: DatabaseConfig,
+    pool: Pool,
+}
+
+impl Databases {
+    /// Pools that connect at their first look-up. `default` must be among the databases.
+    pub(crate) fn new(
+        configs: BTreeMap<Alias, DatabaseConfig>,
+        layout: &Arc<Layout>,
+        preprocessors: &Preprocessors,
+    ) -> Result<Self> {
+        let mut by_alias = BTreeMap::new();
+        for (alias, config) in configs {
+            let pool = open_pool(&alias, &config, layout, preprocessors)?;
+            by_alias.insert(alias, Database { config, pool });
+        }
+        let Some(default) = by_alias.get(&Alias::default()) else {
+            return Err(Error::new(ErrorKind::Configuration, "no database is named `default`")
+                .with_hint("give one with `.database(…)`"));
+        };
+        Ok(Self { default: default.pool.clone(), by_alias: Arc::new(by_alias) })
+    }
+
+    pub(crate) fn default_pool(&self) -> &Pool {
+        &self.default
+    }
+
+    pub(crate) fn aliases(&self) -> impl Iterator<Item = &Alias> {
+        self.by_alias.keys()
+    }
+
+    pub(crate) fn pool(&self, alias: &Alias) -> Result<&Pool> {
+        Ok(&self.get(alias)?.pool)
+    }
+
+    pub(crate) fn config(&self, alias: &Alias) -> Result<&DatabaseConfig> {
+        Ok(&self.get(alias)?.config)
+    }
+
+    fn get(&self, alias: &Alias) -> Result<&Database> {
+        self.by_alias.get(alias).ok_or_else(|| {
+            let known: Vec<_> = self.aliases().map(Alias::as_str).collect();
+            Error::new(ErrorKind::Configuration, format!("no database is named `{alias}`"))
+                .with_hint(format!("known are: {}", known.join(", ")))
+        })
+    }
+
+    /// A connection of its own, outside of the pool, that may create and alter schemas. It sees
+    /// no table until its search_path is set.
+    pub(crate) async fn owner_connection(&self, alias: &Alias) -> Result<PgConnection> {
+        let config = self.config(alias)?;
+        PgConnection::connect_with(&config.owner()).await.map_err(|error| {
+            let message = format!("database `{alias}` at {} cannot be reached", config.address());
+            Error::new(ErrorKind::DatabaseUnavailable, message).with_source(error)
+        })
+    }
+
+    /// Closes all pools within one deadline.
+    pub(crate) async fn close(&self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        let mut result = Ok(());
+        for database in self.by_alias.values() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            result = result.and(database.pool.close(left).await);
+        }
+        result
+    }
+}
+
+fn open_pool(
+    alias: &Alias,
+    config: &DatabaseConfig,
+    layout: &Arc<Layout>,
+    preprocessors: &Preprocessors,
+) -> Result<Pool> {
+    let pool_config = config.pool_config().clone();
+    let driver = PgDriver {
+        alias: alias.clone(),
+        options: config.pooled().statement_cache_capacity(pool_config.statement_cache_capacity),
+        address: config.address(),
+        preprocessors: preprocessors.clone(),
+    };
+    let pool = Pool::new(alias.clone(), driver, pool_config, Arc::clone(layout), preprocessors.clone())?;
+    pool.fill();
+    Ok(pool)
+}

@@ -1,0 +1,163 @@
+//! What a handler holds: the way to one tenant's tables, or to the master schema's.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::checkout::{Checkout, Held};
+use super::guard::{Guard, is_left_out};
+use super::preprocessor::Target;
+use super::shared::Pool;
+use super::transaction::Transaction;
+use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::{Digest, Tenant};
+
+/// The tables of one tenant.
+///
+/// `&TenantDb` is an [`Executor`](sqlx::Executor) like `&PgPool`: every statement looks a connection up, prepared for
+/// this tenant, and gives it back. Unqualified names mean the tenant's schema; a table that is
+/// missing there is an error.
+///
+/// ```no_run
+/// # async fn example(db: tenantry::TenantDb) -> Result<(), sqlx::Error> {
+/// let titles: Vec<String> = sqlx::query_scalar("SELECT title FROM note").fetch_all(&db).await?;
+/// println!("{} notes of {}", titles.len(), db.tenant().slug());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The errors of the look-up arrive as [`sqlx::Error::Io`]; `tenantry::Error::from` turns them back.
+#[derive(Clone)]
+pub struct TenantDb {
+    tenant: Tenant,
+    access: Access,
+}
+
+impl TenantDb {
+    pub(crate) fn new(pool: Pool, tenant: Tenant, fleet: Option<&Digest>) -> Self {
+        // One text for all who are where the fleet is; the others get texts of their own.
+        let tag = tenant.digest().filter(|digest| Some(*digest) != fleet).cloned();
+        let access = Access::new(pool, Target::Tenant(tenant.clone()), tag);
+        Self { tenant, access }
+    }
+
+    /// The tenant whose tables these are.
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+}
+
+/// The tables of the master schema, which belong to no tenant.
+///
+/// Used like [`TenantDb`], of which it is a different type, so that a function says in its
+/// signature which of the two it works on.
+///
+/// ```no_run
+/// # async fn example(master: tenantry::MasterDb) -> Result<(), sqlx::Error> {
+/// let plans: i64 = sqlx::query_scalar("SELECT count(*) FROM plan").fetch_one(&master).await?;
+/// # let _ = plans;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MasterDb {
+    access: Access,
+}
+
+impl MasterDb {
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self { access: Access::new(pool, Target::Master, None) }
+    }
+}
+
+/// What both kinds of handle are made of.
+#[derive(Clone)]
+pub(super) struct Access {
+    pool: Pool,
+    target: Target,
+    tag: Option<Digest>,
+    /// Connections held over several statements through this handle and its clones.
+    held: Arc<AtomicU32>,
+}
+
+impl Access {
+    fn new(pool: Pool, target: Target, tag: Option<Digest>) -> Self {
+        Self { pool, target, tag, held: Arc::default() }
+    }
+
+    /// A connection for a single statement.
+    pub(super) async fn checkout(&self) -> Result<Checkout> {
+        self.look_up(None).await
+    }
+
+    /// A connection that its owner keeps over several statements.
+    async fn hold(&self) -> Result<Checkout> {
+        let checkout = self.look_up(Some(&self.held)).await?;
+        Ok(checkout)
+    }
+
+    async fn look_up(&self, held: Option<&Arc<AtomicU32>>) -> Result<Checkout> {
+        let lease = self.pool.look_up(self.target.clone()).await.map_err(|error| self.explain(error))?;
+        Ok(Checkout::new(self.pool.clone(), lease, self.tag.clone(), held.map(Held::one)))
+    }
+
+    /// A handle that waits for a connection while it holds one itself may wait for itself.
+    fn explain(&self, error: Error) -> Error {
+        let held = self.held.load(Ordering::Relaxed);
+        if error.kind() != ErrorKind::PoolTimeout || held == 0 || is_left_out(Guard::SelfDeadlock) {
+            return error;
+        }
+        let message = format!(
+            "{error}; the handle that asked holds {held} of them itself, in a transaction or checkout"
+        );
+        let explained = Error::new(ErrorKind::PoolTimeout, message)
+            .with_hint("run the statement on the transaction, `&mut *tx`, or end the transaction first");
+        match &self.target {
+            Target::Tenant(tenant) => explained.with_tenant(tenant.slug()),
+            Target::Master => explained,
+        }
+    }
+}
+
+macro_rules! handle {
+    ($handle:ident) => {
+        impl $handle {
+            /// Takes a connection for several statements that need the same session.
+            ///
+            /// # Errors
+            /// An [`Error`] inside [`sqlx::Error::Io`]: of kind [`ErrorKind::PoolTimeout`] if none became
+            /// free, [`ErrorKind::MissingSchema`] if the schema is gone,
+            /// [`ErrorKind::DatabaseUnavailable`] if the server cannot be reached.
+            pub async fn acquire(&self) -> Result<Checkout, sqlx::Error> {
+                Ok(self.access.hold().await?)
+            }
+
+            /// Takes a connection and opens a transaction on it.
+            ///
+            /// # Errors
+            /// As [`acquire`](Self::acquire), and what PostgreSQL answers to `BEGIN`.
+            pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
+                Transaction::begin(self.acquire().await?).await
+            }
+
+            pub(super) fn access(&self) -> &Access {
+                &self.access
+            }
+        }
+    };
+}
+
+handle!(TenantDb);
+handle!(MasterDb);
+
+impl fmt::Debug for TenantDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TenantDb").field("tenant", &self.tenant.slug().as_str()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for MasterDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MasterDb").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,101 @@
+//! The seam between the pool and the way it talks to PostgreSQL.
+
+use std::future::Future;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+
+use super::preparation::Preprocessors;
+use super::preprocessor::Lookup;
+use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::Alias;
+
+/// What the pool needs of a database driver: few questions, no policy.
+///
+/// Every method may be dropped at any `.await`; the pool then closes the connection.
+pub(crate) trait Driver: Send + Sync + 'static {
+    type Connection: Send + 'static;
+
+    /// Opens a connection that sees no table: its search_path is the void.
+    fn open(&self) -> impl Future<Output = Result<Self::Connection>> + Send;
+
+    /// Sends one message of one or more statements without parameters, and answers with the first
+    /// column of the last row. A failing statement ends the message.
+    fn send(
+        &self,
+        connection: &mut Self::Connection,
+        message: &str,
+    ) -> impl Future<Output = Result<Option<String>>> + Send;
+
+    /// Runs the hooks of the preprocessors.
+    fn after_switch(
+        &self,
+        connection: &mut Self::Connection,
+        lookup: &Lookup,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Drops every prepared statement, and with them what the driver knows of types.
+    fn forget_statements(&self, connection: &mut Self::Connection)
+    -> impl Future<Output = Result<()>> + Send;
+
+    /// Whether the driver itself knows of an open transaction.
+    fn is_in_transaction(&self, connection: &mut Self::Connection) -> bool;
+
+    /// Closes a connection in good order.
+    fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
+}
+
+/// PostgreSQL through sqlx's `PgConnection`.
+pub(crate) struct PgDriver {
+    pub(crate) alias: Alias,
+    pub(crate) options: PgConnectOptions,
+    /// Where it connects to, for messages.
+    pub(crate) address: String,
+    pub(crate) preprocessors: Preprocessors,
+}
+
+impl Driver for PgDriver {
+    type Connection = PgConnection;
+
+    async fn open(&self) -> Result<PgConnection> {
+        PgConnection::connect_with(&self.options).await.map_err(|error| {
+            let message = format!("database `{}` at {} cannot be reached", self.alias, self.address);
+            Error::new(ErrorKind::DatabaseUnavailable, message).with_source(error)
+        })
+    }
+
+    async fn send(&self, connection: &mut PgConnection, message: &str) -> Result<Option<String>> {
+        use futures_util::TryStreamExt as _;
+        let mut answer = None;
+        let mut results = sqlx::raw_sql(AssertSqlSafe(message)).fetch_many(connection);
+        while let Some(result) = results.try_next().await? {
+            if let sqlx::Either::Right(row) = result {
+                answer = row.try_get::<Option<String>, _>(0)?;
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn after_switch(&self, connection: &mut PgConnection, lookup: &Lookup) -> Result<()> {
+        for preprocessor in self.preprocessors.iter() {
+            preprocessor.after_switch(lookup, connection).await.map_err(|source| {
+                let message = format!("preprocessor `{}` refused the connection", preprocessor.name());
+                Error::new(ErrorKind::Configuration, message).with_source(source)
+            })?;
+        }
+        Ok(())
+    }
+
+    async fn forget_statements(&self, connection: &mut PgConnection) -> Result<()> {
+        Ok(connection.clear_cached_statements().await?)
+    }
+
+    fn is_in_transaction(&self, connection: &mut PgConnection) -> bool {
+        sqlx::Connection::is_in_transaction(connection)
+    }
+
+    async fn close(&self, connection: PgConnection) {
+        // The server notices a closed socket as well; nobody waits for the answer.
+        let _ = connection.close().await;
+    }
+}

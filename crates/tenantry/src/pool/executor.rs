@@ -1,0 +1,129 @@
+//! sqlx's `Executor` for what this pool hands out.
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use sqlx::postgres::{PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::{Describe, Either, Error, Execute, Executor, SqlStr};
+
+use super::checkout::Checkout;
+use super::db::{MasterDb, TenantDb};
+use super::statement::Statement;
+
+type Results<'e> = BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>;
+
+impl<'c> Executor<'c> for &'c mut Checkout {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Results<'e>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        self.run(Statement::take(query))
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let statement = Statement::take(query);
+        Box::pin(async move { first_row(self.run(statement)).await })
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, Error>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async move {
+            self.lease().begin_statement();
+            let statement = self.connection()?.prepare_with(sql, parameters).await;
+            self.settle(&statement);
+            statement
+        })
+    }
+
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, Error>>
+    where
+        'c: 'e,
+    {
+        Box::pin(async move {
+            self.lease().begin_statement();
+            let description = self.connection()?.describe(sql).await;
+            self.settle(&description);
+            description
+        })
+    }
+}
+
+/// Reads to the end, since an error may follow the first row: a deferred constraint fails last.
+async fn first_row(mut results: Results<'_>) -> Result<Option<PgRow>, Error> {
+    let mut first = None;
+    while let Some(result) = results.next().await {
+        if let Either::Right(row) = result? {
+            first.get_or_insert(row);
+        }
+    }
+    Ok(first)
+}
+
+macro_rules! executor_per_statement {
+    ($handle:ident) => {
+        impl<'c> Executor<'c> for &'c $handle {
+            type Database = Postgres;
+
+            fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> Results<'e>
+            where
+                'c: 'e,
+                E: 'q + Execute<'q, Postgres>,
+            {
+                let statement = Statement::take(query);
+                Box::pin(async_stream::try_stream! {
+                    let mut checkout = self.access().checkout().await?;
+                    let mut results = checkout.run(statement);
+                    while let Some(result) = results.next().await {
+                        yield result?;
+                    }
+                })
+            }
+
+            fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
+            where
+                'c: 'e,
+                E: 'q + Execute<'q, Postgres>,
+            {
+                let statement = Statement::take(query);
+                Box::pin(async move {
+                    let mut checkout = self.access().checkout().await?;
+                    first_row(checkout.run(statement)).await
+                })
+            }
+
+            fn prepare_with<'e>(
+                self,
+                sql: SqlStr,
+                parameters: &'e [PgTypeInfo],
+            ) -> BoxFuture<'e, Result<PgStatement, Error>>
+            where
+                'c: 'e,
+            {
+                Box::pin(async move { self.access().checkout().await?.prepare_with(sql, parameters).await })
+            }
+
+            fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, Error>>
+            where
+                'c: 'e,
+            {
+                Box::pin(async move { self.access().checkout().await?.describe(sql).await })
+            }
+        }
+    };
+}
+
+executor_per_statement!(TenantDb);
+executor_per_statement!(MasterDb);

@@ -1,0 +1,65 @@
+//! The guards of the invariants, each with a switch that leaves it out.
+//!
+//! A test that cannot fail proves nothing. With `TENANTRY_LEAVE_OUT=<name>` in the environment of a
+//! test run, the guard of that name is not there, and the test of its invariant has to fail; the
+//! gate checks that it does. In any other build the switch does not exist.
+
+/// A guard that a test run can leave out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guard {
+    /// The server's answer to a switch is compared with the schema that was asked for.
+    Verification,
+    /// Nothing may be created behind the tenant's schema in the search_path.
+    Void,
+    /// A touched connection is cleaned before anybody else sees it.
+    Hygiene,
+    /// A statement's text decides whether it touches the session.
+    Classification,
+    /// A connection whose state is in doubt is closed.
+    DoubtfulClosed,
+    /// A connection is marked busy before the first byte is sent.
+    BusyFlag,
+    /// Statements are tagged with what their tenant has applied.
+    Tag,
+    /// The statement cache is emptied between schemas that own types.
+    ForgetTypes,
+    /// A changed epoch closes a tenant's warm connections.
+    Epoch,
+    /// The ledger row is written before the migration.
+    LedgerFirst,
+    /// A statement on a handle that holds its own pool's last connection names that as the cause.
+    SelfDeadlock,
+}
+
+impl Guard {
+    #[cfg(test)]
+    fn name(self) -> &'static str {
+        match self {
+            Self::Verification => "verification",
+            Self::Void => "void",
+            Self::Hygiene => "hygiene",
+            Self::Classification => "classification",
+            Self::DoubtfulClosed => "doubtful-closed",
+            Self::BusyFlag => "busy-flag",
+            Self::Tag => "tag",
+            Self::ForgetTypes => "forget-types",
+            Self::Epoch => "epoch",
+            Self::LedgerFirst => "ledger-first",
+            Self::SelfDeadlock => "self-deadlock",
+        }
+    }
+}
+
+/// Whether this test run leaves the guard out; always `false` outside of tests.
+#[cfg(test)]
+pub(crate) fn is_left_out(guard: Guard) -> bool {
+    use std::sync::LazyLock;
+    static LEFT_OUT: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("TENANTRY_LEAVE_OUT").ok());
+    LEFT_OUT.as_deref() == Some(guard.name())
+}
+
+/// Whether this test run leaves the guard out; always `false` outside of tests.
+#[cfg(not(test))]
+pub(crate) const fn is_left_out(_guard: Guard) -> bool {
+    false
+}

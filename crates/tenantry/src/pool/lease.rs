@@ -1,0 +1,261 @@
+//! One slot of the pool on loan, with or without a connection in it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::driver::Driver;
+use super::guard::{Guard, is_left_out};
+use super::preparation::Preparation;
+use super::shared::{HolderId, Shared};
+use crate::database::Verify;
+use crate::error::{ErrorKind, Result};
+
+/// A connection together with what the pool knows about its session.
+pub(super) struct Pooled<C> {
+    pub(super) connection: C,
+    /// What the server last confirmed. `None` until the first switch.
+    pub(super) session: Option<Arc<Preparation>>,
+    /// Whether `session` may be believed without asking. Not so after a failure elsewhere that
+    /// suggests that the server went away.
+    pub(super) is_confirmed: bool,
+    pub(super) opened_at: Instant,
+    pub(super) idle_since: Instant,
+}
+
+impl<C> Pooled<C> {
+    fn new(connection: C) -> Self {
+        let now = Instant::now();
+        Self { connection, session: None, is_confirmed: false, opened_at: now, idle_since: now }
+    }
+
+    pub(super) fn is_warm_for(&self, preparation: &Preparation) -> bool {
+        self.is_confirmed && self.session.as_ref().is_some_and(|session| session.serves(preparation))
+    }
+}
+
+/// One slot of the pool on loan. Dropping it gives the slot back, whatever happened to it.
+///
+/// The connection inside is *busy* from before the first byte of a statement is sent until its
+/// last answer was read. Dropped while busy, it is closed.
+pub(super) struct Lease<D: Driver> {
+    shared: Arc<Shared<D>>,
+    holder: HolderId,
+    pooled: Option<Pooled<D::Connection>>,
+    is_busy: bool,
+    is_broken: bool,
+    is_touched: bool,
+    is_cleaned: bool,
+    /// A statement in the driver's cache fails for ever on this connection.
+    has_stale_statements: bool,
+}
+
+/// What became of an attempt to make a lease ready.
+pub(super) enum Readiness {
+    /// The connection is prepared for the look-up.
+    Ready,
+    /// It had been idle and turned out to be lost; another one may do.
+    Lost,
+}
+
+impl<D: Driver> Lease<D> {
+    pub(super) fn new(
+        shared: Arc<Shared<D>>,
+        holder: HolderId,
+        pooled: Option<Pooled<D::Connection>>,
+    ) -> Self {
+        Self {
+            shared,
+            holder,
+            pooled,
+            is_busy: false,
+            is_broken: false,
+            is_touched: false,
+            is_cleaned: false,
+            has_stale_statements: false,
+        }
+    }
+
+    pub(super) fn holder(&self) -> HolderId {
+        self.holder
+    }
+
+    /// Takes the slot out without giving it back.
+    pub(super) fn into_slot(mut self) -> (HolderId, Option<Pooled<D::Connection>>) {
+        let slot = (self.holder, self.pooled.take());
+        self.holder = HolderId::NONE;
+        slot
+    }
+
+    /// Opens a connection if there is none, and switches it unless it is warm.
+    ///
+    /// Dropped half-way, the connection is busy and will be closed.
+    pub(super) async fn make_ready(&mut self, preparation: &Arc<Preparation>) -> Result<Readiness> {
+        let is_new = self.pooled.is_none();
+        if is_new {
+            self.open().await?;
+        }
+        if self.take_over_warm(preparation) {
+            return Ok(Readiness::Ready);
+        }
+        match self.switch(preparation).await {
+            Ok(()) => Ok(Readiness::Ready),
+            Err(error) if error.kind() == ErrorKind::DatabaseUnavailable && !is_new => {
+                self.report_loss();
+                Ok(Readiness::Lost)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn open(&mut self) -> Result<()> {
+        let connection = self.shared.driver.open().await?;
+        self.pooled = Some(Pooled::new(connection));
+        Ok(())
+    }
+
+    /// Whether the connection serves this look-up without a round trip.
+    fn take_over_warm(&mut self, preparation: &Arc<Preparation>) -> bool {
+        let config = &self.shared.config;
+        let Some(pooled) = &mut self.pooled else { return false };
+        let is_warm = pooled.is_warm_for(preparation)
+            && config.verify == Verify::Switch
+            && pooled.idle_since.elapsed() < config.check_after_idle;
+        if is_warm {
+            // The same session, but perhaps a later record of the tenant.
+            pooled.session = Some(Arc::clone(preparation));
+        }
+        is_warm
+    }
+
+    async fn switch(&mut self, preparation: &Arc<Preparation>) -> Result<()> {
+        let Some(pooled) = &mut self.pooled else { return Ok(()) };
+        self.is_busy = !is_left_out(Guard::BusyFlag);
+        let driver = &self.shared.driver;
+
+        let from = pooled.session.take();
+        if forgets_types(from.as_deref(), preparation) {
+            driver.forget_statements(&mut pooled.connection).await?;
+        }
+        let answer =
+            driver.send(&mut pooled.connection, &preparation.switch_message(from.as_deref())).await?;
+        if !is_left_out(Guard::Verification) {
+            preparation.verify(answer.as_deref())?;
+        }
+        driver.after_switch(&mut pooled.connection, &preparation.lookup).await?;
+
+        pooled.session = Some(Arc::clone(preparation));
+        pooled.is_confirmed = true;
+        self.is_busy = false;
+        Ok(())
+    }
+
+    /// Removes everything a session may hold and verifies that it is where it was.
+    async fn clean(&mut self) -> Result<()> {
+        let Some(pooled) = &mut self.pooled else { return Ok(()) };
+        let Some(session) = pooled.session.take() else { return Ok(()) };
+        let driver = &self.shared.driver;
+
+        let answer = driver.send(&mut pooled.connection, &session.clean_message()).await?;
+        session.verify(answer.as_deref())?;
+        if self.has_stale_statements {
+            driver.forget_statements(&mut pooled.connection).await?;
+        }
+        driver.after_switch(&mut pooled.connection, &session.lookup).await?;
+
+        pooled.session = Some(session);
+        self.is_busy = false;
+        self.is_cleaned = true;
+        Ok(())
+    }
+
+    pub(super) fn connection(&mut self) -> Option<&mut D::Connection> {
+        self.pooled.as_mut().map(|pooled| &mut pooled.connection)
+    }
+
+    /// From here on the connection is closed unless [`end_statement`](Self::end_statement) says
+    /// that the answer was read to its end.
+    pub(super) fn begin_statement(&mut self) {
+        self.is_busy = !is_left_out(Guard::BusyFlag);
+    }
+
+    pub(super) fn end_statement(&mut self) {
+        self.is_busy = false;
+    }
+
+    /// The session may hold something that the next user must not see.
+    pub(super) fn touch(&mut self) {
+        self.is_touched = true;
+    }
+
+    pub(super) fn is_touched(&self) -> bool {
+        self.is_touched
+    }
+
+    pub(super) fn report_stale_statements(&mut self) {
+        self.has_stale_statements = true;
+        self.is_touched = true;
+    }
+
+    /// The connection failed. Others to the same server are asked before they are used again.
+    pub(super) fn report_loss(&mut self) {
+        self.is_broken = true;
+        self.shared.doubt_idle();
+    }
+
+    fn is_doubtful(&mut self) -> bool {
+        if is_left_out(Guard::DoubtfulClosed) {
+            return false;
+        }
+        let shared = Arc::clone(&self.shared);
+        self.is_busy
+            || self.is_broken
+            || self.pooled.as_mut().is_some_and(|pooled| {
+                pooled.opened_at.elapsed() > shared.config.max_lifetime
+                    || shared.driver.is_in_transaction(&mut pooled.connection)
+            })
+    }
+
+    fn needs_cleaning(&self) -> bool {
+        let is_suspect = self.is_touched || self.shared.config.verify == Verify::Always;
+        is_suspect && !self.is_cleaned && !is_left_out(Guard::Hygiene)
+    }
+}
+
+/// A driver's map from type names to types belongs to the schema it was read in.
+fn forgets_types(from: Option<&Preparation>, to: &Preparation) -> bool {
+    let Some(from) = from else { return false };
+    !from.serves(to) && (from.owns_types() || to.owns_types()) && !is_left_out(Guard::ForgetTypes)
+}
+
+impl<D: Driver> Drop for Lease<D> {
+    fn drop(&mut self) {
+        if self.holder == HolderId::NONE {
+            return;
+        }
+        let is_doubtful = self.is_doubtful();
+        let needs_cleaning = self.needs_cleaning();
+        let holder = std::mem::replace(&mut self.holder, HolderId::NONE);
+        match self.pooled.take() {
+            Some(pooled) if is_doubtful => self.shared.close_in_background(holder, pooled),
+            Some(pooled) if needs_cleaning => {
+                let mut lease = Self::new(Arc::clone(&self.shared), holder, Some(pooled));
+                lease.has_stale_statements = self.has_stale_statements;
+                // Armed here and not in the task: a runtime that shuts down never polls it.
+                lease.is_busy = true;
+                self.shared.runtime.spawn(clean_and_return(lease));
+            }
+            pooled => self.shared.take_back(holder, pooled),
+        }
+    }
+}
+
+/// Cleans a connection before anybody else can get it. What cannot be cleaned in time is closed,
+/// because the lease is still busy when it is dropped.
+async fn clean_and_return<D: Driver>(mut lease: Lease<D>) {
+    let limit = lease.shared.config.clean_timeout;
+    match tokio::time::timeout(limit, lease.clean()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "Closed a connection that could not be cleaned"),
+        Err(_) => tracing::debug!("Closed a connection that took too long to clean"),
+    }
+}

@@ -1,0 +1,49 @@
+//! Connections that know which tenant they serve.
+//!
+//! Every look-up of a connection takes one path, whoever asks and whatever for:
+//!
+//! 1. the [preprocessors](Preprocessor) say what the session must look like ([`Lookup`] →
+//!    `Preparation`, pure);
+//! 2. `affinity` picks a connection, `fairness` says who is next when there is none;
+//! 3. a connection that last served the same preparation and came back *clean* is handed out as it
+//!    is; any other is switched, and the server confirms the switch in the same round trip;
+//! 4. on return it goes back as it is (*clean*), is cleaned and verified first (*touched*), or is
+//!    closed and replaced (*doubtful*).
+//!
+//! What holds a connection is a guard that is armed before the first byte is sent. A future may be
+//! dropped at any `.await`: the guard then finds the connection busy and closes it.
+//!
+//! The pool runs over a small `Driver`, so its logic is tested without a server. It asks the
+//! registry nothing: who a tenant is was settled before.
+
+mod affinity;
+mod checkout;
+mod classify;
+mod databases;
+mod db;
+mod driver;
+mod executor;
+mod fairness;
+mod guard;
+mod lease;
+mod preparation;
+mod preprocessor;
+mod shared;
+mod statement;
+mod transaction;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+pub use self::checkout::Checkout;
+pub(crate) use self::databases::Databases;
+pub use self::db::{MasterDb, TenantDb};
+pub(crate) use self::driver::PgDriver;
+pub(crate) use self::guard::{Guard, is_left_out};
+pub(crate) use self::preparation::{Layout, Preprocessors};
+pub use self::preprocessor::{Lookup, Preprocessor, Role, SearchPath, SessionSettings, Target};
+pub(crate) use self::shared::Pool;
+pub use self::shared::PoolStatus;
+pub use self::transaction::Transaction;

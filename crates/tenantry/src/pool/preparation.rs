@@ -1,0 +1,188 @@
+//! From a look-up to the message that prepares a session, and what the server must answer.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::preprocessor::{Lookup, Preprocessor, SearchPath, SessionSettings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::{Identifier, Literal};
+use crate::tenant::{SchemaName, Tenant};
+
+/// The schemas that are the same for every look-up.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) master_schema: SchemaName,
+    pub(crate) extension_schemas: Vec<SchemaName>,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        let named = |name| SchemaName::parse(name).expect("a name of our own is a legal one");
+        Self { master_schema: named("public"), extension_schemas: vec![named("extensions")] }
+    }
+}
+
+/// The preprocessors of one installation, in the order in which they are asked.
+#[derive(Clone)]
+pub(crate) struct Preprocessors(Arc<[Arc<dyn Preprocessor>]>);
+
+impl Preprocessors {
+    pub(crate) fn new(list: Vec<Arc<dyn Preprocessor>>) -> Self {
+        Self(list.into())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<dyn Preprocessor>> {
+        self.0.iter()
+    }
+
+    /// What the session of this look-up must look like.
+    pub(super) fn prepare(&self, lookup: Lookup) -> Result<Preparation> {
+        let mut settings = SessionSettings::default();
+        for preprocessor in self.iter() {
+            preprocessor.prepare(&lookup, &mut settings)?;
+        }
+        if settings.search_path.is_none() {
+            let names: Vec<_> = self.iter().map(|one| one.name().to_owned()).collect();
+            let message = format!("no preprocessor sets the search_path, only: {}", names.join(", "));
+            return Err(
+                Error::new(ErrorKind::Configuration, message).with_hint("add `search_path` to the list")
+            );
+        }
+        Ok(Preparation { lookup, settings })
+    }
+}
+
+impl Default for Preprocessors {
+    fn default() -> Self {
+        Self::new(vec![Arc::new(SearchPath)])
+    }
+}
+
+/// What a session must look like for one look-up.
+#[derive(Clone, Debug)]
+pub(crate) struct Preparation {
+    pub(super) lookup: Lookup,
+    settings: SessionSettings,
+}
+
+impl Preparation {
+    /// Whether a session in this state serves the other look-up as it is.
+    ///
+    /// The epoch tells a schema from another one that later got its name.
+    pub(super) fn serves(&self, other: &Preparation) -> bool {
+        self.settings == other.settings && self.identity() == other.identity()
+    }
+
+    /// Whether this was the same tenant before its schema was dropped, renamed or moved.
+    pub(super) fn is_outdated_by(&self, other: &Preparation) -> bool {
+        match (self.tenant(), other.tenant()) {
+            (Some(then), Some(now)) => then.id() == now.id() && then.epoch() != now.epoch(),
+            _ => false,
+        }
+    }
+
+    fn identity(&self) -> Option<(crate::tenant::TenantId, i64)> {
+        self.tenant().map(|tenant| (tenant.id(), tenant.epoch()))
+    }
+
+    pub(super) fn tenant(&self) -> Option<&Tenant> {
+        self.lookup.tenant()
+    }
+
+    /// Whether cached statements may mean types of this schema.
+    pub(super) fn owns_types(&self) -> bool {
+        self.tenant().is_some_and(Tenant::owns_types)
+    }
+
+    /// The message that turns a session in the state `from` into this one.
+    ///
+    /// Its last statement answers with the schema that is in force. `current_schema()` skips
+    /// schemas that are missing or that the role may not use, so the answer proves both.
+    pub(super) fn switch_message(&self, from: Option<&Preparation>) -> String {
+        let mut message = String::with_capacity(192);
+        // What `lastval()` would say belongs to whoever was served before.
+        message.push_str("DISCARD SEQUENCES; ");
+        if let Some(from) = from {
+            from.settings.render_resets(&self.settings, &mut message);
+        }
+        self.settings.render(&mut message);
+        message.push_str("SELECT pg_catalog.current_schema()");
+        message
+    }
+
+    /// The message that removes all that a session may hold, prepares it as it was, and answers
+    /// with the schema in force, or with what is left that no statement removes.
+    pub(super) fn clean_message(&self) -> String {
+        let mut message = String::with_capacity(512);
+        message.push_str(
+            "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
+             SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; ",
+        );
+        self.settings.render(&mut message);
+        // An open transaction started before this message; a statement prepared by SQL would
+        // outlive the tenant, and deallocating all would take sqlx's own with them.
+        message.push_str(
+            "SELECT CASE \
+             WHEN pg_catalog.now() <> pg_catalog.statement_timestamp() THEN NULL \
+             WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) THEN NULL \
+             ELSE pg_catalog.current_schema() END",
+        );
+        message
+    }
+
+    /// Judges the answer to a switch.
+    pub(super) fn verify(&self, answer: Option<&str>) -> Result<()> {
+        if answer == Some(self.lookup.schema().as_str()) { Ok(()) } else { Err(self.missing_schema()) }
+    }
+
+    fn missing_schema(&self) -> Error {
+        let schema = self.lookup.schema();
+        let hint = "check that the schema exists and that the application's role has USAGE on it";
+        match self.tenant() {
+            Some(tenant) => Error::new(
+                ErrorKind::MissingSchema,
+                format!("schema `{schema}` of tenant `{}` is missing or may not be used", tenant.slug()),
+            )
+            .with_tenant(tenant.slug()),
+            None => Error::new(
+                ErrorKind::MissingSchema,
+                format!("the master schema `{schema}` is missing or may not be used"),
+            ),
+        }
+        .with_hint(hint)
+    }
+}
+
+impl SessionSettings {
+    /// Writes `SET` statements, each ending in `; `. The role comes last: what is set before it
+    /// may need the login role's privileges, what is verified after it must have the role's.
+    fn render(&self, message: &mut String) {
+        if let Some(path) = &self.search_path {
+            let _ = write!(message, "SET search_path TO {path}; ");
+        }
+        for (name, value) in &self.variables {
+            let _ = write!(message, "SET {} TO {}; ", variable(name), Literal(value));
+        }
+        if let Some(role) = &self.role {
+            let _ = write!(message, "SET ROLE {}; ", Identifier(role));
+        }
+    }
+
+    /// Writes `RESET` statements for what is set here and will not be set by `next`.
+    fn render_resets(&self, next: &SessionSettings, message: &mut String) {
+        if self.role.is_some() {
+            // Also when the next one sets a role: `SET` must not run with this one's privileges.
+            message.push_str("RESET ROLE; ");
+        }
+        for (name, _) in &self.variables {
+            if !next.variables.iter().any(|(other, _)| other == name) {
+                let _ = write!(message, "RESET {}; ", variable(name));
+            }
+        }
+    }
+}
+
+/// `app.actor` is two identifiers and a dot.
+fn variable(name: &str) -> String {
+    name.split('.').map(|part| Identifier(part).to_string()).collect::<Vec<_>>().join(".")
+}

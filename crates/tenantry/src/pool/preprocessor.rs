@@ -1,0 +1,229 @@
+//! What a connection is prepared with each time it is looked up.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use sqlx::PgConnection;
+
+use super::preparation::Layout;
+use crate::error::{BoxError, Error, ErrorKind, Result};
+use crate::tenant::{SchemaName, Tenant};
+
+/// Whom a connection is for.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// One tenant, in its own schema.
+    Tenant(Tenant),
+    /// Nobody in particular: the master schema.
+    Master,
+}
+
+/// One look-up of a connection, as a [`Preprocessor`] sees it.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    target: Target,
+    layout: Arc<Layout>,
+}
+
+impl Lookup {
+    pub(crate) fn new(target: Target, layout: Arc<Layout>) -> Self {
+        Self { target, layout }
+    }
+
+    /// The tenant the connection is for; `None` for the master connection.
+    pub fn tenant(&self) -> Option<&Tenant> {
+        match &self.target {
+            Target::Tenant(tenant) => Some(tenant),
+            Target::Master => None,
+        }
+    }
+
+    /// Whom the connection is for.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The schema the connection works in: the tenant's, or the master schema.
+    pub fn schema(&self) -> &SchemaName {
+        self.tenant().map_or(&self.layout.master_schema, Tenant::schema)
+    }
+
+    /// The schemas that hold extensions, visible to everybody.
+    pub fn extension_schemas(&self) -> &[SchemaName] {
+        &self.layout.extension_schemas
+    }
+}
+
+/// Prepares a connection each time it is looked up.
+///
+/// [`prepare`](Self::prepare) says what the session must look like, without any I/O: the settings
+/// of all preprocessors travel to the server in one message, together with the check that they
+/// took effect. Where that is not enough, [`after_switch`](Self::after_switch) has the connection.
+///
+/// # Example: tell row-level triggers which tenant is writing
+///
+/// ```
+/// use tenantry::pool::{Lookup, Preprocessor, SessionSettings};
+///
+/// struct Audit;
+///
+/// impl Preprocessor for Audit {
+///     fn name(&self) -> &str {
+///         "audit"
+///     }
+///
+///     fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> tenantry::Result<()> {
+///         let actor = lookup.tenant().map_or("master", |tenant| tenant.slug().as_str());
+///         session.set("app.actor", actor)
+///     }
+/// }
+///
+/// assert_eq!(Audit.name(), "audit");
+/// ```
+pub trait Preprocessor: Send + Sync + 'static {
+    /// The name by which `tenantry.toml` chooses it.
+    fn name(&self) -> &str;
+
+    /// Adds to what the session must look like. Called at every look-up, so it must be quick; a
+    /// connection whose session already looks like the sum of all answers is not switched again.
+    ///
+    /// # Errors
+    /// Any error refuses the connection and reaches the caller.
+    fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> Result<()>;
+
+    /// Runs after the settings were confirmed by the server, whenever a connection was switched or
+    /// cleaned, not when a clean one is handed to the same tenant again. What it changes in
+    /// the session lasts until the connection is switched.
+    ///
+    /// An error, or dropping the future, closes the connection.
+    fn after_switch<'a>(
+        &'a self,
+        _lookup: &'a Lookup,
+        _connection: &'a mut PgConnection,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// What a session must look like: collected from the preprocessors, sent as one message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionSettings {
+    pub(super) search_path: Option<String>,
+    pub(super) role: Option<String>,
+    pub(super) variables: Vec<(String, String)>,
+}
+
+impl SessionSettings {
+    /// Sets the path in which unqualified names are looked up: `schema` first, then an empty schema
+    /// where nobody may create, the extension schemas, and `pg_temp`.
+    pub fn search_path(&mut self, schema: &SchemaName, extensions: &[SchemaName]) {
+        self.search_path = Some(crate::sql::SearchPath { schema, extensions }.to_string());
+    }
+
+    /// Sets the role whose privileges apply.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the name is empty, longer than 63 bytes or holds a NUL.
+    pub fn role(&mut self, name: &str) -> Result<()> {
+        if name.is_empty() || name.len() > 63 || name.contains('\0') {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("{name:?} cannot be the name of a role"),
+            ));
+        }
+        self.role = Some(name.to_owned());
+        Ok(())
+    }
+
+    /// Sets a variable of the session, such as `app.actor` or `statement_timeout`; a later value
+    /// replaces an earlier one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the name is not made of letters, digits, `_` and `.`, if the
+    /// value holds a NUL, or for `search_path` and `role`, which have methods of their own.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        check_variable(name, value)?;
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+}
+
+fn check_variable(name: &str, value: &str) -> Result<()> {
+    let refuse =
+        |why: &str| Err(Error::new(ErrorKind::InvalidInput, format!("session variable {name:?} {why}")));
+    let well_formed = name.split('.').all(|part| {
+        part.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
+            && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    });
+    if !well_formed {
+        return refuse("is not made of lower-case letters, digits, `_` and `.`");
+    }
+    if matches!(name, "search_path" | "role" | "session_authorization" | "standard_conforming_strings") {
+        return refuse("cannot be set by name");
+    }
+    if value.contains('\0') {
+        return refuse("has a value that holds a NUL");
+    }
+    Ok(())
+}
+
+/// Points unqualified names at the tenant's schema, or at the master schema. The default.
+///
+/// The shared schema is not in a tenant's path: a table that is missing in the tenant is then an
+/// error, never somebody else's table.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SearchPath;
+
+impl Preprocessor for SearchPath {
+    fn name(&self) -> &'static str {
+        "search_path"
+    }
+
+    fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> Result<()> {
+        session.search_path(lookup.schema(), lookup.extension_schemas());
+        Ok(())
+    }
+}
+
+/// Works under a role per tenant, `<installation>_<schema>`, which may use that one schema only.
+///
+/// A guard against mistakes, such as a name qualified with another tenant's schema; no defence
+/// against hostile SQL, which can say `RESET ROLE`. Up to about a thousand tenants per login role
+/// on PostgreSQL 16 and older, where the first `SET ROLE` of a backend grows with its memberships.
+/// The master connection keeps the login role.
+///
+/// ```
+/// use tenantry::pool::{Preprocessor, Role};
+///
+/// assert_eq!(Role::of("saas").name(), "role");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Role {
+    installation: String,
+}
+
+impl Role {
+    /// Roles named after this installation, so that two installations on one server do not meet.
+    pub fn of(installation: &str) -> Self {
+        Self { installation: installation.to_owned() }
+    }
+
+    /// The role of the tenant that lives in `schema`.
+    pub fn name_for(&self, schema: &SchemaName) -> String {
+        format!("{}_{schema}", self.installation)
+    }
+}
+
+impl Preprocessor for Role {
+    fn name(&self) -> &'static str {
+        "role"
+    }
+
+    fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> Result<()> {
+        match lookup.tenant() {
+            Some(tenant) => session.role(&self.name_for(tenant.schema())),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! The pool: what is open, who holds it, who waits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+
+use super::affinity;
+use super::classify::Classifier;
+use super::driver::{Driver, PgDriver};
+use super::fairness::Queue;
+use super::guard::{Guard, is_left_out};
+use super::lease::{Lease, Pooled, Readiness};
+use super::preparation::{Layout, Preparation, Preprocessors};
+use super::preprocessor::{Lookup, Target};
+use crate::database::PoolConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::Alias;
+
+/// A pool of connections to one database. Cheap to clone.
+pub(crate) struct Pool<D: Driver = PgDriver> {
+    shared: Arc<Shared<D>>,
+}
+
+impl<D: Driver> Clone for Pool<D> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+pub(super) struct Shared<D: Driver> {
+    pub(super) driver: D,
+    pub(super) config: PoolConfig,
+    pub(super) classifier: Classifier,
+    /// Where cleaning and closing run; a lease may be dropped on any thread.
+    pub(super) runtime: Handle,
+    alias: Alias,
+    layout: Arc<Layout>,
+    preprocessors: Preprocessors,
+    state: Mutex<State<D>>,
+    slot_freed: Notify,
+}
+
+struct State<D: Driver> {
+    /// From the longest idle to the latest.
+    idle: Vec<Pooled<D::Connection>>,
+    waiting: Queue<Lease<D>>,
+    /// Slots in use: idle, on loan, being cleaned, being closed.
+    open: u32,
+    holders: HashMap<HolderId, Holder>,
+    last_holder: u64,
+    is_closed: bool,
+}
+
+/// Who has a slot, so that a slot is given back once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct HolderId(u64);
+
+impl HolderId {
+    /// Nobody: the lease has no slot any more.
+    pub(super) const NONE: Self = Self(0);
+}
+
+struct Holder {
+    /// `None` while the pool itself opens a connection or has just woken somebody.
+    preparation: Option<Arc<Preparation>>,
+    since: Instant,
+}
+
+/// A moment in the life of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Connections that are open, in whatever state, or being opened.
+    pub open: u32,
+    /// Those of them that nobody holds.
+    pub idle: u32,
+    /// Look-ups that wait for a connection.
+    pub waiting: u32,
+    /// The most that may be open.
+    pub max: u32,
+}
+
+/// The answer to a request for a slot.
+enum Request<D: Driver> {
+    Granted(Lease<D>),
+    Queued(oneshot::Receiver<Lease<D>>),
+}
+
+impl<D: Driver> Pool<D> {
+    /// A pool that opens its first connection at the first look-up.
+    ///
+    /// Must be called in a tokio runtime, which it keeps for its background work.
+    pub(crate) fn new(
+        alias: Alias,
+        driver: D,
+        config: PoolConfig,
+        layout: Arc<Layout>,
+        preprocessors: Preprocessors,
+    ) -> Result<Self> {
+        config.validate()?;
+        let state = State {
+            idle: Vec::new(),
+            waiting: Queue::new(),
+            open: 0,
+            holders: HashMap::new(),
+            last_holder: 0,
+            is_closed: false,
+        };
+        Ok(Self {
+            shared: Arc::new(Shared {
+                driver,
+                config,
+                classifier: Classifier::default(),
+                runtime: Handle::current(),
+                alias,
+                layout,
+                preprocessors,
+                state: Mutex::new(state),
+                slot_freed: Notify::new(),
+            }),
+        })
+    }
+
+    /// The one way to a connection: prepared for the target, verified, and handed out.
+    pub(super) async fn look_up(&self, target: Target) -> Result<Lease<D>> {
+        let lookup = Lookup::new(target, Arc::clone(&self.shared.layout));
+        let preparation = Arc::new(self.shared.preprocessors.prepare(lookup)?);
+        let limit = self.shared.config.acquire_timeout;
+        match tokio::time::timeout(limit, self.ready_lease(&preparation)).await {
+            Ok(result) => result,
+            Err(_) => Err(self.shared.timeout_error(&preparation, limit)),
+        }
+    }
+
+    async fn ready_lease(&self, preparation: &Arc<Preparation>) -> Result<Lease<D>> {
+        loop {
+            let mut lease = self.next_lease(preparation).await?;
+            match lease.make_ready(preparation).await? {
+                Readiness::Ready => return Ok(lease),
+                Readiness::Lost => {}
+            }
+        }
+    }
+
+    async fn next_lease(&self, preparation: &Arc<Preparation>) -> Result<Lease<D>> {
+        let receiver = match Shared::request(&self.shared, preparation)? {
+            Request::Granted(lease) => return Ok(lease),
+            Request::Queued(receiver) => receiver,
+        };
+        let lease = receiver.await.map_err(|_| self.shared.closed_error())?;
+        self.shared.lock().name_holder(lease.holder(), preparation);
+        Ok(lease)
+    }
+
+    pub(super) fn driver(&self) -> &D {
+        &self.shared.driver
+    }
+
+    pub(super) fn classifier(&self) -> &Classifier {
+        &self.shared.classifier
+    }
+
+    pub(crate) fn status(&self) -> PoolStatus {
+        let state = self.shared.lock();
+        PoolStatus {
+            open: state.open,
+            idle: count(state.idle.len()),
+            waiting: count(state.waiting.len()),
+            max: self.shared.config.max_connections,
+        }
+    }
+
+    /// Opens connections up to the configured minimum, so that the first requests find them.
+    pub(crate) fn fill(&self) {
+        for _ in 0..self.shared.config.min_connections {
+            let Some(lease) = Shared::reserve(&self.shared) else { return };
+            self.shared.runtime.spawn(open_ahead(lease));
+        }
+    }
+
+    /// Refuses new look-ups, closes what is idle and waits until everything else came back.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PoolTimeout`] naming the longest holder, if the deadline passes first.
+    pub(crate) async fn close(&self, limit: Duration) -> Result<()> {
+        let idle = {
+            let mut state = self.shared.lock();
+            state.is_closed = true;
+            state.waiting.clear();
+            std::mem::take(&mut state.idle)
+        };
+        for pooled in idle {
+            self.shared.close_in_background(HolderId::NONE, pooled);
+        }
+        tokio::time::timeout(limit, self.all_slots_freed()).await.map_err(|_| self.shared.still_held_error())
+    }
+
+    async fn all_slots_freed(&self) {
+        loop {
+            let freed = self.shared.slot_freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if self.shared.lock().open == 0 {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+async fn open_ahead<D: Driver>(mut lease: Lease<D>) {
+    if let Err(error) = lease.open().await {
+        tracing::warn!(%error, "Could not open a connection ahead of need");
+    }
+}
+
+impl<D: Driver> Shared<D> {
+    fn lock(&self) -> MutexGuard<'_, State<D>> {
+        // The state is consistent between any two statements under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn request(self: &Arc<Self>, preparation: &Arc<Preparation>) -> Result<Request<D>> {
+        self.close_outdated(preparation);
+        let mut state = self.lock();
+        if state.is_closed {
+            return Err(self.closed_error());
+        }
+        let pooled = affinity::choose(&state.idle, preparation).map(|index| state.idle.remove(index));
+        if pooled.is_none() {
+            if state.open >= self.config.max_connections {
+                return Ok(Request::Queued(state.waiting.join()));
+            }
+            state.open += 1;
+        }
+        let holder = state.register(Some(Arc::clone(preparation)));
+        Ok(Request::Granted(Lease::new(Arc::clone(self), holder, pooled)))
+    }
+
+    /// Closes connections that served this tenant before its schema was dropped, renamed or moved.
+    fn close_outdated(self: &Arc<Self>, preparation: &Preparation) {
+        if is_left_out(Guard::Epoch) {
+            return;
+        }
+        // Not under the lock: a runtime that shuts down gives the slots back at once.
+        let outdated = self.lock().remove_outdated(preparation);
+        for pooled in outdated {
+            self.close_in_background(HolderId::NONE, pooled);
+        }
+    }
+
+    /// A slot without a connection, if one is free.
+    fn reserve(self: &Arc<Self>) -> Option<Lease<D>> {
+        let mut state = self.lock();
+        if state.is_closed || state.open >= self.config.max_connections {
+            return None;
+        }
+        state.open += 1;
+        let holder = state.register(None);
+        Some(Lease::new(Arc::clone(self), holder, None))
+    }
+
+    /// Gives a slot to the next who waits, or keeps it. Without a connection the slot is a right
+    /// to open one.
+    pub(super) fn take_back(self: &Arc<Self>, holder: HolderId, pooled: Option<Pooled<D::Connection>>) {
+        let mut state = self.lock();
+        state.holders.remove(&holder);
+        let pooled = match pooled {
+            Some(pooled) if state.is_closed => {
+                drop(state);
+                return self.close_in_background(HolderId::NONE, pooled);
+            }
+            pooled => pooled,
+        };
+        let next = state.register(None);
+        let lease = Lease::new(Arc::clone(self), next, pooled);
+        let Err(lease) = state.waiting.hand_over(lease) else { return };
+
+        let (next, pooled) = lease.into_slot();
+        state.holders.remove(&next);
+        match pooled {
+            Some(mut pooled) => {
+                pooled.idle_since = Instant::now();
+                state.idle.push(pooled);
+            }
+            None => {
+                state.open -= 1;
+                drop(state);
+                self.slot_freed.notify_waiters();
+            }
+        }
+    }
+
+    /// Closes a connection and then passes its slot on, so that the server never has more of our
+    /// connections than the pool has slots.
+    pub(super) fn close_in_background(self: &Arc<Self>, holder: HolderId, pooled: Pooled<D::Connection>) {
+        let slot = SlotGuard { shared: Arc::clone(self), holder };
+        self.runtime.spawn(async move {
+            slot.shared.driver.close(pooled.connection).await;
+            drop(slot);
+        });
+    }
+
+    /// Has every idle connection checked before its next use.
+    pub(super) fn doubt_idle(&self) {
+        for pooled in &mut self.lock().idle {
+            pooled.is_confirmed = false;
+        }
+    }
+
+    fn closed_error(&self) -> Error {
+        Error::new(ErrorKind::PoolClosed, format!("the pool of database `{}` is closed", self.alias))
+    }
+
+    fn timeout_error(&self, preparation: &Preparation, limit: Duration) -> Error {
+        let state = self.lock();
+        let message = format!(
+            "no connection to database `{}` became free for {} within {limit:?}: {} of {} are in use, {} wait{}",
+            self.alias,
+            holder_name(preparation),
+            state.open - count(state.idle.len()),
+            self.config.max_connections,
+            state.waiting.len(),
+            state.longest_holder().map(|who| format!("; {who}")).unwrap_or_default(),
+        );
+        let error = Error::new(ErrorKind::PoolTimeout, message);
+        match preparation.tenant() {
+            Some(tenant) => error.with_tenant(tenant.slug()),
+            None => error,
+        }
+    }
+
+    fn still_held_error(&self) -> Error {
+        let state = self.lock();
+        let message = format!(
+            "{} connections to database `{}` did not come back in time{}",
+            state.open,
+            self.alias,
+            state.longest_holder().map(|who| format!("; {who}")).unwrap_or_default(),
+        );
+        Error::new(ErrorKind::PoolTimeout, message)
+    }
+}
+
+impl<D: Driver> State<D> {
+    fn register(&mut self, preparation: Option<Arc<Preparation>>) -> HolderId {
+        self.last_holder += 1;
+        let id = HolderId(self.last_holder);
+        self.holders.insert(id, Holder { preparation, since: Instant::now() });
+        id
+    }
+
+    fn name_holder(&mut self, id: HolderId, preparation: &Arc<Preparation>) {
+        if let Some(holder) = self.holders.get_mut(&id) {
+            holder.preparation = Some(Arc::clone(preparation));
+        }
+    }
+
+    fn remove_outdated(&mut self, preparation: &Preparation) -> Vec<Pooled<D::Connection>> {
+        self.idle
+            .extract_if(.., |pooled| {
+                pooled.session.as_ref().is_some_and(|session| session.is_outdated_by(preparation))
+            })
+            .collect()
+    }
+
+    fn longest_holder(&self) -> Option<String> {
+        let holder = self.holders.values().min_by_key(|holder| holder.since)?;
+        let name = holder.preparation.as_deref().map_or_else(|| "the pool itself".to_owned(), holder_name);
+        Some(format!("{name} has held one for {:.1?}", holder.since.elapsed()))
+    }
+}
+
+fn holder_name(preparation: &Preparation) -> String {
+    match preparation.tenant() {
+        Some(tenant) => format!("tenant `{}`", tenant.slug()),
+        None => "the master schema".to_owned(),
+    }
+}
+
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// Frees a slot when the task that closes its connection is done, or is dropped with its runtime.
+struct SlotGuard<D: Driver> {
+    shared: Arc<Shared<D>>,
+    holder: HolderId,
+}
+
+impl<D: Driver> Drop for SlotGuard<D> {
+    fn drop(&mut self) {
+        self.shared.take_back(self.holder, None);
+    }
+}

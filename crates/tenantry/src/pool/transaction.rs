@@ -1,0 +1,83 @@
+//! A transaction on a connection of the pool.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+use sqlx::postgres::Postgres;
+use sqlx_core::database::Database;
+use sqlx_core::transaction::TransactionManager as _;
+
+use super::checkout::Checkout;
+
+type Manager = <Postgres as Database>::TransactionManager;
+
+/// A transaction for one tenant or for the master schema.
+///
+/// Statements run on `&mut *tx`. [`commit`](Self::commit) or [`rollback`](Self::rollback) ends it. A
+/// transaction that is dropped is rolled back by closing its connection, which the pool replaces:
+/// nothing of it can reach the next user.
+///
+/// ```no_run
+/// # async fn example(db: tenantry::TenantDb) -> Result<(), sqlx::Error> {
+/// let mut tx = db.begin().await?;
+/// sqlx::query("INSERT INTO note (title) VALUES ($1)").bind("first").execute(&mut *tx).await?;
+/// sqlx::query("INSERT INTO note (title) VALUES ($1)").bind("second").execute(&mut *tx).await?;
+/// tx.commit().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Transaction {
+    checkout: Checkout,
+}
+
+impl Transaction {
+    pub(super) async fn begin(mut checkout: Checkout) -> Result<Self, sqlx::Error> {
+        checkout.lease().begin_statement();
+        Manager::begin(checkout.connection()?, None).await?;
+        checkout.lease().end_statement();
+        checkout.set_in_transaction(true);
+        Ok(Self { checkout })
+    }
+
+    /// Makes what was done permanent.
+    ///
+    /// # Errors
+    /// What PostgreSQL answers, for example a violated deferred constraint; nothing is permanent then.
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.checkout.lease().begin_statement();
+        Manager::commit(self.checkout.connection()?).await?;
+        self.checkout.lease().end_statement();
+        Ok(())
+    }
+
+    /// Undoes what was done and keeps the connection.
+    ///
+    /// # Errors
+    /// If the connection was lost. The server has undone everything then as well.
+    pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        self.checkout.lease().begin_statement();
+        Manager::rollback(self.checkout.connection()?).await?;
+        self.checkout.lease().end_statement();
+        Ok(())
+    }
+}
+
+impl Deref for Transaction {
+    type Target = Checkout;
+
+    fn deref(&self) -> &Checkout {
+        &self.checkout
+    }
+}
+
+impl DerefMut for Transaction {
+    fn deref_mut(&mut self) -> &mut Checkout {
+        &mut self.checkout
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,52 @@
+//! Gives a half-made tenant up.
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::Context;
+use super::create::lock_schema;
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::store;
+use crate::sql::Identifier;
+use crate::tenant::{Alias, Slug, Status, Tenant};
+
+/// Removes the schema and the row of a tenant that never became active. Safe to repeat.
+pub(crate) async fn abort(context: &Context, slug: &Slug) -> Result<Tenant> {
+    let mut registry = context.databases.owner_connection(&Alias::default()).await?;
+    let tenant = store::tenant_by_slug(&mut registry, slug).await?.ok_or_else(|| {
+        Error::new(ErrorKind::UnknownTenant, format!("no tenant goes by `{slug}`")).with_tenant(slug)
+    })?;
+    let mut workplace = match tenant.status() {
+        Status::Provisioning => {
+            let workplace = lock_schema(context, &tenant).await?;
+            store::set_status(&mut registry, &tenant, Status::Purging).await?;
+            workplace
+        }
+        // An earlier abort was interrupted.
+        Status::Purging => lock_schema(context, &tenant).await?,
+        status => return Err(not_half_made(&tenant, status)),
+    };
+    remove_schema(context, &mut workplace, &tenant).await?;
+    store::delete_tenant(&mut registry, tenant.id()).await?;
+    Ok(tenant)
+}
+
+fn not_half_made(tenant: &Tenant, status: Status) -> Error {
+    let message = format!("tenant `{}` is {status}, not half-made", tenant.slug());
+    Error::new(ErrorKind::TenantUnavailable, message)
+        .with_tenant(tenant.slug())
+        .with_hint("only a tenant that is still `provisioning` can be aborted")
+}
+
+async fn remove_schema(context: &Context, workplace: &mut PgConnection, tenant: &Tenant) -> Result<()> {
+    let schema = tenant.schema();
+    let mut sql = format!("DROP SCHEMA IF EXISTS {} CASCADE;", Identifier(schema.as_str()));
+    if let Some(role) = &context.role {
+        sql.push_str(&format!("DROP ROLE IF EXISTS {};", Identifier(&role.name_for(schema))));
+    }
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *workplace).await?;
+    sqlx::query("DELETE FROM tenantry.applied WHERE schema_name = $1")
+        .bind(schema.as_str())
+        .execute(workplace)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Makes a tenant.
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::grants::grants;
+use super::new_tenant::NewTenant;
+use super::{Context, register};
+use crate::error::{Error, ErrorKind, Result};
+use crate::migrate::{
+    Migration, SchemaLock, bring_up_to_date, creation_message, needs_own_transaction, run_message,
+    schema_message,
+};
+use crate::registry::store;
+use crate::tenant::{Alias, DomainName, Status, Tenant};
+
+/// Makes the tenant, or goes on with making it, and answers with what the registry now holds.
+pub(crate) async fn create(context: &Context, new: &NewTenant) -> Result<Tenant> {
+    let draft = new.draft(context, Status::Active)?;
+    // The alias is checked before anything is written.
+    context.databases.config(draft.database())?;
+    let mut registry = context.databases.owner_connection(&Alias::default()).await?;
+    match store::tenant_by_slug(&mut registry, draft.slug()).await? {
+        Some(known) if known.status() == Status::Provisioning => {
+            go_on(context, &mut registry, &known).await?;
+        }
+        Some(known) => return Err(already_exists(&known)),
+        None if new.registers_existing() => {
+            register::register(context, &mut registry, &draft, new.domains()).await?;
+        }
+        None => create_new(context, &mut registry, new, &draft).await?,
+    }
+    let made = store::tenant_by_slug(&mut registry, draft.slug()).await?;
+    made.ok_or_else(|| Error::new(ErrorKind::Conflict, format!("tenant `{}` was just removed", draft.slug())))
+}
+
+async fn create_new(
+    context: &Context,
+    registry: &mut PgConnection,
+    new: &NewTenant,
+    draft: &Tenant,
+) -> Result<()> {
+    if !fits_one_transaction(context, draft) {
+        return create_stepwise(context, registry, new).await;
+    }
+    match create_at_once(context, registry, draft, new.domains()).await {
+        Err(error) if needs_own_transaction(&error) => create_stepwise(context, registry, new).await,
+        result => result,
+    }
+}
+
+fn already_exists(tenant: &Tenant) -> Error {
+    let message = format!("tenant `{}` already exists and is {}", tenant.slug(), tenant.status());
+    Error::new(ErrorKind::AlreadyExists, message).with_tenant(tenant.slug())
+}
+
+fn fits_one_transaction(context: &Context, tenant: &Tenant) -> bool {
+    let files = context.migrations.tenant();
+    *tenant.database() == Alias::default() && files.iter().all(Migration::is_transactional)
+}
+
+/// All of it or nothing. A future that is dropped half-way leaves nothing either.
+async fn create_at_once(
+    context: &Context,
+    registry: &mut PgConnection,
+    tenant: &Tenant,
+    domains: &[DomainName],
+) -> Result<()> {
+    let mut tx = registry.begin().await?;
+    insert(&mut tx, tenant, domains).await?;
+    let grants = grants(&mut tx, context, tenant).await?;
+    let site = context.site(tenant);
+    run_message(&mut tx, site, &creation_message(site, context.migrations.tenant(), &grants)).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn insert(connection: &mut PgConnection, tenant: &Tenant, domains: &[DomainName]) -> Result<()> {
+    store::insert_tenant(connection, tenant).await?;
+    for domain in domains {
+        store::insert_domain(connection, tenant, domain).await?;
+    }
+    Ok(())
+}
+
+/// The row first, as `provisioning`; the schema and its files; `active` last.
+async fn create_stepwise(context: &Context, registry: &mut PgConnection, new: &NewTenant) -> Result<()> {
+    let tenant = new.draft(context, Status::Provisioning)?;
+    // Held before the row can be seen: whoever finds the row finds the lock taken.
+    let mut workplace = lock_schema(context, &tenant).await?;
+    let mut tx = registry.begin().await?;
+    insert(&mut tx, &tenant, new.domains()).await?;
+    tx.commit().await?;
+    finish(context, registry, &mut workplace, &tenant).await
+}
+
+/// Goes on with a tenant that was interrupted while it was made.
+async fn go_on(context: &Context, registry: &mut PgConnection, tenant: &Tenant) -> Result<()> {
+    let mut workplace = lock_schema(context, tenant).await?;
+    finish(context, registry, &mut workplace, tenant).await
+}
+
+async fn finish(
+    context: &Context,
+    registry: &mut PgConnection,
+    workplace: &mut PgConnection,
+    tenant: &Tenant,
+) -> Result<()> {
+    match fill_schema(context, workplace, tenant).await {
+        Ok(()) => store::set_status(registry, tenant, Status::Active).await,
+        Err(error) => {
+            store::set_last_error(registry, tenant, Some(&error.to_string())).await?;
+            Err(error)
+        }
+    }
+}
+
+/// Every step finds out by itself whether it was done before.
+async fn fill_schema(context: &Context, workplace: &mut PgConnection, tenant: &Tenant) -> Result<()> {
+    let site = context.site(tenant);
+    let mut tx = workplace.begin().await?;
+    // A role of the tenant's own is made before the schema is filled, the ledger before both.
+    let grants = grants(&mut tx, context, tenant).await?;
+    run_message(&mut tx, site, &schema_message(site, &grants)).await?;
+    tx.commit().await?;
+    bring_up_to_date(workplace, site, context.migrations.tenant()).await?;
+    Ok(())
+}
+
+/// A connection to the tenant's database that holds the lock of its schema. The lock ends with it.
+pub(super) async fn lock_schema(context: &Context, tenant: &Tenant) -> Result<PgConnection> {
+    let mut connection = context.databases.owner_connection(tenant.database()).await?;
+    if SchemaLock::of(tenant.schema()).try_take(&mut connection).await? {
+        return Ok(connection);
+    }
+    let message = format!("another process is working on tenant `{}`", tenant.slug());
+    Err(Error::new(ErrorKind::Conflict, message)
+        .with_tenant(tenant.slug())
+        .with_hint("wait for it, then try again"))
+}

@@ -1,0 +1,41 @@
+//! Making tenants, and giving up half-made ones.
+//!
+//! [`create`] has two ways. Where all migrations are transactional and the tenant lives in the
+//! default database, the schema, its tables, its ledger and the row in the registry are one
+//! transaction: all of it or nothing. Otherwise the row comes first, as `provisioning`, and becomes
+//! `active` last; the same command goes on after any interruption, and [`abort`] removes
+//! what there is.
+
+mod abort;
+mod create;
+mod grants;
+mod new_tenant;
+mod register;
+
+pub(crate) use self::abort::abort;
+pub(crate) use self::create::create;
+pub use self::new_tenant::NewTenant;
+
+use crate::migrate::{Migrations, Site};
+use crate::pool::{Databases, Layout, Role};
+use crate::tenant::{ReservedSlugs, Tenant};
+
+/// What every command on a tenant's schema needs to know.
+pub(crate) struct Context {
+    pub(crate) databases: Databases,
+    pub(crate) layout: std::sync::Arc<Layout>,
+    pub(crate) migrations: Migrations,
+    pub(crate) reserved: ReservedSlugs,
+    /// Set where every tenant has a role of its own.
+    pub(crate) role: Option<Role>,
+}
+
+impl Context {
+    pub(crate) fn site<'a>(&'a self, tenant: &'a Tenant) -> Site<'a> {
+        Site {
+            schema: tenant.schema(),
+            extensions: &self.layout.extension_schemas,
+            tenant: Some(tenant.slug()),
+        }
+    }
+}

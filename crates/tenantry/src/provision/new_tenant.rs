@@ -1,0 +1,142 @@
+//! What a tenant is made from.
+
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use super::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::VOID_SCHEMA;
+use crate::tenant::{Alias, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
+
+/// A tenant that is to be made.
+///
+/// ```
+/// use tenantry::NewTenant;
+///
+/// let acme = NewTenant::new("acme").name("Acme Ltd").setting("plan", "gold");
+/// assert_eq!(acme.slug(), "acme");
+/// ```
+#[derive(Clone, Debug)]
+pub struct NewTenant {
+    slug: String,
+    settings: Map<String, Value>,
+    database: Alias,
+    domains: Vec<DomainName>,
+    existing_schema: Option<SchemaName>,
+}
+
+impl NewTenant {
+    /// A tenant by the slug it chose, which is checked when the tenant is made.
+    pub fn new(slug: impl Into<String>) -> Self {
+        Self {
+            slug: slug.into(),
+            settings: Map::new(),
+            database: Alias::default(),
+            domains: Vec::new(),
+            existing_schema: None,
+        }
+    }
+
+    /// The slug as it was given.
+    pub fn slug(&self) -> &str {
+        &self.slug
+    }
+
+    /// What to show people; kept in the settings.
+    pub fn name(self, name: &str) -> Self {
+        self.setting("name", name)
+    }
+
+    /// Anything the application wants to keep with the tenant.
+    pub fn setting(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.settings.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The database its schema is made in. Default: `default`.
+    pub fn database(mut self, database: Alias) -> Self {
+        self.database = database;
+        self
+    }
+
+    /// A domain of its own, besides the subdomain its slug gives it.
+    pub fn domain(mut self, domain: DomainName) -> Self {
+        self.domains.push(domain);
+        self
+    }
+
+    /// Registers a schema that is already there instead of making one. It is not migrated now.
+    pub fn existing_schema(mut self, schema: SchemaName) -> Self {
+        self.existing_schema = Some(schema);
+        self
+    }
+
+    pub(super) fn domains(&self) -> &[DomainName] {
+        &self.domains
+    }
+
+    pub(super) fn registers_existing(&self) -> bool {
+        self.existing_schema.is_some()
+    }
+
+    /// The tenant this becomes, checked against the rules but not yet against the registry.
+    pub(super) fn draft(&self, context: &Context, status: Status) -> Result<Tenant> {
+        let slug = Slug::parse(&self.slug).map_err(|error| {
+            Error::new(
+                ErrorKind::InvalidInput,
+                format!("{:?} cannot be a slug: {error}", shortened(&self.slug)),
+            )
+            .with_hint("use lower-case letters, digits and hyphens, at most 63")
+        })?;
+        if context.reserved.contains(&slug) {
+            let message = format!("the slug `{slug}` is reserved");
+            return Err(Error::new(ErrorKind::InvalidInput, message)
+                .with_hint("choose another one, or change the list of reserved slugs"));
+        }
+        if serde_json::to_string(&self.settings).is_ok_and(|text| text.contains("\\u0000")) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "a setting holds a NUL, which PostgreSQL cannot store",
+            ));
+        }
+        let id = TenantId::random();
+        let schema = match &self.existing_schema {
+            Some(schema) => checked(schema, context)?,
+            None => SchemaName::generate(&slug, id),
+        };
+        Ok(Tenant::from(TenantRecord {
+            id,
+            slug,
+            schema,
+            database: self.database.clone(),
+            status,
+            settings: Value::Object(self.settings.clone()),
+            epoch: 0,
+            digest: None,
+            owns_types: false,
+            last_error: None,
+            created_at: OffsetDateTime::now_utc(),
+        }))
+    }
+}
+
+/// The shared schemas belong to nobody.
+fn checked(schema: &SchemaName, context: &Context) -> Result<SchemaName> {
+    let layout = &context.layout;
+    let is_shared = *schema == layout.master_schema
+        || layout.extension_schemas.contains(schema)
+        || schema.as_str() == VOID_SCHEMA;
+    if is_shared {
+        let message = format!("schema `{schema}` is shared and cannot become a tenant's");
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    Ok(schema.clone())
+}
+
+/// What is shown of text that may be of any length.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,192 @@
+//! Creates and upgrades the registry, and checks that it is there.
+
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgConnection};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::{Identifier, Literal, privileges};
+use crate::tenant::{Alias, SchemaName};
+
+/// The registry's own SQL, in order. A file is never edited once it was released; a new one is added.
+const STEPS: &[Step] = &[
+    Step { number: 1, scope: Scope::EveryDatabase, sql: include_str!("sql/0001_database.sql") },
+    Step { number: 2, scope: Scope::DefaultDatabase, sql: include_str!("sql/0002_tenants.sql") },
+];
+
+struct Step {
+    number: i32,
+    scope: Scope,
+    sql: &'static str,
+}
+
+#[derive(PartialEq, Eq)]
+enum Scope {
+    EveryDatabase,
+    DefaultDatabase,
+}
+
+/// The key of the advisory lock under which the registry is installed: "tenantry" in ASCII.
+const INSTALL_LOCK: i64 = 0x7465_6e61_6e74_7279;
+
+/// Creates or upgrades the registry in one database, together with the schemas every session needs.
+///
+/// Safe when many processes do it at once: one works, the others find it done.
+pub(crate) async fn install_in(
+    connection: &mut PgConnection,
+    alias: &Alias,
+    master_schema: &SchemaName,
+    extension_schemas: &[SchemaName],
+    application_role: &str,
+) -> Result<()> {
+    let failed = |error: sqlx::Error| {
+        let message = format!("the registry could not be installed in database `{alias}`");
+        Error::new(ErrorKind::Registry, message)
+            .with_hint("the role needs CREATE on the database")
+            .with_source(error)
+    };
+    let mut tx = connection.begin().await.map_err(failed)?;
+    lock(&mut tx).await.map_err(failed)?;
+    sqlx::raw_sql(
+        "CREATE SCHEMA IF NOT EXISTS tenantry;
+         CREATE TABLE IF NOT EXISTS tenantry.installed
+             (step int PRIMARY KEY, installed_at timestamptz NOT NULL DEFAULT now())",
+    )
+    .execute(&mut *tx)
+    .await
+    .map_err(failed)?;
+    let done = installed_steps(&mut tx).await.map_err(failed)?;
+    refuse_newer(&done, alias)?;
+    for step in steps_for(alias).filter(|step| !done.contains(&step.number)) {
+        sqlx::raw_sql(step.sql).execute(&mut *tx).await.map_err(failed)?;
+        sqlx::query("INSERT INTO tenantry.installed (step) VALUES ($1)")
+            .bind(step.number)
+            .execute(&mut *tx)
+            .await
+            .map_err(failed)?;
+    }
+    for schema in std::iter::once(master_schema).chain(extension_schemas) {
+        create_schema_if_missing(&mut tx, schema).await.map_err(failed)?;
+    }
+    grant(&mut tx, master_schema, extension_schemas, application_role).await.map_err(failed)?;
+    tx.commit().await.map_err(failed)
+}
+
+/// Polls for the lock: a session that blocks on an advisory lock is a transaction that stays open.
+async fn lock(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    loop {
+        let is_ours: bool = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
+            .bind(INSTALL_LOCK)
+            .fetch_one(&mut *connection)
+            .await?;
+        if is_ours {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// `CREATE SCHEMA IF NOT EXISTS` asks for the privilege to create even where nothing is to be done.
+async fn create_schema_if_missing(
+    connection: &mut PgConnection,
+    schema: &SchemaName,
+) -> Result<(), sqlx::Error> {
+    let exists: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
+            .bind(schema.as_str())
+            .fetch_one(&mut *connection)
+            .await?;
+    if !exists {
+        let create = format!("CREATE SCHEMA {}", Identifier(schema.as_str()));
+        sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Lets the application read the registry and use the shared schemas, where it is a role of its own.
+async fn grant(
+    connection: &mut PgConnection,
+    master_schema: &SchemaName,
+    extension_schemas: &[SchemaName],
+    role: &str,
+) -> Result<(), sqlx::Error> {
+    let is_owner: bool =
+        sqlx::query_scalar("SELECT current_user = $1").bind(role).fetch_one(&mut *connection).await?;
+    let mut grants = String::new();
+    for schema in extension_schemas {
+        if schema != master_schema && owns_schema(connection, schema).await? {
+            grants.push_str(&format!("GRANT USAGE ON SCHEMA {} TO PUBLIC;", Identifier(schema.as_str())));
+        }
+    }
+    if !is_owner {
+        grants.push_str(&format!(
+            "GRANT USAGE ON SCHEMA tenantry TO {0};
+             GRANT SELECT ON ALL TABLES IN SCHEMA tenantry TO {0};",
+            Identifier(role)
+        ));
+        if owns_schema(connection, master_schema).await? {
+            grants.push_str(&privileges(master_schema, role));
+        }
+    }
+    sqlx::raw_sql(sqlx::AssertSqlSafe(grants)).execute(connection).await?;
+    Ok(())
+}
+
+async fn owns_schema(connection: &mut PgConnection, schema: &SchemaName) -> Result<bool, sqlx::Error> {
+    let sql = format!(
+        "SELECT pg_catalog.pg_has_role(nspowner, 'USAGE') FROM pg_catalog.pg_namespace WHERE nspname = {}",
+        Literal(schema.as_str())
+    );
+    let owns: Option<bool> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_optional(connection).await?;
+    Ok(owns.unwrap_or(false))
+}
+
+/// Checks that the registry of one database is there and is the one this library knows.
+pub(crate) async fn verify_in(connection: &mut PgConnection, alias: &Alias) -> Result<()> {
+    let done = match installed_steps(connection).await {
+        Ok(done) => done,
+        Err(error) if is_missing_table(&error) => Vec::new(),
+        Err(error) => {
+            let message = format!("the registry in database `{alias}` cannot be read");
+            return Err(Error::new(ErrorKind::Registry, message)
+                .with_hint(
+                    "the application's role needs USAGE on the schema `tenantry` and SELECT on its tables",
+                )
+                .with_source(error));
+        }
+    };
+    refuse_newer(&done, alias)?;
+    if steps_for(alias).all(|step| done.contains(&step.number)) {
+        return Ok(());
+    }
+    let state = if done.is_empty() { "is not installed" } else { "is older than this version of tenantry" };
+    Err(Error::new(ErrorKind::Registry, format!("the registry in database `{alias}` {state}"))
+        .with_hint("run `tenantry init`, or build with `.install(true)`"))
+}
+
+fn steps_for(alias: &Alias) -> impl Iterator<Item = &'static Step> {
+    let is_default = *alias == Alias::default();
+    STEPS.iter().filter(move |step| is_default || step.scope == Scope::EveryDatabase)
+}
+
+async fn installed_steps(connection: &mut PgConnection) -> Result<Vec<i32>, sqlx::Error> {
+    sqlx::query_scalar("SELECT step FROM tenantry.installed ORDER BY step").fetch_all(connection).await
+}
+
+fn refuse_newer(done: &[i32], alias: &Alias) -> Result<()> {
+    let known = STEPS.iter().map(|step| step.number).max();
+    match done.iter().max() {
+        Some(newest) if Some(*newest) > known => {
+            let message =
+                format!("the registry in database `{alias}` was upgraded by a newer version of tenantry");
+            Err(Error::new(ErrorKind::Registry, message).with_hint("use that version, or a newer one"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `undefined_table` or `invalid_schema_name`.
+fn is_missing_table(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "42P01" || code == "3F000")
+}

@@ -1,0 +1,123 @@
+//! Keeps the cache true: hears of every change, and empties the cache when it may have missed one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+
+use super::cache::Cache;
+use crate::error::Result;
+use crate::resolve::TenantKey;
+use crate::tenant::{DomainName, Slug, TenantId};
+
+const CHANNEL: &str = "tenantry";
+/// A silent connection is asked whether it is still there this often.
+const PING_AFTER: Duration = Duration::from_secs(10);
+const PING_LIMIT: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Listens until it is aborted; reconnects with growing pauses.
+pub(super) async fn listen(options: PgConnectOptions, cache: Arc<Cache>) {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match listen_once(&options, &cache, &mut pause).await {
+            Ok(()) => tracing::info!("The registry's listener lost its connection"),
+            Err(error) => tracing::warn!(%error, "The registry's listener cannot listen"),
+        }
+        cache.clear();
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Listens on one connection until it is lost.
+async fn listen_once(
+    options: &PgConnectOptions,
+    cache: &Cache,
+    pause: &mut Duration,
+) -> Result<(), sqlx::Error> {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(PING_LIMIT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .connect_lazy_with(options.clone());
+    let mut listener = PgListener::connect_with(&pool).await?;
+    // Reconnecting is ours: in between, notifications are lost.
+    listener.eager_reconnect(false);
+    listener.listen(CHANNEL).await?;
+    // Whatever changed before this moment was announced to nobody.
+    cache.clear();
+    *pause = Duration::from_millis(50);
+    loop {
+        match tokio::time::timeout(PING_AFTER, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) => apply(cache, notification.payload()).await,
+            Ok(Ok(None)) => return Ok(()),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => ping(&mut listener).await?,
+        }
+    }
+}
+
+async fn ping(listener: &mut PgListener) -> Result<(), sqlx::Error> {
+    let answer = sqlx::query("SELECT 1").execute(listener);
+    match tokio::time::timeout(PING_LIMIT, answer).await {
+        Ok(answer) => answer.map(|_| ()),
+        Err(_) => Err(sqlx::Error::PoolTimedOut),
+    }
+}
+
+/// What a notification says has changed.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    Tenant(TenantId, Slug),
+    Domain(DomainName),
+    /// Anything else, so everything.
+    All,
+}
+
+async fn apply(cache: &Cache, payload: &str) {
+    match parse(payload) {
+        Change::Tenant(id, slug) => {
+            cache.forget_tenant(id).await;
+            cache.forget(&TenantKey::Slug(slug)).await;
+        }
+        Change::Domain(domain) => cache.forget(&TenantKey::Domain(domain)).await,
+        Change::All => cache.clear(),
+    }
+}
+
+fn parse(payload: &str) -> Change {
+    let mut words = payload.split(' ');
+    let change = match (words.next(), words.next(), words.next()) {
+        (Some("tenant"), Some(id), Some(slug)) => parse_tenant(id, slug),
+        (Some("domain"), Some(name), None) => DomainName::parse(name).ok().map(Change::Domain),
+        _ => None,
+    };
+    // A newer version may announce what this one does not know.
+    change.unwrap_or(Change::All)
+}
+
+fn parse_tenant(id: &str, slug: &str) -> Option<Change> {
+    let id: uuid::Uuid = id.parse().ok()?;
+    Some(Change::Tenant(id.into(), Slug::parse(slug).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_announcement_concerns_everything() {
+        for payload in ["", "fleet", "tenant", "tenant 1 acme", "domain a b", "domain", "\u{1f980}"] {
+            assert_eq!(parse(payload), Change::All, "{payload}");
+        }
+    }
+
+    #[test]
+    fn a_domain_is_announced_by_name() {
+        assert!(
+            matches!(parse("domain notes.acme.com"), Change::Domain(name) if name.as_str() == "notes.acme.com")
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! Looks tenants up, mostly in the cache.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use tokio::task::JoinHandle;
+
+use super::cache::Cache;
+use super::{listener, store};
+use crate::error::{Error, ErrorKind, Result};
+use crate::pool::{Databases, MasterDb};
+use crate::resolve::TenantKey;
+use crate::tenant::{Alias, Tenant, TenantRecord};
+
+/// How the registry is cached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryConfig {
+    /// Most tenants kept in memory, found and missing ones together. Default: 10,000.
+    pub cache_capacity: u64,
+    /// Longest time a tenant is served from memory after it was read. Changes are announced and
+    /// seen within milliseconds; this bounds what is served while announcements cannot arrive.
+    /// Default: 30 seconds.
+    pub cache_ttl: Duration,
+    /// The same for "no such tenant". Default: 5 seconds.
+    pub negative_ttl: Duration,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self {
+            cache_capacity: 10_000,
+            cache_ttl: Duration::from_secs(30),
+            negative_ttl: Duration::from_secs(5),
+        }
+    }
+}
+
+/// A moment in the life of the registry's cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheStatus {
+    /// Answers in memory, approximately.
+    pub entries: u64,
+    /// Look-ups that went to the database since the start.
+    pub loads: u64,
+}
+
+pub(crate) struct Registry {
+    databases: Databases,
+    cache: Arc<Cache>,
+    listener: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Registry {
+    /// Starts listening in the background; look-ups work before it has connected.
+    pub(crate) fn start(databases: Databases, direct: PgConnectOptions, config: &RegistryConfig) -> Self {
+        let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_ttl, config.negative_ttl));
+        let listener = tokio::spawn(listener::listen(direct, Arc::clone(&cache)));
+        Self { databases, cache, listener: tokio::sync::Mutex::new(Some(listener)) }
+    }
+
+    /// The tenant that goes by this key.
+    pub(crate) async fn find(&self, key: &TenantKey) -> Result<Tenant> {
+        let found = self.cache.get(key, self.load(key)).await?;
+        found.ok_or_else(|| {
+            let error = Error::new(ErrorKind::UnknownTenant, format!("no tenant goes by `{key}`"));
+            match key {
+                TenantKey::Slug(slug) => error.with_tenant(slug),
+                TenantKey::Domain(_) => error,
+            }
+        })
+    }
+
+    async fn load(&self, key: &TenantKey) -> Result<Option<Tenant>> {
+        let master = MasterDb::new(self.databases.default_pool().clone());
+        let found = match key {
+            TenantKey::Slug(slug) => store::tenant_by_slug(&master, slug).await?,
+            TenantKey::Domain(domain) => store::tenant_by_domain(&master, domain).await?,
+        };
+        match found {
+            Some(tenant) => Ok(Some(self.with_applied(tenant).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// What a schema has applied is recorded next to it; elsewhere that takes a second look.
+    async fn with_applied(&self, tenant: Tenant) -> Result<Tenant> {
+        if *tenant.database() == Alias::default() {
+            return Ok(tenant);
+        }
+        let master = MasterDb::new(self.databases.pool(tenant.database())?.clone());
+        let applied = store::applied(&master, tenant.schema()).await?;
+        Ok(match applied {
+            Some((digest, owns_types)) => with_digest(&tenant, digest, owns_types),
+            None => tenant,
+        })
+    }
+
+    /// Drops what this process knows of a key, without waiting for the announcement.
+    pub(crate) async fn forget(&self, key: &TenantKey) {
+        self.cache.forget(key).await;
+    }
+
+    pub(crate) async fn forget_tenant(&self, tenant: &Tenant) {
+        self.cache.forget_tenant(tenant.id()).await;
+        self.cache.forget(&TenantKey::Slug(tenant.slug().clone())).await;
+    }
+
+    pub(crate) fn forget_all(&self) {
+        self.cache.clear();
+    }
+
+    pub(crate) fn status(&self) -> CacheStatus {
+        CacheStatus { entries: self.cache.len(), loads: self.cache.loads.load(Ordering::Relaxed) }
+    }
+
+    /// Stops listening and waits until the task has ended.
+    pub(crate) async fn stop(&self) {
+        if let Some(listener) = self.listener.lock().await.take() {
+            listener.abort();
+            let _ = listener.await;
+        }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if let Some(listener) = self.listener.get_mut() {
+            listener.abort();
+        }
+    }
+}
+
+fn with_digest(tenant: &Tenant, digest: crate::tenant::Digest, owns_types: bool) -> Tenant {
+    Tenant::from(TenantRecord {
+        id: tenant.id(),
+        slug: tenant.slug().clone(),
+        schema: tenant.schema().clone(),
+        database: tenant.database().clone(),
+        status: tenant.status(),
+        settings: tenant.settings().clone(),
+        epoch: tenant.epoch(),
+        digest: Some(digest),
+        owns_types,
+        last_error: tenant.last_error().map(str::to_owned),
+        created_at: tenant.created_at(),
+    })
+}

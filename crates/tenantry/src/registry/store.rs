@@ -1,0 +1,242 @@
+//! The statements of the registry, one function each. Names are always qualified.
+
+use sqlx::postgres::PgRow;
+use sqlx::{Executor, FromRow, PgConnection, Postgres, Row as _};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::{Alias, Digest, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
+
+/// The columns of a tenant. What its schema has applied is known here for the default database only.
+macro_rules! select_tenant {
+    ($rest:literal) => {
+        concat!(
+            "SELECT tenant.id, tenant.slug, tenant.schema_name, tenant.database, tenant.status, tenant.settings,
+                    tenant.epoch, tenant.last_error, tenant.created_at,
+                    applied.digest, coalesce(applied.owns_types, false) AS owns_types
+             FROM tenantry.tenant
+             LEFT JOIN tenantry.applied
+                ON applied.schema_name = tenant.schema_name AND tenant.database = 'default' ",
+            $rest
+        )
+    };
+}
+
+/// A row of the registry, read into the types of the domain.
+struct TenantRow(Tenant);
+
+impl FromRow<'_, PgRow> for TenantRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self(Tenant::from(TenantRecord {
+            id: row.try_get::<uuid::Uuid, _>("id")?.into(),
+            slug: parsed(row, "slug", Slug::parse)?,
+            schema: parsed(row, "schema_name", SchemaName::parse)?,
+            database: parsed(row, "database", Alias::parse)?,
+            status: parsed(row, "status", Status::parse)?,
+            settings: row.try_get("settings")?,
+            epoch: row.try_get("epoch")?,
+            digest: digest(row.try_get("digest")?)?,
+            owns_types: row.try_get("owns_types")?,
+            last_error: row.try_get("last_error")?,
+            created_at: row.try_get("created_at")?,
+        })))
+    }
+}
+
+/// Reads a text column. Whoever wrote the row by hand is told which column is wrong.
+fn parsed<T, E>(row: &PgRow, column: &str, parse: impl Fn(&str) -> Result<T, E>) -> Result<T, sqlx::Error>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let text: &str = row.try_get(column)?;
+    parse(text).map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() })
+}
+
+fn digest(bytes: Option<Vec<u8>>) -> Result<Option<Digest>, sqlx::Error> {
+    let Some(bytes) = bytes else { return Ok(None) };
+    let bytes: [u8; 32] = bytes.try_into().map_err(|_| sqlx::Error::ColumnDecode {
+        index: "digest".to_owned(),
+        source: "a digest has 32 bytes".into(),
+    })?;
+    Ok(Some(Digest::from_bytes(bytes)))
+}
+
+pub(crate) async fn tenant_by_slug(
+    executor: impl Executor<'_, Database = Postgres>,
+    slug: &Slug,
+) -> Result<Option<Tenant>> {
+    let row = sqlx::query_as::<_, TenantRow>(select_tenant!("WHERE tenant.slug = $1"))
+        .bind(slug.as_str())
+        .fetch_optional(executor)
+        .await?;
+    Ok(row.map(|row| row.0))
+}
+
+pub(crate) async fn tenant_by_domain(
+    executor: impl Executor<'_, Database = Postgres>,
+    domain: &DomainName,
+) -> Result<Option<Tenant>> {
+    let row = sqlx::query_as::<_, TenantRow>(select_tenant!(
+        "WHERE tenant.id = (SELECT tenant_id FROM tenantry.domain WHERE name = $1)"
+    ))
+    .bind(domain.as_str())
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.map(|row| row.0))
+}
+
+/// All tenants after the one with the given slug, in the order of their slugs, at most `limit`: a
+/// fleet is read page by page.
+pub(crate) async fn tenants_after(
+    executor: impl Executor<'_, Database = Postgres>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Tenant>> {
+    let rows = sqlx::query_as::<_, TenantRow>(select_tenant!(
+        "WHERE tenant.slug > $1 COLLATE \"C\" ORDER BY tenant.slug COLLATE \"C\" LIMIT $2"
+    ))
+    .bind(after)
+    .bind(limit)
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
+/// What a schema of some database has applied, and whether it owns types.
+pub(crate) async fn applied(
+    executor: impl Executor<'_, Database = Postgres>,
+    schema: &SchemaName,
+) -> Result<Option<(Digest, bool)>> {
+    let row: Option<(Vec<u8>, bool)> =
+        sqlx::query_as("SELECT digest, owns_types FROM tenantry.applied WHERE schema_name = $1")
+            .bind(schema.as_str())
+            .fetch_optional(executor)
+            .await?;
+    let Some((bytes, owns_types)) = row else { return Ok(None) };
+    Ok(digest(Some(bytes))?.map(|digest| (digest, owns_types)))
+}
+
+/// Enters a tenant. Its slug or schema may be taken.
+pub(crate) async fn insert_tenant(connection: &mut PgConnection, tenant: &Tenant) -> Result<()> {
+    let inserted = sqlx::query(
+        "INSERT INTO tenantry.tenant (id, slug, schema_name, database, status, settings)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(tenant.id().as_uuid())
+    .bind(tenant.slug().as_str())
+    .bind(tenant.schema().as_str())
+    .bind(tenant.database().as_str())
+    .bind(tenant.status().as_str())
+    .bind(tenant.settings())
+    .execute(connection)
+    .await;
+    match inserted {
+        Ok(_) => Ok(()),
+        Err(error) => Err(taken(&error, tenant).unwrap_or_else(|| error.into())),
+    }
+}
+
+fn taken(error: &sqlx::Error, tenant: &Tenant) -> Option<Error> {
+    let message = match error.as_database_error()?.constraint()? {
+        "tenant_slug_key" => format!("tenant `{}` already exists", tenant.slug()),
+        "tenant_database_schema_name_key" => {
+            let (schema, database) = (tenant.schema(), tenant.database());
+            format!("schema `{schema}` of database `{database}` already belongs to a tenant")
+        }
+        _ => return None,
+    };
+    Some(Error::new(ErrorKind::AlreadyExists, message).with_tenant(tenant.slug()))
+}
+
+/// Moves a tenant on. Fails if it is not where the caller thinks it is.
+pub(crate) async fn set_status(connection: &mut PgConnection, tenant: &Tenant, status: Status) -> Result<()> {
+    if !tenant.status().can_become(status) {
+        let message = format!("tenant `{}` is {} and cannot become {status}", tenant.slug(), tenant.status());
+        return Err(Error::new(ErrorKind::TenantUnavailable, message).with_tenant(tenant.slug()));
+    }
+    let updated = sqlx::query(
+        "UPDATE tenantry.tenant SET status = $3, last_error = NULL WHERE id = $1 AND status = $2",
+    )
+    .bind(tenant.id().as_uuid())
+    .bind(tenant.status().as_str())
+    .bind(status.as_str())
+    .execute(connection)
+    .await?;
+    if updated.rows_affected() == 1 {
+        return Ok(());
+    }
+    let message = format!("tenant `{}` is no longer {}", tenant.slug(), tenant.status());
+    Err(Error::new(ErrorKind::Conflict, message).with_tenant(tenant.slug()))
+}
+
+pub(crate) async fn set_last_error(
+    connection: &mut PgConnection,
+    tenant: &Tenant,
+    last_error: Option<&str>,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE tenantry.tenant SET last_error = $2 WHERE id = $1 AND last_error IS DISTINCT FROM $2",
+    )
+    .bind(tenant.id().as_uuid())
+    .bind(last_error)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Removes a tenant and its domains.
+pub(crate) async fn delete_tenant(connection: &mut PgConnection, id: TenantId) -> Result<()> {
+    sqlx::query("DELETE FROM tenantry.tenant WHERE id = $1").bind(id.as_uuid()).execute(connection).await?;
+    Ok(())
+}
+
+/// Gives a domain to a tenant.
+pub(crate) async fn insert_domain(
+    connection: &mut PgConnection,
+    tenant: &Tenant,
+    domain: &DomainName,
+) -> Result<()> {
+    let inserted = sqlx::query(
+        "INSERT INTO tenantry.domain (name, tenant_id) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(domain.as_str())
+    .bind(tenant.id().as_uuid())
+    .execute(connection)
+    .await?;
+    if inserted.rows_affected() == 1 {
+        return Ok(());
+    }
+    let message = format!("domain `{domain}` already belongs to a tenant");
+    Err(Error::new(ErrorKind::AlreadyExists, message).with_tenant(tenant.slug()))
+}
+
+/// Takes a domain from a tenant; answers whether it had it.
+pub(crate) async fn delete_domain(
+    connection: &mut PgConnection,
+    tenant: &Tenant,
+    domain: &DomainName,
+) -> Result<bool> {
+    let deleted = sqlx::query("DELETE FROM tenantry.domain WHERE name = $1 AND tenant_id = $2")
+        .bind(domain.as_str())
+        .bind(tenant.id().as_uuid())
+        .execute(connection)
+        .await?;
+    Ok(deleted.rows_affected() == 1)
+}
+
+pub(crate) async fn domains_of(
+    executor: impl Executor<'_, Database = Postgres>,
+    id: TenantId,
+) -> Result<Vec<String>> {
+    let names = sqlx::query_scalar("SELECT name FROM tenantry.domain WHERE tenant_id = $1 ORDER BY name")
+        .bind(id.as_uuid())
+        .fetch_all(executor)
+        .await?;
+    Ok(names)
+}
+
+/// Tells every cache that what the schemas have applied has changed. Once per run, since a
+/// notification in every migration's transaction would serialise their commits.
+pub(crate) async fn announce_applied(connection: &mut PgConnection) -> Result<()> {
+    sqlx::query("SELECT pg_notify('tenantry', 'fleet')").execute(connection).await?;
+    Ok(())
+}

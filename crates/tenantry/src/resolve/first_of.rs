@@ -1,0 +1,54 @@
+use std::fmt;
+
+use super::{Head, InvalidResolver, Resolution, Resolve};
+
+/// The first answer of several resolvers that is not [`None`](Resolution::None).
+///
+/// An [`Invalid`](Resolution::Invalid) request ends the search: it stays invalid whoever looks at it next.
+///
+/// ```
+/// use tenantry::resolve::{CustomDomain, FirstOf, InvalidResolver, Subdomain};
+///
+/// let subdomain = Subdomain::of("example.com")?;
+/// let wrong = FirstOf::new(vec![Box::new(CustomDomain::new()), Box::new(subdomain.clone())]);
+/// assert_eq!(wrong.unwrap_err(), InvalidResolver::CatchAllNotLast { position: 1, count: 2 });
+/// assert!(FirstOf::new(vec![Box::new(subdomain), Box::new(CustomDomain::new())]).is_ok());
+/// # Ok::<(), InvalidResolver>(())
+/// ```
+pub struct FirstOf {
+    resolvers: Vec<Box<dyn Resolve>>,
+}
+
+impl FirstOf {
+    /// Asks the resolvers in this order.
+    ///
+    /// # Errors
+    /// [`InvalidResolver::CatchAllNotLast`] when one that answers every request, such as
+    /// [`CustomDomain`](super::CustomDomain), has others after it.
+    pub fn new(resolvers: Vec<Box<dyn Resolve>>) -> Result<Self, InvalidResolver> {
+        let count = resolvers.len();
+        match resolvers.iter().position(|resolver| resolver.is_catch_all()) {
+            Some(index) if index + 1 < count => {
+                Err(InvalidResolver::CatchAllNotLast { position: index + 1, count })
+            }
+            _ => Ok(Self { resolvers }),
+        }
+    }
+}
+
+impl Resolve for FirstOf {
+    fn resolve(&self, head: &Head<'_>) -> Resolution {
+        let mut answers = self.resolvers.iter().map(|resolver| resolver.resolve(head));
+        answers.find(|answer| *answer != Resolution::None).unwrap_or(Resolution::None)
+    }
+
+    fn is_catch_all(&self) -> bool {
+        self.resolvers.iter().any(|resolver| resolver.is_catch_all())
+    }
+}
+
+impl fmt::Debug for FirstOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FirstOf({} resolvers)", self.resolvers.len())
+    }
+}

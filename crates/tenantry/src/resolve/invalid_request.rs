@@ -1,0 +1,44 @@
+use std::borrow::Cow;
+
+use http::HeaderName;
+
+use crate::tenant::{InvalidDomainName, InvalidSlug};
+
+/// Why a request cannot be said to be for anyone. It is the client's (or a proxy's) mistake: answer 400.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRequest {
+    /// The host is none.
+    #[error("request has an invalid host")]
+    Host(#[source] InvalidDomainName),
+    /// The URI and the `Host` header name different hosts.
+    #[error("request names two different hosts")]
+    Conflict,
+    /// A header that may be there once is there more often, or is a list.
+    #[error("request has more than one `{header}`")]
+    Repeated {
+        /// The header.
+        header: HeaderName,
+    },
+    /// A header has bytes that are not visible ASCII.
+    #[error("request has a `{header}` that is not ASCII text")]
+    NotText {
+        /// The header.
+        header: HeaderName,
+    },
+    /// The header that names the tenant holds no slug.
+    #[error("request has a `{header}` that names no tenant")]
+    Slug {
+        /// The header.
+        header: HeaderName,
+        /// What is wrong with its value.
+        source: InvalidSlug,
+    },
+    /// Where the tenant is in the path, something is percent-encoded, a dot segment or empty: another program
+    /// may read it as another tenant.
+    #[error("request has an ambiguous path")]
+    Path,
+    /// What a resolver of the application says.
+    #[error("{0}")]
+    Other(Cow<'static, str>),
+}

@@ -1,0 +1,40 @@
+use crate::tenant::{InvalidDomainName, InvalidSlug};
+
+/// Why a resolver cannot be built. It is a mistake in the application or its configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidResolver {
+    /// The base of a [`Subdomain`](super::Subdomain) is no domain name.
+    #[error("`{base}` is not a domain name that can have subdomains")]
+    Base {
+        /// What was given.
+        base: String,
+        /// What is wrong with it; nothing if it is an IP address.
+        source: Option<InvalidDomainName>,
+    },
+    /// A label for the master schema is not one DNS label.
+    #[error("`{label}` is not a label of a domain name")]
+    Label {
+        /// What was given.
+        label: String,
+        /// What is wrong with it.
+        source: InvalidSlug,
+    },
+    /// A trusted network is neither an IP address nor one with a prefix length.
+    #[error("`{0}` is not a network such as `10.0.0.0/8` or `fd00::/8`")]
+    Network(String),
+    /// The name of a [`Header`](super::Header) is none.
+    #[error("`{0}` is not the name of a header")]
+    HeaderName(String),
+    /// The prefix of a [`PathSegment`](super::PathSegment) is no plain path.
+    #[error("`{0}` is not a plain path such as `/t`")]
+    PathPrefix(String),
+    /// A [`FirstOf`](super::FirstOf) would never ask the resolvers after this one.
+    #[error("resolver {position} of {count} answers every request: put it last")]
+    CatchAllNotLast {
+        /// Which resolver, counted from 1.
+        position: usize,
+        /// How many there are.
+        count: usize,
+    },
+}

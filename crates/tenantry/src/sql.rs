@@ -1,0 +1,123 @@
+//! The one place that renders SQL text from values.
+//!
+//! Ordinary statements bind their values. What cannot be bound is rendered here: identifiers, and
+//! the literals of messages that carry no parameters (`SET`, ledger rows, lock keys). Each of the
+//! two kinds has one quoting function, and everything else is built from them.
+
+pub(crate) mod lexer;
+
+use std::fmt;
+
+use crate::tenant::{Digest, SchemaName};
+
+/// A schema that is always empty and where nobody may create: the end of every search_path.
+///
+/// It stands directly behind the tenant's own schema, so that an unqualified `CREATE` on a vanished
+/// schema is "permission denied" instead of a table somewhere else.
+pub(crate) const VOID_SCHEMA: &str = "tenantry_void";
+
+/// Displays as a quoted identifier: `"it""s"`.
+pub(crate) struct Identifier<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Identifier<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        for (index, part) in self.0.split('"').enumerate() {
+            if index > 0 {
+                f.write_str("\"\"")?;
+            }
+            f.write_str(part)?;
+        }
+        f.write_str("\"")
+    }
+}
+
+/// Displays as a string literal, as the server's `quote_literal` would: `'it''s'`, `E'back\\slash'`.
+pub(crate) struct Literal<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Literal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.contains('\\') {
+            f.write_str("E")?;
+        }
+        f.write_str("'")?;
+        for character in self.0.chars() {
+            match character {
+                '\'' => f.write_str("''")?,
+                '\\' => f.write_str("\\\\")?,
+                other => write!(f, "{other}")?,
+            }
+        }
+        f.write_str("'")
+    }
+}
+
+/// Displays as a `bytea` literal: `'\x0102'`, which needs `standard_conforming_strings`.
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("'\\x")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str("'")
+    }
+}
+
+/// Displays as the value of a `search_path`: the schema, the void, the extension schemas, `pg_temp`.
+pub(crate) struct SearchPath<'a> {
+    pub(crate) schema: &'a SchemaName,
+    pub(crate) extensions: &'a [SchemaName],
+}
+
+impl fmt::Display for SearchPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {VOID_SCHEMA}", Identifier(self.schema.as_str()))?;
+        for extension in self.extensions {
+            write!(f, ", {}", Identifier(extension.as_str()))?;
+        }
+        // Written last, or temporary tables would be searched before everything else.
+        f.write_str(", pg_temp")
+    }
+}
+
+/// Statements that let a role work with the tables of a schema, those there and those to come.
+///
+/// Default privileges belong to who creates the objects, so the migrating role must send them.
+pub(crate) fn privileges(schema: &SchemaName, role: &str) -> String {
+    let (schema, role) = (Identifier(schema.as_str()), Identifier(role));
+    let mut sql = format!("GRANT USAGE ON SCHEMA {schema} TO {role};\n");
+    for (rights, objects) in [
+        ("SELECT, INSERT, UPDATE, DELETE", "TABLES"),
+        ("USAGE, SELECT, UPDATE", "SEQUENCES"),
+        ("EXECUTE", "FUNCTIONS"),
+    ] {
+        use fmt::Write;
+        let _ = writeln!(sql, "GRANT {rights} ON ALL {objects} IN SCHEMA {schema} TO {role};");
+        let _ = writeln!(
+            sql,
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT {rights} ON {objects} TO {role};"
+        );
+    }
+    sql
+}
+
+/// Tags a statement with what its tenant has applied.
+///
+/// A prepared statement belongs to its text. Two tenants at different versions must not share one,
+/// or PostgreSQL answers `cached plan must not change result type`.
+pub(crate) fn tagged(sql: &str, digest: &Digest) -> String {
+    let tag = &digest.as_bytes()[..8];
+    let mut text = String::with_capacity(sql.len() + 24);
+    text.push_str(sql);
+    // On a line of its own: the statement may end in a `--` comment.
+    text.push_str("\n/* ");
+    for byte in tag {
+        use fmt::Write;
+        let _ = write!(text, "{byte:02x}");
+    }
+    text.push_str(" */");
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,474 @@
+//! The one value an application keeps: everything starts from it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+
+use crate::database::{Config, DatabaseConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::http::TenancyLayer;
+use crate::migrate::{self, Fleet, Migrations, Summary};
+use crate::observe::Observer;
+use crate::pool::{
+    Databases, Layout, MasterDb, PoolStatus, Preprocessor, Preprocessors, Role, SearchPath, TenantDb,
+};
+use crate::provision::{self, Context, NewTenant};
+use crate::registry::{self, CacheStatus, Registry, RegistryConfig, store};
+use crate::resolve::{Resolution, Resolve, TenantKey};
+use crate::tenant::{Alias, DomainName, ReservedSlugs, SchemaName, Slug, Status, Tenant};
+
+tokio::task_local! {
+    static CURRENT: Tenant;
+}
+
+/// All tenants of one installation. Cheap to clone; made with [`Tenancy::builder`].
+///
+/// ```no_run
+/// use tenantry::resolve::Subdomain;
+/// use tenantry::{DatabaseConfig, Migrations, NewTenant, Tenancy};
+///
+/// # async fn example(url: &str) -> tenantry::Result<()> {
+/// let tenancy = Tenancy::builder()
+///     .database(DatabaseConfig::from_url(url)?)
+///     .migrations(Migrations::from_dirs("migrations/master", "migrations/tenant")?)
+///     .resolver(Subdomain::of("example.com")?)
+///     .connect()
+///     .await?;
+///
+/// let acme = tenancy.create(NewTenant::new("acme").name("Acme Ltd")).await?;
+/// let db = tenancy.db(&acme)?;
+/// let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&db).await?;
+/// assert_eq!(notes, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Tenancy {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    context: Context,
+    registry: Registry,
+    resolver: Arc<dyn Resolve>,
+}
+
+/// A moment in the life of a [`Tenancy`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenancyStatus {
+    /// The pool of each database.
+    pub pools: BTreeMap<Alias, PoolStatus>,
+    /// The cache in front of the registry.
+    pub cache: CacheStatus,
+}
+
+impl Tenancy {
+    /// Starts with nothing but defaults; a database and usually a resolver and migrations are needed.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The tenant with this slug.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if no tenant could have this slug, [`ErrorKind::UnknownTenant`]
+    /// if none has.
+    pub async fn tenant(&self, slug: &str) -> Result<Tenant> {
+        self.find(&TenantKey::Slug(Slug::parse(slug)?)).await
+    }
+
+    /// The tenant that goes by this slug or domain, in whatever status. Answered from memory while
+    /// the tenant does not change.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownTenant`] if there is none.
+    pub async fn find(&self, key: &TenantKey) -> Result<Tenant> {
+        self.inner.registry.find(key).await
+    }
+
+    /// Up to `limit` tenants whose slugs come after `after`, in the order of their slugs: a
+    /// page of all tenants. The first page comes after the empty text.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn tenants_after(&self, after: &str, limit: u32) -> Result<Vec<Tenant>> {
+        store::tenants_after(&self.master(), after, i64::from(limit)).await
+    }
+
+    /// The tables of a tenant. This is where its status counts, for requests and for jobs alike.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TenantUnavailable`] unless the tenant is active.
+    pub fn db(&self, tenant: &Tenant) -> Result<TenantDb> {
+        if tenant.status() != Status::Active {
+            let message = format!("tenant `{}` is {}", tenant.slug(), tenant.status());
+            return Err(Error::new(ErrorKind::TenantUnavailable, message).with_tenant(tenant.slug()));
+        }
+        let pool = self.inner.context.databases.pool(tenant.database())?.clone();
+        let fleet = self.inner.context.migrations.tenant().digest();
+        Ok(TenantDb::new(pool, tenant.clone(), Some(&fleet)))
+    }
+
+    /// The tables of the master schema.
+    pub fn master(&self) -> MasterDb {
+        MasterDb::new(self.inner.context.databases.default_pool().clone())
+    }
+
+    /// The tables of the master schema in another database.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if no database goes by this alias.
+    pub fn master_of(&self, alias: &Alias) -> Result<MasterDb> {
+        Ok(MasterDb::new(self.inner.context.databases.pool(alias)?.clone()))
+    }
+
+    /// Makes a tenant: its schema, all tenant migrations, its row in the registry. It can be served
+    /// when this returns.
+    ///
+    /// Where every migration is transactional, all of it is one transaction. Otherwise an
+    /// interrupted call leaves a `provisioning` tenant, and the same call goes on with it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a bad or reserved slug, [`ErrorKind::AlreadyExists`] if the
+    /// slug, a domain or the schema is taken, [`ErrorKind::Migration`] if a file fails,
+    /// [`ErrorKind::Conflict`] if another process is making the same tenant.
+    pub async fn create(&self, new: NewTenant) -> Result<Tenant> {
+        let created = provision::create(&self.inner.context, &new).await;
+        // Somebody may have looked for it before it was there.
+        if let Ok(tenant) = &created {
+            self.forget(tenant).await?;
+        }
+        created
+    }
+
+    /// Removes a tenant that is still `provisioning`, with whatever was made of it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TenantUnavailable`] if it is past that, [`ErrorKind::UnknownTenant`] if there is
+    /// none.
+    pub async fn abort_creation(&self, slug: &str) -> Result<Tenant> {
+        let tenant = provision::abort(&self.inner.context, &Slug::parse(slug)?).await?;
+        self.forget(&tenant).await?;
+        Ok(tenant)
+    }
+
+    async fn forget(&self, tenant: &Tenant) -> Result<()> {
+        self.inner.registry.forget_tenant(tenant).await;
+        for domain in self.domains(tenant).await? {
+            self.inner.registry.forget(&TenantKey::Domain(domain)).await;
+        }
+        Ok(())
+    }
+
+    /// Gives a tenant a domain of its own.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for an IP address, [`ErrorKind::AlreadyExists`] if the domain
+    /// belongs to a tenant already.
+    pub async fn add_domain(&self, tenant: &Tenant, domain: &DomainName) -> Result<()> {
+        if domain.ip().is_some() {
+            let message = format!("`{domain}` is an address, not a domain");
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        let mut connection = self.owner_connection().await?;
+        store::insert_domain(&mut connection, tenant, domain).await?;
+        self.inner.registry.forget(&TenantKey::Domain(domain.clone())).await;
+        Ok(())
+    }
+
+    /// Takes a domain from a tenant; answers whether it had it.
+    ///
+    /// # Errors
+    /// If the registry cannot be written.
+    pub async fn remove_domain(&self, tenant: &Tenant, domain: &DomainName) -> Result<bool> {
+        let mut connection = self.owner_connection().await?;
+        let had_it = store::delete_domain(&mut connection, tenant, domain).await?;
+        self.inner.registry.forget(&TenantKey::Domain(domain.clone())).await;
+        Ok(had_it)
+    }
+
+    /// The domains of a tenant, in alphabetical order.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn domains(&self, tenant: &Tenant) -> Result<Vec<DomainName>> {
+        let names = store::domains_of(&self.master(), tenant.id()).await?;
+        names.iter().map(|name| Ok(DomainName::parse(name)?)).collect()
+    }
+
+    /// Brings the master schema and the fleet up to date. A tenant that fails does not stop the
+    /// others; the observer hears of each.
+    ///
+    /// # Errors
+    /// If the master schema's migrations fail, or the registry cannot be reached.
+    pub async fn migrate(&self, fleet: Fleet, observer: impl Observer) -> Result<Summary> {
+        let context = &self.inner.context;
+        let (databases, layout) = (&context.databases, &context.layout);
+        let summary = migrate::migrate(databases, layout, &context.migrations, &fleet, &observer).await;
+        self.inner.registry.forget_all();
+        summary
+    }
+
+    /// The migrations this was built with.
+    pub fn migrations(&self) -> &Migrations {
+        &self.inner.context.migrations
+    }
+
+    /// Runs a future with the tenant as the task's [`current`](Self::current) one, for code deep
+    /// inside that cannot be handed a [`TenantDb`].
+    ///
+    /// A task that is spawned inside does not inherit it.
+    pub async fn scope<F: Future>(&self, tenant: &Tenant, future: F) -> F::Output {
+        CURRENT.scope(tenant.clone(), future).await
+    }
+
+    /// The tenant of the innermost [`scope`](Self::scope) around this task; never a default.
+    pub fn current() -> Option<Tenant> {
+        CURRENT.try_with(Tenant::clone).ok()
+    }
+
+    /// The middleware that finds out which tenant a request is for. It rejects nothing: what
+    /// a handler asks for decides.
+    pub fn layer(&self) -> TenancyLayer {
+        TenancyLayer::new(self.clone())
+    }
+
+    pub(crate) fn resolver(&self) -> &dyn Resolve {
+        &*self.inner.resolver
+    }
+
+    /// The pools and the cache at this moment.
+    pub fn status(&self) -> TenancyStatus {
+        let databases = &self.inner.context.databases;
+        let pools = databases
+            .aliases()
+            .filter_map(|alias| Some((alias.clone(), databases.pool(alias).ok()?.status())));
+        TenancyStatus { pools: pools.collect(), cache: self.inner.registry.status() }
+    }
+
+    /// Stops the listener, refuses new look-ups, waits for the connections in use and closes all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PoolTimeout`] naming who still holds a connection when the time is over.
+    pub async fn close(&self, limit: Duration) -> Result<()> {
+        self.inner.registry.stop().await;
+        self.inner.context.databases.close(limit).await
+    }
+
+    async fn owner_connection(&self) -> Result<PgConnection> {
+        self.inner.context.databases.owner_connection(&Alias::default()).await
+    }
+}
+
+impl fmt::Debug for Tenancy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let aliases: Vec<_> = self.inner.context.databases.aliases().map(Alias::as_str).collect();
+        f.debug_struct("Tenancy").field("databases", &aliases).finish_non_exhaustive()
+    }
+}
+
+/// Collects what a [`Tenancy`] is made of.
+pub struct Builder {
+    databases: BTreeMap<Alias, DatabaseConfig>,
+    migrations: Migrations,
+    resolver: Arc<dyn Resolve>,
+    preprocessors: Vec<Arc<dyn Preprocessor>>,
+    chosen: Option<Vec<String>>,
+    role: Option<Role>,
+    layout: Layout,
+    reserved: ReservedSlugs,
+    registry: RegistryConfig,
+    installs: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            databases: BTreeMap::new(),
+            migrations: Migrations::none(),
+            resolver: Arc::new(|_: &crate::resolve::Head<'_>| Resolution::None),
+            preprocessors: Vec::new(),
+            chosen: None,
+            role: None,
+            layout: Layout::default(),
+            reserved: ReservedSlugs::default(),
+            registry: RegistryConfig::default(),
+            installs: false,
+        }
+    }
+}
+
+impl Builder {
+    /// Takes over what `tenantry.toml` and the environment say. What is called after this wins.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] naming the key, [`ErrorKind::Migration`] naming file and line.
+    pub fn config(mut self, config: &Config) -> Result<Self> {
+        for (alias, database) in config.databases()? {
+            self.databases.insert(alias, database);
+        }
+        self.migrations = migrations_of(config)?;
+        if let Some(schema) = config.master_schema() {
+            self.layout.master_schema = schema.clone();
+        }
+        if let Some(schemas) = config.extension_schemas() {
+            self.layout.extension_schemas = schemas.to_vec();
+        }
+        if let Some(reserved) = config.reserved_slugs() {
+            self.reserved = reserved.clone();
+        }
+        self.chosen = config.preprocessors().map(<[String]>::to_vec);
+        self.role = config.installation().map(Role::of);
+        Ok(self)
+    }
+
+    /// The database `default`, which also holds the registry.
+    pub fn database(self, config: DatabaseConfig) -> Self {
+        self.database_as(Alias::default(), config)
+    }
+
+    /// A further database for tenants to live in.
+    pub fn database_as(mut self, alias: Alias, config: DatabaseConfig) -> Self {
+        self.databases.insert(alias, config);
+        self
+    }
+
+    /// What the schemas are made of. Default: nothing.
+    pub fn migrations(mut self, migrations: Migrations) -> Self {
+        self.migrations = migrations;
+        self
+    }
+
+    /// How a request tells its tenant. Default: it does not.
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.resolver = Arc::new(resolver);
+        self
+    }
+
+    /// Adds to what prepares a connection each time it is looked up. Default: [`SearchPath`] alone;
+    /// the first call replaces that.
+    pub fn preprocessor(mut self, preprocessor: impl Preprocessor) -> Self {
+        self.preprocessors.push(Arc::new(preprocessor));
+        self
+    }
+
+    /// Gives every tenant a PostgreSQL role of its own; see [`Role`] for what that guards against.
+    pub fn role_per_tenant(mut self, role: Role) -> Self {
+        self.role = Some(role);
+        self
+    }
+
+    /// Where shared tables live. Default: `public`.
+    pub fn master_schema(mut self, schema: SchemaName) -> Self {
+        self.layout.master_schema = schema;
+        self
+    }
+
+    /// The schemas that hold extensions, visible to every tenant. Default: `extensions`.
+    pub fn extension_schemas(mut self, schemas: impl IntoIterator<Item = SchemaName>) -> Self {
+        self.layout.extension_schemas = schemas.into_iter().collect();
+        self
+    }
+
+    /// The slugs no tenant may take. Default: [`ReservedSlugs::default`].
+    pub fn reserved_slugs(mut self, reserved: ReservedSlugs) -> Self {
+        self.reserved = reserved;
+        self
+    }
+
+    /// How the registry is cached.
+    pub fn registry(mut self, config: RegistryConfig) -> Self {
+        self.registry = config;
+        self
+    }
+
+    /// Installs or upgrades the registry before anything else; safe when many servers start at
+    /// once. Default: `false`, and `tenantry init` does it.
+    pub fn install(mut self, installs: bool) -> Self {
+        self.installs = installs;
+        self
+    }
+
+    /// Connects, and checks that the registry is there. Never migrates a tenant.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DatabaseUnavailable`] if a database cannot be reached, [`ErrorKind::Registry`] if
+    /// it has no registry, [`ErrorKind::Configuration`] if the parts contradict each other.
+    pub async fn connect(self) -> Result<Tenancy> {
+        let preprocessors = self.preprocessors()?;
+        let layout = Arc::new(self.layout);
+        let databases = Databases::new(self.databases, &layout, &preprocessors)?;
+        for alias in databases.aliases() {
+            if self.installs {
+                install(&databases, alias, &layout).await?;
+            }
+            verify(&databases, alias).await?;
+        }
+        let direct = databases.config(&Alias::default())?.direct();
+        let registry = Registry::start(databases.clone(), direct, &self.registry);
+        let context = Context {
+            databases,
+            layout,
+            migrations: self.migrations,
+            reserved: self.reserved,
+            role: self.role,
+        };
+        Ok(Tenancy { inner: Arc::new(Inner { context, registry, resolver: self.resolver }) })
+    }
+
+    /// The preprocessors that run: those that were given, in the order that was chosen.
+    fn preprocessors(&self) -> Result<Preprocessors> {
+        let mut known = self.preprocessors.clone();
+        let mut built_in: Vec<Arc<dyn Preprocessor>> = vec![Arc::new(SearchPath)];
+        if let Some(role) = &self.role {
+            built_in.push(Arc::new(role.clone()));
+        }
+        for preprocessor in built_in {
+            if known.iter().all(|other| other.name() != preprocessor.name()) {
+                known.insert(0, preprocessor);
+            }
+        }
+        let Some(chosen) = &self.chosen else { return Ok(Preprocessors::new(known)) };
+        let find = |name: &String| {
+            let found = known.iter().find(|preprocessor| preprocessor.name() == name);
+            found.cloned().ok_or_else(|| unknown_preprocessor(name, &known))
+        };
+        Ok(Preprocessors::new(chosen.iter().map(find).collect::<Result<_>>()?))
+    }
+}
+
+/// The files of the configured directories. Directories that nobody named need not be there.
+fn migrations_of(config: &Config) -> Result<Migrations> {
+    let (master, tenant) = config.migration_directories();
+    if !config.names_migrations() && !master.exists() && !tenant.exists() {
+        return Ok(Migrations::none());
+    }
+    Ok(Migrations::from_dirs(master, tenant)?)
+}
+
+fn unknown_preprocessor(name: &str, known: &[Arc<dyn Preprocessor>]) -> Error {
+    let names: Vec<_> = known.iter().map(|preprocessor| preprocessor.name()).collect();
+    Error::new(ErrorKind::Configuration, format!("no preprocessor is named `{name}`"))
+        .with_hint(format!("known are: {}", names.join(", ")))
+}
+
+async fn install(databases: &Databases, alias: &Alias, layout: &Layout) -> Result<()> {
+    let mut connection = databases.owner_connection(alias).await?;
+    let role = databases.config(alias)?.application_role();
+    registry::install_in(&mut connection, alias, &layout.master_schema, &layout.extension_schemas, role).await
+}
+
+async fn verify(databases: &Databases, alias: &Alias) -> Result<()> {
+    let master = MasterDb::new(databases.pool(alias)?.clone());
+    let mut checkout = master.acquire().await?;
+    registry::verify_in(checkout.as_pg_connection()?, alias).await
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("databases", &self.databases).finish_non_exhaustive()
+    }
+}

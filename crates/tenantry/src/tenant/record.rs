@@ -1,0 +1,229 @@
+use std::{fmt, sync::Arc};
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use time::OffsetDateTime;
+
+use super::{Alias, Digest, SchemaName, Slug, Status, TenantId};
+
+/// One customer, as the registry knew it when it was read. Cheap to clone, never changes.
+///
+/// Serialises as a flat JSON object; the epoch, which only the pool compares, is left out.
+///
+/// ```
+/// use tenantry::tenant::{Alias, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
+///
+/// let (id, slug) = (TenantId::random(), Slug::parse("acme")?);
+/// let tenant = Tenant::from(TenantRecord {
+///     id,
+///     schema: SchemaName::generate(&slug, id),
+///     slug,
+///     database: Alias::default(),
+///     status: Status::Active,
+///     settings: serde_json::json!({ "name": "Acme Ltd", "plan": "gold" }),
+///     epoch: 0,
+///     digest: None,
+///     owns_types: false,
+///     last_error: None,
+///     created_at: time::OffsetDateTime::UNIX_EPOCH,
+/// });
+/// assert_eq!(tenant.slug().as_str(), "acme");
+/// assert_eq!(tenant.name(), "Acme Ltd");
+/// assert_eq!(tenant.settings()["plan"], "gold");
+/// # Ok::<(), tenantry::tenant::InvalidSlug>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tenant(Arc<TenantRecord>);
+
+/// The fields of a [`Tenant`], to make one from: what a row of the registry holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantRecord {
+    /// See [`Tenant::id`].
+    pub id: TenantId,
+    /// See [`Tenant::slug`].
+    pub slug: Slug,
+    /// See [`Tenant::schema`].
+    pub schema: SchemaName,
+    /// See [`Tenant::database`].
+    pub database: Alias,
+    /// See [`Tenant::status`].
+    pub status: Status,
+    /// See [`Tenant::settings`].
+    pub settings: serde_json::Value,
+    /// See [`Tenant::epoch`].
+    pub epoch: i64,
+    /// See [`Tenant::digest`].
+    pub digest: Option<Digest>,
+    /// See [`Tenant::owns_types`].
+    pub owns_types: bool,
+    /// See [`Tenant::last_error`].
+    pub last_error: Option<String>,
+    /// See [`Tenant::created_at`].
+    pub created_at: OffsetDateTime,
+}
+
+impl Tenant {
+    /// What the tenant is, whatever it is called.
+    pub fn id(&self) -> TenantId {
+        self.0.id
+    }
+
+    /// What the customer calls it in addresses; may change.
+    pub fn slug(&self) -> &Slug {
+        &self.0.slug
+    }
+
+    /// Where its tables are.
+    pub fn schema(&self) -> &SchemaName {
+        &self.0.schema
+    }
+
+    /// The database its schema is in.
+    pub fn database(&self) -> &Alias {
+        &self.0.database
+    }
+
+    /// Where it is in its life.
+    pub fn status(&self) -> Status {
+        self.0.status
+    }
+
+    /// What the application stored with it, free in form.
+    pub fn settings(&self) -> &serde_json::Value {
+        &self.0.settings
+    }
+
+    /// What to show people: the text `name` in the settings, or else the slug.
+    pub fn name(&self) -> &str {
+        let name = self.0.settings.get("name").and_then(serde_json::Value::as_str);
+        name.unwrap_or(self.0.slug.as_str())
+    }
+
+    /// A number that grows when the schema is dropped, renamed or moved: connections prepared under an older
+    /// one are closed, not used.
+    pub fn epoch(&self) -> i64 {
+        self.0.epoch
+    }
+
+    /// What the schema has applied, if it was ever migrated.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.0.digest.as_ref()
+    }
+
+    /// Whether the schema has enum, domain or composite types of its own, so that a connection must forget
+    /// the ones it knew by name.
+    pub fn owns_types(&self) -> bool {
+        self.0.owns_types
+    }
+
+    /// Why the last command on it failed, until one succeeds.
+    pub fn last_error(&self) -> Option<&str> {
+        self.0.last_error.as_deref()
+    }
+
+    /// When it was created.
+    pub fn created_at(&self) -> OffsetDateTime {
+        self.0.created_at
+    }
+}
+
+impl From<TenantRecord> for Tenant {
+    fn from(record: TenantRecord) -> Self {
+        Self(Arc::new(record))
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tenant({} in {}.{}, {})", self.slug(), self.database(), self.schema(), self.status())
+    }
+}
+
+impl Serialize for Tenant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Tenant", 11)?;
+        object.serialize_field("id", &self.id())?;
+        object.serialize_field("slug", self.slug())?;
+        object.serialize_field("name", self.name())?;
+        object.serialize_field("schema", self.schema())?;
+        object.serialize_field("database", self.database())?;
+        object.serialize_field("status", &self.status())?;
+        object.serialize_field("settings", self.settings())?;
+        object.serialize_field("digest", &self.digest())?;
+        object.serialize_field("owns_types", &self.owns_types())?;
+        object.serialize_field("last_error", &self.last_error())?;
+        object.serialize_field("created_at", &Rfc3339(self.created_at()))?;
+        object.end()
+    }
+}
+
+#[derive(Serialize)]
+struct Rfc3339(#[serde(with = "time::serde::rfc3339")] OffsetDateTime);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use serde_json::json;
+    use uuid::uuid;
+
+    use super::*;
+
+    fn record() -> TenantRecord {
+        TenantRecord {
+            id: uuid!("0192f0c1-7a6b-4c5d-8e9f-5d4e3f2a1b0c").into(),
+            slug: Slug::parse("acme").unwrap(),
+            schema: SchemaName::parse("t_acme_4e3f2a1b0c").unwrap(),
+            database: Alias::default(),
+            status: Status::Active,
+            settings: json!({ "name": "Acme Ltd" }),
+            epoch: 3,
+            digest: Some(Digest::from_bytes([1; 32])),
+            owns_types: true,
+            last_error: None,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[track_caller]
+    fn check_name(settings: serde_json::Value, expect: &str) {
+        assert_eq!(Tenant::from(TenantRecord { settings, ..record() }).name(), expect);
+    }
+
+    #[test]
+    fn the_slug_stands_in_for_a_missing_name() {
+        check_name(json!({ "name": "Acme Ltd" }), "Acme Ltd");
+        check_name(json!({}), "acme");
+        check_name(json!(null), "acme");
+        check_name(json!({ "name": 7 }), "acme");
+    }
+
+    #[test]
+    fn debug_fits_on_a_line() {
+        let text = format!("{:?}", Tenant::from(record()));
+        assert_eq!(text, "Tenant(acme in default.t_acme_4e3f2a1b0c, active)");
+    }
+
+    #[test]
+    fn two_readings_of_the_same_row_are_equal() {
+        assert_eq!(Tenant::from(record()), Tenant::from(record()));
+        assert_ne!(Tenant::from(record()), Tenant::from(TenantRecord { epoch: 4, ..record() }));
+    }
+
+    #[test]
+    fn json_is_flat_and_complete() {
+        let expect = json!({
+            "id": "0192f0c1-7a6b-4c5d-8e9f-5d4e3f2a1b0c",
+            "slug": "acme",
+            "name": "Acme Ltd",
+            "schema": "t_acme_4e3f2a1b0c",
+            "database": "default",
+            "status": "active",
+            "settings": { "name": "Acme Ltd" },
+            "digest": "01".repeat(32),
+            "owns_types": true,
+            "last_error": null,
+            "created_at": "1970-01-01T00:00:00Z",
+        });
+        assert_eq!(serde_json::to_value(Tenant::from(record())).unwrap(), expect);
+    }
+}
