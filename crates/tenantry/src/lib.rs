@@ -2,6 +2,9 @@
 
 pub mod database;
 mod error;
+mod guard;
+#[cfg(test)]
+mod invariants;
 pub mod http;
 pub mod migrate;
 pub mod observe;
@@ -12,6 +15,8 @@ pub mod resolve;
 mod sql;
 mod tenancy;
 pub mod tenant;
+#[cfg(test)]
+mod testing;
 
 pub use self::database::{Config, DatabaseConfig, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};

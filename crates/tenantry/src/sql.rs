@@ -8,6 +8,7 @@ pub(crate) mod lexer;
 
 use std::fmt;
 
+use crate::guard::{Guard, is_left_out};
 use crate::tenant::{Digest, SchemaName};
 
 /// A schema that is always empty and where nobody may create: the end of every search_path.
@@ -71,7 +72,10 @@ pub(crate) struct SearchPath<'a> {
 
 impl fmt::Display for SearchPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {VOID_SCHEMA}", Identifier(self.schema.as_str()))?;
+        write!(f, "{}", Identifier(self.schema.as_str()))?;
+        if !is_left_out(Guard::Void) {
+            write!(f, ", {VOID_SCHEMA}")?;
+        }
         for extension in self.extensions {
             write!(f, ", {}", Identifier(extension.as_str()))?;
         }

@@ -158,7 +158,7 @@ impl Config {
         let place = file.map_or_else(|| "the environment".to_owned(), |file| format!("`{}`", file.display()));
         let wrong = |error: toml::de::Error| {
             // The snippet toml prints may hold a password.
-            let line = error.span().map(|span| text[..span.start].lines().count().max(1));
+            let line = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
             let at = line.filter(|_| file.is_some()).map(|line| format!(":{line}")).unwrap_or_default();
             Error::new(ErrorKind::Configuration, format!("{place}{at}: {}", error.message()))
         };

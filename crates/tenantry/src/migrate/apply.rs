@@ -1,7 +1,6 @@
 //! Brings one schema up to date.
 
 use futures_util::TryStreamExt as _;
-use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use sqlx::{AssertSqlSafe, Either, PgConnection};
 
@@ -12,7 +11,7 @@ use super::message::{Message, Place};
 use super::plan::{Applied, Conflict, Step, plan};
 use super::set::{Migration, MigrationSet};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pool::{Guard, is_left_out};
+use crate::guard::{Guard, is_left_out};
 use crate::sql::{Identifier, Literal, SearchPath};
 use crate::tenant::{SchemaName, Slug};
 
@@ -163,17 +162,18 @@ async fn run_transaction(
 ) -> Result<()> {
     let mut message = Message::new();
     message.push_own("BEGIN");
-    message.push_own(&site.enter("SET LOCAL"));
     message.push_own(&ledger.create());
-    push_migrations(&mut message, ledger, migrations);
+    push_migrations(&mut message, site, ledger, migrations);
     message.push_own("COMMIT");
     // A file may have set something for the whole session.
     message.push_own("RESET ALL");
     run(connection, site, &message).await
 }
 
-fn push_migrations(message: &mut Message, ledger: &mut Ledger, migrations: &[&Migration]) {
+fn push_migrations(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, migrations: &[&Migration]) {
     for migration in migrations {
+        // Again for each file: a function or DO block of the one before may have moved the path.
+        message.push_own(&site.enter("SET LOCAL"));
         if is_left_out(Guard::LedgerFirst) {
             message.push_file(migration.up());
             message.push_own(&ledger.insert(migration, true));
@@ -192,7 +192,7 @@ pub(crate) fn creation_message(site: Site<'_>, files: &MigrationSet, grants: &st
     let mut ledger = Ledger::empty(site.schema);
     let mut message = schema_message(site, grants);
     let migrations: Vec<_> = files.iter().collect();
-    push_migrations(&mut message, &mut ledger, &migrations);
+    push_migrations(&mut message, site, &mut ledger, &migrations);
     message
 }
 

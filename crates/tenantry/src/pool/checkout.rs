@@ -11,7 +11,7 @@ use sqlx::{Either, Executor as _, PgConnection};
 
 use super::classify::Effect;
 use super::driver::{Driver as _, PgDriver};
-use super::guard::{Guard, is_left_out};
+use crate::guard::{Guard, is_left_out};
 use super::lease::Lease;
 use super::shared::Pool;
 use super::statement::Statement;
@@ -131,7 +131,10 @@ impl Checkout {
     /// A statement whose cached plan is stale was not executed at all, so it may be sent again;
     /// inside a transaction it has already ended the transaction.
     fn may_try_again(&self, statement: &Statement) -> bool {
-        statement.is_prepared() && !self.is_in_transaction && !self.lease.is_touched()
+        statement.is_prepared()
+            && !self.is_in_transaction
+            && !self.lease.is_touched()
+            && !is_left_out(Guard::SecondAttempt)
     }
 
     /// Puts the connection in order after a failed statement. Answers with the statement to send

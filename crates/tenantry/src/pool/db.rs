@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::checkout::{Checkout, Held};
-use super::guard::{Guard, is_left_out};
+use crate::guard::{Guard, is_left_out};
 use super::preprocessor::Target;
 use super::shared::Pool;
 use super::transaction::Transaction;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::driver::Driver;
-use super::guard::{Guard, is_left_out};
+use crate::guard::{Guard, is_left_out};
 use super::preparation::Preparation;
 use super::shared::{HolderId, Shared};
 use crate::database::Verify;

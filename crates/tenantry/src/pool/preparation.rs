@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::preprocessor::{Lookup, Preprocessor, SearchPath, SessionSettings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::{Guard, is_left_out};
 use crate::sql::{Identifier, Literal};
 use crate::tenant::{SchemaName, Tenant};
 
@@ -101,7 +102,9 @@ impl Preparation {
     pub(super) fn switch_message(&self, from: Option<&Preparation>) -> String {
         let mut message = String::with_capacity(192);
         // What `lastval()` would say belongs to whoever was served before.
-        message.push_str("DISCARD SEQUENCES; ");
+        if !is_left_out(Guard::Sequences) {
+            message.push_str("DISCARD SEQUENCES; ");
+        }
         if let Some(from) = from {
             from.settings.render_resets(&self.settings, &mut message);
         }

@@ -11,7 +11,7 @@ use super::affinity;
 use super::classify::Classifier;
 use super::driver::{Driver, PgDriver};
 use super::fairness::Queue;
-use super::guard::{Guard, is_left_out};
+use crate::guard::{Guard, is_left_out};
 use super::lease::{Lease, Pooled, Readiness};
 use super::preparation::{Layout, Preparation, Preprocessors};
 use super::preprocessor::{Lookup, Target};

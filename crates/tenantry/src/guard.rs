@@ -27,6 +27,10 @@ pub(crate) enum Guard {
     Epoch,
     /// The ledger row is written before the migration.
     LedgerFirst,
+    /// What `lastval()` would say is discarded on a switch.
+    Sequences,
+    /// A statement whose cached plan is stale is sent again.
+    SecondAttempt,
     /// A statement on a handle that holds its own pool's last connection names that as the cause.
     SelfDeadlock,
 }
@@ -45,6 +49,8 @@ impl Guard {
             Self::ForgetTypes => "forget-types",
             Self::Epoch => "epoch",
             Self::LedgerFirst => "ledger-first",
+            Self::Sequences => "sequences",
+            Self::SecondAttempt => "second-attempt",
             Self::SelfDeadlock => "self-deadlock",
         }
     }

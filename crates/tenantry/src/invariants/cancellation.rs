@@ -1,0 +1,126 @@
+//! 4. A future dropped at any await leaves the pool correct.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use sqlx::Executor as _;
+
+use crate::testing::{is_outside_transaction, text, with_one_connection};
+use crate::{ErrorKind, PoolConfig};
+
+/// Polls a future once, so that it sends what it has to send, and drops it. Answers whether it was
+/// cut off; now and then the server is quick enough to answer within that one poll.
+async fn send_and_drop<T>(future: impl Future<Output = T>) -> bool {
+    let is_cut_off = Box::pin(future).now_or_never().is_none();
+    // The bytes are on their way; let the server act on them.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    is_cut_off
+}
+
+#[tokio::test]
+async fn a_begin_cancelled_in_flight_leaves_no_transaction_behind() {
+    let installation = with_one_connection(&["CREATE TABLE note (title text)"]).await;
+    installation.create("acme").await;
+    let acme = installation.db("acme").await;
+    // Warm, so that the first thing sent is BEGIN.
+    acme.execute(sqlx::query("SELECT 1")).await.unwrap();
+
+    let mut cut_off = 0;
+    for round in 1..=20 {
+        cut_off += u32::from(send_and_drop(acme.begin()).await);
+        assert!(is_outside_transaction(&acme).await);
+        acme.execute(sqlx::query("INSERT INTO note VALUES ('kept')")).await.unwrap();
+
+        let mut outside = installation.outside().await;
+        let count = format!("SELECT count(*) FROM {}.note", acme.tenant().schema());
+        let kept: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut outside).await.unwrap();
+        assert_eq!(kept, round, "the write of an innocent request was lost");
+    }
+    assert!(cut_off > 0, "no BEGIN was cut off, so nothing was shown");
+}
+
+#[tokio::test]
+async fn the_error_of_a_cancelled_query_reaches_nobody() {
+    let installation = with_one_connection(&[]).await;
+    installation.create("acme").await;
+    let acme = installation.db("acme").await;
+    let failing = sqlx::query("SELECT 1 / (pg_sleep(0.05)::text = 'x')::int");
+    // Prepared and described first, so that only the execution is cut off.
+    failing.execute(&acme).await.unwrap_err();
+
+    let again = sqlx::query("SELECT 1 / (pg_sleep(0.05)::text = 'x')::int").execute(&acme);
+    assert!(send_and_drop(again).await, "it sleeps for longer than that");
+    assert_eq!(text(&acme, "SELECT 'fine'").await, "fine");
+}
+
+#[tokio::test]
+async fn a_half_read_stream_reaches_nobody() {
+    use futures_util::StreamExt as _;
+
+    let installation = with_one_connection(&[]).await;
+    installation.create("acme").await;
+    installation.create("globex").await;
+    let (acme, globex) = (installation.db("acme").await, installation.db("globex").await);
+    let mut rows = sqlx::query("SELECT generate_series(1, 100000)").fetch(&acme);
+    rows.next().await.unwrap().unwrap();
+    drop(rows);
+    assert_eq!(text(&globex, "SELECT current_schema()::text").await, globex.tenant().schema().as_str());
+}
+
+#[tokio::test]
+async fn a_switch_cancelled_in_flight_reaches_nobody() {
+    let installation = with_one_connection(&[]).await;
+    installation.create("acme").await;
+    installation.create("globex").await;
+    let (acme, globex) = (installation.db("acme").await, installation.db("globex").await);
+    let schema = "SELECT current_schema()::text";
+    let mut cut_off = 0;
+    for _ in 0..20 {
+        assert_eq!(text(&acme, schema).await, acme.tenant().schema().as_str());
+        cut_off += u32::from(send_and_drop(sqlx::query(schema).execute(&globex)).await);
+        assert_eq!(text(&acme, schema).await, acme.tenant().schema().as_str());
+    }
+    assert!(cut_off > 0, "no switch was cut off, so nothing was shown");
+}
+
+#[tokio::test]
+async fn a_cancelled_waiter_loses_no_slot() {
+    let installation = with_one_connection(&[]).await;
+    installation.create("acme").await;
+    let acme = installation.db("acme").await;
+    let held = acme.acquire().await.unwrap();
+    for _ in 0..10 {
+        let waiting = sqlx::query("SELECT 1").execute(&acme);
+        tokio::time::timeout(Duration::from_millis(5), waiting).await.unwrap_err();
+    }
+    drop(held);
+    assert_eq!(text(&acme, "SELECT 'fine'").await, "fine");
+    let status = installation.tenancy.status().pools.into_values().next().unwrap();
+    assert_eq!((status.open, status.idle, status.waiting), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn a_handle_that_waits_for_itself_is_told_so() {
+    let pool = PoolConfig {
+        max_connections: 1,
+        acquire_timeout: Duration::from_millis(100),
+        ..PoolConfig::default()
+    };
+    let installation = crate::testing::installation(&[], pool).await;
+    installation.create("acme").await;
+    let acme = installation.db("acme").await;
+
+    let tx = acme.begin().await.unwrap();
+    let error = crate::Error::from(sqlx::query("SELECT 1").execute(&acme).await.unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::PoolTimeout);
+    assert!(error.to_string().contains("holds 1 of them itself"), "{error}");
+    assert!(error.hint().unwrap().contains("&mut *tx"));
+    tx.rollback().await.unwrap();
+
+    let elsewhere = installation.db("acme").await;
+    let held = elsewhere.acquire().await.unwrap();
+    let error = crate::Error::from(sqlx::query("SELECT 1").execute(&acme).await.unwrap_err());
+    assert!(error.to_string().contains("tenant `acme` has held one for"), "{error}");
+    assert!(!error.to_string().contains("itself"), "{error}");
+    drop(held);
+}
