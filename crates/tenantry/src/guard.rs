@@ -9,7 +9,7 @@
 pub(crate) enum Guard {
     /// The server's answer to a switch is compared with the schema that was asked for.
     Verification,
-    /// Nothing may be created behind the tenant's schema in the search_path.
+    /// Nothing may be created behind the tenant's schema in the `search_path`.
     Void,
     /// A touched connection is cleaned before anybody else sees it.
     Hygiene,

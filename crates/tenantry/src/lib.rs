@@ -1,11 +1,93 @@
-//! Schema-per-tenant PostgreSQL for SaaS.
+//! One PostgreSQL schema per customer, for applications written in Rust.
+//!
+//! A request arrives at `acme.example.com`. The [middleware](http) finds out that it is for the
+//! tenant `acme`, the [registry] knows in which schema that tenant lives, and every connection
+//! that is looked up for the request is [prepared](pool) for that schema and verified by the server
+//! before the first statement runs. The handler writes plain SQL with unqualified names.
+//!
+//! ```no_run
+//! use axum::{Json, Router, routing::get};
+//! use tenantry::resolve::Subdomain;
+//! use tenantry::{DatabaseConfig, Migrations, Tenancy, TenantDb};
+//!
+//! async fn list(db: TenantDb) -> tenantry::Result<Json<Vec<String>>> {
+//!     Ok(Json(sqlx::query_scalar("SELECT title FROM note ORDER BY id").fetch_all(&db).await?))
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let tenancy = Tenancy::builder()
+//!     .database(DatabaseConfig::from_url("postgres://app@localhost/saas")?)
+//!     .migrations(Migrations::from_dirs("migrations/master", "migrations/tenant")?)
+//!     .resolver(Subdomain::of("example.com")?)
+//!     .connect()
+//!     .await?;
+//!
+//! let app = Router::new().route("/notes", get(list)).layer(tenancy.layer());
+//! # let _: Router = app;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # A tenant
+//!
+//! [`Tenancy::create`] makes one: its schema, the tables of all tenant migrations, a row in the
+//! registry. [`Tenancy::tenant`] finds it again, mostly without asking the database. Text from outside
+//! becomes a [`Slug`](tenant::Slug) or a [`DomainName`](tenant::DomainName) once and is trusted from
+//! there on; the name of the schema is [generated](tenant::SchemaName::generate) and never changes.
+//!
+//! ```no_run
+//! # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
+//! use tenantry::NewTenant;
+//!
+//! let acme = tenancy.create(NewTenant::new("acme").name("Acme Ltd")).await?;
+//! assert_eq!(tenancy.tenant("acme").await?, acme);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Its tables
+//!
+//! [`TenantDb`] is what a handler holds: `&db` runs statements like `&PgPool` does, `db.begin()` opens a
+//! transaction, `db.acquire()` keeps one session. [`MasterDb`] is the same for the master schema,
+//! where shared tables live, and a different type. A table that is missing in a tenant is an
+//! error; it never falls through to a table of that name elsewhere.
+//!
+//! ```no_run
+//! # async fn example(tenancy: tenantry::Tenancy) -> Result<(), Box<dyn std::error::Error>> {
+//! let acme = tenancy.tenant("acme").await?;
+//! let db = tenancy.db(&acme)?;
+//! let mut tx = db.begin().await?;
+//! sqlx::query("INSERT INTO note (title) VALUES ($1)").bind("Hello").execute(&mut *tx).await?;
+//! tx.commit().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to read on
+//!
+//! | to | read |
+//! | --- | --- |
+//! | decide which tenant a request is for | [`resolve`] |
+//! | use it with axum, or any tower service | [`http`] |
+//! | set more than the schema on each connection | [`pool::Preprocessor`] |
+//! | write migrations, and bring a fleet up to date | [`migrate`], [`Tenancy::migrate`] |
+//! | configure it by file and environment | [`Config`] |
+//! | know what can fail, and what to do then | [`Error`], [`ErrorKind`] |
+//! | run code deep inside for a tenant | [`Tenancy::scope`], [`Tenancy::current`] |
+//!
+//! Jobs and scripts use the same [`Tenancy`]; none of it needs a web server.
+//!
+//! # Features
+//!
+//! `axum` (default): extractors, rejections, and [`Error`] as a response. Without it the tower layer
+//! remains, which needs nothing but `tower-layer`, `tower-service` and `http`.
 
 pub mod database;
 mod error;
 mod guard;
+pub mod http;
 #[cfg(test)]
 mod invariants;
-pub mod http;
 pub mod migrate;
 pub mod observe;
 pub mod pool;

@@ -11,7 +11,7 @@ use std::fmt;
 use crate::guard::{Guard, is_left_out};
 use crate::tenant::{Digest, SchemaName};
 
-/// A schema that is always empty and where nobody may create: the end of every search_path.
+/// A schema that is always empty and where nobody may create: a part of every `search_path`.
 ///
 /// It stands directly behind the tenant's own schema, so that an unqualified `CREATE` on a vanished
 /// schema is "permission denied" instead of a table somewhere else.

@@ -190,35 +190,21 @@ impl Config {
         self.content.databases.entry(Alias::default()).or_default().url = Some(url);
     }
 
+    /// The URL of a database as it was given, its password included.
+    pub fn url(&self, alias: &Alias) -> Option<&str> {
+        self.content.databases.get(alias)?.url.as_deref()
+    }
+
     /// Every database with its pool.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] naming the database whose URL is missing or malformed.
     pub fn databases(&self) -> Result<BTreeMap<Alias, DatabaseConfig>> {
         let build = |(alias, database): (&Alias, &Database)| {
-            let config = self.database(alias, database)?;
+            let config = build(alias, database)?;
             Ok((alias.clone(), config.pool(self.pool())))
         };
         self.content.databases.iter().map(build).collect()
-    }
-
-    fn database(&self, alias: &Alias, database: &Database) -> Result<DatabaseConfig> {
-        let named = |error: Error, key: &str| {
-            let named = Error::new(ErrorKind::Configuration, format!("`databases.{alias}.{key}`: {error}"));
-            named.with_hint(error.hint().unwrap_or_default())
-        };
-        let Some(url) = &database.url else {
-            let message = format!("`databases.{alias}.url` is missing");
-            return Err(Error::new(ErrorKind::Configuration, message));
-        };
-        let mut config = DatabaseConfig::from_url(url).map_err(|error| named(error, "url"))?;
-        if let Some(url) = &database.owner_url {
-            config = config.owner_url(url).map_err(|error| named(error, "owner_url"))?;
-        }
-        if let Some(url) = &database.direct_url {
-            config = config.direct_url(url).map_err(|error| named(error, "direct_url"))?;
-        }
-        Ok(config)
     }
 
     fn pool(&self) -> PoolConfig {
@@ -267,6 +253,25 @@ impl Config {
     pub(crate) fn reserved_slugs(&self) -> Option<&ReservedSlugs> {
         self.content.reserved_slugs.as_ref()
     }
+}
+
+fn build(alias: &Alias, database: &Database) -> Result<DatabaseConfig> {
+    let named = |error: Error, key: &str| {
+        let named = Error::new(ErrorKind::Configuration, format!("`databases.{alias}.{key}`: {error}"));
+        named.with_hint(error.hint().unwrap_or_default())
+    };
+    let Some(url) = &database.url else {
+        let message = format!("`databases.{alias}.url` is missing");
+        return Err(Error::new(ErrorKind::Configuration, message));
+    };
+    let mut config = DatabaseConfig::from_url(url).map_err(|error| named(error, "url"))?;
+    if let Some(url) = &database.owner_url {
+        config = config.owner_url(url).map_err(|error| named(error, "owner_url"))?;
+    }
+    if let Some(url) = &database.direct_url {
+        config = config.direct_url(url).map_err(|error| named(error, "direct_url"))?;
+    }
+    Ok(config)
 }
 
 fn environment(name: &str) -> Option<String> {

@@ -17,9 +17,16 @@ async fn there_is_no_current_tenant_unless_somebody_says_so() {
         .tenancy
         .scope(&acme, async {
             assert_eq!(current().as_deref(), Some("acme"));
-            installation.tenancy.scope(&globex, async { assert_eq!(current().as_deref(), Some("globex")) }).await;
+            installation
+                .tenancy
+                .scope(&globex, async { assert_eq!(current().as_deref(), Some("globex")) })
+                .await;
             assert_eq!(current().as_deref(), Some("acme"));
-            assert_eq!(tokio::spawn(async { current() }).await.unwrap(), None, "a spawned task inherits nothing");
+            assert_eq!(
+                tokio::spawn(async { current() }).await.unwrap(),
+                None,
+                "a spawned task inherits nothing"
+            );
         })
         .await;
     assert_eq!(current(), None);

@@ -8,8 +8,7 @@ use crate::TenantDb;
 use crate::testing::{Installation, is_outside_transaction, text, with_one_connection};
 
 async fn two_tenants() -> (Installation, TenantDb, TenantDb) {
-    let installation =
-        with_one_connection(&["CREATE TABLE note (id serial, title text)"]).await;
+    let installation = with_one_connection(&["CREATE TABLE note (id serial, title text)"]).await;
     installation.create("acme").await;
     installation.create("globex").await;
     let (acme, globex) = (installation.db("acme").await, installation.db("globex").await);
@@ -80,7 +79,8 @@ async fn a_cursor_does_not_cross() {
 
 #[tokio::test]
 async fn a_statement_prepared_by_sql_does_not_cross() {
-    check("PREPARE p AS SELECT 1", "SELECT count(*)::text FROM pg_prepared_statements WHERE from_sql", "0").await;
+    check("PREPARE p AS SELECT 1", "SELECT count(*)::text FROM pg_prepared_statements WHERE from_sql", "0")
+        .await;
 }
 
 async fn user(installation: &Installation) -> String {
@@ -140,7 +140,8 @@ async fn a_rollback_to_a_savepoint_does_not_move_a_connection() {
     tx.execute("SAVEPOINT s").await.unwrap();
     tx.execute("SELECT * FROM nowhere").await.unwrap_err();
     tx.execute("ROLLBACK TO s").await.unwrap();
-    let inside: String = sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut *tx).await.unwrap();
+    let inside: String =
+        sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut *tx).await.unwrap();
     assert_eq!(inside, acme.tenant().schema().as_str());
     tx.commit().await.unwrap();
     let schema = "SELECT current_schema()::text";

@@ -13,7 +13,11 @@ async fn warm_tenant_among_decoys() -> (Installation, crate::TenantDb) {
     installation.create("acme").await;
     installation.create("globex").await;
     for schema in ["public", "extensions"] {
-        installation.run(&format!("CREATE TABLE {schema}.note (title text); INSERT INTO {schema}.note VALUES ('decoy')")).await;
+        installation
+            .run(&format!(
+                "CREATE TABLE {schema}.note (title text); INSERT INTO {schema}.note VALUES ('decoy')"
+            ))
+            .await;
     }
     // What stands in an extension schema is visible by design, so only `public` keeps its decoy.
     installation.run("DROP TABLE extensions.note").await;

@@ -24,6 +24,7 @@ async fn a_second_runner_fails_before_any_ddl() {
             tx.commit().await.unwrap();
         }
     }
-    let drawn: i64 = sqlx::query_scalar("SELECT last_value FROM public.drawn").fetch_one(&mut connection).await.unwrap();
+    let drawn: i64 =
+        sqlx::query_scalar("SELECT last_value FROM public.drawn").fetch_one(&mut connection).await.unwrap();
     assert_eq!(drawn, 1, "the second runner ran the file");
 }

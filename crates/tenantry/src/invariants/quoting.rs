@@ -44,7 +44,11 @@ fn the_server_reads_back_what_was_quoted() {
         let row = runtime.block_on(sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut *connection)).unwrap();
         prop_assert_eq!(row.get::<String, _>(0), text.clone());
         let same: bool = runtime
-            .block_on(sqlx::query_scalar(AssertSqlSafe(format!("SELECT $1::bytea = {}::bytea", Bytes(bytes)))).bind(bytes).fetch_one(&mut *connection))
+            .block_on(
+                sqlx::query_scalar(AssertSqlSafe(format!("SELECT $1::bytea = {}::bytea", Bytes(bytes))))
+                    .bind(bytes)
+                    .fetch_one(&mut *connection),
+            )
             .unwrap();
         prop_assert!(same);
         if !name.is_empty() {
@@ -66,7 +70,11 @@ fn literals_are_what_quote_literal_makes() {
     let check = |text: String| {
         let mut connection = connection.borrow_mut();
         let quoted: (String, String) = runtime
-            .block_on(sqlx::query_as("SELECT quote_literal($1), quote_ident($1)").bind(&text).fetch_one(&mut *connection))
+            .block_on(
+                sqlx::query_as("SELECT quote_literal($1), quote_ident($1)")
+                    .bind(&text)
+                    .fetch_one(&mut *connection),
+            )
             .unwrap();
         prop_assert_eq!(Literal(&text).to_string(), quoted.0);
         // The server leaves the quotes out where a name needs none.

@@ -22,8 +22,7 @@ async fn types_of_one_name_in_two_schemas_work_through_one_text() {
     for round in 1..=3 {
         for db in &tenants {
             sqlx::query("INSERT INTO diary VALUES ($1)").bind(Mood::Happy).execute(db).await.unwrap();
-            let moods: Vec<Mood> =
-                sqlx::query_scalar("SELECT mood FROM diary").fetch_all(db).await.unwrap();
+            let moods: Vec<Mood> = sqlx::query_scalar("SELECT mood FROM diary").fetch_all(db).await.unwrap();
             assert_eq!(moods, vec![Mood::Happy; round]);
         }
     }

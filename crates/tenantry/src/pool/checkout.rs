@@ -11,11 +11,11 @@ use sqlx::{Either, Executor as _, PgConnection};
 
 use super::classify::Effect;
 use super::driver::{Driver as _, PgDriver};
-use crate::guard::{Guard, is_left_out};
 use super::lease::Lease;
 use super::shared::Pool;
 use super::statement::Statement;
 use crate::error::breaks_connection;
+use crate::guard::{Guard, is_left_out};
 use crate::tenant::Digest;
 
 /// `SQLSTATE` of `cached plan must not change result type`.
@@ -177,7 +177,10 @@ impl Checkout {
 }
 
 fn is_stale_plan(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == STALE_PLAN)
+    error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == STALE_PLAN)
 }
 
 impl fmt::Debug for Checkout {

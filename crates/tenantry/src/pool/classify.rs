@@ -130,10 +130,6 @@ const MOST_BYTES: usize = 8 << 20;
 const LONGEST_TEXT_BYTES: usize = 16 << 10;
 
 impl Classifier {
-    pub(crate) fn new() -> Self {
-        Self::default()
-    }
-
     /// Like [`classify`], from memory where possible.
     pub(crate) fn effect(&self, sql: &str) -> Effect {
         if sql.len() > LONGEST_TEXT_BYTES {

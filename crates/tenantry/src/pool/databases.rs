@@ -69,7 +69,7 @@ impl Databases {
     }
 
     /// A connection of its own, outside of the pool, that may create and alter schemas. It sees
-    /// no table until its search_path is set.
+    /// no table until its `search_path` is set.
     pub(crate) async fn owner_connection(&self, alias: &Alias) -> Result<PgConnection> {
         let config = self.config(alias)?;
         PgConnection::connect_with(&config.owner()).await.map_err(|error| {

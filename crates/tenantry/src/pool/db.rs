@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::checkout::{Checkout, Held};
-use crate::guard::{Guard, is_left_out};
 use super::preprocessor::Target;
 use super::shared::Pool;
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::{Guard, is_left_out};
 use crate::tenant::{Digest, Tenant};
 
 /// The tables of one tenant.
@@ -36,7 +36,7 @@ pub struct TenantDb {
 impl TenantDb {
     pub(crate) fn new(pool: Pool, tenant: Tenant, fleet: Option<&Digest>) -> Self {
         // One text for all who are where the fleet is; the others get texts of their own.
-        let tag = tenant.digest().filter(|digest| Some(*digest) != fleet).cloned();
+        let tag = tenant.digest().filter(|digest| Some(*digest) != fleet).copied();
         let access = Access::new(pool, Target::Tenant(tenant.clone()), tag);
         Self { tenant, access }
     }
@@ -98,7 +98,7 @@ impl Access {
 
     async fn look_up(&self, held: Option<&Arc<AtomicU32>>) -> Result<Checkout> {
         let lease = self.pool.look_up(self.target.clone()).await.map_err(|error| self.explain(error))?;
-        Ok(Checkout::new(self.pool.clone(), lease, self.tag.clone(), held.map(Held::one)))
+        Ok(Checkout::new(self.pool.clone(), lease, self.tag, held.map(Held::one)))
     }
 
     /// A handle that waits for a connection while it holds one itself may wait for itself.

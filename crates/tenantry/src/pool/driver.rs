@@ -16,7 +16,7 @@ use crate::tenant::Alias;
 pub(crate) trait Driver: Send + Sync + 'static {
     type Connection: Send + 'static;
 
-    /// Opens a connection that sees no table: its search_path is the void.
+    /// Opens a connection that sees no table: its `search_path` is the void.
     fn open(&self) -> impl Future<Output = Result<Self::Connection>> + Send;
 
     /// Sends one message of one or more statements without parameters, and answers with the first

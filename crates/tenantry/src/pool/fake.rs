@@ -1,1 +1,114 @@
+//! A driver without a server, for tests of the pool's own logic.
+#![allow(clippy::unwrap_used)]
 
+use std::sync::{Arc, Mutex};
+
+use super::driver::Driver;
+use super::preprocessor::Lookup;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a fake server does, and what it has seen.
+#[derive(Clone, Default)]
+pub(super) struct Fake(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    opened: u32,
+    closed: u32,
+    messages: Vec<String>,
+    refuses: bool,
+    hangs: bool,
+    /// Connections opened up to this number are gone.
+    lost_up_to: u32,
+    missing_schema: Option<String>,
+}
+
+pub(super) struct FakeConnection {
+    id: u32,
+}
+
+impl Fake {
+    /// From now on connections are refused, or accepted again.
+    pub(super) fn set_refusing(&self, refuses: bool) {
+        self.0.lock().unwrap().refuses = refuses;
+    }
+
+    /// From now on no message is answered, or all are again.
+    pub(super) fn set_hanging(&self, hangs: bool) {
+        self.0.lock().unwrap().hangs = hangs;
+    }
+
+    /// All connections that are open now are gone, as after a restart of the server.
+    pub(super) fn lose_all(&self) {
+        let mut state = self.0.lock().unwrap();
+        state.lost_up_to = state.opened;
+    }
+
+    pub(super) fn drop_schema(&self, schema: &str) {
+        self.0.lock().unwrap().missing_schema = Some(schema.to_owned());
+    }
+
+    pub(super) fn opened(&self) -> u32 {
+        self.0.lock().unwrap().opened
+    }
+
+    /// Connections that are open on the server.
+    pub(super) fn open(&self) -> u32 {
+        let state = self.0.lock().unwrap();
+        state.opened - state.closed
+    }
+
+    pub(super) fn message_count(&self) -> usize {
+        self.0.lock().unwrap().messages.len()
+    }
+
+    /// What the server answers to a message, which names its schema in its last `SET`.
+    fn answer(&self, connection: &FakeConnection, message: &str) -> Result<Option<String>> {
+        let mut state = self.0.lock().unwrap();
+        if connection.id <= state.lost_up_to {
+            return Err(Error::new(ErrorKind::DatabaseUnavailable, "the connection is gone"));
+        }
+        state.messages.push(message.to_owned());
+        let schema = message.rsplit("SET search_path TO \"").next().and_then(|rest| rest.split('"').next());
+        Ok(schema.filter(|schema| state.missing_schema.as_deref() != Some(schema)).map(str::to_owned))
+    }
+}
+
+impl Driver for Fake {
+    type Connection = FakeConnection;
+
+    async fn open(&self) -> Result<FakeConnection> {
+        tokio::task::yield_now().await;
+        let mut state = self.0.lock().unwrap();
+        if state.refuses {
+            return Err(Error::new(ErrorKind::DatabaseUnavailable, "connection refused"));
+        }
+        state.opened += 1;
+        Ok(FakeConnection { id: state.opened })
+    }
+
+    async fn send(&self, connection: &mut FakeConnection, message: &str) -> Result<Option<String>> {
+        tokio::task::yield_now().await;
+        if self.0.lock().unwrap().hangs {
+            std::future::pending::<()>().await;
+        }
+        self.answer(connection, message)
+    }
+
+    async fn after_switch(&self, _connection: &mut FakeConnection, _lookup: &Lookup) -> Result<()> {
+        Ok(())
+    }
+
+    async fn forget_statements(&self, _connection: &mut FakeConnection) -> Result<()> {
+        Ok(())
+    }
+
+    fn is_in_transaction(&self, _connection: &mut FakeConnection) -> bool {
+        false
+    }
+
+    async fn close(&self, _connection: FakeConnection) {
+        tokio::task::yield_now().await;
+        self.0.lock().unwrap().closed += 1;
+    }
+}

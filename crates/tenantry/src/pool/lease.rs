@@ -1,14 +1,14 @@
 //! One slot of the pool on loan, with or without a connection in it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::driver::Driver;
-use crate::guard::{Guard, is_left_out};
 use super::preparation::Preparation;
 use super::shared::{HolderId, Shared};
 use crate::database::Verify;
 use crate::error::{ErrorKind, Result};
+use crate::guard::{Guard, is_left_out};
 
 /// A connection together with what the pool knows about its session.
 pub(super) struct Pooled<C> {
@@ -42,11 +42,19 @@ pub(super) struct Lease<D: Driver> {
     holder: HolderId,
     pooled: Option<Pooled<D::Connection>>,
     is_busy: bool,
-    is_broken: bool,
-    is_touched: bool,
-    is_cleaned: bool,
-    /// A statement in the driver's cache fails for ever on this connection.
-    has_stale_statements: bool,
+    condition: Condition,
+}
+
+/// What the session may hold that the next user must not meet, from nothing to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Condition {
+    Clean,
+    /// Something that cleaning removes.
+    Touched,
+    /// A cached statement that fails for ever, besides.
+    Stale,
+    /// The connection is lost.
+    Broken,
 }
 
 /// What became of an attempt to make a lease ready.
@@ -63,16 +71,7 @@ impl<D: Driver> Lease<D> {
         holder: HolderId,
         pooled: Option<Pooled<D::Connection>>,
     ) -> Self {
-        Self {
-            shared,
-            holder,
-            pooled,
-            is_busy: false,
-            is_broken: false,
-            is_touched: false,
-            is_cleaned: false,
-            has_stale_statements: false,
-        }
+        Self { shared, holder, pooled, is_busy: false, condition: Condition::Clean }
     }
 
     pub(super) fn holder(&self) -> HolderId {
@@ -98,7 +97,12 @@ impl<D: Driver> Lease<D> {
             return Ok(Readiness::Ready);
         }
         match self.switch(preparation).await {
-            Ok(()) => Ok(Readiness::Ready),
+            Ok(()) => {
+                if self.shared.config.verify == Verify::Always {
+                    self.touch();
+                }
+                Ok(Readiness::Ready)
+            }
             Err(error) if error.kind() == ErrorKind::DatabaseUnavailable && !is_new => {
                 self.report_loss();
                 Ok(Readiness::Lost)
@@ -157,14 +161,14 @@ impl<D: Driver> Lease<D> {
 
         let answer = driver.send(&mut pooled.connection, &session.clean_message()).await?;
         session.verify(answer.as_deref())?;
-        if self.has_stale_statements {
+        if self.condition == Condition::Stale {
             driver.forget_statements(&mut pooled.connection).await?;
         }
         driver.after_switch(&mut pooled.connection, &session.lookup).await?;
 
         pooled.session = Some(session);
         self.is_busy = false;
-        self.is_cleaned = true;
+        self.condition = Condition::Clean;
         Ok(())
     }
 
@@ -184,40 +188,47 @@ impl<D: Driver> Lease<D> {
 
     /// The session may hold something that the next user must not see.
     pub(super) fn touch(&mut self) {
-        self.is_touched = true;
+        self.worsen(Condition::Touched);
     }
 
     pub(super) fn is_touched(&self) -> bool {
-        self.is_touched
+        self.condition >= Condition::Touched
     }
 
+    /// A statement in the driver's cache fails for ever on this connection.
     pub(super) fn report_stale_statements(&mut self) {
-        self.has_stale_statements = true;
-        self.is_touched = true;
+        self.worsen(Condition::Stale);
     }
 
     /// The connection failed. Others to the same server are asked before they are used again.
     pub(super) fn report_loss(&mut self) {
-        self.is_broken = true;
+        self.worsen(Condition::Broken);
         self.shared.doubt_idle();
+    }
+
+    fn worsen(&mut self, condition: Condition) {
+        self.condition = self.condition.max(condition);
     }
 
     fn is_doubtful(&mut self) -> bool {
         if is_left_out(Guard::DoubtfulClosed) {
             return false;
         }
-        let shared = Arc::clone(&self.shared);
-        self.is_busy
-            || self.is_broken
-            || self.pooled.as_mut().is_some_and(|pooled| {
-                pooled.opened_at.elapsed() > shared.config.max_lifetime
-                    || shared.driver.is_in_transaction(&mut pooled.connection)
-            })
+        self.is_busy || self.condition == Condition::Broken || self.is_too_old() || self.is_in_transaction()
+    }
+
+    fn is_too_old(&self) -> bool {
+        let limit = self.shared.config.max_lifetime;
+        self.pooled.as_ref().is_some_and(|pooled| pooled.opened_at.elapsed() > limit)
+    }
+
+    fn is_in_transaction(&mut self) -> bool {
+        let driver = &self.shared.driver;
+        self.pooled.as_mut().is_some_and(|pooled| driver.is_in_transaction(&mut pooled.connection))
     }
 
     fn needs_cleaning(&self) -> bool {
-        let is_suspect = self.is_touched || self.shared.config.verify == Verify::Always;
-        is_suspect && !self.is_cleaned && !is_left_out(Guard::Hygiene)
+        self.is_touched() && !is_left_out(Guard::Hygiene)
     }
 }
 
@@ -239,7 +250,7 @@ impl<D: Driver> Drop for Lease<D> {
             Some(pooled) if is_doubtful => self.shared.close_in_background(holder, pooled),
             Some(pooled) if needs_cleaning => {
                 let mut lease = Self::new(Arc::clone(&self.shared), holder, Some(pooled));
-                lease.has_stale_statements = self.has_stale_statements;
+                lease.condition = self.condition;
                 // Armed here and not in the task: a runtime that shuts down never polls it.
                 lease.is_busy = true;
                 self.shared.runtime.spawn(clean_and_return(lease));

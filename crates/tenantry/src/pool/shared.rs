@@ -2,21 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use super::affinity;
 use super::classify::Classifier;
 use super::driver::{Driver, PgDriver};
 use super::fairness::Queue;
-use crate::guard::{Guard, is_left_out};
 use super::lease::{Lease, Pooled, Readiness};
 use super::preparation::{Layout, Preparation, Preprocessors};
 use super::preprocessor::{Lookup, Target};
 use crate::database::PoolConfig;
 use crate::error::{Error, ErrorKind, Result};
+use crate::guard::{Guard, is_left_out};
 use crate::tenant::Alias;
 
 /// A pool of connections to one database. Cheap to clone.
@@ -280,16 +281,13 @@ impl<D: Driver> Shared<D> {
 
         let (next, pooled) = lease.into_slot();
         state.holders.remove(&next);
-        match pooled {
-            Some(mut pooled) => {
-                pooled.idle_since = Instant::now();
-                state.idle.push(pooled);
-            }
-            None => {
-                state.open -= 1;
-                drop(state);
-                self.slot_freed.notify_waiters();
-            }
+        if let Some(mut pooled) = pooled {
+            pooled.idle_since = Instant::now();
+            state.idle.push(pooled);
+        } else {
+            state.open -= 1;
+            drop(state);
+            self.slot_freed.notify_waiters();
         }
     }
 

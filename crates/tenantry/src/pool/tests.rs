@@ -1,1 +1,361 @@
+//! The pool's own logic, without a server and with the clock in our hands.
+#![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use proptest::prelude::*;
+
+use super::fake::Fake;
+use super::lease::Lease;
+use super::preparation::{Layout, Preprocessors};
+use super::preprocessor::Target;
+use super::shared::Pool;
+use crate::database::{PoolConfig, Verify};
+use crate::error::{Error, ErrorKind};
+use crate::tenant::{Alias, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
+
+fn pool(config: PoolConfig) -> (Pool<Fake>, Fake) {
+    let fake = Fake::default();
+    let layout = Arc::new(Layout::default());
+    let pool = Pool::new(Alias::default(), fake.clone(), config, layout, Preprocessors::default()).unwrap();
+    (pool, fake)
+}
+
+fn pool_of(max_connections: u32) -> (Pool<Fake>, Fake) {
+    pool(PoolConfig { max_connections, ..PoolConfig::default() })
+}
+
+fn tenant(slug: &str) -> Target {
+    let slug = Slug::parse(slug).unwrap();
+    // The same tenant for the same slug.
+    let id = slug.as_str().bytes().fold(0_u128, |id, byte| id << 8 | u128::from(byte));
+    let id = TenantId::from(uuid::Uuid::from_u128(id));
+    Target::Tenant(Tenant::from(TenantRecord {
+        id,
+        schema: SchemaName::generate(&slug, id),
+        slug,
+        database: Alias::default(),
+        status: Status::Active,
+        settings: serde_json::Value::Null,
+        epoch: 0,
+        digest: None,
+        owns_types: false,
+        last_error: None,
+        created_at: time::OffsetDateTime::UNIX_EPOCH,
+    }))
+}
+
+fn schema_of(target: &Target) -> String {
+    match target {
+        Target::Tenant(tenant) => tenant.schema().to_string(),
+        Target::Master => "public".to_owned(),
+    }
+}
+
+/// Lets the background work of the pool run to its end.
+async fn settle() {
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[track_caller]
+fn assert_idle(pool: &Pool<Fake>, open: u32) {
+    let status = pool.status();
+    assert_eq!((status.open, status.idle, status.waiting), (open, open, 0));
+}
+
+#[track_caller]
+fn error_of<T>(result: Result<T, Error>) -> Error {
+    result.err().expect("this cannot work")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_connection_goes_to_the_same_tenant_without_a_round_trip() {
+    let (pool, fake) = pool_of(1);
+    for _ in 0..3 {
+        drop(pool.look_up(tenant("acme")).await.unwrap());
+    }
+    assert_eq!(fake.message_count(), 1);
+    drop(pool.look_up(tenant("globex")).await.unwrap());
+    drop(pool.look_up(tenant("acme")).await.unwrap());
+    assert_eq!(fake.message_count(), 3);
+    assert_eq!(fake.opened(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_prefers_the_connection_that_last_served_its_tenant() {
+    let (pool, fake) = pool_of(2);
+    let (acme, globex) =
+        (pool.look_up(tenant("acme")).await.unwrap(), pool.look_up(tenant("globex")).await.unwrap());
+    drop((acme, globex));
+    for _ in 0..5 {
+        drop(pool.look_up(tenant("globex")).await.unwrap());
+        drop(pool.look_up(tenant("acme")).await.unwrap());
+    }
+    assert_eq!(fake.message_count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_touched_connection_is_cleaned_before_anybody_sees_it() {
+    let (pool, fake) = pool_of(1);
+    let mut lease = pool.look_up(tenant("acme")).await.unwrap();
+    lease.touch();
+    drop(lease);
+    drop(pool.look_up(tenant("acme")).await.unwrap());
+    assert_eq!(fake.message_count(), 2, "one switch and one cleaning, after which it is warm");
+    assert_eq!(fake.opened(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_cannot_be_cleaned_in_time_is_replaced() {
+    let (pool, fake) = pool_of(1);
+    let mut lease = pool.look_up(tenant("acme")).await.unwrap();
+    lease.touch();
+    fake.set_hanging(true);
+    drop(lease);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    fake.set_hanging(false);
+    drop(pool.look_up(tenant("acme")).await.unwrap());
+    assert_eq!((fake.opened(), fake.open()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn always_verifying_costs_a_message_each_way() {
+    let (pool, fake) =
+        pool(PoolConfig { max_connections: 1, verify: Verify::Always, ..PoolConfig::default() });
+    for _ in 0..3 {
+        drop(pool.look_up(tenant("acme")).await.unwrap());
+        settle().await;
+    }
+    assert_eq!(fake.message_count(), 6);
+    assert_idle(&pool, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_connection_is_closed_and_its_slot_passed_on() {
+    let (pool, fake) = pool_of(1);
+    let mut lease = pool.look_up(tenant("acme")).await.unwrap();
+    lease.begin_statement();
+    let waiter = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.look_up(tenant("globex")).await.map(drop) }
+    });
+    settle().await;
+    assert_eq!(pool.status().waiting, 1);
+    drop(lease);
+    waiter.await.unwrap().unwrap();
+    assert_eq!((fake.opened(), fake.open()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiters_are_served_in_the_order_in_which_they_came() {
+    let (pool, _fake) = pool_of(1);
+    let held = pool.look_up(Target::Master).await.unwrap();
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut tasks = Vec::new();
+    for number in 0..5 {
+        let (pool, order) = (pool.clone(), Arc::clone(&order));
+        tasks.push(tokio::spawn(async move {
+            let lease = pool.look_up(tenant("acme")).await.unwrap();
+            order.lock().unwrap().push(number);
+            drop(lease);
+        }));
+        settle().await;
+    }
+    drop(held);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(*order.lock().unwrap(), [0, 1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_names_who_waits_and_who_holds() {
+    let (pool, _fake) = pool_of(1);
+    let held = pool.look_up(tenant("globex")).await.unwrap();
+    let error = error_of(pool.look_up(tenant("acme")).await);
+    assert_eq!(error.kind(), ErrorKind::PoolTimeout);
+    assert_eq!(
+        error.to_string(),
+        "no connection to database `default` became free for tenant `acme` within 5s: \
+         1 of 1 are in use, 0 wait; tenant `globex` has held one for 5.0s"
+    );
+    drop(held);
+    assert_idle(&pool, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_dropped_while_it_opens_loses_no_slot() {
+    let (pool, fake) = pool_of(1);
+    assert!(pool.look_up(tenant("acme")).now_or_never().is_none());
+    assert_eq!((pool.status().open, fake.opened()), (0, 0));
+    drop(pool.look_up(tenant("acme")).await.unwrap());
+    assert_idle(&pool, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_dropped_while_it_switches_closes_the_connection() {
+    let (pool, fake) = pool_of(1);
+    drop(pool.look_up(tenant("acme")).await.unwrap());
+    assert!(pool.look_up(tenant("globex")).now_or_never().is_none());
+    settle().await;
+    assert_eq!((pool.status().open, fake.open()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_switch_closes_the_connection_and_is_reported() {
+    let (pool, fake) = pool_of(1);
+    fake.drop_schema(&schema_of(&tenant("acme")));
+    assert_eq!(error_of(pool.look_up(tenant("acme")).await).kind(), ErrorKind::MissingSchema);
+    settle().await;
+    assert_eq!(fake.open(), 0);
+    drop(pool.look_up(tenant("globex")).await.unwrap());
+    assert_idle(&pool, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_of_the_server_idle_connections_are_replaced_unseen() {
+    let (pool, fake) = pool_of(3);
+    let leases = [
+        pool.look_up(tenant("acme")).await.unwrap(),
+        pool.look_up(tenant("globex")).await.unwrap(),
+        pool.look_up(tenant("initech")).await.unwrap(),
+    ];
+    drop(leases);
+    fake.lose_all();
+    // One that needs a switch finds out for all, and gets a new one.
+    drop(pool.look_up(tenant("hooli")).await.unwrap());
+    // A warm one is not believed any more.
+    drop(pool.look_up(tenant("globex")).await.unwrap());
+    settle().await;
+    assert_eq!(fake.open(), pool.status().open);
+    assert!(fake.opened() > 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_refuses_is_an_error_at_once_and_loses_no_slot() {
+    let (pool, fake) = pool_of(1);
+    fake.set_refusing(true);
+    for _ in 0..3 {
+        assert_eq!(error_of(pool.look_up(tenant("acme")).await).kind(), ErrorKind::DatabaseUnavailable);
+    }
+    fake.set_refusing(false);
+    drop(pool.look_up(tenant("acme")).await.unwrap());
+    assert_idle(&pool, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_idle_for_long_is_checked_before_it_is_used() {
+    let (pool, fake) = pool_of(1);
+    drop(pool.look_up(tenant("acme")).await.unwrap());
+    tokio::time::advance(Duration::from_secs(31)).await;
+    fake.lose_all();
+    drop(pool.look_up(tenant("acme")).await.unwrap());
+    settle().await;
+    assert_eq!((fake.opened(), fake.open()), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_is_closed_when_it_comes_back() {
+    let (pool, fake) = pool_of(1);
+    let lease = pool.look_up(tenant("acme")).await.unwrap();
+    tokio::time::advance(Duration::from_mins(31)).await;
+    drop(lease);
+    settle().await;
+    assert_eq!(fake.open(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_are_opened_ahead_of_need() {
+    let (pool, fake) = pool(PoolConfig { min_connections: 3, ..PoolConfig::default() });
+    pool.fill();
+    settle().await;
+    assert_idle(&pool, 3);
+    drop(pool.look_up(tenant("acme")).await.unwrap());
+    assert_eq!(fake.opened(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_waits_for_what_is_in_use_and_refuses_the_rest() {
+    let (pool, fake) = pool_of(1);
+    let held = pool.look_up(tenant("acme")).await.unwrap();
+    let waiter = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.look_up(tenant("globex")).await.map(drop) }
+    });
+    settle().await;
+
+    let error = error_of(pool.close(Duration::from_secs(1)).await);
+    assert_eq!(
+        error.to_string(),
+        "1 connections to database `default` did not come back in time; tenant `acme` has held one for 1.0s"
+    );
+    assert_eq!(error_of(waiter.await.unwrap()).kind(), ErrorKind::PoolClosed);
+    assert_eq!(error_of(pool.look_up(tenant("acme")).await).kind(), ErrorKind::PoolClosed);
+    drop(held);
+    pool.close(Duration::from_secs(1)).await.unwrap();
+    assert_eq!((fake.open(), pool.status().open), (0, 0));
+}
+
+/// What one of several requests does to the pool.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    LookUp(u8),
+    GiveBackClean,
+    GiveBackTouched,
+    GiveBackBusy,
+    CancelLookUp(u8),
+    LoseServer,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0..4_u8).prop_map(Step::LookUp),
+        3 => Just(Step::GiveBackClean),
+        1 => Just(Step::GiveBackTouched),
+        1 => Just(Step::GiveBackBusy),
+        1 => (0..4_u8).prop_map(Step::CancelLookUp),
+        1 => Just(Step::LoseServer),
+    ];
+    proptest::collection::vec(step, 0..80)
+}
+
+async fn run(steps: Vec<Step>) {
+    let (pool, fake) = pool_of(3);
+    let mut held: Vec<Lease<Fake>> = Vec::new();
+    for step in steps {
+        match step {
+            Step::LookUp(number) if held.len() < 3 => {
+                held.push(pool.look_up(tenant(&format!("tenant-{number}"))).await.unwrap());
+            }
+            Step::LookUp(_) => {
+                let error = error_of(pool.look_up(tenant("late")).await);
+                assert_eq!(error.kind(), ErrorKind::PoolTimeout);
+            }
+            Step::GiveBackClean => drop(held.pop()),
+            Step::GiveBackTouched => held.pop().iter_mut().for_each(Lease::touch),
+            Step::GiveBackBusy => held.pop().iter_mut().for_each(Lease::begin_statement),
+            Step::CancelLookUp(number) => {
+                let _ = pool.look_up(tenant(&format!("tenant-{number}"))).now_or_never();
+            }
+            Step::LoseServer => fake.lose_all(),
+        }
+        assert!(fake.open() <= 3, "more connections than slots");
+    }
+    drop(held);
+    settle().await;
+    assert_eq!(fake.open(), pool.status().open, "a slot was lost or a connection forgotten");
+    assert_eq!(pool.status().open, pool.status().idle);
+    pool.close(Duration::from_secs(1)).await.unwrap();
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_requests_loses_a_slot(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(run(steps));
+    }
+}

@@ -1,5 +1,7 @@
 //! Gives a half-made tenant up.
 
+use std::fmt::Write as _;
+
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::Context;
@@ -41,7 +43,7 @@ async fn remove_schema(context: &Context, workplace: &mut PgConnection, tenant: 
     let schema = tenant.schema();
     let mut sql = format!("DROP SCHEMA IF EXISTS {} CASCADE;", Identifier(schema.as_str()));
     if let Some(role) = &context.role {
-        sql.push_str(&format!("DROP ROLE IF EXISTS {};", Identifier(&role.name_for(schema))));
+        let _ = write!(sql, "DROP ROLE IF EXISTS {};", Identifier(&role.name_for(schema)));
     }
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *workplace).await?;
     sqlx::query("DELETE FROM tenantry.applied WHERE schema_name = $1")

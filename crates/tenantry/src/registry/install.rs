@@ -1,5 +1,6 @@
 //! Creates and upgrades the registry, and checks that it is there.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
@@ -115,15 +116,16 @@ async fn grant(
     let mut grants = String::new();
     for schema in extension_schemas {
         if schema != master_schema && owns_schema(connection, schema).await? {
-            grants.push_str(&format!("GRANT USAGE ON SCHEMA {} TO PUBLIC;", Identifier(schema.as_str())));
+            let _ = write!(grants, "GRANT USAGE ON SCHEMA {} TO PUBLIC;", Identifier(schema.as_str()));
         }
     }
     if !is_owner {
-        grants.push_str(&format!(
+        let _ = write!(
+            grants,
             "GRANT USAGE ON SCHEMA tenantry TO {0};
              GRANT SELECT ON ALL TABLES IN SCHEMA tenantry TO {0};",
             Identifier(role)
-        ));
+        );
         if owns_schema(connection, master_schema).await? {
             grants.push_str(&privileges(master_schema, role));
         }
@@ -187,6 +189,6 @@ fn refuse_newer(done: &[i32], alias: &Alias) -> Result<()> {
 
 /// `undefined_table` or `invalid_schema_name`.
 fn is_missing_table(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code == "42P01" || code == "3F000")
 }

@@ -238,7 +238,7 @@ fn a_text_that_cannot_be_read_touches_the_session() {
 
 #[test]
 fn the_memory_answers_as_the_judge_does() {
-    let classifier = Classifier::new();
+    let classifier = Classifier::default();
     for _ in 0..2 {
         assert_eq!(classifier.effect("SELECT 1"), Neutral);
         assert_eq!(classifier.effect("SET x = 1"), Touched);
@@ -248,7 +248,7 @@ fn the_memory_answers_as_the_judge_does() {
 
 #[test]
 fn the_memory_is_bounded_in_texts_and_in_bytes() {
-    let classifier = Classifier::new();
+    let classifier = Classifier::default();
     let size =
         || classifier.known.read().map(|known| (known.effects.len(), known.size_bytes)).unwrap_or_default();
 
