@@ -30,6 +30,8 @@ pub enum ErrorKind {
     MissingSchema,
     /// No connection became free in time.
     PoolTimeout,
+    /// Too many look-ups wait for a connection already.
+    PoolBusy,
     /// The pool was closed with [`Tenancy::close`](crate::Tenancy::close).
     PoolClosed,
     /// The database could not be reached, or the connection was lost.
@@ -122,7 +124,10 @@ impl Error {
     /// Whether the same call may succeed when it is made again in a moment.
     pub fn is_retryable(&self) -> bool {
         match self.0.kind {
-            ErrorKind::PoolTimeout | ErrorKind::DatabaseUnavailable | ErrorKind::Conflict => true,
+            ErrorKind::PoolTimeout
+            | ErrorKind::PoolBusy
+            | ErrorKind::DatabaseUnavailable
+            | ErrorKind::Conflict => true,
             ErrorKind::Database => self.database_code().is_some_and(|code| is_transient(&code)),
             _ => false,
         }
@@ -211,7 +216,7 @@ fn ends_connection(error: &dyn sqlx::error::DatabaseError) -> bool {
 impl From<Error> for sqlx::Error {
     fn from(error: Error) -> Self {
         let kind = match error.kind() {
-            ErrorKind::PoolTimeout => io::ErrorKind::TimedOut,
+            ErrorKind::PoolTimeout | ErrorKind::PoolBusy => io::ErrorKind::TimedOut,
             ErrorKind::MissingSchema | ErrorKind::UnknownTenant => io::ErrorKind::NotFound,
             ErrorKind::PoolClosed | ErrorKind::DatabaseUnavailable => io::ErrorKind::NotConnected,
             ErrorKind::Unsupported => io::ErrorKind::Unsupported,

@@ -159,6 +159,12 @@ impl fmt::Debug for DatabaseConfig {
 pub struct PoolConfig {
     /// Most connections that are open at the same time. Default: 10.
     pub max_connections: u32,
+    /// Connections that no single tenant may take, so that the others find some. A tenant holds at
+    /// most `max_connections` less these, and always at least one. Default: a quarter of
+    /// `max_connections`, at least 1.
+    pub reserve: Option<u32>,
+    /// Most look-ups that wait at the same time; one more is turned away at once. Default: 1,000.
+    pub max_waiting: u32,
     /// Connections that are opened ahead of need and kept. Default: 0.
     pub min_connections: u32,
     /// How long a checkout waits for a connection before it gives up, connecting included.
@@ -196,6 +202,8 @@ impl Default for PoolConfig {
     fn default() -> Self {
         Self {
             max_connections: 10,
+            reserve: None,
+            max_waiting: 1_000,
             min_connections: 0,
             acquire_timeout: Duration::from_secs(5),
             check_after_idle: Duration::from_secs(30),
@@ -208,6 +216,12 @@ impl Default for PoolConfig {
 }
 
 impl PoolConfig {
+    /// The most connections one tenant may hold.
+    pub(crate) fn cap_per_tenant(&self) -> u32 {
+        let reserve = self.reserve.unwrap_or((self.max_connections / 4).max(1));
+        self.max_connections.saturating_sub(reserve).max(1)
+    }
+
     /// Checks the values against each other.
     ///
     /// # Errors
@@ -217,6 +231,8 @@ impl PoolConfig {
             "`max_connections` must be at least 1"
         } else if self.min_connections > self.max_connections {
             "`min_connections` must not exceed `max_connections`"
+        } else if self.reserve.is_some_and(|reserve| reserve >= self.max_connections) {
+            "`reserve` must be less than `max_connections`"
         } else if self.acquire_timeout.is_zero() {
             "`acquire_timeout` must be longer than nothing"
         } else {

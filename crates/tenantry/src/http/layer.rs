@@ -12,6 +12,8 @@ use crate::tenancy::Tenancy;
 
 /// What the middleware attaches to a request.
 #[derive(Clone)]
+// Only the extractors read it so far.
+#[cfg_attr(not(feature = "axum"), allow(dead_code))]
 pub(super) struct Attached {
     pub(super) tenancy: Tenancy,
     pub(super) resolution: Resolution,

@@ -1,11 +1,12 @@
 //! One slot of the pool on loan, with or without a connection in it.
 
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 use super::driver::Driver;
 use super::preparation::Preparation;
-use super::shared::{HolderId, Shared};
+use super::shared::{HolderId, LineName, Shared};
 use crate::database::Verify;
 use crate::error::{ErrorKind, Result};
 use crate::guard::{Guard, is_left_out};
@@ -20,12 +21,44 @@ pub(super) struct Pooled<C> {
     pub(super) is_confirmed: bool,
     pub(super) opened_at: Instant,
     pub(super) idle_since: Instant,
+    streak: Option<Streak>,
 }
+
+/// How long a connection has served the line of one tenant without a pause.
+struct Streak {
+    line: LineName,
+    served: u32,
+    since: Instant,
+}
+
+/// A connection serves so many of its own tenant's waiters before others get their turn, …
+const QUANTUM: u32 = 8;
+/// … or for so long, whichever ends first.
+const QUANTUM_TIME: Duration = Duration::from_millis(5);
 
 impl<C> Pooled<C> {
     fn new(connection: C) -> Self {
         let now = Instant::now();
-        Self { connection, session: None, is_confirmed: false, opened_at: now, idle_since: now }
+        Self { connection, session: None, is_confirmed: false, opened_at: now, idle_since: now, streak: None }
+    }
+
+    /// Notes whom the connection serves now, of those who found it idle.
+    pub(super) fn begin_streak(&mut self, line: LineName) {
+        self.streak = Some(Streak { line, served: 1, since: Instant::now() });
+    }
+
+    /// Notes whom the connection serves now, of those who waited.
+    pub(super) fn go_on_with(&mut self, line: LineName) {
+        match &mut self.streak {
+            Some(streak) if streak.line == line => streak.served += 1,
+            _ => self.begin_streak(line),
+        }
+    }
+
+    /// The line that the connection may stay with, while its quantum lasts.
+    pub(super) fn line_within_quantum(&self) -> Option<LineName> {
+        let lasts = |streak: &&Streak| streak.served < QUANTUM && streak.since.elapsed() < QUANTUM_TIME;
+        self.streak.as_ref().filter(lasts).map(|streak| streak.line)
     }
 
     pub(super) fn is_warm_for(&self, preparation: &Preparation) -> bool {
@@ -72,10 +105,6 @@ impl<D: Driver> Lease<D> {
         pooled: Option<Pooled<D::Connection>>,
     ) -> Self {
         Self { shared, holder, pooled, is_busy: false, condition: Condition::Clean }
-    }
-
-    pub(super) fn holder(&self) -> HolderId {
-        self.holder
     }
 
     /// Takes the slot out without giving it back.

@@ -11,14 +11,17 @@ use tokio::time::Instant;
 use super::affinity;
 use super::classify::Classifier;
 use super::driver::{Driver, PgDriver};
-use super::fairness::Queue;
+use super::fairness::{Fairness, Ticket};
 use super::lease::{Lease, Pooled, Readiness};
 use super::preparation::{Layout, Preparation, Preprocessors};
 use super::preprocessor::{Lookup, Target};
 use crate::database::PoolConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, is_left_out};
-use crate::tenant::Alias;
+use crate::tenant::{Alias, Tenant, TenantId};
+
+/// A tenant's weight is no licence to starve the others.
+const MAX_WEIGHT: u32 = 100;
 
 /// A pool of connections to one database. Cheap to clone.
 pub(crate) struct Pool<D: Driver = PgDriver> {
@@ -47,12 +50,20 @@ pub(super) struct Shared<D: Driver> {
 struct State<D: Driver> {
     /// From the longest idle to the latest.
     idle: Vec<Pooled<D::Connection>>,
-    waiting: Queue<Lease<D>>,
+    fairness: Fairness<LineName, Waiter<D>>,
     /// Slots in use: idle, on loan, being cleaned, being closed.
     open: u32,
     holders: HashMap<HolderId, Holder>,
     last_holder: u64,
     is_closed: bool,
+}
+
+/// Whose line it is: a tenant's, or for `None` the master schema's.
+pub(super) type LineName = Option<TenantId>;
+
+struct Waiter<D: Driver> {
+    sender: oneshot::Sender<Lease<D>>,
+    preparation: Arc<Preparation>,
 }
 
 /// Who has a slot, so that a slot is given back once.
@@ -65,7 +76,7 @@ impl HolderId {
 }
 
 struct Holder {
-    /// `None` while the pool itself opens a connection or has just woken somebody.
+    /// `None` while the pool itself opens a connection.
     preparation: Option<Arc<Preparation>>,
     since: Instant,
 }
@@ -86,7 +97,23 @@ pub struct PoolStatus {
 /// The answer to a request for a slot.
 enum Request<D: Driver> {
     Granted(Lease<D>),
-    Queued(oneshot::Receiver<Lease<D>>),
+    Queued(Place<D>),
+}
+
+/// A place in a line. Dropping it leaves the line; a lease that was already on its way is given
+/// back by its own drop.
+struct Place<D: Driver> {
+    shared: Arc<Shared<D>>,
+    line: LineName,
+    ticket: Ticket,
+    receiver: oneshot::Receiver<Lease<D>>,
+}
+
+impl<D: Driver> Drop for Place<D> {
+    fn drop(&mut self) {
+        // What is taken out of the line is dropped after the lock is.
+        let _left = self.shared.lock().fairness.leave(&self.line, self.ticket);
+    }
 }
 
 impl<D: Driver> Pool<D> {
@@ -103,7 +130,7 @@ impl<D: Driver> Pool<D> {
         config.validate()?;
         let state = State {
             idle: Vec::new(),
-            waiting: Queue::new(),
+            fairness: Fairness::new(config.cap_per_tenant()),
             open: 0,
             holders: HashMap::new(),
             last_holder: 0,
@@ -146,13 +173,10 @@ impl<D: Driver> Pool<D> {
     }
 
     async fn next_lease(&self, preparation: &Arc<Preparation>) -> Result<Lease<D>> {
-        let receiver = match Shared::request(&self.shared, preparation)? {
-            Request::Granted(lease) => return Ok(lease),
-            Request::Queued(receiver) => receiver,
-        };
-        let lease = receiver.await.map_err(|_| self.shared.closed_error())?;
-        self.shared.lock().name_holder(lease.holder(), preparation);
-        Ok(lease)
+        match Shared::request(&self.shared, preparation)? {
+            Request::Granted(lease) => Ok(lease),
+            Request::Queued(mut place) => (&mut place.receiver).await.map_err(|_| self.shared.closed_error()),
+        }
     }
 
     pub(super) fn driver(&self) -> &D {
@@ -168,7 +192,7 @@ impl<D: Driver> Pool<D> {
         PoolStatus {
             open: state.open,
             idle: count(state.idle.len()),
-            waiting: count(state.waiting.len()),
+            waiting: count(state.fairness.waiting()),
             max: self.shared.config.max_connections,
         }
     }
@@ -186,12 +210,12 @@ impl<D: Driver> Pool<D> {
     /// # Errors
     /// [`ErrorKind::PoolTimeout`] naming the longest holder, if the deadline passes first.
     pub(crate) async fn close(&self, limit: Duration) -> Result<()> {
-        let idle = {
+        let (idle, waiters) = {
             let mut state = self.shared.lock();
             state.is_closed = true;
-            state.waiting.clear();
-            std::mem::take(&mut state.idle)
+            (std::mem::take(&mut state.idle), state.fairness.clear())
         };
+        drop(waiters);
         for pooled in idle {
             self.shared.close_in_background(HolderId::NONE, pooled);
         }
@@ -229,15 +253,31 @@ impl<D: Driver> Shared<D> {
         if state.is_closed {
             return Err(self.closed_error());
         }
-        let pooled = affinity::choose(&state.idle, preparation).map(|index| state.idle.remove(index));
-        if pooled.is_none() {
-            if state.open >= self.config.max_connections {
-                return Ok(Request::Queued(state.waiting.join()));
-            }
-            state.open += 1;
+        if !state.fairness.may_pass(&line_of(preparation)) {
+            return self.queue(&mut state, preparation);
         }
+        let mut pooled = affinity::choose(&state.idle, preparation).map(|index| state.idle.remove(index));
+        if let Some(pooled) = &mut pooled {
+            pooled.begin_streak(line_of(preparation));
+        } else if state.open < self.config.max_connections {
+            state.open += 1;
+        } else {
+            return self.queue(&mut state, preparation);
+        }
+        state.fairness.begin(line_of(preparation));
         let holder = state.register(Some(Arc::clone(preparation)));
         Ok(Request::Granted(Lease::new(Arc::clone(self), holder, pooled)))
+    }
+
+    fn queue(self: &Arc<Self>, state: &mut State<D>, preparation: &Arc<Preparation>) -> Result<Request<D>> {
+        if state.fairness.waiting() >= self.config.max_waiting as usize {
+            return Err(self.busy_error(preparation));
+        }
+        let (sender, receiver) = oneshot::channel();
+        let (line, weight) = (line_of(preparation), weight_of(preparation));
+        let waiter = Waiter { sender, preparation: Arc::clone(preparation) };
+        let ticket = state.fairness.join(line, weight, waiter);
+        Ok(Request::Queued(Place { shared: Arc::clone(self), line, ticket, receiver }))
     }
 
     /// Closes connections that served this tenant before its schema was dropped, renamed or moved.
@@ -263,24 +303,38 @@ impl<D: Driver> Shared<D> {
         Some(Lease::new(Arc::clone(self), holder, None))
     }
 
-    /// Gives a slot to the next who waits, or keeps it. Without a connection the slot is a right
-    /// to open one.
+    /// Takes a slot back from its holder and gives it to the next who waits, or keeps it. Without a
+    /// connection the slot is a right to open one.
     pub(super) fn take_back(self: &Arc<Self>, holder: HolderId, pooled: Option<Pooled<D::Connection>>) {
         let mut state = self.lock();
-        state.holders.remove(&holder);
-        let pooled = match pooled {
+        state.release(holder);
+        match pooled {
             Some(pooled) if state.is_closed => {
                 drop(state);
-                return self.close_in_background(HolderId::NONE, pooled);
+                self.close_in_background(HolderId::NONE, pooled);
             }
-            pooled => pooled,
-        };
-        let next = state.register(None);
-        let lease = Lease::new(Arc::clone(self), next, pooled);
-        let Err(lease) = state.waiting.hand_over(lease) else { return };
+            pooled => self.pass_on(state, pooled),
+        }
+    }
 
-        let (next, pooled) = lease.into_slot();
-        state.holders.remove(&next);
+    fn pass_on(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State<D>>,
+        mut pooled: Option<Pooled<D::Connection>>,
+    ) {
+        let quantum = pooled.as_ref().and_then(Pooled::line_within_quantum);
+        while let Some((line, waiter)) = state.fairness.next(quantum.as_ref()) {
+            if let Some(pooled) = &mut pooled {
+                pooled.go_on_with(line);
+            }
+            let holder = state.register(Some(waiter.preparation));
+            match waiter.sender.send(Lease::new(Arc::clone(self), holder, pooled)) {
+                Ok(()) => return,
+                // Gone in this very moment, before it could leave its line.
+                Err(lease) => pooled = lease.into_slot().1,
+            }
+            state.release(holder);
+        }
         if let Some(mut pooled) = pooled {
             pooled.idle_since = Instant::now();
             state.idle.push(pooled);
@@ -312,22 +366,30 @@ impl<D: Driver> Shared<D> {
         Error::new(ErrorKind::PoolClosed, format!("the pool of database `{}` is closed", self.alias))
     }
 
+    fn busy_error(&self, preparation: &Preparation) -> Error {
+        let message = format!(
+            "{} look-ups wait for a connection to database `{}` already, so {} was turned away",
+            self.config.max_waiting,
+            self.alias,
+            holder_name(preparation),
+        );
+        with_tenant_of(preparation, Error::new(ErrorKind::PoolBusy, message))
+    }
+
     fn timeout_error(&self, preparation: &Preparation, limit: Duration) -> Error {
         let state = self.lock();
         let message = format!(
-            "no connection to database `{}` became free for {} within {limit:?}: {} of {} are in use, {} wait{}",
+            "no connection to database `{}` became free for {} within {limit:?}: {} of {} are in use, {} wait; \
+             one tenant may hold {}{}",
             self.alias,
             holder_name(preparation),
             state.open - count(state.idle.len()),
             self.config.max_connections,
-            state.waiting.len(),
+            state.fairness.waiting(),
+            self.config.cap_per_tenant(),
             state.longest_holder().map(|who| format!("; {who}")).unwrap_or_default(),
         );
-        let error = Error::new(ErrorKind::PoolTimeout, message);
-        match preparation.tenant() {
-            Some(tenant) => error.with_tenant(tenant.slug()),
-            None => error,
-        }
+        with_tenant_of(preparation, Error::new(ErrorKind::PoolTimeout, message))
     }
 
     fn still_held_error(&self) -> Error {
@@ -350,9 +412,9 @@ impl<D: Driver> State<D> {
         id
     }
 
-    fn name_holder(&mut self, id: HolderId, preparation: &Arc<Preparation>) {
-        if let Some(holder) = self.holders.get_mut(&id) {
-            holder.preparation = Some(Arc::clone(preparation));
+    fn release(&mut self, id: HolderId) {
+        if let Some(Holder { preparation: Some(preparation), .. }) = self.holders.remove(&id) {
+            self.fairness.end(&line_of(&preparation));
         }
     }
 
@@ -371,10 +433,27 @@ impl<D: Driver> State<D> {
     }
 }
 
+fn line_of(preparation: &Preparation) -> LineName {
+    preparation.tenant().map(Tenant::id)
+}
+
+/// How often per turn a tenant's line is served: the number `pool_weight` in its settings.
+fn weight_of(preparation: &Preparation) -> u32 {
+    let weight = preparation.tenant().and_then(|tenant| tenant.settings().get("pool_weight")?.as_u64());
+    u32::try_from(weight.unwrap_or(1)).map_or(MAX_WEIGHT, |weight| weight.clamp(1, MAX_WEIGHT))
+}
+
 fn holder_name(preparation: &Preparation) -> String {
     match preparation.tenant() {
         Some(tenant) => format!("tenant `{}`", tenant.slug()),
         None => "the master schema".to_owned(),
+    }
+}
+
+fn with_tenant_of(preparation: &Preparation, error: Error) -> Error {
+    match preparation.tenant() {
+        Some(tenant) => error.with_tenant(tenant.slug()),
+        None => error,
     }
 }
 

@@ -173,6 +173,55 @@ async fn waiters_are_served_in_the_order_in_which_they_came() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tenant_leaves_a_reserve_to_the_others() {
+    let (pool, _fake) = pool_of(4);
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(pool.look_up(tenant("noisy")).await.unwrap());
+    }
+    let error = error_of(pool.look_up(tenant("noisy")).await).to_string();
+    assert!(error.contains("; one tenant may hold 3;"), "{error}");
+    drop(pool.look_up(tenant("quiet")).await.unwrap());
+    drop(pool.look_up(Target::Master).await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_look_up_too_many_is_turned_away_at_once() {
+    let (pool, _fake) = pool(PoolConfig { max_connections: 1, max_waiting: 1, ..PoolConfig::default() });
+    let held = pool.look_up(tenant("acme")).await.unwrap();
+    let waiter = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.look_up(tenant("acme")).await.map(drop) }
+    });
+    settle().await;
+    let error = error_of(pool.look_up(tenant("globex")).now_or_never().expect("an answer at once"));
+    assert_eq!(error.kind(), ErrorKind::PoolBusy);
+    assert!(error.is_retryable());
+    drop(held);
+    waiter.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_returned_connection_stays_with_its_tenant_for_a_quantum() {
+    let (pool, fake) = pool_of(1);
+    let held = pool.look_up(tenant("acme")).await.unwrap();
+    let mut tasks = Vec::new();
+    for slug in ["acme", "globex"] {
+        for _ in 0..20 {
+            let pool = pool.clone();
+            tasks.push(tokio::spawn(async move { pool.look_up(tenant(slug)).await.map(drop) }));
+        }
+    }
+    settle().await;
+    drop(held);
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    // 41 look-ups in runs of up to 8, with the clock standing still.
+    assert!((5..=8).contains(&fake.message_count()), "{} switches", fake.message_count());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_timeout_names_who_waits_and_who_holds() {
     let (pool, _fake) = pool_of(1);
     let held = pool.look_up(tenant("globex")).await.unwrap();
@@ -181,7 +230,7 @@ async fn a_timeout_names_who_waits_and_who_holds() {
     assert_eq!(
         error.to_string(),
         "no connection to database `default` became free for tenant `acme` within 5s: \
-         1 of 1 are in use, 0 wait; tenant `globex` has held one for 5.0s"
+         1 of 1 are in use, 0 wait; one tenant may hold 1; tenant `globex` has held one for 5.0s"
     );
     drop(held);
     assert_idle(&pool, 1);
@@ -324,7 +373,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 async fn run(steps: Vec<Step>) {
-    let (pool, fake) = pool_of(3);
+    let (pool, fake) = pool(PoolConfig { max_connections: 3, reserve: Some(0), ..PoolConfig::default() });
     let mut held: Vec<Lease<Fake>> = Vec::new();
     for step in steps {
         match step {
