@@ -1,2 +1,58 @@
-//! The command line.
-fn main() {}
+//! The command line that operates a fleet of tenants.
+//!
+//! A command is a file in [`commands`]: its `Options`, as clap reads them, and `run`. What they share:
+//!
+//! * [`connect`]: from flags, environment and `tenantry.toml` to a database, the embedded one included.
+//! * [`output`]: data on stdout, as a table or as JSON; everything else on stderr.
+//! * [`failure`]: what went wrong, why, and what to do about it.
+//! * [`fleet`]: all tenants, page by page.
+//! * [`session_url`]: a URL whose sessions begin in the schema of a tenant.
+//!
+//! What tenants are and how they are made and migrated is the library's work, not done here.
+mod commands;
+mod connect;
+mod failure;
+mod fleet;
+mod output;
+mod session_url;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::commands::{Cli, Context, Finish};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    anstream::ColorChoice::write_global(cli.global.color());
+    log_to_stderr(cli.global.verbose);
+    let mut cx = Context::new(cli.global);
+    let result = cli.command.run(&mut cx).await;
+    cx.output.flush();
+    match result {
+        Ok(Finish::Done) => ExitCode::SUCCESS,
+        Ok(Finish::SomeFailed) => ExitCode::from(3),
+        Err(error) => {
+            cx.output.failure(&error);
+            ExitCode::from(failure::exit_code(&error))
+        }
+    }
+}
+
+/// What the library logs is for `-v`: whatever a user must know is in the output or the error.
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let is_coloured = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(is_coloured)
+        .with_writer(std::io::stderr)
+        .init();
+}

@@ -18,7 +18,7 @@ pub struct Outcome<'a> {
     pub elapsed: Duration,
 }
 
-/// Is told of progress. The command line draws it; a service may log it.
+/// Is told of progress. The command line draws it; a service may log it; `()` does not listen.
 ///
 /// A closure that takes an [`Outcome`] is an observer:
 ///
@@ -35,6 +35,10 @@ pub struct Outcome<'a> {
 pub trait Observer: Send + Sync {
     /// The master schema or one tenant is done, or failed.
     fn finished(&self, outcome: &Outcome<'_>);
+}
+
+impl Observer for () {
+    fn finished(&self, _outcome: &Outcome<'_>) {}
 }
 
 impl<F: Fn(&Outcome<'_>) + Send + Sync> Observer for F {

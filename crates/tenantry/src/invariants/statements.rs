@@ -41,7 +41,7 @@ async fn migrated_while_warm() -> (Installation, TenantDb) {
 
     let deploy = builder(&installation.database, &[FIRST, SECOND], PoolConfig::default());
     let deploy = deploy.connect().await.unwrap();
-    deploy.migrate(Fleet::all(), |_: &crate::observe::Outcome<'_>| ()).await.unwrap();
+    deploy.migrate(Fleet::all(), ()).await.unwrap();
     (installation, acme)
 }
 
@@ -83,10 +83,10 @@ async fn tenants_at_different_versions_share_no_statement() {
     let only_acme = Fleet::only([crate::tenant::Slug::parse("acme").unwrap()]);
     let deploy = builder(&installation.database, &[FIRST, SECOND], PoolConfig::default());
     let deploy = deploy.connect().await.unwrap();
-    deploy.migrate(only_acme, |_: &crate::observe::Outcome<'_>| ()).await.unwrap();
+    deploy.migrate(only_acme, ()).await.unwrap();
     assert_ne!(migrations(&[FIRST, SECOND]).tenant().digest(), migrations(&[FIRST]).tenant().digest());
 
-    installation.tenancy.migrate(Fleet::only([]), |_: &crate::observe::Outcome<'_>| ()).await.unwrap();
+    installation.tenancy.migrate(Fleet::only([]), ()).await.unwrap();
     for _ in 0..3 {
         for (slug, columns) in [("acme", 2), ("globex", 1)] {
             let db = installation.db(slug).await;

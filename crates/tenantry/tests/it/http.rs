@@ -209,10 +209,8 @@ async fn a_path_segment_is_taken_out_of_the_path_before_routing() {
 
 #[tokio::test]
 async fn a_domain_of_its_own_leads_to_a_tenant() {
-    let resolver = FirstOf::new(vec![
-        Box::new(Subdomain::of("example.com").unwrap()),
-        Box::new(CustomDomain::new()),
-    ]);
+    let resolver =
+        FirstOf::new(vec![Box::new(Subdomain::of("example.com").unwrap()), Box::new(CustomDomain::new())]);
     let application = application(resolver.unwrap(), PoolConfig::default()).await;
     check(&application, "notes.acme.org", "/slug", 404).await;
     let acme = application.tenancy.tenant("acme").await.unwrap();

@@ -79,7 +79,10 @@ async fn a_killed_server_is_a_clear_error_and_its_return_needs_no_restart() {
     // The registry's listener is back as well: a change made by others is seen.
     let master = tenancy.master();
     tenancy.tenant("acme").await.unwrap();
-    sqlx::query("UPDATE tenantry.tenant SET settings = '{\"name\": \"New\"}' WHERE slug = 'acme'").execute(&master).await.unwrap();
+    sqlx::query("UPDATE tenantry.tenant SET settings = '{\"name\": \"New\"}' WHERE slug = 'acme'")
+        .execute(&master)
+        .await
+        .unwrap();
     let deadline = Instant::now() + Duration::from_secs(8);
     while tenancy.tenant("acme").await.unwrap().name() != "New" {
         assert!(Instant::now() < deadline, "the change was not heard of");
