@@ -1,0 +1,156 @@
+//! The few statements this crate sends. Only here are names and values placed in SQL.
+use std::time::Duration;
+
+use sqlx::{
+    AssertSqlSafe, Connection, Executor, PgConnection,
+    postgres::{PgConnectOptions, PgSslMode},
+};
+
+use crate::{Error, ErrorKind, Result, secret::Secret};
+
+/// The name of the superuser of every server.
+pub(crate) const SUPERUSER: &str = "postgres";
+
+/// How long a server on the same machine may take to let us in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The name of a database and of the role that owns it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Name(String);
+
+impl Name {
+    /// Takes any name PostgreSQL takes, but none that belongs to the server itself.
+    pub(crate) fn parse(name: &str) -> Result<Self> {
+        let why = match name {
+            "" => "it is empty",
+            _ if name.len() > 63 => "it is longer than 63 bytes",
+            _ if name.contains('\0') => "it contains a zero byte",
+            "postgres" | "template0" | "template1" | "public" | "none" => "PostgreSQL reserves it",
+            _ if name.starts_with("pg_") => "PostgreSQL reserves names that start with `pg_`",
+            _ => return Ok(Self(name.to_owned())),
+        };
+        Err(Error::new(
+            ErrorKind::InvalidName,
+            format!("`{}` cannot name a database: {why}", name.escape_debug()),
+        ))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn quoted(&self) -> String {
+        format!("\"{}\"", self.0.replace('"', "\"\""))
+    }
+}
+
+/// Writes the URL under which a role reaches a database.
+pub(crate) fn url(port: u16, role: &str, password: &Secret, database: &str) -> String {
+    let (role, database) = (percent_encode(role), percent_encode(database));
+    format!("postgres://{role}:{}@127.0.0.1:{port}/{database}", password.expose())
+}
+
+fn percent_encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |encoded, byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+            encoded + char::from(byte).encode_utf8(&mut [0; 4])
+        }
+        _ => encoded + &format!("%{byte:02X}"),
+    })
+}
+
+/// Logs in as the superuser.
+pub(crate) async fn connect(port: u16, password: &Secret) -> Result<PgConnection> {
+    let options = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(port)
+        .username(SUPERUSER)
+        .password(password.expose())
+        .database(SUPERUSER)
+        .ssl_mode(PgSslMode::Disable);
+    let action = || format!("log in to the server at 127.0.0.1:{port}");
+    match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await {
+        Ok(connected) => connected.map_err(Error::sql(action())),
+        Err(_) => Err(Error::new(ErrorKind::Database, format!("cannot {}: no answer", action()))),
+    }
+}
+
+/// Whether a login failed because the server knows the role by another password.
+pub(crate) fn is_wrong_password(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<sqlx::Error>());
+    let code = cause.and_then(sqlx::Error::as_database_error).and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == "28P01")
+}
+
+/// Asks a server for its version and its data directory.
+pub(crate) async fn identify(server: &mut PgConnection) -> Result<(String, String)> {
+    let query =
+        "SELECT split_part(current_setting('server_version'), ' ', 1), current_setting('data_directory')";
+    sqlx::query_as(query).fetch_one(server).await.map_err(Error::sql("ask the server who it is"))
+}
+
+/// Makes a role that is no superuser, and a database that it owns, as fast as the server can.
+///
+/// Copying the files takes half as long as writing them to the log, which is the default since version 15
+/// (12 against 26 ms), when nothing has to reach a disk. Older versions know no other way.
+pub(crate) async fn create_scratch_database(
+    server: &mut PgConnection,
+    name: &Name,
+    verifier: &str,
+    major: u32,
+) -> Result<()> {
+    let quoted = name.quoted();
+    let strategy = if major >= 15 { "STRATEGY FILE_COPY" } else { "" };
+    run(server, format!("CREATE ROLE {quoted} LOGIN PASSWORD '{verifier}'"), name).await?;
+    run(server, format!("CREATE DATABASE {quoted} OWNER {quoted} TEMPLATE template0 {strategy}"), name).await
+}
+
+/// Makes the role and the database where they are missing, and sets the role's password.
+pub(crate) async fn ensure_database(server: &mut PgConnection, name: &Name, password: &Secret) -> Result<()> {
+    let quoted = name.quoted();
+    let role = exists(server, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name).await?;
+    let verb = if role { "ALTER" } else { "CREATE" };
+    run(server, format!("{verb} ROLE {quoted} LOGIN PASSWORD '{}'", password.verifier()), name).await?;
+    if exists(server, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).await? {
+        return Ok(());
+    }
+    run(server, format!("CREATE DATABASE {quoted} OWNER {quoted} TEMPLATE template0"), name).await
+}
+
+/// Removes a database with its owner, whoever is connected.
+pub(crate) async fn drop_database(server: &mut PgConnection, name: &Name) -> Result<()> {
+    let quoted = name.quoted();
+    run(server, format!("DROP DATABASE IF EXISTS {quoted} WITH (FORCE)"), name).await?;
+    run(server, format!("DROP ROLE IF EXISTS {quoted}"), name).await
+}
+
+async fn run(server: &mut PgConnection, statement: String, name: &Name) -> Result<()> {
+    let action = format!("prepare or drop database `{}`", name.as_str());
+    server.execute(AssertSqlSafe(statement)).await.map(drop).map_err(Error::sql(action))
+}
+
+async fn exists(server: &mut PgConnection, query: &'static str, name: &Name) -> Result<bool> {
+    let found = sqlx::query_scalar(query).bind(name.as_str()).fetch_one(server).await;
+    found.map_err(Error::sql(format!("look for database `{}`", name.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_server_itself_are_refused() {
+        for name in ["", "postgres", "template1", "pg_mine", "a\0b", &"x".repeat(64)] {
+            let error = Name::parse(name).expect_err(name);
+            assert_eq!(error.kind(), ErrorKind::InvalidName);
+        }
+    }
+
+    #[test]
+    fn a_name_is_quoted_in_sql_and_encoded_in_urls() {
+        let name = Name::parse("we\"ird näme").expect("a name");
+        assert_eq!(name.quoted(), "\"we\"\"ird näme\"");
+        let password = Secret::parse("abc").expect("a password");
+        assert_eq!(url(1, "a b", &password, "ä"), "postgres://a%20b:abc@127.0.0.1:1/%C3%A4");
+    }
+}
