@@ -1,0 +1,77 @@
+//! Lists the tenants.
+use tenantry::tenant::Status;
+
+use super::{Context, Finish};
+use crate::connect::with_tenancy;
+use crate::fleet::{Listed, Pages};
+use crate::output::{Format, note};
+
+/// List the tenants, in the order of their slugs
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only those in this status
+    #[arg(long, value_parser = Status::parse)]
+    status: Option<Status>,
+}
+
+const HEADER: [&str; 6] = ["SLUG", "NAME", "STATUS", "MIGRATIONS", "DATABASE", "SCHEMA"];
+
+pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
+    with_tenancy(cx, async |cx, _, tenancy| {
+        let mut pages = Pages::of(tenancy);
+        let mut printed = 0;
+        loop {
+            let mut page = pages.next().await?;
+            if page.is_empty() || cx.output.is_closed() {
+                break;
+            }
+            page.retain(|listed| options.status.is_none_or(|status| listed.tenant.status() == status));
+            match cx.output.format() {
+                Format::Json => print_json(cx, &page, printed)?,
+                Format::Table => print_table(cx, &page, printed),
+            }
+            printed += page.len();
+        }
+        finish(cx, printed);
+        Ok(())
+    })
+    .await?;
+    Ok(Finish::Done)
+}
+
+/// One array, which grows page by page.
+fn print_json(cx: &mut Context, page: &[Listed], printed: usize) -> anyhow::Result<()> {
+    for (index, listed) in page.iter().enumerate() {
+        let mut json = serde_json::to_value(&listed.tenant)?;
+        json["migrations"] = serde_json::to_value(listed.migrated)?;
+        let separator = if printed + index == 0 { "[\n  " } else { ",\n  " };
+        cx.output.text(&format!("{separator}{json}"));
+    }
+    Ok(())
+}
+
+fn print_table(cx: &mut Context, page: &[Listed], printed: usize) {
+    if page.is_empty() {
+        return;
+    }
+    let row = |listed: &Listed| {
+        let tenant = &listed.tenant;
+        vec![
+            tenant.slug().to_string(),
+            tenant.name().to_owned(),
+            tenant.status().to_string(),
+            listed.migrated.as_str().to_owned(),
+            tenant.database().to_string(),
+            tenant.schema().to_string(),
+        ]
+    };
+    cx.output.rows((printed == 0).then_some(&HEADER), &[], page.iter().map(row));
+}
+
+fn finish(cx: &mut Context, printed: usize) {
+    match cx.output.format() {
+        Format::Json => cx.output.line(if printed == 0 { "[]" } else { "\n]" }),
+        Format::Table if printed == 0 => note(Format::Table, "there are no such tenants"),
+        Format::Table => {}
+    }
+}

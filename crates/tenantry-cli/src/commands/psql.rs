@@ -1,0 +1,76 @@
+//! Opens psql in the schema of a tenant.
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context as _;
+use tenantry_embedded::Binaries;
+
+use super::{Context, Finish};
+use crate::connect::with_tenancy;
+use crate::failure::Failure;
+use crate::session_url::SessionUrl;
+
+/// Open psql in the schema of a tenant, or in the master schema
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: tenantry psql --tenant acme -- -c 'SELECT count(*) FROM note'")]
+pub(crate) struct Options {
+    #[command(flatten)]
+    target: Target,
+    /// What psql itself is given, after `--`
+    #[arg(last = true, value_name = "ARGS")]
+    arguments: Vec<OsString>,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Target {
+    /// In the schema of this tenant
+    #[arg(long, value_name = "SLUG")]
+    tenant: Option<String>,
+    /// In the master schema
+    #[arg(long)]
+    master: bool,
+}
+
+pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
+    let url = with_tenancy(cx, async |_, config, tenancy| {
+        let tenant = match &options.target.tenant {
+            Some(slug) => Some(tenancy.tenant(slug).await?),
+            None => None,
+        };
+        SessionUrl::of(config, tenancy, tenant.as_ref()).await
+    })
+    .await?;
+    become_psql(&url, &options.arguments)
+}
+
+/// Replaces this process; returns only if there is no psql.
+fn become_psql(url: &SessionUrl, arguments: &[OsString]) -> anyhow::Result<Finish> {
+    let error = psql(Path::new("psql"), url, arguments).exec();
+    if error.kind() != io::ErrorKind::NotFound {
+        return Err(error).context("psql cannot be run");
+    }
+    // The packages of some systems leave it beside the server's programs.
+    if let Ok(binaries) = Binaries::find() {
+        let error = psql(&binaries.directory().join("psql"), url, arguments).exec();
+        if error.kind() != io::ErrorKind::NotFound {
+            return Err(error).context("psql cannot be run");
+        }
+    }
+    Err(Failure::new("missing_program", "there is no psql on this machine")
+        .with_hint("install it (`apt-get install postgresql-client` or `brew install libpq`), or use `tenantry exec`")
+        .into())
+}
+
+fn psql(program: &Path, url: &SessionUrl, arguments: &[OsString]) -> Command {
+    let mut command = Command::new(program);
+    command.arg("--dbname").arg(url.without_password()).args(arguments);
+    // Arguments can be read by everybody on the machine, the environment cannot.
+    if let Some(password) = url.password() {
+        command.env("PGPASSWORD", password);
+    }
+    command
+}

@@ -1,0 +1,77 @@
+//! Shows one tenant.
+use serde_json::Value;
+use tenantry::Tenancy;
+use tenantry::resolve::TenantKey;
+use tenantry::tenant::{DomainName, Slug, Tenant};
+
+use super::{Context, Finish};
+use crate::connect::with_tenancy;
+use crate::fleet::Migrated;
+use crate::output::Format;
+
+/// Show one tenant with its domains
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Its slug, or one of its domains
+    #[arg(value_name = "SLUG|DOMAIN")]
+    tenant: String,
+}
+
+pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
+    with_tenancy(cx, async |cx, _, tenancy| {
+        let tenant = tenancy.find(&key_of(&options.tenant)?).await?;
+        print(cx, tenancy, &tenant).await
+    })
+    .await?;
+    Ok(Finish::Done)
+}
+
+/// A dot makes it a domain: no slug has one.
+fn key_of(text: &str) -> tenantry::Result<TenantKey> {
+    if text.contains('.') {
+        Ok(TenantKey::Domain(DomainName::parse(text)?))
+    } else {
+        Ok(TenantKey::Slug(Slug::parse(text)?))
+    }
+}
+
+/// Prints all there is to know of a tenant.
+pub(super) async fn print(cx: &mut Context, tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<()> {
+    let domains = tenancy.domains(tenant).await?;
+    let migrated = Migrated::of(tenancy, tenant, tenant.digest());
+    let mut json = serde_json::to_value(tenant)?;
+    if cx.output.format() == Format::Json {
+        json["domains"] = serde_json::to_value(&domains)?;
+        json["migrations"] = serde_json::to_value(migrated)?;
+        cx.output.json(&json);
+        return Ok(());
+    }
+    let mut facts = vec![
+        ("slug", tenant.slug().to_string()),
+        ("name", tenant.name().to_owned()),
+        ("status", tenant.status().to_string()),
+        ("id", tenant.id().to_string()),
+        ("database", tenant.database().to_string()),
+        ("schema", tenant.schema().to_string()),
+        ("migrations", migrated.as_str().to_owned()),
+        ("created", json["created_at"].as_str().unwrap_or_default().to_owned()),
+        ("domains", domains.iter().map(DomainName::as_str).collect::<Vec<_>>().join(", ")),
+        ("settings", settings(tenant)),
+    ];
+    if let Some(error) = tenant.last_error() {
+        facts.push(("last error", error.to_owned()));
+    }
+    cx.output.facts(&facts);
+    Ok(())
+}
+
+/// Everything but the name, which has a line of its own.
+fn settings(tenant: &Tenant) -> String {
+    let Value::Object(settings) = tenant.settings() else { return String::new() };
+    let pairs = settings.iter().filter(|(key, _)| *key != "name");
+    pairs.map(|(key, value)| format!("{key}={}", plain(value))).collect::<Vec<_>>().join(", ")
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

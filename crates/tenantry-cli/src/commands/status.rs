@@ -1,0 +1,195 @@
+//! The state of everything on one screen.
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tenantry::migrate::MigrationSet;
+use tenantry::tenant::{Alias, Digest, Status};
+use tenantry::{Config, Tenancy};
+
+use super::{Context, Finish};
+use crate::connect::{self, with_tenancy};
+use crate::failure::Report;
+use crate::fleet::{Migrated, Pages};
+use crate::output::Format;
+
+/// Show databases, tenants and migrations on one screen
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {}
+
+#[derive(Serialize)]
+struct Screen {
+    databases: Vec<Database>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenants: Option<BTreeMap<&'static str, Counts>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    migrations: Option<Migrations>,
+}
+
+#[derive(Serialize)]
+struct Database {
+    alias: Alias,
+    address: String,
+    server_version: Option<String>,
+    registry: Option<bool>,
+    error: Option<Report>,
+}
+
+/// The tenants of one status.
+#[derive(Clone, Copy, Default, Serialize)]
+struct Counts {
+    total: usize,
+    up_to_date: usize,
+    behind: usize,
+    failed: usize,
+}
+
+#[derive(Serialize)]
+struct Migrations {
+    master: Directory,
+    tenant: Directory,
+}
+
+#[derive(Serialize)]
+struct Directory {
+    path: String,
+    files: usize,
+    latest: Option<i64>,
+    /// For the master schema, of which there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<Migrated>,
+}
+
+pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> {
+    let config = connect::configuration(&cx.global).await?;
+    let mut screen = Screen { databases: databases(&config).await?, tenants: None, migrations: None };
+    // Also when a database is down: then the others are shown, and the error after them.
+    let result = with_tenancy(cx, async |_, config, tenancy| {
+        screen.tenants = Some(tenants(tenancy).await?);
+        screen.migrations = Some(migrations(config, tenancy).await?);
+        Ok(())
+    })
+    .await;
+    match cx.output.format() {
+        Format::Json => cx.output.json(&screen),
+        Format::Table => print(cx, &screen),
+    }
+    result.map(|()| Finish::Done)
+}
+
+async fn databases(config: &Config) -> anyhow::Result<Vec<Database>> {
+    let mut databases = Vec::new();
+    for (alias, database) in config.databases()? {
+        let probe = connect::probe(config, &alias).await;
+        databases.push(Database {
+            alias,
+            address: database.address(),
+            server_version: probe.as_ref().ok().map(|probe| probe.server_version.clone()),
+            registry: probe.as_ref().ok().map(|probe| probe.has_registry),
+            error: probe.err().map(|error| Report::of(error.as_ref())),
+        });
+    }
+    Ok(databases)
+}
+
+async fn tenants(tenancy: &Tenancy) -> anyhow::Result<BTreeMap<&'static str, Counts>> {
+    let mut by_status: BTreeMap<_, _> =
+        Status::ALL.into_iter().map(|status| (status.as_str(), Counts::default())).collect();
+    let mut pages = Pages::of(tenancy);
+    loop {
+        let page = pages.next().await?;
+        if page.is_empty() {
+            return Ok(by_status);
+        }
+        for listed in page {
+            by_status.entry(listed.tenant.status().as_str()).or_default().add(listed.migrated);
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, migrated: Migrated) {
+        self.total += 1;
+        match migrated {
+            Migrated::UpToDate => self.up_to_date += 1,
+            Migrated::Behind => self.behind += 1,
+            Migrated::Failed => self.failed += 1,
+        }
+    }
+}
+
+async fn migrations(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Migrations> {
+    let (master, tenant) = config.migration_directories();
+    let files = tenancy.migrations();
+    let directory = |path: std::path::PathBuf, files: &MigrationSet| Directory {
+        path: path.display().to_string(),
+        files: files.len(),
+        latest: files.latest(),
+        state: None,
+    };
+    let mut migrations =
+        Migrations { master: directory(master, files.master()), tenant: directory(tenant, files.tenant()) };
+    migrations.master.state = Some(master_state(tenancy).await?);
+    Ok(migrations)
+}
+
+async fn master_state(tenancy: &Tenancy) -> tenantry::Result<Migrated> {
+    let digest: Option<Vec<u8>> = sqlx::query_scalar(
+        "SELECT digest FROM tenantry.applied WHERE schema_name = pg_catalog.current_schema()",
+    )
+    .fetch_optional(&tenancy.master())
+    .await?;
+    let digest = digest.and_then(|bytes| bytes.try_into().ok()).map(Digest::from_bytes);
+    let files = tenancy.migrations().master();
+    let is_up_to_date = digest.map_or(files.is_empty(), |digest| digest == files.digest());
+    Ok(if is_up_to_date { Migrated::UpToDate } else { Migrated::Behind })
+}
+
+fn print(cx: &mut Context, screen: &Screen) {
+    let registry = |database: &Database| match database.registry {
+        Some(true) => "installed",
+        Some(false) => "missing",
+        None => "",
+    };
+    let rows = screen.databases.iter().map(|database| {
+        let server = database.server_version.clone().unwrap_or_else(|| "unreachable".to_owned());
+        let alias = database.alias.to_string();
+        vec![alias, database.address.clone(), server, registry(database).to_owned()]
+    });
+    cx.output.table(&["DATABASE", "ADDRESS", "SERVER", "REGISTRY"], rows);
+    if let Some(tenants) = &screen.tenants {
+        print_tenants(cx, tenants);
+    }
+    if let Some(migrations) = &screen.migrations {
+        print_migrations(cx, migrations);
+    }
+}
+
+fn print_tenants(cx: &mut Context, tenants: &BTreeMap<&'static str, Counts>) {
+    cx.output.line("");
+    if tenants.values().all(|counts| counts.total == 0) {
+        cx.output.line("no tenants");
+        return;
+    }
+    // In the order of a tenant's life, and only what there is.
+    let counts = Status::ALL.into_iter().map(|status| (status.as_str(), tenants[status.as_str()]));
+    let rows = counts.filter(|(_, counts)| counts.total > 0).map(|(status, counts)| {
+        let numbers = [counts.total, counts.up_to_date, counts.behind, counts.failed];
+        std::iter::once(status.to_owned()).chain(numbers.map(|number| number.to_string())).collect()
+    });
+    let header = ["TENANTS", "TOTAL", "UP TO DATE", "BEHIND", "FAILED"];
+    cx.output.rows(Some(&header), &[1, 2, 3, 4], rows);
+}
+
+fn print_migrations(cx: &mut Context, migrations: &Migrations) {
+    cx.output.line("");
+    let rows = [("master", &migrations.master), ("tenant", &migrations.tenant)].map(|(kind, directory)| {
+        vec![
+            kind.to_owned(),
+            directory.path.clone(),
+            directory.files.to_string(),
+            directory.latest.map(|version| version.to_string()).unwrap_or_default(),
+            directory.state.map(|state| state.as_str().to_owned()).unwrap_or_default(),
+        ]
+    });
+    cx.output.rows(Some(&["MIGRATIONS", "PATH", "FILES", "LATEST", "STATE"]), &[2, 3], rows);
+}

@@ -1,0 +1,127 @@
+//! From flags, environment and `tenantry.toml` to a database.
+//!
+//! The library reads the file and the variables; here the flags are laid over them, and where all of
+//! that names no database, the embedded PostgreSQL of the directory serves.
+use std::env;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::{Connection as _, PgConnection};
+use tenantry::tenant::Alias;
+use tenantry::{Config, Tenancy};
+use tenantry_embedded::{Binaries, ErrorKind, KeptServer};
+
+use crate::commands::{Context, Global};
+use crate::failure::Failure;
+use crate::output::{Format, note};
+
+/// The database of the embedded server, and the role that owns it.
+const EMBEDDED_DATABASE: &str = "tenantry";
+/// How long a connection may take to come home. A command has none in use when it ends.
+pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may take to answer when all that is asked is whether it is there.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs work on the tenants, and closes all connections after it.
+pub(crate) async fn with_tenancy<T>(
+    cx: &mut Context,
+    work: impl AsyncFnOnce(&mut Context, &Config, &Tenancy) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let config = configuration(&cx.global).await?;
+    let tenancy = Tenancy::builder().config(&config)?.connect().await?;
+    let result = work(cx, &config, &tenancy).await;
+    let closed = tenancy.close(CLOSE_TIMEOUT).await;
+    let value = result?;
+    closed?;
+    Ok(value)
+}
+
+/// The configuration with a default database in it, the embedded one if there is no other.
+pub(crate) async fn configuration(global: &Global) -> anyhow::Result<Config> {
+    let mut config = read(global)?;
+    if !config.has_default_database() {
+        if !config.directory().join(".tenantry").is_dir() {
+            let message = "no database is configured, and there is no embedded one here";
+            return Err(Failure::new("configuration", message)
+                .with_hint("set `DATABASE_URL`, or run `tenantry init` to start an embedded PostgreSQL")
+                .into());
+        }
+        use_embedded(&mut config, global.format).await?;
+    }
+    Ok(config)
+}
+
+/// What the file, the environment and the flags say.
+pub(crate) fn read(global: &Global) -> anyhow::Result<Config> {
+    let mut config = match &global.config {
+        // Absolute, so that its directory is one even where only a name was given.
+        Some(file) => Config::load(&std::path::absolute(file)?)?,
+        None => Config::find(&env::current_dir().context("the working directory is gone")?)?,
+    };
+    if let Some(url) = &global.database_url {
+        config.set_default_url(url.clone());
+    }
+    Ok(config)
+}
+
+/// Makes the embedded server of the directory the default database, starting it if need be.
+pub(crate) async fn use_embedded(config: &mut Config, format: Format) -> anyhow::Result<KeptServer> {
+    let server = start_embedded(config.directory(), format).await?;
+    config.set_default_url(server.database(EMBEDDED_DATABASE).await?);
+    Ok(server)
+}
+
+/// Finds or starts the embedded server of a directory; downloads PostgreSQL only where there is none.
+async fn start_embedded(directory: &Path, format: Format) -> anyhow::Result<KeptServer> {
+    if let Some(server) = KeptServer::find(directory).await? {
+        return Ok(server);
+    }
+    note(format, &format!("starting PostgreSQL in {}", directory.join(".tenantry").display()));
+    match KeptServer::start(directory).await {
+        Err(error) if error.kind() == ErrorKind::BinariesNotFound => {
+            let cache = cache_directory().ok_or(error)?;
+            let place = cache.display();
+            note(format, &format!("there is no PostgreSQL on this machine; downloading it to {place}"));
+            let binaries = Binaries::find_or_download(&cache).await?;
+            Ok(KeptServer::start_with(&binaries, directory).await?)
+        }
+        result => Ok(result?),
+    }
+}
+
+/// Where downloads are kept: `~/.cache/tenantry`. `None` where a download is not wanted, because
+/// `TENANTRY_PG_BIN` says where PostgreSQL should be.
+fn cache_directory() -> Option<PathBuf> {
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if variable("TENANTRY_PG_BIN").is_some() {
+        return None;
+    }
+    let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
+    Some(cache.join("tenantry"))
+}
+
+/// What one database says of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    pub(crate) server_version: String,
+    pub(crate) has_registry: bool,
+}
+
+/// Asks one database who it is, whatever the others do.
+pub(crate) async fn probe(config: &Config, alias: &Alias) -> anyhow::Result<Probe> {
+    let url = config.url(alias).unwrap_or_default();
+    let ask = async {
+        let mut connection = PgConnection::connect(url).await?;
+        let (server_version, has_registry) = sqlx::query_as(
+            "SELECT split_part(current_setting('server_version'), ' ', 1),
+                    EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'tenantry')",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        connection.close().await?;
+        Ok::<_, sqlx::Error>(Probe { server_version, has_registry })
+    };
+    let answer = tokio::time::timeout(PROBE_TIMEOUT, ask).await;
+    Ok(answer.with_context(|| format!("database `{alias}` does not answer"))??)
+}

@@ -1,0 +1,217 @@
+//! What went wrong, why, and what to do about it.
+//!
+//! An error arrives as a chain, from whatever layer. [`Report`] is what a person reads of it: the
+//! message, the causes that add something, one hint.
+use std::error::Error;
+use std::fmt::{self, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+use sqlx::postgres::PgDatabaseError;
+use tenantry::ErrorKind;
+use tenantry::tenant::Tenant;
+
+use crate::output::visible;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// An error of the command line itself.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    kind: &'static str,
+    message: String,
+    hint: Option<String>,
+    tenant: Option<String>,
+}
+
+impl Failure {
+    /// What was asked for is not possible in this way.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new("usage", message)
+    }
+
+    pub(crate) fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None, tenant: None }
+    }
+
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    pub(crate) fn with_tenant(self, tenant: impl Into<String>) -> Self {
+        Self { tenant: Some(tenant.into()), ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for Failure {}
+
+/// 2 for what is wrong with the command, 1 for what is wrong with the world.
+pub(crate) fn exit_code(error: &anyhow::Error) -> u8 {
+    let is_usage = error.downcast_ref::<Failure>().is_some_and(|failure| failure.kind == "usage");
+    if is_usage { 2 } else { 1 }
+}
+
+/// An error as it is shown.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    error: String,
+    kind: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+}
+
+impl Report {
+    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut report = Self {
+            error: message(error),
+            kind: "failed".to_owned(),
+            causes: Vec::new(),
+            tenant: None,
+            hint: None,
+        };
+        let mut next = Some(error);
+        let mut said = String::new();
+        let mut is_first = true;
+        while let Some(error) = next {
+            let text = message(error);
+            // Many errors repeat the text of their source.
+            if !is_first && !said.contains(&text) {
+                report.causes.push(text.clone());
+            }
+            said.push_str(&text);
+            report.take_details(error, is_first);
+            is_first = false;
+            // Below PostgreSQL's answer there is only the same one in sqlx's words.
+            next = if refusal(error).is_some() { None } else { error.source() };
+        }
+        report
+    }
+
+    /// Names the tenant, where the error itself does not.
+    pub(crate) fn of_tenant(self, tenant: &Tenant) -> Self {
+        Self { tenant: Some(tenant.slug().to_string()), ..self }
+    }
+
+    /// The outermost layer names the kind, the first layer that has one gives the hint.
+    fn take_details(&mut self, error: &(dyn Error + 'static), is_first: bool) {
+        let (kind, hint, tenant) = if let Some(own) = error.downcast_ref::<Failure>() {
+            (own.kind.to_owned(), own.hint.clone(), own.tenant.clone())
+        } else if let Some(error) = error.downcast_ref::<tenantry::Error>() {
+            let tenant = error.tenant().map(ToString::to_string);
+            (snake_case(&error.kind()), hint_of(error), tenant)
+        } else if let Some(error) = error.downcast_ref::<tenantry_embedded::Error>() {
+            (snake_case(&error.kind()), error.hint().map(str::to_owned), None)
+        } else if let Some(refusal) = refusal(error) {
+            (self.kind.clone(), refusal.hint().or_else(|| refusal.detail()).map(str::to_owned), None)
+        } else {
+            return;
+        };
+        if is_first {
+            self.kind = kind;
+        }
+        self.hint = self.hint.take().or(hint);
+        self.tenant = self.tenant.take().or(tenant);
+    }
+
+    /// The message, which must say whose error it is.
+    fn headline(&self) -> String {
+        match &self.tenant {
+            Some(tenant) if !self.error.contains(&format!("`{tenant}`")) => {
+                format!("tenant `{tenant}`: {}", self.error)
+            }
+            _ => self.error.clone(),
+        }
+    }
+
+    /// The lines a person reads, coloured; the stream takes colour away where it is not wanted.
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = format!("{ERROR}error:{ERROR:#} {}\n", visible(&self.headline()));
+        for cause in &self.causes {
+            let _ = writeln!(text, "  because: {}", visible(cause));
+        }
+        if let Some(hint) = &self.hint {
+            let _ = writeln!(text, "{HINT}hint:{HINT:#} {}", visible(hint));
+        }
+        text
+    }
+}
+
+/// The hint of the library, or what helps on a command line.
+fn hint_of(error: &tenantry::Error) -> Option<String> {
+    if let Some(hint) = error.hint().filter(|hint| !hint.is_empty()) {
+        return Some(hint.to_owned());
+    }
+    let hint = match error.kind() {
+        ErrorKind::UnknownTenant => "`tenantry list` shows the tenants there are",
+        ErrorKind::DatabaseUnavailable => "check that PostgreSQL runs there and that the URL is right",
+        ErrorKind::TenantUnavailable => "`tenantry list` shows the status of each tenant",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+/// PostgreSQL's own words, without what sqlx puts in front of them.
+fn message(error: &(dyn Error + 'static)) -> String {
+    match refusal(error) {
+        Some(refusal) => refusal.message().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+/// What PostgreSQL answered, if this is such an error.
+pub(crate) fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PgDatabaseError> {
+    match error.downcast_ref::<sqlx::Error>()? {
+        sqlx::Error::Database(refusal) => refusal.try_downcast_ref(),
+        _ => None,
+    }
+}
+
+/// `UnknownTenant` as `unknown_tenant`.
+fn snake_case(kind: &impl fmt::Debug) -> String {
+    let mut text = String::new();
+    for character in format!("{kind:?}").chars() {
+        if character.is_uppercase() && !text.is_empty() {
+            text.push('_');
+        }
+        text.extend(character.to_lowercase());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_written_like_a_key() {
+        assert_eq!(snake_case(&ErrorKind::UnknownTenant), "unknown_tenant");
+        assert_eq!(snake_case(&ErrorKind::Registry), "registry");
+    }
+
+    #[test]
+    fn a_chain_does_not_stutter() {
+        let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
+        let error = anyhow::Error::from(source).context("cannot read it: no such file").context("no luck");
+        let report = Report::of(error.as_ref());
+        assert_eq!(report.causes, ["cannot read it: no such file"]);
+        assert_eq!(report.error, "no luck");
+    }
+
+    #[test]
+    fn usage_has_a_code_of_its_own() {
+        assert_eq!(exit_code(&Failure::usage("no").into()), 2);
+        assert_eq!(exit_code(&Failure::new("failed", "no").into()), 1);
+        assert_eq!(exit_code(&anyhow::anyhow!("no")), 1);
+    }
+}

@@ -1,0 +1,143 @@
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::bench::Project;
+
+#[tokio::test]
+async fn each_tenant_sees_its_own_rows() {
+    let project = Project::with_tenants().await;
+    let done = project.run(&["exec", "--tenant", "acme", "SELECT * FROM note ORDER BY id"]);
+    assert_eq!(done.stdout, "id  title\n1   of acme\n2   NULL\n");
+    assert_eq!(done.stderr, "2 rows\n");
+    let globex = project.json(&["exec", "--tenant", "globex", "SELECT * FROM note ORDER BY id"]);
+    let rows = json!([{ "id": "1", "title": "of globex" }, { "id": "2", "title": null }]);
+    assert_eq!(globex, json!([{ "tenant": "globex", "rows": rows, "affected": 2 }]));
+}
+
+#[tokio::test]
+async fn several_statements_give_several_results() {
+    let project = Project::with_tenants().await;
+    let sql = "UPDATE note SET title = 'x'; SELECT 1 AS a, 2 AS a; SELECT '{1,2}'::int[] AS list, 'a'::bytea";
+    let done = project.run(&["exec", "--tenant", "acme", sql]);
+    assert_eq!(done.stdout, "a  a\n1  2\n\nlist   bytea\n{1,2}  \\x61\n");
+    assert_eq!(done.stderr, "2 rows changed\n1 row\n1 row\n");
+    let json = project.json(&["exec", "--tenant", "acme", sql]);
+    assert_eq!(json[0], json!({ "tenant": "acme", "rows": [], "affected": 2 }));
+    assert_eq!(json[1]["rows"], json!([{ "a": "1", "a_2": "2" }]));
+}
+
+#[tokio::test]
+async fn all_tenants_share_a_table_and_failures_are_listed() {
+    let project = Project::with_tenants().await;
+    let done = project.run(&["exec", "--all", "SELECT title FROM note WHERE id = 1"]);
+    assert_eq!(done.stdout, "tenant  title\nacme    of acme\nglobex  of globex\n");
+    assert_eq!(done.stderr, "2 tenants, 0 failed, 2 rows\n");
+
+    project.ok(&["exec", "--tenant", "acme", "DROP TABLE note"]);
+    let done = project.run(&["exec", "--all", "SELECT title FROM note WHERE id = 1"]);
+    assert_eq!(done.code, 3);
+    assert_eq!(done.stdout, "tenant  title\nglobex  of globex\n");
+    let error = "error: tenant `acme`: relation \"note\" does not exist (line 1, column 19)\n";
+    assert_eq!(done.stderr, format!("{error}2 tenants, 1 failed, 1 rows\n"));
+
+    let done = project.run(&["exec", "--all", "--format", "json", "SELECT 7 AS n; SELECT title FROM note"]);
+    assert_eq!(done.code, 3);
+    let json: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    // PostgreSQL reads all of the text before it runs any of it, and looks names up one by one.
+    let acme = json.as_array().unwrap().iter().rfind(|result| result["tenant"] == "acme").unwrap();
+    assert_eq!(acme["error"]["tenant"], "acme");
+    assert_eq!(json.as_array().unwrap().last().unwrap()["rows"][0]["title"], "of globex");
+}
+
+#[tokio::test]
+async fn sql_comes_from_a_file_or_from_stdin_too() {
+    let project = Project::with_tenants().await;
+    project.write("count.sql", "SELECT count(*) FROM note -- all\n");
+    assert_eq!(project.ok(&["exec", "--tenant", "acme", "--file", "count.sql"]), "count\n2\n");
+    let done = project.run_with_input(&["exec", "--tenant", "acme", "-"], "SELECT 5 AS five;");
+    assert_eq!(done.stdout, "five\n5\n");
+    assert!(
+        project.refused(1, &["exec", "--master", "--file", "none.sql"]).contains("`none.sql` cannot be read")
+    );
+}
+
+#[tokio::test]
+async fn a_mistake_is_shown_with_its_line() {
+    let project = Project::with_tenants().await;
+    let error = project.refused(1, &["exec", "--tenant", "acme", "SELECT 1;\nSELECT titel FROM note"]);
+    assert!(
+        error.contains("error: tenant `acme`: column \"titel\" does not exist (line 2, column 8)"),
+        "{error}"
+    );
+    assert!(error.contains("\nhint: Perhaps you meant"), "{error}");
+}
+
+#[tokio::test]
+async fn neither_tenant_nor_master_is_a_default() {
+    let project = Project::with_tenants().await;
+    project.refused(2, &["exec", "SELECT 1"]);
+    project.refused(2, &["exec", "--tenant", "acme", "--all", "SELECT 1"]);
+    project.refused(2, &["exec", "--tenant", "acme"]);
+    project.refused(2, &["psql"]);
+}
+
+#[tokio::test]
+async fn a_transaction_left_open_is_no_success() {
+    let project = Project::with_tenants().await;
+    let error = project.refused(1, &["exec", "--tenant", "acme", "BEGIN; DELETE FROM note"]);
+    assert!(error.contains("error: the transaction was not ended, so it was rolled back"), "{error}");
+    let count = ["exec", "--tenant", "acme", "SELECT count(*) FROM note"];
+    assert_eq!(project.ok(&count), "count\n2\n");
+    project.ok(&["exec", "--tenant", "acme", "BEGIN; DELETE FROM note; COMMIT"]);
+    assert_eq!(project.ok(&count), "count\n0\n");
+}
+
+#[tokio::test]
+async fn copy_is_refused_with_a_way_out() {
+    let project = Project::with_tenants().await;
+    for sql in ["COPY note FROM STDIN", "COPY note TO STDOUT"] {
+        let error = project.refused(1, &["exec", "--tenant", "acme", sql]);
+        assert!(error.contains("hint: use `tenantry psql`"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn values_cannot_steer_the_terminal() {
+    let project = Project::with_tenants().await;
+    let text = project.ok(&["exec", "--tenant", "acme", r"SELECT E'\x1b[2J' AS it"]);
+    assert_eq!(text, "it\n\\u{1b}[2J\n");
+}
+
+#[tokio::test]
+async fn an_interrupt_ends_it_here_and_on_the_server() {
+    let project = Project::with_tenants().await;
+    let mut command = project.command(&["exec", "--tenant", "acme", "SELECT pg_sleep(60)"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let sleepers = || {
+        let sql = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()
+                   AND query LIKE 'SELECT pg_sleep%'";
+        project.json(&["exec", "--master", sql])[0]["rows"][0]["n"].clone()
+    };
+    wait_until("it sleeps", || sleepers() == "1");
+    let start = Instant::now();
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(!child.wait().unwrap().success());
+    assert!(start.elapsed() < Duration::from_secs(2));
+    if cfg!(target_os = "linux") {
+        wait_until("the server has noticed", || sleepers() == "0");
+    }
+}
+
+#[track_caller]
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,19 @@
+//! The built program, against real servers.
+#![allow(clippy::unwrap_used)]
+
+/// A folder with a database, and the program run in it.
+mod bench;
+/// The embedded server: started, found, stopped.
+mod dev;
+/// SQL in one schema and in all.
+mod exec;
+/// The life of a fleet, from `init` on.
+mod fleet;
+/// Migrations that work, and those that do not.
+mod migrate;
+/// What is refused, how it is said, and with which exit code.
+mod refusals;
+/// URLs and psql: other programs in the schema of a tenant.
+mod sessions;
+/// Colour, pipes, completions.
+mod terminal;

@@ -1,0 +1,67 @@
+use serde_json::json;
+
+use crate::bench::Project;
+
+#[tokio::test]
+async fn a_failing_tenant_stops_nobody_else_and_is_named() {
+    let project = Project::with_tenants().await;
+    project.ok(&["exec", "--tenant", "acme", "UPDATE note SET title = 'same'"]);
+    project
+        .write("migrations/tenant/0002_unique.sql", "SELECT 1;\n\nALTER TABLE note\n  ADD UNIQUE (title);\n");
+    let done = project.run(&["migrate"]);
+    assert_eq!(done.code, 3, "{}", done.stderr);
+    assert_eq!(done.stdout, "schemas: 2 migrated, 0 up to date, 1 failed\n");
+    for part in ["error: ", "0002_unique.sql:3", "could not create unique index", "tenant `acme`", "\nhint: "]
+    {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+    assert!(done.stderr.contains("\nmigrated globex: 2 in "), "{}", done.stderr);
+
+    let status = project.json(&["status"]);
+    let counts = json!({ "total": 2, "up_to_date": 1, "behind": 0, "failed": 1 });
+    assert_eq!(status["tenants"]["active"], counts);
+    assert!(project.ok(&["show", "acme"]).contains("\nlast error  "));
+
+    let again = project.run(&["migrate", "--format", "json"]);
+    assert_eq!(again.code, 3);
+    let json: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(json["failures"][0]["tenant"], "acme");
+    assert_eq!(json["failures"][0]["kind"], "migration");
+    let error: serde_json::Value = serde_json::from_str(&again.stderr).unwrap();
+    assert_eq!(error, json["failures"][0]);
+
+    project.ok(&["exec", "--tenant", "acme", "DELETE FROM note WHERE id = 2"]);
+    assert_eq!(project.ok(&["migrate", "--tenant", "acme"]), "schemas: 1 migrated, 0 up to date, 0 failed\n");
+    assert_eq!(project.json(&["show", "acme"])["last_error"], json!(null));
+}
+
+#[tokio::test]
+async fn a_failing_master_schema_stops_everything() {
+    let project = Project::with_tenants().await;
+    project.write("migrations/master/0002_broken.sql", "SELECT 1;\nSELEC 2;\n");
+    project.write("migrations/tenant/0002_done.sql", "ALTER TABLE note ADD done bool;");
+    let error = project.refused(1, &["migrate"]);
+    assert!(error.contains("0002_broken.sql:2"), "{error}");
+    assert!(error.contains("syntax error"), "{error}");
+    assert_eq!(error.matches("0002_broken").count(), 1, "said once: {error}");
+    assert_eq!(project.json(&["status"])["tenants"]["active"]["behind"], 2);
+}
+
+#[tokio::test]
+async fn a_file_no_migration_may_hold_is_refused_before_anything_runs() {
+    let project = Project::with_tenants().await;
+    project.write("migrations/tenant/0002_commit.sql", "SELECT 1;\nCOMMIT;\n");
+    let error = project.refused(1, &["migrate"]);
+    assert!(error.contains("0002_commit.sql:2"), "{error}");
+    assert!(error.contains("\nhint: "), "{error}");
+}
+
+#[tokio::test]
+async fn only_the_tenants_that_were_named_are_migrated() {
+    let project = Project::with_tenants().await;
+    project.write("migrations/tenant/0002_done.sql", "ALTER TABLE note ADD done bool;");
+    assert_eq!(project.json(&["migrate", "--tenant", "globex"])["migrated"], 1);
+    assert_eq!(project.json(&["show", "acme"])["migrations"], "behind");
+    let error = project.refused(1, &["migrate", "--tenant", "globex", "--tenant", "nobody"]);
+    assert!(error.starts_with("error: no tenant goes by `nobody`\nhint: "), "{error}");
+}
