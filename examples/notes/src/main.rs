@@ -25,12 +25,13 @@
 use std::env;
 use std::io::{self, IsTerminal};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use tenantry_embedded::KeptServer;
+use tenantry_embedded::{Binaries, ErrorKind, KeptServer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -76,10 +77,24 @@ async fn database_url() -> anyhow::Result<String> {
 
 #[expect(clippy::print_stdout, reason = "whoever starts this learns here what else was started")]
 async fn embedded_url() -> anyhow::Result<String> {
-    let server = KeptServer::start(&env::current_dir()?).await?;
+    let server = start_server(&env::current_dir()?).await?;
     println!("PostgreSQL {} keeps its data in {}.", server.version(), server.data_directory().display());
     println!("It goes on running when this program ends; `tenantry dev stop` stops it.\n");
-    Ok(server.database("notes").await?)
+    // The name the command line uses, so that `tenantry list` sees the same tenants from this directory.
+    Ok(server.database("tenantry").await?)
+}
+
+/// Starts PostgreSQL, which is downloaded where there is none on this machine.
+#[expect(clippy::print_stdout, reason = "a download is not started in silence")]
+async fn start_server(directory: &Path) -> Result<KeptServer, tenantry_embedded::Error> {
+    match KeptServer::start(directory).await {
+        Err(error) if error.kind() == ErrorKind::BinariesNotFound => {
+            println!("There is no PostgreSQL on this machine; downloading it to .tenantry/.");
+            let binaries = Binaries::find_or_download(&directory.join(".tenantry/postgresql")).await?;
+            KeptServer::start_with(&binaries, directory).await
+        }
+        result => result,
+    }
 }
 
 /// Nobody but this machine can connect. `localhost` is 127.0.0.1 to some programs and `::1` to others.

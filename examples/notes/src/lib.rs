@@ -1,0 +1,98 @@
+//! What the application does: [`open`] prepares the database, [`app`] answers requests.
+//!
+//! The host says whose request it is. `localhost` itself is the master: it lists the tenants and
+//! takes sign-ups. `acme.localhost` is the tenant `acme`. A handler says by its arguments where it
+//! is at home: one that takes a `TenantDb` answers 404 everywhere but at a tenant.
+
+mod line;
+mod notes;
+mod page;
+mod tenants;
+
+use axum::Router;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{delete, get, post};
+use tenantry::http::Rejection;
+use tenantry::observe::Outcome;
+use tenantry::resolve::Subdomain;
+use tenantry::{
+    DatabaseConfig, ErrorKind, Fleet, MasterDb, Migrations, NewTenant, Result, Tenancy, TenantDb,
+};
+
+use self::page::Port;
+
+/// Connects, brings all schemas up to date, and makes the first two tenants.
+///
+/// An application of many processes would leave the migration to `tenantry migrate`.
+///
+/// # Errors
+/// If the database cannot be reached, or the migrations of the master schema fail.
+pub async fn open(database_url: &str) -> Result<Tenancy> {
+    let tenancy = Tenancy::builder()
+        .database(DatabaseConfig::from_url(database_url)?)
+        .migrations(Migrations::from_migrators(
+            sqlx::migrate!("migrations/master"),
+            sqlx::migrate!("migrations/tenant"),
+        )?)
+        .resolver(Subdomain::of("localhost")?)
+        .install(true)
+        .connect()
+        .await?;
+    tenancy.migrate(Fleet::all(), log).await?;
+    seed(&tenancy, "acme", "Acme", &["Test the rocket skates", "Order more anvils"]).await?;
+    seed(&tenancy, "globex", "Globex", &["Water the orchids", "Book the volcano"]).await?;
+    Ok(tenancy)
+}
+
+/// Everything this application answers. `port` is where it can be reached.
+pub fn app(tenancy: &Tenancy, port: u16) -> Router {
+    let home = get(|| async { Redirect::to("/") });
+    Router::new()
+        .route("/", get(front_page))
+        .route("/signup", home.clone().post(tenants::sign_up))
+        .route("/notes", home.post(notes::submit))
+        .route("/notes/{id}/delete", post(notes::submit_deletion))
+        .route("/api/notes", get(notes::list).post(notes::create))
+        .route("/api/notes/{id}", delete(notes::delete))
+        .route("/api/whoami", get(notes::who_am_i))
+        .layer(tenancy.layer())
+        // Added after the layer, so that it answers on any host.
+        .route("/healthz", get(|| async { "ok" }))
+        .with_state(port)
+}
+
+/// The same path at the master and at a tenant: the arguments tell which of the two this is.
+async fn front_page(
+    tenancy: Tenancy,
+    port: Port,
+    master: Result<MasterDb, Rejection>,
+    tenant: Result<TenantDb, Rejection>,
+) -> Result<Response> {
+    match (master, tenant) {
+        (Ok(master), _) => tenants::page(&tenancy, &master, port).await,
+        (_, Ok(db)) => notes::page(&db).await,
+        (_, Err(rejection)) => Ok(rejection.into_response()),
+    }
+}
+
+/// Creates a tenant with notes, unless it is there.
+async fn seed(tenancy: &Tenancy, slug: &str, name: &str, titles: &[&str]) -> Result<()> {
+    let tenant = match tenancy.create(NewTenant::new(slug).name(name)).await {
+        // Made by an earlier start, or by another process that starts right now.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        created => created?,
+    };
+    let db = tenancy.db(&tenant)?;
+    sqlx::query("INSERT INTO note (title) SELECT unnest($1)").bind(titles).execute(&db).await?;
+    Ok(())
+}
+
+/// A tenant that could not be migrated does not keep the others from being served.
+fn log(outcome: &Outcome<'_>) {
+    let Some(tenant) = outcome.tenant else { return };
+    match outcome.error {
+        Some(error) => tracing::error!(%error, hint = error.hint(), "Failed to migrate `{}`", tenant.slug()),
+        None if outcome.applied.is_empty() => {}
+        None => tracing::info!(versions = ?outcome.applied, "Migrated `{}`", tenant.slug()),
+    }
+}

@@ -1,0 +1,8 @@
+//! The example does what its documentation promises.
+
+#![allow(clippy::unwrap_used)]
+
+/// Requests to `app()`, without a port.
+mod app;
+/// The program itself: it listens, stops when told, and finds its data again.
+mod program;
