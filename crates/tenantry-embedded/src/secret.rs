@@ -72,7 +72,8 @@ mod tests {
         let verifier = Secret("secret".to_owned()).verifier_with_salt(b"0123456789abcdef");
         assert_eq!(
             verifier,
-            "SCRAM-SHA-256$1:MDEyMzQ1Njc4OWFiY2RlZg==$rb2i4FWE8CCi1HDhnBxhv8/uERf3QN6tiTjE4qSdliQ=:gWfVquF9Vgm4YA/KIyjllnL4Zn6B7unP+DKFnilYEAg="
+            "SCRAM-SHA-256$1:MDEyMzQ1Njc4OWFiY2RlZg==$rb2i4FWE8CCi1HDhnBxhv8/uERf3QN6tiTjE4qSdliQ=:\
+             gWfVquF9Vgm4YA/KIyjllnL4Zn6B7unP+DKFnilYEAg="
         );
     }
 

@@ -107,6 +107,9 @@ pub(crate) async fn create_scratch_database(
 
 /// Makes the role and the database where they are missing, and sets the role's password.
 pub(crate) async fn ensure_database(server: &mut PgConnection, name: &Name, password: &Secret) -> Result<()> {
+    // One at a time: two that alter the same role at once meet as "tuple concurrently updated". The lock
+    // ends with the connection.
+    run(server, "SELECT pg_advisory_lock(hashtext('tenantry-embedded'))".to_owned(), name).await?;
     let quoted = name.quoted();
     let role = exists(server, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name).await?;
     let verb = if role { "ALTER" } else { "CREATE" };

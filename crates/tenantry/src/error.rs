@@ -106,6 +106,12 @@ impl Error {
         self
     }
 
+    /// A value that a caller gave breaks a rule of the application's own. As a response it is 400
+    /// with this message.
+    pub fn invalid_input(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, message)
+    }
+
     /// What went wrong, for code that branches.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -81,6 +81,13 @@
 //!
 //! `axum` (default): extractors, rejections, and [`Error`] as a response. Without it the tower layer
 //! remains, which needs nothing but `tower-layer`, `tower-service` and `http`.
+//!
+//! `metrics`: what the pools do, through the `metrics` facade; see [`pool`].
+
+/// The example of the README compiles.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod database;
 mod error;

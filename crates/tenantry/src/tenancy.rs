@@ -95,7 +95,9 @@ impl Tenancy {
     /// # Errors
     /// If the registry cannot be read.
     pub async fn tenants_after(&self, after: &str, limit: u32) -> Result<Vec<Tenant>> {
-        store::tenants_after(&self.master(), after, i64::from(limit)).await
+        let page = store::tenants_after(&self.master(), after, i64::from(limit)).await?;
+        // A database that is down hides how far its tenants are, not that they exist.
+        Ok(registry::with_applied(&self.inner.context.databases, page.clone()).await.unwrap_or(page))
     }
 
     /// The tables of a tenant. This is where its status counts, for requests and for jobs alike.
@@ -139,7 +141,7 @@ impl Tenancy {
         let created = provision::create(&self.inner.context, &new).await;
         // Somebody may have looked for it before it was there.
         if let Ok(tenant) = &created {
-            self.forget(tenant).await?;
+            self.forget(tenant).await;
         }
         created
     }
@@ -151,16 +153,21 @@ impl Tenancy {
     /// none.
     pub async fn abort_creation(&self, slug: &str) -> Result<Tenant> {
         let tenant = provision::abort(&self.inner.context, &Slug::parse(slug)?).await?;
-        self.forget(&tenant).await?;
+        self.forget(&tenant).await;
         Ok(tenant)
     }
 
-    async fn forget(&self, tenant: &Tenant) -> Result<()> {
+    async fn forget(&self, tenant: &Tenant) {
         self.inner.registry.forget_tenant(tenant).await;
-        for domain in self.domains(tenant).await? {
-            self.inner.registry.forget(&TenantKey::Domain(domain)).await;
+        match self.domains(tenant).await {
+            Ok(domains) => {
+                for domain in domains {
+                    self.inner.registry.forget(&TenantKey::Domain(domain)).await;
+                }
+            }
+            // What was done is done, so this is no reason to report a failure.
+            Err(_) => self.inner.registry.forget_all(),
         }
-        Ok(())
     }
 
     /// Gives a tenant a domain of its own.
@@ -169,10 +176,7 @@ impl Tenancy {
     /// [`ErrorKind::InvalidInput`] for an IP address, [`ErrorKind::AlreadyExists`] if the domain
     /// belongs to a tenant already.
     pub async fn add_domain(&self, tenant: &Tenant, domain: &DomainName) -> Result<()> {
-        if domain.ip().is_some() {
-            let message = format!("`{domain}` is an address, not a domain");
-            return Err(Error::new(ErrorKind::InvalidInput, message));
-        }
+        domain.check_registrable()?;
         let mut connection = self.owner_connection().await?;
         store::insert_domain(&mut connection, tenant, domain).await?;
         self.inner.registry.forget(&TenantKey::Domain(domain.clone())).await;
@@ -395,8 +399,9 @@ impl Builder {
     /// Connects, and checks that the registry is there. Never migrates a tenant.
     ///
     /// # Errors
-    /// [`ErrorKind::DatabaseUnavailable`] if a database cannot be reached, [`ErrorKind::Registry`] if
-    /// it has no registry, [`ErrorKind::Configuration`] if the parts contradict each other.
+    /// [`ErrorKind::DatabaseUnavailable`] if the default database cannot be reached; another one is
+    /// only warned of. [`ErrorKind::Registry`] if one has no registry, [`ErrorKind::Configuration`] if
+    /// the parts contradict each other.
     pub async fn connect(self) -> Result<Tenancy> {
         let preprocessors = self.preprocessors()?;
         let layout = Arc::new(self.layout);
@@ -461,7 +466,19 @@ async fn install(databases: &Databases, alias: &Alias, layout: &Layout) -> Resul
     registry::install_in(&mut connection, alias, &layout.master_schema, &layout.extension_schemas, role).await
 }
 
+/// A database that is down concerns its own tenants. Only without the default one, which says who
+/// the tenants are, nothing works.
 async fn verify(databases: &Databases, alias: &Alias) -> Result<()> {
+    match verify_registry(databases, alias).await {
+        Err(error) if error.kind() == ErrorKind::DatabaseUnavailable && *alias != Alias::default() => {
+            tracing::warn!(database = %alias, %error, "Started without database `{alias}`");
+            Ok(())
+        }
+        result => result,
+    }
+}
+
+async fn verify_registry(databases: &Databases, alias: &Alias) -> Result<()> {
     let master = MasterDb::new(databases.pool(alias)?.clone());
     let mut checkout = master.acquire().await?;
     registry::verify_in(checkout.as_pg_connection()?, alias).await

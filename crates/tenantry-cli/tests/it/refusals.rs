@@ -56,7 +56,8 @@ async fn an_error_is_an_object_for_programs() {
     let error: Value =
         serde_json::from_str(&project.refused(1, &["show", "nobody", "--format", "json"])).unwrap();
     let hint = "`tenantry list` shows the tenants there are";
-    let expect = json!({ "error": "no tenant goes by `nobody`", "kind": "unknown_tenant", "tenant": "nobody", "hint": hint });
+    let message = "no tenant goes by `nobody`";
+    let expect = json!({ "error": message, "kind": "unknown_tenant", "tenant": "nobody", "hint": hint });
     assert_eq!(error, expect);
 }
 

@@ -86,7 +86,8 @@ async fn a_database_goes_with_its_value_even_if_somebody_is_connected() {
     drop(database);
     let mut witness = connect(witness.url()).await;
     for _ in 0..500 {
-        let query = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) OR EXISTS (SELECT FROM pg_roles WHERE rolname = $1)";
+        let query = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1) \
+             OR EXISTS (SELECT FROM pg_roles WHERE rolname = $1)";
         let there: bool = sqlx::query_scalar(query).bind(&name).fetch_one(&mut witness).await.unwrap();
         if !there {
             return;

@@ -175,6 +175,9 @@ pub struct PoolConfig {
     pub check_after_idle: Duration,
     /// A connection older than this is closed when it comes back. Default: 30 minutes.
     pub max_lifetime: Duration,
+    /// A connection that has served more tenants than this is closed when it comes back: what the
+    /// server remembers of tables only grows with each schema a connection touches. Default: 500.
+    pub max_tenants_per_connection: u32,
     /// How long cleaning a used connection may take before it is closed instead. Default: 5 seconds.
     pub clean_timeout: Duration,
     /// Prepared statements sqlx keeps per connection. Each costs the server 12 to 56 KiB.
@@ -208,6 +211,7 @@ impl Default for PoolConfig {
             acquire_timeout: Duration::from_secs(5),
             check_after_idle: Duration::from_secs(30),
             max_lifetime: Duration::from_mins(30),
+            max_tenants_per_connection: 500,
             clean_timeout: Duration::from_secs(5),
             statement_cache_capacity: 100,
             verify: Verify::Switch,

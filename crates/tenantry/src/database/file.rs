@@ -258,7 +258,10 @@ impl Config {
 fn build(alias: &Alias, database: &Database) -> Result<DatabaseConfig> {
     let named = |error: Error, key: &str| {
         let named = Error::new(ErrorKind::Configuration, format!("`databases.{alias}.{key}`: {error}"));
-        named.with_hint(error.hint().unwrap_or_default())
+        match error.hint() {
+            Some(hint) => named.with_hint(hint),
+            None => named,
+        }
     };
     let Some(url) = &database.url else {
         let message = format!("`databases.{alias}.url` is missing");

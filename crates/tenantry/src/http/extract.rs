@@ -7,7 +7,7 @@ use axum::middleware::{FromExtractorLayer, from_extractor};
 use http::Extensions;
 use http::request::Parts;
 
-use super::layer::Attached;
+use super::layer::Resolved;
 use super::rejection::{Rejection, RejectionKind};
 use crate::pool::{MasterDb, TenantDb};
 use crate::resolve::{Peer, Resolution};
@@ -36,28 +36,32 @@ pub(super) fn note_peer(extensions: &mut Extensions) {
     }
 }
 
-fn attached(parts: &Parts) -> Result<Attached, Rejection> {
-    parts.extensions.get().cloned().ok_or_else(|| Rejection::new(RejectionKind::NoLayer, &parts.headers))
+fn resolved(parts: &Parts) -> Result<&Resolved, Rejection> {
+    parts.extensions.get().ok_or_else(|| Rejection::new(RejectionKind::NoLayer, &parts.headers))
 }
 
-async fn tenant_of(parts: &Parts) -> Result<(Tenancy, Tenant), Rejection> {
-    let Attached { tenancy, resolution } = attached(parts)?;
-    let kind = match resolution {
-        Resolution::Tenant { key, .. } => match tenancy.find(&key).await {
-            Ok(tenant) => return Ok((tenancy, tenant)),
-            Err(error) => return Err(Rejection::of(&error, &parts.headers)),
-        },
-        Resolution::Master | Resolution::None => RejectionKind::NoTenant,
+async fn tenant_of(parts: &Parts) -> Result<Tenant, Rejection> {
+    let resolved = resolved(parts)?;
+    match resolved.tenant().await {
+        Ok(Some(tenant)) => Ok(tenant),
+        Ok(None) => Err(Rejection::new(not_for(resolved, RejectionKind::NoTenant), &parts.headers)),
+        Err(error) => Err(Rejection::of(&error, &parts.headers)),
+    }
+}
+
+/// Why a request is not for what the handler asked for.
+fn not_for(resolved: &Resolved, otherwise: RejectionKind) -> RejectionKind {
+    match resolved.resolution() {
         Resolution::Invalid(_) => RejectionKind::InvalidHost,
-    };
-    Err(Rejection::new(kind, &parts.headers))
+        Resolution::Tenant { .. } | Resolution::Master | Resolution::None => otherwise,
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Tenancy {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        Ok(attached(parts)?.tenancy)
+        Ok(resolved(parts)?.tenancy().clone())
     }
 }
 
@@ -65,7 +69,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        Ok(tenant_of(parts).await?.1)
+        tenant_of(parts).await
     }
 }
 
@@ -73,8 +77,8 @@ impl<S: Send + Sync> FromRequestParts<S> for TenantDb {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        let (tenancy, tenant) = tenant_of(parts).await?;
-        tenancy.db(&tenant).map_err(|error| Rejection::of(&error, &parts.headers))
+        let tenant = tenant_of(parts).await?;
+        resolved(parts)?.tenancy().db(&tenant).map_err(|error| Rejection::of(&error, &parts.headers))
     }
 }
 
@@ -82,12 +86,10 @@ impl<S: Send + Sync> FromRequestParts<S> for MasterDb {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        let Attached { tenancy, resolution } = attached(parts)?;
-        let kind = match resolution {
-            Resolution::Master => return Ok(tenancy.master()),
-            Resolution::Tenant { .. } | Resolution::None => RejectionKind::NotMaster,
-            Resolution::Invalid(_) => RejectionKind::InvalidHost,
-        };
-        Err(Rejection::new(kind, &parts.headers))
+        let resolved = resolved(parts)?;
+        match resolved.resolution() {
+            Resolution::Master => Ok(resolved.tenancy().master()),
+            _ => Err(Rejection::new(not_for(resolved, RejectionKind::NotMaster), &parts.headers)),
+        }
     }
 }

@@ -7,16 +7,54 @@ use http::{Request, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::error::Result;
 use crate::resolve::{Head, Resolution};
 use crate::tenancy::Tenancy;
+use crate::tenant::Tenant;
 
-/// What the middleware attaches to a request.
-#[derive(Clone)]
-// Only the extractors read it so far.
-#[cfg_attr(not(feature = "axum"), allow(dead_code))]
-pub(super) struct Attached {
-    pub(super) tenancy: Tenancy,
-    pub(super) resolution: Resolution,
+/// What the middleware puts into the extensions of a request, for whoever works without axum's
+/// extractors.
+///
+/// ```no_run
+/// use tenantry::http::Resolved;
+///
+/// # async fn example(request: http::Request<()>) -> tenantry::Result<()> {
+/// if let Some(resolved) = request.extensions().get::<Resolved>() {
+///     if let Some(tenant) = resolved.tenant().await? {
+///         let db = resolved.tenancy().db(&tenant)?;
+/// #       let _ = db;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    tenancy: Tenancy,
+    resolution: Resolution,
+}
+
+impl Resolved {
+    /// All tenants.
+    pub fn tenancy(&self) -> &Tenancy {
+        &self.tenancy
+    }
+
+    /// Whom the request is for, as its head says.
+    pub fn resolution(&self) -> &Resolution {
+        &self.resolution
+    }
+
+    /// The tenant the request is for; `None` if it is for no tenant.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownTenant`](crate::ErrorKind::UnknownTenant) if it is for one that does not exist.
+    pub async fn tenant(&self) -> Result<Option<Tenant>> {
+        match &self.resolution {
+            Resolution::Tenant { key, .. } => self.tenancy.find(key).await.map(Some),
+            Resolution::Master | Resolution::None | Resolution::Invalid(_) => Ok(None),
+        }
+    }
 }
 
 /// Makes a [`TenancyService`] of a service. Given by [`Tenancy::layer`].
@@ -66,7 +104,7 @@ where
     type Error = S::Error;
     type Future = S::Future;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
@@ -82,7 +120,7 @@ where
                 *request.uri_mut() = uri;
             }
         }
-        request.extensions_mut().insert(Attached { tenancy: self.tenancy.clone(), resolution });
+        request.extensions_mut().insert(Resolved { tenancy: self.tenancy.clone(), resolution });
         self.inner.call(request)
     }
 }

@@ -22,7 +22,7 @@ mod layer;
 #[cfg(feature = "axum")]
 mod rejection;
 
-pub use self::layer::{TenancyLayer, TenancyService};
+pub use self::layer::{Resolved, TenancyLayer, TenancyService};
 #[cfg(feature = "axum")]
 pub use self::{
     extract::require_tenant,

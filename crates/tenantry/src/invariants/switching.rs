@@ -55,19 +55,7 @@ async fn a_new_epoch_closes_the_warm_connections_of_a_tenant() {
     let pid = "SELECT pg_backend_pid()::text";
     let before = text(&installation.tenancy.db(&acme).unwrap(), pid).await;
 
-    let moved = Tenant::from(TenantRecord {
-        id: acme.id(),
-        slug: acme.slug().clone(),
-        schema: acme.schema().clone(),
-        database: acme.database().clone(),
-        status: acme.status(),
-        settings: acme.settings().clone(),
-        epoch: acme.epoch() + 1,
-        digest: acme.digest().copied(),
-        owns_types: false,
-        last_error: None,
-        created_at: acme.created_at(),
-    });
+    let moved = Tenant::from(TenantRecord { epoch: acme.epoch() + 1, ..acme.to_record() });
     let after = text(&installation.tenancy.db(&moved).unwrap(), pid).await;
     assert_ne!(before, after);
 }

@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
-use sqlx::{AssertSqlSafe, Either, PgConnection};
+use sqlx::{AssertSqlSafe, Either, PgConnection, Postgres, Transaction};
 
 use super::concurrent_index::{self, Remains};
 use super::ledger::{self, Ledger};
@@ -10,7 +10,7 @@ use super::lock::SchemaLock;
 use super::message::{Message, Place};
 use super::plan::{Applied, Conflict, Step, plan};
 use super::set::{Migration, MigrationSet};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, breaks_connection};
 use crate::guard::{Guard, is_left_out};
 use crate::sql::{Identifier, Literal, SearchPath};
 use crate::tenant::{SchemaName, Slug};
@@ -66,8 +66,11 @@ pub(crate) async fn bring_up_to_date(
     let lock = SchemaLock::of(site.schema);
     lock.take(connection, site.schema).await?;
     let result = apply_pending(connection, site, files).await;
-    lock.release(connection).await?;
-    result
+    let released = lock.release(connection).await;
+    // Where both fail, the file that lost the connection says more.
+    let applied = result?;
+    released?;
+    Ok(applied)
 }
 
 async fn apply_pending(
@@ -165,14 +168,11 @@ async fn run_transaction(
     message.push_own(&ledger.create());
     push_migrations(&mut message, site, ledger, migrations);
     message.push_own("COMMIT");
-    // A file may have set something for the whole session.
-    message.push_own("RESET ALL");
     run(connection, site, &message).await
 }
 
 fn push_migrations(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, migrations: &[&Migration]) {
     for migration in migrations {
-        // Again for each file: a function or DO block of the one before may have moved the path.
         message.push_own(&site.enter("SET LOCAL"));
         if is_left_out(Guard::LedgerFirst) {
             message.push_file(migration.up());
@@ -181,9 +181,13 @@ fn push_migrations(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, m
             message.push_own(&ledger.insert(migration, true));
             message.push_file(migration.up());
         }
+        // What the file has set, be it a timeout or, in a function, the path, is for itself alone.
+        message.push_own("RESET ALL");
         message.push_own(&ledger.finish(migration.version()));
         ledger.add(migration);
     }
+    // Once more, for the triggers that are deferred to the commit.
+    message.push_own(&site.enter("SET LOCAL"));
     message.push_own(&ledger.summarise());
 }
 
@@ -230,9 +234,9 @@ async fn run_alone(
     }
     ledger.add(migration);
     let mut done = Message::new();
+    done.push_own("RESET ALL");
     done.push_own(&ledger.finish(migration.version()));
     done.push_own(&ledger.summarise());
-    done.push_own("RESET ALL");
     run(connection, site, &done).await
 }
 
@@ -250,7 +254,7 @@ async fn run(connection: &mut PgConnection, site: Site<'_>, message: &Message) -
     let result = run_message(connection, site, message).await;
     if result.is_err() {
         // The message may have begun a transaction; without one this is a warning.
-        let _ = sqlx::raw_sql("ROLLBACK").execute(connection).await;
+        let _ = sqlx::raw_sql("ROLLBACK; RESET ALL").execute(connection).await;
     }
     result
 }
@@ -273,6 +277,11 @@ pub(crate) async fn run_message(
     }
 }
 
+/// Commits what was sent with [`run_message`]. Deferred constraints fail here, in no file's line.
+pub(crate) async fn commit(tx: Transaction<'_, Postgres>, site: Site<'_>) -> Result<()> {
+    tx.commit().await.map_err(|error| located(error, site, &Message::new(), 0))
+}
+
 /// Says what failed where, as PostgreSQL would if it knew of files.
 fn located(error: sqlx::Error, site: Site<'_>, message: &Message, completed: usize) -> Error {
     let refusal = error.as_database_error().and_then(|refusal| refusal.try_downcast_ref::<PgDatabaseError>());
@@ -292,7 +301,9 @@ fn located(error: sqlx::Error, site: Site<'_>, message: &Message, completed: usi
         Place::Own => format!("{} ({})", refusal.message(), site.whose()),
     };
     let hint = refusal.hint().or_else(|| refusal.detail()).map(str::to_owned);
-    let located = site.error(ErrorKind::Migration, text).with_source(error);
+    // A backend that was terminated is no fault of the file.
+    let kind = if breaks_connection(&error) { ErrorKind::DatabaseUnavailable } else { ErrorKind::Migration };
+    let located = site.error(kind, text).with_source(error);
     match hint {
         Some(hint) => located.with_hint(hint),
         None => located,

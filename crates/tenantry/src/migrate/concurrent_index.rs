@@ -63,8 +63,9 @@ fn index_name(sql: &str) -> Option<String> {
     let (name, rest) = rest.split_first()?;
     rest.first().filter(|next| next.is_keyword("on"))?;
     let raw = name.name()?;
-    // A quoted name keeps its case; anything else is folded by the server.
-    Some(if name.text.starts_with('"') { raw.replace("\"\"", "\"") } else { raw.to_lowercase() })
+    // A quoted name keeps its case. The server folds only ASCII in others, and cuts both.
+    let whole = if name.text.starts_with('"') { raw.replace("\"\"", "\"") } else { raw.to_ascii_lowercase() };
+    Some(whole[..whole.floor_char_boundary(SchemaName::MAX_BYTES)].to_owned())
 }
 
 fn expect(tokens: &mut &[Token<'_>], keyword: &str) -> Option<()> {
@@ -88,6 +89,9 @@ mod tests {
             "create unique index /* why */ concurrently if not exists \"A \"\"b\" on t (x);",
             Some("A \"b"),
         );
+        check("CREATE INDEX CONCURRENTLY NOTE_Ä ON note (title)", Some("note_Ä"));
+        let (long, cut) = (format!("{}ää", "n".repeat(60)), format!("{}ä", "n".repeat(60)));
+        check(&format!("CREATE INDEX CONCURRENTLY {long} ON note (title)"), Some(&cut));
     }
 
     #[test]

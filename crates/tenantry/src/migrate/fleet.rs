@@ -5,12 +5,14 @@ use std::time::Instant;
 use sqlx::PgConnection;
 
 use super::apply::{Site, bring_up_to_date};
+use super::ledger;
+use super::lock::SchemaLock;
 use super::set::MigrationSet;
 use super::source::Migrations;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Observer, Outcome};
 use crate::pool::{Databases, Layout};
-use crate::registry::store;
+use crate::registry::{store, with_applied};
 use crate::tenant::{Alias, Slug, Status, Tenant};
 
 /// Tenants read from the registry at a time.
@@ -32,11 +34,28 @@ impl Fleet {
     pub fn only(slugs: impl IntoIterator<Item = Slug>) -> Self {
         Self { only: Some(slugs.into_iter().collect()) }
     }
+}
 
-    fn contains(&self, tenant: &Tenant) -> bool {
-        let is_meant = self.only.as_ref().is_none_or(|only| only.contains(tenant.slug()));
-        is_meant && matches!(tenant.status(), Status::Active | Status::Suspended)
+/// Whether a tenant keeps up with the fleet.
+fn is_migrated(tenant: &Tenant) -> bool {
+    matches!(tenant.status(), Status::Active | Status::Suspended)
+}
+
+/// The tenants that were asked for by name. All of them are checked before any is migrated.
+async fn named(registry: &mut PgConnection, slugs: &[Slug]) -> Result<Vec<Tenant>> {
+    let mut tenants = Vec::new();
+    for slug in slugs {
+        let found = store::tenant_by_slug(&mut *registry, slug).await?;
+        let tenant = found.ok_or_else(|| {
+            Error::new(ErrorKind::UnknownTenant, format!("no tenant goes by `{slug}`")).with_tenant(slug)
+        })?;
+        if !is_migrated(&tenant) {
+            let message = format!("tenant `{slug}` is {} and is not migrated", tenant.status());
+            return Err(Error::new(ErrorKind::TenantUnavailable, message).with_tenant(slug));
+        }
+        tenants.push(tenant);
     }
+    Ok(tenants)
 }
 
 /// What a migration of the fleet came to.
@@ -76,10 +95,12 @@ pub(crate) async fn migrate(
         run.migrate_tenants(&mut registry, migrations.tenant(), fleet).await
     }
     .await;
-    if run.summary.migrated > 0 {
-        store::announce_applied(&mut registry).await?;
-    }
-    result.map(|()| run.summary)
+    let announced = match run.summary.migrated {
+        0 => Ok(()),
+        _ => store::announce_applied(&mut registry).await,
+    };
+    // Where both fail, what ended the run says more.
+    result.and(announced).map(|()| run.summary)
 }
 
 impl Run<'_> {
@@ -90,7 +111,19 @@ impl Run<'_> {
         let started = Instant::now();
         let result = bring_up_to_date(connection, site, files).await;
         self.note(None, &result, started);
-        result.map(|_| ())
+        result?;
+        self.hide_ledger(connection).await
+    }
+
+    /// Default privileges gave the application this ledger when it was made.
+    async fn hide_ledger(&self, connection: &mut PgConnection) -> Result<()> {
+        let schema = &self.layout.master_schema;
+        let application = self.databases.config(&Alias::default())?.application_role();
+        let lock = SchemaLock::of(schema);
+        lock.take(connection, schema).await?;
+        let hidden = ledger::hide(connection, schema, application).await;
+        let released = lock.release(connection).await;
+        hidden.and(released)
     }
 
     async fn migrate_tenants(
@@ -99,15 +132,32 @@ impl Run<'_> {
         files: &MigrationSet,
         fleet: &Fleet,
     ) -> Result<()> {
+        if let Some(slugs) = &fleet.only {
+            let tenants = named(registry, slugs).await?;
+            return self.migrate_page(registry, tenants, files).await;
+        }
         let mut after = String::new();
         loop {
-            let page = store::tenants_after(&mut *registry, &after, PAGE).await?;
+            let mut page = store::tenants_after(&mut *registry, &after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.slug().as_str().to_owned();
-            for tenant in page.iter().filter(|tenant| fleet.contains(tenant)) {
-                self.migrate_tenant(registry, tenant, files).await?;
-            }
+            page.retain(is_migrated);
+            self.migrate_page(registry, page, files).await?;
         }
+    }
+
+    async fn migrate_page(
+        &mut self,
+        registry: &mut PgConnection,
+        tenants: Vec<Tenant>,
+        files: &MigrationSet,
+    ) -> Result<()> {
+        // Where a database is away, each of its tenants says so itself.
+        let tenants = with_applied(self.databases, tenants.clone()).await.unwrap_or(tenants);
+        for tenant in tenants {
+            self.migrate_tenant(registry, &tenant, files).await?;
+        }
+        Ok(())
     }
 
     /// An error here ends the run: what went wrong with one tenant is in its row and its outcome.
@@ -123,6 +173,11 @@ impl Run<'_> {
         } else {
             self.apply(registry, tenant, files).await
         };
+        let is_lost = result.as_ref().is_err_and(|error| error.kind() == ErrorKind::DatabaseUnavailable);
+        if is_lost && *tenant.database() == Alias::default() {
+            // It was the registry's own connection, which the next tenants need.
+            *registry = self.databases.owner_connection(&Alias::default()).await?;
+        }
         let last_error = result.as_ref().err().map(ToString::to_string);
         if last_error.as_deref() != tenant.last_error() {
             store::set_last_error(registry, tenant, last_error.as_deref()).await?;

@@ -10,11 +10,9 @@ use sqlx::PgConnection;
 use super::plan::Applied;
 use super::set::{Migration, digest_of};
 use crate::error::Result;
+use crate::registry::LEDGER;
 use crate::sql::{Bytes, Identifier, Literal};
 use crate::tenant::{Digest, SchemaName};
-
-/// The name of sqlx's table.
-const TABLE: &str = "_sqlx_migrations";
 
 /// The ledger of one schema. Renders the statements that are part of a migration's message.
 #[derive(Clone, Debug)]
@@ -45,7 +43,7 @@ impl Ledger {
     }
 
     fn table(&self) -> String {
-        format!("{}.{TABLE}", Identifier(self.schema.as_str()))
+        format!("{}.{LEDGER}", Identifier(self.schema.as_str()))
     }
 
     /// Creates the table as sqlx would. Nobody but its owner may touch it.
@@ -113,6 +111,23 @@ impl Ledger {
             namespace = Literal(&Identifier(self.schema.as_str()).to_string()),
         )
     }
+}
+
+/// Takes the ledger away from a role, to which default privileges may have given it. Not for two at
+/// once: PostgreSQL would answer that the tuple was concurrently updated.
+pub(crate) async fn hide(connection: &mut PgConnection, schema: &SchemaName, role: &str) -> Result<()> {
+    let ledger = Ledger::empty(schema);
+    let is_visible: Option<bool> = sqlx::query_scalar(
+        "SELECT current_user <> $2 AND has_table_privilege($2, to_regclass($1), 'SELECT, INSERT, UPDATE, DELETE')",
+    )
+    .bind(ledger.table())
+    .bind(role)
+    .fetch_one(&mut *connection)
+    .await?;
+    if is_visible == Some(true) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(ledger.revoke_from(role))).execute(connection).await?;
+    }
+    Ok(())
 }
 
 /// What a schema's ledger holds; nothing if it has none.

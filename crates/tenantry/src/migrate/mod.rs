@@ -30,7 +30,7 @@ mod source;
 mod tests;
 
 pub(crate) use self::apply::{
-    Site, bring_up_to_date, creation_message, needs_own_transaction, run_message, schema_message,
+    Site, bring_up_to_date, commit, creation_message, needs_own_transaction, run_message, schema_message,
 };
 pub use self::error::MigrationError;
 pub(crate) use self::fleet::migrate;

@@ -1,12 +1,14 @@
 //! One slot of the pool on loan, with or without a connection in it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+use super::counters::Source;
 use super::driver::Driver;
 use super::preparation::Preparation;
-use super::shared::{HolderId, LineName, Shared};
+use super::shared::{HolderId, LineName, Shared, line_of};
 use crate::database::Verify;
 use crate::error::{ErrorKind, Result};
 use crate::guard::{Guard, is_left_out};
@@ -22,6 +24,8 @@ pub(super) struct Pooled<C> {
     pub(super) opened_at: Instant,
     pub(super) idle_since: Instant,
     streak: Option<Streak>,
+    /// All tenants it has served: the server's memory for a connection grows with each.
+    served: HashSet<LineName>,
 }
 
 /// How long a connection has served the line of one tenant without a pause.
@@ -39,7 +43,20 @@ const QUANTUM_TIME: Duration = Duration::from_millis(5);
 impl<C> Pooled<C> {
     fn new(connection: C) -> Self {
         let now = Instant::now();
-        Self { connection, session: None, is_confirmed: false, opened_at: now, idle_since: now, streak: None }
+        Self {
+            connection,
+            session: None,
+            is_confirmed: false,
+            opened_at: now,
+            idle_since: now,
+            streak: None,
+            served: HashSet::new(),
+        }
+    }
+
+    /// The tenant it would serve without a switch.
+    pub(super) fn line(&self) -> Option<LineName> {
+        self.session.as_deref().filter(|_| self.is_confirmed).map(line_of)
     }
 
     /// Notes whom the connection serves now, of those who found it idle.
@@ -123,10 +140,12 @@ impl<D: Driver> Lease<D> {
             self.open().await?;
         }
         if self.take_over_warm(preparation) {
+            self.shared.counters.looked_up(Source::Warm);
             return Ok(Readiness::Ready);
         }
         match self.switch(preparation).await {
             Ok(()) => {
+                self.shared.counters.looked_up(if is_new { Source::Open } else { Source::Switch });
                 if self.shared.config.verify == Verify::Always {
                     self.touch();
                 }
@@ -178,6 +197,7 @@ impl<D: Driver> Lease<D> {
 
         pooled.session = Some(Arc::clone(preparation));
         pooled.is_confirmed = true;
+        pooled.served.insert(line_of(preparation));
         self.is_busy = false;
         Ok(())
     }
@@ -243,12 +263,16 @@ impl<D: Driver> Lease<D> {
         if is_left_out(Guard::DoubtfulClosed) {
             return false;
         }
-        self.is_busy || self.condition == Condition::Broken || self.is_too_old() || self.is_in_transaction()
+        self.is_busy || self.condition == Condition::Broken || self.is_in_transaction()
     }
 
-    fn is_too_old(&self) -> bool {
-        let limit = self.shared.config.max_lifetime;
-        self.pooled.as_ref().is_some_and(|pooled| pooled.opened_at.elapsed() > limit)
+    /// Whether the connection has lived long enough, by its age or by the tenants it has served.
+    fn is_used_up(&self) -> bool {
+        let config = &self.shared.config;
+        self.pooled.as_ref().is_some_and(|pooled| {
+            pooled.opened_at.elapsed() > config.max_lifetime
+                || pooled.served.len() > config.max_tenants_per_connection as usize
+        })
     }
 
     fn is_in_transaction(&mut self) -> bool {
@@ -257,7 +281,8 @@ impl<D: Driver> Lease<D> {
     }
 
     fn needs_cleaning(&self) -> bool {
-        self.is_touched() && !is_left_out(Guard::Hygiene)
+        // A busy one is doubtful, not to be cleaned; this decides only where that guard is left out.
+        self.is_touched() && !self.is_busy && !is_left_out(Guard::Hygiene)
     }
 }
 
@@ -272,11 +297,18 @@ impl<D: Driver> Drop for Lease<D> {
         if self.holder == HolderId::NONE {
             return;
         }
-        let is_doubtful = self.is_doubtful();
+        let (is_doubtful, is_used_up) = (self.is_doubtful(), self.is_used_up());
         let needs_cleaning = self.needs_cleaning();
         let holder = std::mem::replace(&mut self.holder, HolderId::NONE);
         match self.pooled.take() {
-            Some(pooled) if is_doubtful => self.shared.close_in_background(holder, pooled),
+            Some(pooled) if is_doubtful => {
+                self.shared.counters.doubtful();
+                self.shared.close_in_background(holder, pooled);
+            }
+            Some(pooled) if is_used_up => {
+                self.shared.counters.recycled();
+                self.shared.close_in_background(holder, pooled);
+            }
             Some(pooled) if needs_cleaning => {
                 let mut lease = Self::new(Arc::clone(&self.shared), holder, Some(pooled));
                 lease.condition = self.condition;
@@ -294,7 +326,7 @@ impl<D: Driver> Drop for Lease<D> {
 async fn clean_and_return<D: Driver>(mut lease: Lease<D>) {
     let limit = lease.shared.config.clean_timeout;
     match tokio::time::timeout(limit, lease.clean()).await {
-        Ok(Ok(())) => {}
+        Ok(Ok(())) => lease.shared.counters.cleaned(),
         Ok(Err(error)) => tracing::debug!(%error, "Closed a connection that could not be cleaned"),
         Err(_) => tracing::debug!("Closed a connection that took too long to clean"),
     }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
-use super::affinity;
+use super::affinity::{Affinity, Candidate};
 use super::classify::Classifier;
+use super::counters::{Counters, PoolCounts};
 use super::driver::{Driver, PgDriver};
 use super::fairness::{Fairness, Ticket};
 use super::lease::{Lease, Pooled, Readiness};
@@ -38,6 +40,7 @@ pub(super) struct Shared<D: Driver> {
     pub(super) driver: D,
     pub(super) config: PoolConfig,
     pub(super) classifier: Classifier,
+    pub(super) counters: Counters,
     /// Where cleaning and closing run; a lease may be dropped on any thread.
     pub(super) runtime: Handle,
     alias: Alias,
@@ -50,6 +53,7 @@ pub(super) struct Shared<D: Driver> {
 struct State<D: Driver> {
     /// From the longest idle to the latest.
     idle: Vec<Pooled<D::Connection>>,
+    affinity: Affinity<LineName>,
     fairness: Fairness<LineName, Waiter<D>>,
     /// Slots in use: idle, on loan, being cleaned, being closed.
     open: u32,
@@ -92,6 +96,8 @@ pub struct PoolStatus {
     pub waiting: u32,
     /// The most that may be open.
     pub max: u32,
+    /// What the pool has done so far.
+    pub counts: PoolCounts,
 }
 
 /// The answer to a request for a slot.
@@ -130,6 +136,7 @@ impl<D: Driver> Pool<D> {
         config.validate()?;
         let state = State {
             idle: Vec::new(),
+            affinity: Affinity::new(config.max_connections),
             fairness: Fairness::new(config.cap_per_tenant()),
             open: 0,
             holders: HashMap::new(),
@@ -141,6 +148,7 @@ impl<D: Driver> Pool<D> {
                 driver,
                 config,
                 classifier: Classifier::default(),
+                counters: Counters::new(alias.clone()),
                 runtime: Handle::current(),
                 alias,
                 layout,
@@ -156,7 +164,12 @@ impl<D: Driver> Pool<D> {
         let lookup = Lookup::new(target, Arc::clone(&self.shared.layout));
         let preparation = Arc::new(self.shared.preprocessors.prepare(lookup)?);
         let limit = self.shared.config.acquire_timeout;
-        match tokio::time::timeout(limit, self.ready_lease(&preparation)).await {
+        let span = tracing::debug_span!(
+            "look_up",
+            database = %self.shared.alias,
+            tenant = preparation.tenant().map(|tenant| tenant.slug().as_str()),
+        );
+        match tokio::time::timeout(limit, self.ready_lease(&preparation)).instrument(span).await {
             Ok(result) => result,
             Err(_) => Err(self.shared.timeout_error(&preparation, limit)),
         }
@@ -175,7 +188,12 @@ impl<D: Driver> Pool<D> {
     async fn next_lease(&self, preparation: &Arc<Preparation>) -> Result<Lease<D>> {
         match Shared::request(&self.shared, preparation)? {
             Request::Granted(lease) => Ok(lease),
-            Request::Queued(mut place) => (&mut place.receiver).await.map_err(|_| self.shared.closed_error()),
+            Request::Queued(mut place) => {
+                let since = Instant::now();
+                let lease = (&mut place.receiver).await.map_err(|_| self.shared.closed_error())?;
+                self.shared.counters.waited_for(since.elapsed());
+                Ok(lease)
+            }
         }
     }
 
@@ -194,6 +212,7 @@ impl<D: Driver> Pool<D> {
             idle: count(state.idle.len()),
             waiting: count(state.fairness.waiting()),
             max: self.shared.config.max_connections,
+            counts: self.shared.counters.read(),
         }
     }
 
@@ -253,10 +272,11 @@ impl<D: Driver> Shared<D> {
         if state.is_closed {
             return Err(self.closed_error());
         }
+        state.affinity.note(line_of(preparation));
         if !state.fairness.may_pass(&line_of(preparation)) {
             return self.queue(&mut state, preparation);
         }
-        let mut pooled = affinity::choose(&state.idle, preparation).map(|index| state.idle.remove(index));
+        let mut pooled = state.take_idle(preparation);
         if let Some(pooled) = &mut pooled {
             pooled.begin_streak(line_of(preparation));
         } else if state.open < self.config.max_connections {
@@ -266,6 +286,7 @@ impl<D: Driver> Shared<D> {
         }
         state.fairness.begin(line_of(preparation));
         let holder = state.register(Some(Arc::clone(preparation)));
+        self.gauge(&state);
         Ok(Request::Granted(Lease::new(Arc::clone(self), holder, pooled)))
     }
 
@@ -274,9 +295,11 @@ impl<D: Driver> Shared<D> {
             return Err(self.busy_error(preparation));
         }
         let (sender, receiver) = oneshot::channel();
+        self.counters.waited();
         let (line, weight) = (line_of(preparation), weight_of(preparation));
         let waiter = Waiter { sender, preparation: Arc::clone(preparation) };
         let ticket = state.fairness.join(line, weight, waiter);
+        self.gauge(state);
         Ok(Request::Queued(Place { shared: Arc::clone(self), line, ticket, receiver }))
     }
 
@@ -308,6 +331,7 @@ impl<D: Driver> Shared<D> {
     pub(super) fn take_back(self: &Arc<Self>, holder: HolderId, pooled: Option<Pooled<D::Connection>>) {
         let mut state = self.lock();
         state.release(holder);
+        self.gauge(&state);
         match pooled {
             Some(pooled) if state.is_closed => {
                 drop(state);
@@ -362,6 +386,10 @@ impl<D: Driver> Shared<D> {
         }
     }
 
+    fn gauge(&self, state: &State<D>) {
+        self.counters.gauge(count(state.holders.len()), count(state.fairness.waiting()));
+    }
+
     fn closed_error(&self) -> Error {
         Error::new(ErrorKind::PoolClosed, format!("the pool of database `{}` is closed", self.alias))
     }
@@ -412,6 +440,16 @@ impl<D: Driver> State<D> {
         id
     }
 
+    /// The idle connection that serves the look-up best.
+    fn take_idle(&mut self, preparation: &Preparation) -> Option<Pooled<D::Connection>> {
+        let candidates = self
+            .idle
+            .iter()
+            .map(|pooled| Candidate { line: pooled.line(), is_warm: pooled.is_warm_for(preparation) });
+        let position = self.affinity.choose(candidates)?;
+        Some(self.idle.remove(position))
+    }
+
     fn release(&mut self, id: HolderId) {
         if let Some(Holder { preparation: Some(preparation), .. }) = self.holders.remove(&id) {
             self.fairness.end(&line_of(&preparation));
@@ -433,7 +471,7 @@ impl<D: Driver> State<D> {
     }
 }
 
-fn line_of(preparation: &Preparation) -> LineName {
+pub(super) fn line_of(preparation: &Preparation) -> LineName {
     preparation.tenant().map(Tenant::id)
 }
 

@@ -318,6 +318,42 @@ async fn an_old_connection_is_closed_when_it_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_is_closed_after_so_many_tenants() {
+    let config = PoolConfig { max_connections: 1, max_tenants_per_connection: 3, ..PoolConfig::default() };
+    let (pool, fake) = pool(config);
+    for number in [0, 1, 2, 1, 0, 2] {
+        drop(pool.look_up(tenant(&format!("tenant-{number}"))).await.unwrap());
+    }
+    assert_eq!(fake.opened(), 1);
+    drop(pool.look_up(tenant("one-more")).await.unwrap());
+    drop(pool.look_up(tenant("acme")).await.unwrap());
+    assert_eq!((fake.opened(), pool.status().counts.recycled), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_is_counted() {
+    let (pool, _fake) = pool_of(1);
+    for slug in ["acme", "acme", "globex"] {
+        drop(pool.look_up(tenant(slug)).await.unwrap());
+    }
+    let mut lease = pool.look_up(tenant("globex")).await.unwrap();
+    let waiter = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.look_up(tenant("globex")).await.map(drop) }
+    });
+    settle().await;
+    lease.touch();
+    drop(lease);
+    waiter.await.unwrap().unwrap();
+    let mut lease = pool.look_up(tenant("globex")).await.unwrap();
+    lease.begin_statement();
+    drop(lease);
+    let counts = pool.status().counts;
+    assert_eq!((counts.opened, counts.switched, counts.warm), (1, 1, 4));
+    assert_eq!((counts.waited, counts.cleaned, counts.doubtful, counts.recycled), (1, 1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn connections_are_opened_ahead_of_need() {
     let (pool, fake) = pool(PoolConfig { min_connections: 3, ..PoolConfig::default() });
     pool.fill();

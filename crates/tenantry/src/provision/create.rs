@@ -7,10 +7,10 @@ use super::new_tenant::NewTenant;
 use super::{Context, register};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{
-    Migration, SchemaLock, bring_up_to_date, creation_message, needs_own_transaction, run_message,
+    Migration, SchemaLock, bring_up_to_date, commit, creation_message, needs_own_transaction, run_message,
     schema_message,
 };
-use crate::registry::store;
+use crate::registry::{store, with_applied};
 use crate::tenant::{Alias, DomainName, Status, Tenant};
 
 /// Makes the tenant, or goes on with making it, and answers with what the registry now holds.
@@ -20,7 +20,7 @@ pub(crate) async fn create(context: &Context, new: &NewTenant) -> Result<Tenant>
     context.databases.config(draft.database())?;
     let mut registry = context.databases.owner_connection(&Alias::default()).await?;
     match store::tenant_by_slug(&mut registry, draft.slug()).await? {
-        Some(known) if known.status() == Status::Provisioning => {
+        Some(known) if is_half_made_by(&known, new, &draft) => {
             go_on(context, &mut registry, &known).await?;
         }
         Some(known) => return Err(already_exists(&known)),
@@ -30,6 +30,7 @@ pub(crate) async fn create(context: &Context, new: &NewTenant) -> Result<Tenant>
         None => create_new(context, &mut registry, new, &draft).await?,
     }
     let made = store::tenant_by_slug(&mut registry, draft.slug()).await?;
+    let made = with_applied(&context.databases, made.into_iter().collect()).await?.pop();
     made.ok_or_else(|| Error::new(ErrorKind::Conflict, format!("tenant `{}` was just removed", draft.slug())))
 }
 
@@ -48,9 +49,22 @@ async fn create_new(
     }
 }
 
+/// Whether the same command was interrupted before: another one would get what it did not ask for.
+fn is_half_made_by(known: &Tenant, new: &NewTenant, draft: &Tenant) -> bool {
+    known.status() == Status::Provisioning
+        && known.database() == draft.database()
+        && !new.registers_existing()
+}
+
 fn already_exists(tenant: &Tenant) -> Error {
     let message = format!("tenant `{}` already exists and is {}", tenant.slug(), tenant.status());
-    Error::new(ErrorKind::AlreadyExists, message).with_tenant(tenant.slug())
+    let error = Error::new(ErrorKind::AlreadyExists, message).with_tenant(tenant.slug());
+    match tenant.status() {
+        Status::Provisioning => {
+            error.with_hint("complete it with the command that began it, or remove it with `--abort`")
+        }
+        _ => error,
+    }
 }
 
 fn fits_one_transaction(context: &Context, tenant: &Tenant) -> bool {
@@ -70,7 +84,7 @@ async fn create_at_once(
     let grants = grants(&mut tx, context, tenant).await?;
     let site = context.site(tenant);
     run_message(&mut tx, site, &creation_message(site, context.migrations.tenant(), &grants)).await?;
-    Ok(tx.commit().await?)
+    commit(tx, site).await
 }
 
 async fn insert(connection: &mut PgConnection, tenant: &Tenant, domains: &[DomainName]) -> Result<()> {
@@ -95,6 +109,12 @@ async fn create_stepwise(context: &Context, registry: &mut PgConnection, new: &N
 /// Goes on with a tenant that was interrupted while it was made.
 async fn go_on(context: &Context, registry: &mut PgConnection, tenant: &Tenant) -> Result<()> {
     let mut workplace = lock_schema(context, tenant).await?;
+    // Under the lock, because what was read before may be finished or removed by now.
+    let now = store::tenant_by_slug(&mut *registry, tenant.slug()).await?;
+    if now.is_none_or(|now| now.id() != tenant.id() || now.status() != tenant.status()) {
+        let message = format!("tenant `{}` was just finished or removed", tenant.slug());
+        return Err(Error::new(ErrorKind::Conflict, message).with_tenant(tenant.slug()));
+    }
     finish(context, registry, &mut workplace, tenant).await
 }
 
@@ -107,7 +127,8 @@ async fn finish(
     match fill_schema(context, workplace, tenant).await {
         Ok(()) => store::set_status(registry, tenant, Status::Active).await,
         Err(error) => {
-            store::set_last_error(registry, tenant, Some(&error.to_string())).await?;
+            // What failed says more than that it could not be noted.
+            let _ = store::set_last_error(registry, tenant, Some(&error.to_string())).await;
             Err(error)
         }
     }

@@ -93,17 +93,19 @@ impl NewTenant {
             return Err(Error::new(ErrorKind::InvalidInput, message)
                 .with_hint("choose another one, or change the list of reserved slugs"));
         }
-        if serde_json::to_string(&self.settings).is_ok_and(|text| text.contains("\\u0000")) {
+        if self.settings.iter().any(|(key, value)| key.contains('\0') || has_nul(value)) {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "a setting holds a NUL, which PostgreSQL cannot store",
             ));
         }
+        self.domains.iter().try_for_each(DomainName::check_registrable)?;
         let id = TenantId::random();
         let schema = match &self.existing_schema {
             Some(schema) => checked(schema, context)?,
             None => SchemaName::generate(&slug, id),
         };
+        check_role(context, &schema)?;
         Ok(Tenant::from(TenantRecord {
             id,
             slug,
@@ -118,6 +120,30 @@ impl NewTenant {
             created_at: OffsetDateTime::now_utc(),
         }))
     }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        Value::Object(object) => object.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// PostgreSQL would cut a long name without a word, and the tenant would ask for the whole one.
+fn check_role(context: &Context, schema: &SchemaName) -> Result<()> {
+    let Some(name) = context.role.as_ref().map(|role| role.name_for(schema)) else { return Ok(()) };
+    if name.len() <= SchemaName::MAX_BYTES {
+        return Ok(());
+    }
+    let message = format!(
+        "the role `{name}` would be {} bytes long, PostgreSQL keeps only {}",
+        name.len(),
+        SchemaName::MAX_BYTES
+    );
+    Err(Error::new(ErrorKind::InvalidInput, message)
+        .with_hint("give the installation or the tenant a shorter name"))
 }
 
 /// The shared schemas belong to nobody.

@@ -46,18 +46,31 @@ impl Cache {
     }
 
     /// The answer for a key: a kept one, or what `load` answers. An error is not kept.
-    pub(super) async fn get(
-        &self,
-        key: &TenantKey,
-        load: impl Future<Output = Result<Option<Tenant>>>,
-    ) -> Result<Option<Tenant>> {
+    pub(super) async fn get<F>(&self, key: &TenantKey, load: impl Fn() -> F) -> Result<Option<Tenant>>
+    where
+        F: Future<Output = Result<Option<Tenant>>>,
+    {
         if let Some(entry) = self.entries.get(key).await {
             return Ok(entry.tenant);
         }
+        let now = self.generation.load(Ordering::SeqCst);
+        loop {
+            let entry = self.load(key, &load).await?;
+            // The look-up that was shared may have set out before a change that this caller knows of.
+            if entry.generation >= now {
+                return Ok(entry.tenant);
+            }
+        }
+    }
+
+    async fn load<F>(&self, key: &TenantKey, load: impl Fn() -> F) -> Result<Entry>
+    where
+        F: Future<Output = Result<Option<Tenant>>>,
+    {
         let load = async {
             let generation = self.generation.load(Ordering::SeqCst);
             self.loads.fetch_add(1, Ordering::Relaxed);
-            Ok(Entry { tenant: load.await?, generation })
+            Ok(Entry { tenant: load().await?, generation })
         };
         let entry = self
             .entries
@@ -67,7 +80,7 @@ impl Cache {
         if entry.generation != self.generation.load(Ordering::SeqCst) {
             self.entries.invalidate(key).await;
         }
-        Ok(entry.tenant)
+        Ok(entry)
     }
 
     pub(super) async fn forget(&self, key: &TenantKey) {
@@ -95,5 +108,74 @@ impl Cache {
 
     pub(super) fn len(&self) -> u64 {
         self.entries.entry_count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Mutex;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::tenant::Slug;
+
+    fn cache() -> Cache {
+        Cache::new(10, Duration::from_mins(1), Duration::from_mins(1))
+    }
+
+    fn acme() -> TenantKey {
+        TenantKey::Slug(Slug::parse("acme").unwrap())
+    }
+
+    /// A database whose first answer is on its way until somebody lets it arrive.
+    struct Slow(Mutex<Option<oneshot::Receiver<()>>>);
+
+    impl Slow {
+        fn new() -> (Self, oneshot::Sender<()>) {
+            let (arrives, waits) = oneshot::channel();
+            (Self(Mutex::new(Some(waits))), arrives)
+        }
+
+        async fn look_up(&self) -> Result<Option<Tenant>> {
+            let waits = self.0.lock().unwrap().take();
+            if let Some(waits) = waits {
+                waits.await.unwrap();
+            }
+            Ok(None)
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_after_a_change_gets_no_answer_from_before_it() {
+        let (cache, key) = (cache(), acme());
+        let (database, arrives) = Slow::new();
+        let before = cache.get(&key, || database.look_up());
+        let after = async {
+            cache.forget(&key).await;
+            let answer = cache.get(&key, || database.look_up());
+            let (answer, ()) = tokio::join!(answer, async { arrives.send(()).unwrap() });
+            answer
+        };
+        let (before, after) = tokio::join!(before, after);
+        assert_eq!((before.unwrap(), after.unwrap()), (None, None));
+        assert_eq!(cache.loads.load(Ordering::Relaxed), 2, "the one who knew of the change asked again");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_was_on_its_way_during_a_change_is_not_kept() {
+        let (cache, key) = (cache(), acme());
+        let (database, arrives) = Slow::new();
+        let change = async {
+            cache.forget(&key).await;
+            arrives.send(()).unwrap();
+        };
+        let (answer, ()) = tokio::join!(cache.get(&key, || database.look_up()), change);
+        assert_eq!(answer.unwrap(), None);
+        cache.get(&key, || database.look_up()).await.unwrap();
+        cache.get(&key, || database.look_up()).await.unwrap();
+        assert_eq!(cache.loads.load(Ordering::Relaxed), 2);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
 
+use super::store::PRIVILEGES;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{Identifier, Literal, privileges};
 use crate::tenant::{Alias, SchemaName};
@@ -30,6 +31,9 @@ enum Scope {
 /// The key of the advisory lock under which the registry is installed: "tenantry" in ASCII.
 const INSTALL_LOCK: i64 = 0x7465_6e61_6e74_7279;
 
+/// sqlx's own table, in which each schema keeps what it has applied.
+pub(crate) const LEDGER: &str = "_sqlx_migrations";
+
 /// Creates or upgrades the registry in one database, together with the schemas every session needs.
 ///
 /// Safe when many processes do it at once: one works, the others find it done.
@@ -48,14 +52,7 @@ pub(crate) async fn install_in(
     };
     let mut tx = connection.begin().await.map_err(failed)?;
     lock(&mut tx).await.map_err(failed)?;
-    sqlx::raw_sql(
-        "CREATE SCHEMA IF NOT EXISTS tenantry;
-         CREATE TABLE IF NOT EXISTS tenantry.installed
-             (step int PRIMARY KEY, installed_at timestamptz NOT NULL DEFAULT now())",
-    )
-    .execute(&mut *tx)
-    .await
-    .map_err(failed)?;
+    create_log_if_missing(&mut tx).await.map_err(failed)?;
     let done = installed_steps(&mut tx).await.map_err(failed)?;
     refuse_newer(&done, alias)?;
     for step in steps_for(alias).filter(|step| !done.contains(&step.number)) {
@@ -87,7 +84,22 @@ async fn lock(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     }
 }
 
-/// `CREATE SCHEMA IF NOT EXISTS` asks for the privilege to create even where nothing is to be done.
+/// Makes the list of what was installed. `IF NOT EXISTS` would ask for the privilege to create, and tell
+/// the client a notice, even where nothing is to be done.
+async fn create_log_if_missing(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass('tenantry.installed') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !exists {
+        let create = "CREATE SCHEMA IF NOT EXISTS tenantry;
+             CREATE TABLE tenantry.installed
+                 (step int PRIMARY KEY, installed_at timestamptz NOT NULL DEFAULT now())";
+        sqlx::raw_sql(create).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// As for the list: nothing is asked for where nothing is to be done.
 async fn create_schema_if_missing(
     connection: &mut PgConnection,
     schema: &SchemaName,
@@ -128,10 +140,20 @@ async fn grant(
         );
         if owns_schema(connection, master_schema).await? {
             grants.push_str(&privileges(master_schema, role));
+            // Among all tables is the ledger, which is nobody's business but the owner's.
+            if has_ledger(connection, master_schema).await? {
+                let (schema, role) = (Identifier(master_schema.as_str()), Identifier(role));
+                let _ = write!(grants, "REVOKE ALL ON {schema}.{LEDGER} FROM {role};");
+            }
         }
     }
     sqlx::raw_sql(sqlx::AssertSqlSafe(grants)).execute(connection).await?;
     Ok(())
+}
+
+async fn has_ledger(connection: &mut PgConnection, schema: &SchemaName) -> Result<bool, sqlx::Error> {
+    let ledger = format!("{}.{LEDGER}", Identifier(schema.as_str()));
+    sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(ledger).fetch_one(connection).await
 }
 
 async fn owns_schema(connection: &mut PgConnection, schema: &SchemaName) -> Result<bool, sqlx::Error> {
@@ -150,11 +172,7 @@ pub(crate) async fn verify_in(connection: &mut PgConnection, alias: &Alias) -> R
         Err(error) if is_missing_table(&error) => Vec::new(),
         Err(error) => {
             let message = format!("the registry in database `{alias}` cannot be read");
-            return Err(Error::new(ErrorKind::Registry, message)
-                .with_hint(
-                    "the application's role needs USAGE on the schema `tenantry` and SELECT on its tables",
-                )
-                .with_source(error));
+            return Err(Error::new(ErrorKind::Registry, message).with_hint(PRIVILEGES).with_source(error));
         }
     };
     refuse_newer(&done, alias)?;

@@ -8,11 +8,11 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::task::JoinHandle;
 
 use super::cache::Cache;
-use super::{listener, store};
+use super::{listener, store, with_applied};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::{Databases, MasterDb};
 use crate::resolve::TenantKey;
-use crate::tenant::{Alias, Tenant, TenantRecord};
+use crate::tenant::Tenant;
 
 /// How the registry is cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Registry {
 
     /// The tenant that goes by this key.
     pub(crate) async fn find(&self, key: &TenantKey) -> Result<Tenant> {
-        let found = self.cache.get(key, self.load(key)).await?;
+        let found = self.cache.get(key, || self.load(key)).await?;
         found.ok_or_else(|| {
             let error = Error::new(ErrorKind::UnknownTenant, format!("no tenant goes by `{key}`"));
             match key {
@@ -78,23 +78,7 @@ impl Registry {
             TenantKey::Slug(slug) => store::tenant_by_slug(&master, slug).await?,
             TenantKey::Domain(domain) => store::tenant_by_domain(&master, domain).await?,
         };
-        match found {
-            Some(tenant) => Ok(Some(self.with_applied(tenant).await?)),
-            None => Ok(None),
-        }
-    }
-
-    /// What a schema has applied is recorded next to it; elsewhere that takes a second look.
-    async fn with_applied(&self, tenant: Tenant) -> Result<Tenant> {
-        if *tenant.database() == Alias::default() {
-            return Ok(tenant);
-        }
-        let master = MasterDb::new(self.databases.pool(tenant.database())?.clone());
-        let applied = store::applied(&master, tenant.schema()).await?;
-        Ok(match applied {
-            Some((digest, owns_types)) => with_digest(&tenant, digest, owns_types),
-            None => tenant,
-        })
+        Ok(with_applied(&self.databases, found.into_iter().collect()).await?.pop())
     }
 
     /// Drops what this process knows of a key, without waiting for the announcement.
@@ -130,20 +114,4 @@ impl Drop for Registry {
             listener.abort();
         }
     }
-}
-
-fn with_digest(tenant: &Tenant, digest: crate::tenant::Digest, owns_types: bool) -> Tenant {
-    Tenant::from(TenantRecord {
-        id: tenant.id(),
-        slug: tenant.slug().clone(),
-        schema: tenant.schema().clone(),
-        database: tenant.database().clone(),
-        status: tenant.status(),
-        settings: tenant.settings().clone(),
-        epoch: tenant.epoch(),
-        digest: Some(digest),
-        owns_types,
-        last_error: tenant.last_error().map(str::to_owned),
-        created_at: tenant.created_at(),
-    })
 }

@@ -10,12 +10,14 @@
 //!
 //! The default database holds tenants and domains; every database holds `tenantry.applied`.
 
+mod applied;
 mod cache;
 mod install;
 mod listener;
 mod lookup;
 pub(crate) mod store;
 
-pub(crate) use self::install::{install_in, verify_in};
+pub(crate) use self::applied::with_applied;
+pub(crate) use self::install::{LEDGER, install_in, verify_in};
 pub(crate) use self::lookup::Registry;
 pub use self::lookup::{CacheStatus, RegistryConfig};

@@ -1,10 +1,16 @@
 //! The statements of the registry, one function each. Names are always qualified.
 
+use std::collections::HashMap;
+
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, FromRow, PgConnection, Postgres, Row as _};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::{Alias, Digest, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
+
+/// What to do when the registry may not be read.
+pub(super) const PRIVILEGES: &str =
+    "the application's role needs USAGE on the schema `tenantry` and SELECT on its tables";
 
 /// The columns of a tenant. What its schema has applied is known here for the default database only.
 macro_rules! select_tenant {
@@ -26,12 +32,14 @@ struct TenantRow(Tenant);
 
 impl FromRow<'_, PgRow> for TenantRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let id: TenantId = row.try_get::<uuid::Uuid, _>("id")?.into();
+        let nonsense = |error| nonsense(id, error);
         Ok(Self(Tenant::from(TenantRecord {
-            id: row.try_get::<uuid::Uuid, _>("id")?.into(),
-            slug: parsed(row, "slug", Slug::parse)?,
-            schema: parsed(row, "schema_name", SchemaName::parse)?,
-            database: parsed(row, "database", Alias::parse)?,
-            status: parsed(row, "status", Status::parse)?,
+            id,
+            slug: parsed(row, "slug", Slug::parse).map_err(nonsense)?,
+            schema: parsed(row, "schema_name", SchemaName::parse).map_err(nonsense)?,
+            database: parsed(row, "database", Alias::parse).map_err(nonsense)?,
+            status: parsed(row, "status", Status::parse).map_err(nonsense)?,
             settings: row.try_get("settings")?,
             epoch: row.try_get("epoch")?,
             digest: digest(row.try_get("digest")?)?,
@@ -40,6 +48,22 @@ impl FromRow<'_, PgRow> for TenantRow {
             created_at: row.try_get("created_at")?,
         })))
     }
+}
+
+/// Names the row, which nobody else can find: it goes by no slug.
+fn nonsense(id: TenantId, error: sqlx::Error) -> sqlx::Error {
+    let sqlx::Error::ColumnDecode { index, source } = error else { return error };
+    let message = format!("column `{index}` of tenant {id} in `tenantry.tenant` holds nonsense");
+    Error::new(ErrorKind::Registry, message).with_hint("correct the row").with_source(source).into()
+}
+
+/// Tells a registry that may not be read from a database in trouble.
+fn unreadable(error: sqlx::Error) -> Error {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    if code.as_deref() != Some("42501") {
+        return error.into();
+    }
+    Error::new(ErrorKind::Registry, "the registry cannot be read").with_hint(PRIVILEGES).with_source(error)
 }
 
 /// Reads a text column. Whoever wrote the row by hand is told which column is wrong.
@@ -67,7 +91,8 @@ pub(crate) async fn tenant_by_slug(
     let row = sqlx::query_as::<_, TenantRow>(select_tenant!("WHERE tenant.slug = $1"))
         .bind(slug.as_str())
         .fetch_optional(executor)
-        .await?;
+        .await
+        .map_err(unreadable)?;
     Ok(row.map(|row| row.0))
 }
 
@@ -80,7 +105,8 @@ pub(crate) async fn tenant_by_domain(
     ))
     .bind(domain.as_str())
     .fetch_optional(executor)
-    .await?;
+    .await
+    .map_err(unreadable)?;
     Ok(row.map(|row| row.0))
 }
 
@@ -97,22 +123,29 @@ pub(crate) async fn tenants_after(
     .bind(after)
     .bind(limit)
     .fetch_all(executor)
-    .await?;
+    .await
+    .map_err(unreadable)?;
     Ok(rows.into_iter().map(|row| row.0).collect())
 }
 
-/// What a schema of some database has applied, and whether it owns types.
+/// What schemas of some database have applied, and whether they own types.
 pub(crate) async fn applied(
     executor: impl Executor<'_, Database = Postgres>,
-    schema: &SchemaName,
-) -> Result<Option<(Digest, bool)>> {
-    let row: Option<(Vec<u8>, bool)> =
-        sqlx::query_as("SELECT digest, owns_types FROM tenantry.applied WHERE schema_name = $1")
-            .bind(schema.as_str())
-            .fetch_optional(executor)
-            .await?;
-    let Some((bytes, owns_types)) = row else { return Ok(None) };
-    Ok(digest(Some(bytes))?.map(|digest| (digest, owns_types)))
+    schemas: &[&str],
+) -> Result<HashMap<SchemaName, (Digest, bool)>> {
+    let rows = sqlx::query(
+        "SELECT schema_name, digest, owns_types FROM tenantry.applied WHERE schema_name = ANY ($1)",
+    )
+    .bind(schemas)
+    .fetch_all(executor)
+    .await?;
+    let read = |row: &PgRow| {
+        let schema = parsed(row, "schema_name", SchemaName::parse)?;
+        let digest = digest(row.try_get("digest")?)?;
+        Ok(digest.map(|digest| Ok((schema, (digest, row.try_get("owns_types")?)))))
+    };
+    let entries = rows.iter().filter_map(|row| read(row).transpose());
+    Ok(entries.map(Result::flatten).collect::<Result<_, sqlx::Error>>()?)
 }
 
 /// Enters a tenant. Its slug or schema may be taken.

@@ -62,6 +62,9 @@ pub enum InvalidDomainName {
         /// The byte where the label starts.
         at: usize,
     },
+    /// An address where a name is to be registered.
+    #[error("host is an address, not a name")]
+    Address,
     /// A port on a name that is to be registered.
     #[error("host has a port, a registered name has none")]
     Port,
@@ -124,6 +127,14 @@ impl DomainName {
     pub fn ip(&self) -> Option<IpAddr> {
         let address = self.0.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&self.0);
         address.parse().ok()
+    }
+
+    /// Whether a tenant may have it for its own: an address belongs to the server.
+    ///
+    /// # Errors
+    /// [`InvalidDomainName::Address`] for an address.
+    pub fn check_registrable(&self) -> Result<(), InvalidDomainName> {
+        if self.ip().is_some() { Err(InvalidDomainName::Address) } else { Ok(()) }
     }
 }
 

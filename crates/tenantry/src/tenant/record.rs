@@ -126,6 +126,13 @@ impl Tenant {
     }
 }
 
+impl Tenant {
+    /// The fields, to make a changed tenant from.
+    pub fn to_record(&self) -> TenantRecord {
+        (*self.0).clone()
+    }
+}
+
 impl From<TenantRecord> for Tenant {
     fn from(record: TenantRecord) -> Self {
         Self(Arc::new(record))

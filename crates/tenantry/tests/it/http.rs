@@ -167,7 +167,7 @@ async fn the_error_of_a_handler_tells_no_secrets() {
 async fn a_full_pool_is_503_with_a_time_to_come_back() {
     let pool = PoolConfig {
         max_connections: 1,
-        acquire_timeout: Duration::from_millis(50),
+        acquire_timeout: Duration::from_millis(500),
         ..PoolConfig::default()
     };
     let application = application(Subdomain::of("example.com").unwrap(), pool).await;

@@ -91,7 +91,10 @@ fn a_file_of_comments_is_accepted() {
 
 proptest! {
     #[test]
-    fn any_text_is_judged(any: String, words in prop::collection::vec("(SET|COPY|a|\\(|FROM|;|'|REINDEX|[a-z\"$])", 0..20)) {
+    fn any_text_is_judged(
+        any: String,
+        words in prop::collection::vec("(SET|COPY|a|\\(|FROM|;|'|REINDEX|[a-z\"$])", 0..20),
+    ) {
         let _ = script(&any);
         let _ = script(&words.join(" "));
     }

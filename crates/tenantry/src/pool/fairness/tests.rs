@@ -138,7 +138,7 @@ struct Model {
 
 impl Model {
     fn held_by(&self, tenant: u8) -> usize {
-        self.held.iter().filter(|other| **other == tenant).count()
+        self.held.iter().copied().map(|other| usize::from(other == tenant)).sum()
     }
 }
 

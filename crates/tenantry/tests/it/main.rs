@@ -1,0 +1,17 @@
+//! Tenantry on a real PostgreSQL, from outside. Every test has a database of its own.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod create;
+mod create_stepwise;
+mod existing_schema;
+mod http;
+mod install;
+mod listener;
+mod lookup;
+mod migrate;
+mod no_transaction;
+mod preprocessors;
+mod resilience;
+mod roles;
+mod sqlx_migrator;
+mod support;

@@ -1,0 +1,610 @@
+//! Bringing the master schema and every tenant up to date.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tenantry::observe::{Observer, Outcome};
+use tenantry::tenant::{Alias, Status, Tenant};
+use tenantry::{ErrorKind, Fleet, NewTenant, Tenancy};
+use tenantry_embedded::ScratchDatabase;
+
+use crate::support::{
+    Client, Folder, builder, check_error, config, database, eventually, ledger, report, slug, table, tenancy,
+    unobserved,
+};
+
+const NOTE: &str = "CREATE TABLE note (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, title text)";
+
+async fn open(database: &ScratchDatabase, folder: &Folder) -> Tenancy {
+    builder(database).migrations(folder.migrations()).connect().await.unwrap()
+}
+
+/// Writes down what it is told: who, which versions, what went wrong.
+#[derive(Debug, Default)]
+struct Diary(Mutex<Vec<Entry>>);
+
+type Entry = (String, Vec<i64>, Option<String>);
+
+impl Observer for &Diary {
+    fn finished(&self, outcome: &Outcome<'_>) {
+        let who = outcome.tenant.map_or("master", |tenant| tenant.slug().as_str());
+        self.0.lock().unwrap().push((who.to_owned(), outcome.applied.to_vec(), outcome.error.map(report)));
+    }
+}
+
+impl Diary {
+    fn applied(self) -> Vec<(String, Vec<i64>)> {
+        let entries = self.0.into_inner().unwrap();
+        entries
+            .into_iter()
+            .map(|(who, applied, error)| {
+                assert_eq!(error, None, "{who}");
+                (who, applied)
+            })
+            .collect()
+    }
+}
+
+async fn check_migrated(tenancy: &Tenancy, expect: &[(&str, &[i64])]) {
+    let diary = Diary::default();
+    let summary = tenancy.migrate(Fleet::all(), &diary).await.unwrap();
+    let expect: Vec<_> = expect.iter().map(|(who, applied)| ((*who).to_owned(), applied.to_vec())).collect();
+    let migrated = expect.iter().filter(|(_, applied)| !applied.is_empty()).count();
+    assert_eq!(diary.applied(), expect);
+    assert_eq!((summary.migrated, summary.up_to_date), (migrated, expect.len() - migrated));
+    assert_eq!(summary.failed, 0);
+}
+
+/// What happened to the one tenant that is migrated.
+async fn migrate_one(tenancy: &Tenancy, name: &str) -> Result<Vec<i64>, String> {
+    let diary = Diary::default();
+    tenancy.migrate(Fleet::only([slug(name)]), &diary).await.unwrap();
+    let (who, applied, error) = diary.0.into_inner().unwrap().remove(0);
+    assert_eq!(who, name);
+    error.map_or(Ok(applied), Err)
+}
+
+#[track_caller]
+fn check_failed(result: Result<Vec<i64>, String>, says: &[&str]) {
+    let text = result.expect_err("this does not go through");
+    for words in says {
+        assert!(text.contains(words), "it does not say {words:?}:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_pending_is_applied_once_in_order_and_the_master_comes_first() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    folder.write("master/0001_plan.sql", "CREATE TABLE plan (id int PRIMARY KEY)");
+    let tenancy = open(&database, &folder).await;
+    for slug in ["globex", "acme"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+    }
+    check_migrated(&tenancy, &[("master", &[1]), ("acme", &[]), ("globex", &[])]).await;
+
+    folder.write("tenant/0010_body.sql", "ALTER TABLE note ADD COLUMN body text");
+    folder.write("tenant/0002_tag.sql", "CREATE TABLE tag (name text)");
+    // Tenants may refer to what the master's migration of the same release makes.
+    folder.write("master/0002_price.sql", "CREATE TABLE price (id int PRIMARY KEY)");
+    folder.write("tenant/0003_price.sql", "ALTER TABLE note ADD COLUMN price int REFERENCES public.price");
+    let tenancy = open(&database, &folder).await;
+    check_migrated(&tenancy, &[("master", &[2]), ("acme", &[2, 3, 10]), ("globex", &[2, 3, 10])]).await;
+    check_migrated(&tenancy, &[("master", &[]), ("acme", &[]), ("globex", &[])]).await;
+
+    let mut client = Client::owner(&database).await;
+    let acme = tenancy.tenant("acme").await.unwrap();
+    assert_eq!(ledger(&mut client, &acme).await, [(1, true), (2, true), (3, true), (10, true)]);
+    assert_eq!(client.count("public._sqlx_migrations").await, 2);
+    // The tenant that is created now starts where the others are.
+    let initech = tenancy.create(NewTenant::new("initech")).await.unwrap();
+    assert_eq!(initech.digest(), acme.digest());
+}
+
+#[tokio::test]
+async fn every_tenant_is_reached_whatever_the_size_of_a_page() {
+    let database = database().await;
+    let folder = Folder::new();
+    let tenancy = open(&database, &folder).await;
+    let mut client = Client::owner(&database).await;
+    // Faster than creating them one by one.
+    client
+        .run(
+            "DO $$ BEGIN FOR n IN 1..1203 LOOP
+                  EXECUTE format('CREATE SCHEMA s%s', n);
+                  INSERT INTO tenantry.tenant (id, slug, schema_name, status)
+                  VALUES (gen_random_uuid(), 'tenant-' || n, 's' || n, 'active');
+              END LOOP; END $$",
+        )
+        .await;
+    drop(tenancy);
+    folder.write("tenant/0001_step.sql", "SELECT 1");
+    let tenancy = open(&database, &folder).await;
+    let summary = tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
+    assert_eq!((summary.migrated, summary.failed), (1203, 0));
+    assert_eq!(client.count("tenantry.applied WHERE version = 1").await, 1203);
+}
+
+#[tokio::test]
+async fn who_is_suspended_is_migrated_and_who_is_half_made_or_deleted_is_not() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let tenancy = open(&database, &folder).await;
+    for status in Status::ALL {
+        tenancy.create(NewTenant::new(status.as_str())).await.unwrap();
+    }
+    Client::owner(&database).await.run("UPDATE tenantry.tenant SET status = slug").await;
+    folder.write("tenant/0002_tag.sql", "CREATE TABLE tag (name text)");
+    let tenancy = open(&database, &folder).await;
+    check_migrated(&tenancy, &[("master", &[]), ("active", &[2]), ("suspended", &[2])]).await;
+}
+
+#[tokio::test]
+async fn only_the_named_tenants_are_migrated() {
+    let database = database().await;
+    let folder = Folder::new();
+    let tenancy = open(&database, &folder).await;
+    for slug in ["acme", "globex"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+    }
+    folder.write("master/0001_plan.sql", "CREATE TABLE plan (id int)");
+    folder.write("tenant/0001_note.sql", NOTE);
+    let tenancy = open(&database, &folder).await;
+    assert_eq!(migrate_one(&tenancy, "globex").await, Ok(vec![1]));
+    check_migrated(&tenancy, &[("master", &[1]), ("acme", &[1]), ("globex", &[])]).await;
+}
+
+#[tokio::test]
+async fn a_changed_file_is_refused_and_named() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE, "CREATE TABLE tag (name text)"]);
+    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    folder.write("tenant/0001_step.sql", "CREATE TABLE note ()");
+    folder.write("tenant/0003_more.sql", "CREATE TABLE more ()");
+    let tenancy = open(&database, &folder).await;
+    let says = ["tenant/0001_step.sql` was changed after", "tenant `acme`", "restore the file"];
+    check_failed(migrate_one(&tenancy, "acme").await, &says);
+    let acme = tenancy.tenant("acme").await.unwrap();
+    assert!(acme.last_error().unwrap().contains("0001_step.sql"), "{acme:?}");
+    let applied = ledger(&mut Client::owner(&database).await, &acme).await;
+    assert_eq!(applied, [(1, true), (2, true)], "nothing after the contradiction is applied");
+
+    folder.write("tenant/0001_step.sql", NOTE);
+    let tenancy = open(&database, &folder).await;
+    assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![3]));
+    assert_eq!(tenancy.tenant("acme").await.unwrap().last_error(), None);
+}
+
+#[tokio::test]
+async fn a_missing_file_is_refused_and_named() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE, "CREATE TABLE tag (name text)"]);
+    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    folder.remove("tenant/0002_step.sql");
+    let tenancy = open(&database, &folder).await;
+    let says =
+        ["version 2 was applied, but there is no file", "tenant `acme`", "deploy the release that has it"];
+    check_failed(migrate_one(&tenancy, "acme").await, &says);
+}
+
+#[tokio::test]
+async fn a_file_that_comes_late_is_applied_out_of_order() {
+    let database = database().await;
+    let folder = Folder::new();
+    folder.write("tenant/0001_note.sql", NOTE);
+    folder.write("tenant/0003_tag.sql", "CREATE TABLE tag (name text)");
+    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    folder.write("tenant/0002_body.sql", "ALTER TABLE note ADD COLUMN body text");
+    let tenancy = open(&database, &folder).await;
+    assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![2]));
+    assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![]));
+    let acme = tenancy.tenant("acme").await.unwrap();
+    assert_eq!(acme.digest(), Some(&tenancy.migrations().tenant().digest()));
+}
+
+#[tokio::test]
+async fn a_tenant_that_fails_does_not_stop_the_others() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let tenancy = open(&database, &folder).await;
+    for slug in ["acme", "bravo", "globex"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+    }
+    let bravo = tenancy.tenant("bravo").await.unwrap();
+    let mut client = Client::owner(&database).await;
+    client.run(&format!("INSERT INTO {} (title) VALUES (NULL)", table(&bravo, "note"))).await;
+    folder.write("tenant/0002_more.sql", "CREATE TABLE more ();\nALTER TABLE note ALTER title SET NOT NULL;");
+    folder.write("tenant/0003_last.sql", "CREATE TABLE last ()");
+    let tenancy = open(&database, &folder).await;
+    for _ in 0..2 {
+        let diary = Diary::default();
+        let summary = tenancy.migrate(Fleet::all(), &diary).await.unwrap();
+        assert_eq!(summary.failed, 1);
+        assert_eq!(summary.migrated + summary.up_to_date, 3);
+        let errors: Vec<_> = diary
+            .0
+            .into_inner()
+            .unwrap()
+            .into_iter()
+            .filter_map(|(who, _, error)| Some((who, error?)))
+            .collect();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0].0, "bravo");
+        check_failed(
+            Err(errors[0].1.clone()),
+            &[
+                "0002_more.sql:2:",
+                "column \"title\" of relation \"note\" contains null values",
+                "tenant `bravo`",
+            ],
+        );
+        let bravo = tenancy.tenant("bravo").await.unwrap();
+        assert!(bravo.last_error().unwrap().contains("0002_more.sql:2"), "{bravo:?}");
+        assert_eq!(bravo.status(), Status::Active, "an error is no status");
+        assert_eq!(ledger(&mut client, &bravo).await, [(1, true)], "both files were rolled back");
+    }
+    client.run(&format!("UPDATE {} SET title = ''", table(&bravo, "note"))).await;
+    let summary = tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
+    assert_eq!((summary.migrated, summary.failed), (1, 0));
+    assert_eq!(tenancy.tenant("bravo").await.unwrap().last_error(), None);
+}
+
+#[tokio::test]
+async fn a_tenant_whose_schema_is_gone_fails_alone_and_is_not_made_again() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let tenancy = open(&database, &folder).await;
+    for slug in ["acme", "globex"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+    }
+    let acme = tenancy.tenant("acme").await.unwrap();
+    let mut client = Client::owner(&database).await;
+    client.run(&format!("DROP SCHEMA \"{}\" CASCADE", acme.schema())).await;
+    folder.write("tenant/0002_tag.sql", "CREATE TABLE IF NOT EXISTS tag (name text)");
+    let tenancy = open(&database, &folder).await;
+    check_failed(
+        migrate_one(&tenancy, "acme").await,
+        &[acme.schema().as_str(), "does not exist", "tenant `acme`"],
+    );
+    assert_eq!(migrate_one(&tenancy, "globex").await, Ok(vec![2]));
+    let exists = format!("pg_namespace WHERE nspname = '{}'", acme.schema());
+    assert_eq!(client.count(&exists).await, 0);
+    assert_eq!(client.count("pg_tables WHERE tablename = 'tag'").await, 1, "only where it belongs");
+}
+
+#[tokio::test]
+async fn a_failing_master_stops_everything() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    folder.write("master/0001_plan.sql", "CREATE TABLE plan ();\nSELECT broken");
+    folder.write("tenant/0002_tag.sql", "CREATE TABLE tag (name text)");
+    let tenancy = open(&database, &folder).await;
+    let migrated = tenancy.migrate(Fleet::all(), unobserved).await;
+    let says = ["master/0001_plan.sql:2:8", "column \"broken\" does not exist", "master schema `public`"];
+    check_error(migrated, ErrorKind::Migration, &says);
+    let mut client = Client::owner(&database).await;
+    assert_eq!(client.count("pg_tables WHERE tablename IN ('plan', 'tag')").await, 0);
+}
+
+#[tokio::test]
+async fn files_that_cannot_share_a_transaction_get_their_own() {
+    let database = database().await;
+    // Created before, so that there is a batch to fall back from.
+    let folder = Folder::new();
+    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    folder.write("tenant/0001_type.sql", "CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE person (mood mood)");
+    folder.write("tenant/0002_value.sql", "ALTER TYPE mood ADD VALUE 'happy'");
+    folder.write("tenant/0003_use.sql", "INSERT INTO person VALUES ('happy')");
+    // 55006: the rows have checks that are still to be done when the table is altered.
+    folder.write(
+        "tenant/0004_deferred.sql",
+        "CREATE TABLE a (id int PRIMARY KEY);
+         CREATE TABLE b (a_id int REFERENCES a DEFERRABLE INITIALLY DEFERRED);
+         INSERT INTO b VALUES (1); INSERT INTO a VALUES (1)",
+    );
+    folder.write("tenant/0005_alter.sql", "ALTER TABLE b ADD COLUMN more text");
+    let tenancy = open(&database, &folder).await;
+    assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![1, 2, 3, 4, 5]));
+    assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![]));
+    let acme = tenancy.tenant("acme").await.unwrap();
+    assert_eq!(acme.digest(), Some(&tenancy.migrations().tenant().digest()));
+    assert!(acme.owns_types());
+    let times = format!("{} WHERE execution_time <= 0", table(&acme, "_sqlx_migrations"));
+    assert_eq!(Client::owner(&database).await.count(&times).await, 0);
+}
+
+#[tokio::test]
+async fn a_file_that_fails_after_a_fallback_keeps_what_came_before() {
+    let database = database().await;
+    let folder = Folder::new();
+    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    folder.write("tenant/0001_type.sql", "CREATE TYPE mood AS ENUM ('sad')");
+    folder.write("tenant/0002_value.sql", "ALTER TYPE mood ADD VALUE 'happy'");
+    folder.write("tenant/0003_use.sql", "CREATE TABLE person AS SELECT 'happy'::mood AS mood");
+    folder.write("tenant/0004_broken.sql", "SELECT broken");
+    let tenancy = open(&database, &folder).await;
+    check_failed(migrate_one(&tenancy, "acme").await, &["0004_broken.sql:1:8", "tenant `acme`"]);
+    let acme = tenancy.tenant("acme").await.unwrap();
+    let mut client = Client::owner(&database).await;
+    assert_eq!(ledger(&mut client, &acme).await, [(1, true), (2, true), (3, true)]);
+    // The summary tells the same as the ledger.
+    let version: i64 = client.value("SELECT version FROM tenantry.applied WHERE version IS NOT NULL").await;
+    assert_eq!(version, 3);
+    folder.write("tenant/0004_broken.sql", "SELECT 1");
+    assert_eq!(migrate_one(&open(&database, &folder).await, "acme").await, Ok(vec![4]));
+}
+
+#[tokio::test]
+async fn a_file_may_hold_whatever_postgresql_reads() {
+    let database = database().await;
+    let folder = Folder::new();
+    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    folder.write(
+        "tenant/0001_everything.sql",
+        r#"-- begin; 'unfinished
+           /* nested /* comment; */ still */
+           CREATE TABLE "odd;name" (";" text DEFAULT 'it''s; fine', e text DEFAULT E'\';');
+           CREATE FUNCTION plus(a int, b int) RETURNS int LANGUAGE plpgsql AS $body$
+           BEGIN
+               -- COMMIT; inside a body is text
+               RETURN a + b; END
+           $body$;
+           CREATE FUNCTION atomic(a int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT a + 1; SELECT a + 2; END;
+           DO $$ BEGIN PERFORM 1; EXECUTE 'CREATE TABLE made (id int)'; END $$;
+           INSERT INTO "odd;name" DEFAULT VALUES;;
+           CREATE TABLE result AS SELECT plus(1, 2) AS three, atomic(1) AS also_three, $q$;$q$ AS semicolon
+           -- no semicolon at the end"#,
+    );
+    folder.write("tenant/0002_empty.sql", "");
+    folder.write("tenant/0003_comment.sql", "-- nothing to do");
+    folder.write("tenant/0004_windows.sql", "CREATE TABLE w (id int);\r\nINSERT INTO w VALUES (1);\r\n");
+    let tenancy = open(&database, &folder).await;
+    assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![1, 2, 3, 4]));
+    let acme = tenancy.tenant("acme").await.unwrap();
+    let mut client = Client::owner(&database).await;
+    let result: Vec<(i32, i32, String)> = client.rows(&format!("TABLE {}", table(&acme, "result"))).await;
+    assert_eq!(result, [(3, 3, ";".to_owned())]);
+    assert_eq!(client.count(&table(&acme, "odd;name")).await, 1);
+    assert_eq!(client.count(&table(&acme, "made")).await, 0);
+    // A new tenant gets the same in one piece.
+    tenancy.create(NewTenant::new("globex")).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_file_sets_reaches_neither_the_next_file_nor_the_next_tenant() {
+    let database = database().await;
+    let folder = Folder::new();
+    let tenancy = open(&database, &folder).await;
+    for slug in ["acme", "globex"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+    }
+    let look = "CREATE TABLE {} AS \
+                SELECT current_setting('statement_timeout') || ' ' || current_setting('work_mem') || ' ' || current_setting('app.mark', true) AS settings, pg_sleep(0.01)::text AS slept";
+    let set = "SET statement_timeout = '1ms'; SET SESSION work_mem = '64kB'; \
+               SELECT set_config('app.mark', 'left', false)";
+    folder.write("tenant/0001_look.sql", &look.replace("{}", "before"));
+    folder.write("tenant/0002_set.sql", set);
+    folder.write("tenant/0003_look.sql", &look.replace("{}", "next_file"));
+    folder.write("tenant/0004_vacuum.sql", "-- no-transaction\nSET statement_timeout = '1ms'");
+    folder.write("tenant/0005_look.sql", &look.replace("{}", "after"));
+    folder.write("tenant/0006_set.sql", set);
+    let tenancy = open(&database, &folder).await;
+    let applied: &[i64] = &[1, 2, 3, 4, 5, 6];
+    check_migrated(&tenancy, &[("master", &[]), ("acme", applied), ("globex", applied)]).await;
+
+    let mut client = Client::owner(&database).await;
+    let memory: String = client.value("SELECT current_setting('work_mem')").await;
+    for slug in ["acme", "globex"] {
+        let tenant = tenancy.tenant(slug).await.unwrap();
+        for seen in ["before", "next_file", "after"] {
+            // An unset variable is null before anybody set it, and empty afterwards.
+            let settings: Option<String> =
+                client.value(&format!("SELECT settings FROM {}", table(&tenant, seen))).await;
+            let settings = settings.unwrap_or_else(|| format!("0 {memory} "));
+            assert_eq!(settings, format!("0 {memory} "), "{slug}, {seen}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_moves_the_path_moves_only_its_own_file() {
+    let database = database().await;
+    let folder = Folder::new();
+    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    // The lexer refuses this in the open.
+    folder.write(
+        "tenant/0001_move.sql",
+        "DO $$ BEGIN PERFORM set_config('search_path', 'public', false); END $$",
+    );
+    folder.write("tenant/0002_note.sql", NOTE);
+    let tenancy = open(&database, &folder).await;
+    assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![1, 2]));
+    let acme = tenancy.tenant("acme").await.unwrap();
+    assert_eq!(Client::owner(&database).await.count(&table(&acme, "note")).await, 0);
+}
+
+#[tokio::test]
+async fn a_trigger_that_is_deferred_to_the_commit_finds_its_tables() {
+    let database = database().await;
+    let folder = Folder::new();
+    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    folder.write(
+        "tenant/0001_trigger.sql",
+        "CREATE TABLE note (id int); CREATE TABLE log (id int);
+         CREATE FUNCTION log_it() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN INSERT INTO log VALUES (NEW.id); RETURN NULL; END $$;
+         CREATE CONSTRAINT TRIGGER log_it AFTER INSERT ON note DEFERRABLE INITIALLY DEFERRED
+             FOR EACH ROW EXECUTE FUNCTION log_it();
+         INSERT INTO note VALUES (1)",
+    );
+    let tenancy = open(&database, &folder).await;
+    assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![1]));
+    let globex = tenancy.create(NewTenant::new("globex")).await.unwrap();
+    let mut client = Client::owner(&database).await;
+    for tenant in [tenancy.tenant("acme").await.unwrap(), globex] {
+        assert_eq!(client.count(&table(&tenant, "log")).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_fails_only_its_own_tenants() {
+    let (main, eu) = (database().await, database().await);
+    let alias = Alias::parse("eu").unwrap();
+    let folder = Folder::of(&[NOTE]);
+    let open = async || {
+        builder(&main)
+            .database_as(alias.clone(), config(&eu))
+            .migrations(folder.migrations())
+            .connect()
+            .await
+            .unwrap()
+    };
+    let tenancy = open().await;
+    tenancy.create(NewTenant::new("acme").database(alias.clone())).await.unwrap();
+    tenancy.create(NewTenant::new("globex")).await.unwrap();
+    folder.write("tenant/0002_tag.sql", "CREATE TABLE tag (name text)");
+    let tenancy = open().await;
+    let mut superuser = Client::superuser(&main).await;
+    let name = eu.name();
+    superuser.run(&format!("UPDATE pg_database SET datallowconn = false WHERE datname = '{name}'")).await;
+    let backends =
+        format!("(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}') x");
+    superuser.count(&backends).await;
+    let diary = Diary::default();
+    let summary = tenancy.migrate(Fleet::all(), &diary).await.unwrap();
+    assert_eq!((summary.migrated, summary.failed), (1, 1), "{diary:?}");
+    superuser.run(&format!("UPDATE pg_database SET datallowconn = true WHERE datname = '{name}'")).await;
+    check_migrated(&tenancy, &[("master", &[]), ("acme", &[2]), ("globex", &[])]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_at_once_apply_each_file_once() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let tenancy = open(&database, &folder).await;
+    for number in 0..10 {
+        tenancy.create(NewTenant::new(format!("tenant-{number}"))).await.unwrap();
+    }
+    folder.write("master/0001_plan.sql", "CREATE TABLE plan (id int)");
+    folder.write("tenant/0002_body.sql", "ALTER TABLE note ADD COLUMN body text");
+    folder.write(
+        "tenant/0003_index.sql",
+        "-- no-transaction\nCREATE INDEX CONCURRENTLY note_body ON note (body)",
+    );
+    folder.write("tenant/0004_row.sql", "INSERT INTO note (title) VALUES ('once')");
+    let tenancies = [open(&database, &folder).await, open(&database, &folder).await, tenancy];
+    let [one, two, _] = &tenancies;
+    let run = async |tenancy: &Tenancy| tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
+    let (first, second) = tokio::join!(run(one), run(two));
+    assert_eq!(first.failed + second.failed, 0);
+    assert_eq!(first.migrated + second.migrated, 11, "{first:?} {second:?}");
+    let mut client = Client::owner(&database).await;
+    for tenant in one.tenants_after("", 100).await.unwrap() {
+        assert_eq!(client.count(&table(&tenant, "note")).await, 1, "{tenant:?}");
+        assert_eq!(ledger(&mut client, &tenant).await, [(1, true), (2, true), (3, true), (4, true)]);
+        assert_eq!(tenant.last_error(), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_is_terminated_stops_the_file_and_repeating_helps() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let tenancy = open(&database, &folder).await;
+    for slug in ["acme", "globex"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+    }
+    let slow = "CREATE TABLE half (id int);\nSELECT pg_sleep(60) WHERE current_schema() LIKE 't\\_acme%' AND \
+                NOT EXISTS (SELECT FROM public.lucky)";
+    folder.write("tenant/0002_slow.sql", slow);
+    let mut client = Client::superuser(&database).await;
+    client.run("CREATE TABLE public.lucky (); GRANT SELECT ON public.lucky TO PUBLIC").await;
+    let tenancy = open(&database, &folder).await;
+
+    let diary: &'static Diary = Box::leak(Box::default());
+    let run = tokio::spawn({
+        let tenancy = tenancy.clone();
+        async move { tenancy.migrate(Fleet::all(), diary).await }
+    });
+    let sleeper = "(SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep' \
+                    AND datname = current_database()) killed";
+    eventually("the slow file runs", async || client.count(sleeper).await == 1).await;
+    let summary = run.await.unwrap().unwrap();
+    assert_eq!((summary.migrated, summary.failed), (1, 1), "globex does not suffer");
+    let entries = diary.0.lock().unwrap().clone();
+    let error = entries.iter().find_map(|(who, _, error)| error.clone().filter(|_| who == "acme"));
+    check_failed(
+        Err(error.unwrap()),
+        &["0002_slow.sql:2", "terminating connection due to administrator command", "tenant `acme`"],
+    );
+    let acme = tenancy.tenant("acme").await.unwrap();
+    assert!(acme.last_error().is_some(), "{acme:?}");
+    assert_eq!(ledger(&mut client, &acme).await, [(1, true)], "the file left nothing");
+
+    client.run("ALTER TABLE public.lucky ADD COLUMN id int; INSERT INTO public.lucky VALUES (1)").await;
+    assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![2]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dropping_a_run_leaves_every_schema_at_the_end_of_some_file() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let tenancy = open(&database, &folder).await;
+    for number in 0..12 {
+        tenancy.create(NewTenant::new(format!("tenant-{number}"))).await.unwrap();
+    }
+    let mut client = Client::owner(&database).await;
+    let idle = "pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    for version in 2..12 {
+        folder.write(&format!("tenant/{version:04}_step.sql"), &format!("CREATE TABLE t{version} (id int)"));
+        let tenancy = open(&database, &folder).await;
+        let limit = crate::support::random_up_to(Duration::from_millis(60));
+        let _ = tokio::time::timeout(limit, tenancy.migrate(Fleet::all(), unobserved)).await;
+        let agree = "tenantry.tenant t JOIN tenantry.applied a USING (schema_name) WHERE version IS DISTINCT FROM \
+                     (SELECT max(substr(tablename, 2)::int) FROM pg_tables WHERE schemaname = t.schema_name \
+                      AND tablename ~ '^t[0-9]+$')";
+        let summary = tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
+        assert_eq!(summary.failed, 0);
+        assert_eq!(client.count(agree).await, 0, "the summary and the tables disagree");
+    }
+    eventually("no transaction stays open", async || client.count(idle).await == 0).await;
+}
+
+async fn owns_types(tenancy: &Tenancy, tenant: &Tenant) -> bool {
+    tenancy.tenant(tenant.slug().as_str()).await.unwrap().owns_types()
+}
+
+#[tokio::test]
+async fn whether_a_schema_owns_types_is_recorded() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE, "CREATE VIEW all_notes AS SELECT * FROM note; CREATE SEQUENCE s"]);
+    let acme = open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    assert!(!acme.owns_types(), "the row types of tables and views do not count");
+    let steps = [
+        ("CREATE TYPE pair AS (a int, b int)", true),
+        ("DROP TYPE pair", false),
+        ("CREATE DOMAIN positive AS int CHECK (value > 0)", true),
+        ("DROP DOMAIN positive", false),
+        ("CREATE TYPE mood AS ENUM ('happy')", true),
+    ];
+    for (version, (sql, expect)) in (3..).zip(steps) {
+        folder.write(&format!("tenant/{version:04}_step.sql"), sql);
+        let tenancy = open(&database, &folder).await;
+        assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![version]));
+        assert_eq!(owns_types(&tenancy, &acme).await, expect, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn other_processes_hear_that_the_fleet_was_migrated() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let there = tenancy(&database, &[NOTE]).await;
+    let acme = there.create(NewTenant::new("acme")).await.unwrap();
+    folder.write("tenant/0002_type.sql", "CREATE TYPE mood AS ENUM ('happy')");
+    let here = open(&database, &folder).await;
+    assert!(!owns_types(&there, &acme).await);
+    here.migrate(Fleet::all(), unobserved).await.unwrap();
+    eventually("the other process knows", async || owns_types(&there, &acme).await).await;
+}
