@@ -379,8 +379,9 @@ async fn what_a_file_sets_reaches_neither_the_next_file_nor_the_next_tenant() {
     for slug in ["acme", "globex"] {
         tenancy.create(NewTenant::new(slug)).await.unwrap();
     }
-    let look = "CREATE TABLE {} AS \
-                SELECT current_setting('statement_timeout') || ' ' || current_setting('work_mem') || ' ' || current_setting('app.mark', true) AS settings, pg_sleep(0.01)::text AS slept";
+    let look = "CREATE TABLE {} AS SELECT concat_ws(' ', current_setting('statement_timeout'), \
+                current_setting('work_mem'), coalesce(current_setting('app.mark', true), '')) AS settings, \
+                pg_sleep(0.01)::text AS slept";
     let set = "SET statement_timeout = '1ms'; SET SESSION work_mem = '64kB'; \
                SELECT set_config('app.mark', 'left', false)";
     folder.write("tenant/0001_look.sql", &look.replace("{}", "before"));
