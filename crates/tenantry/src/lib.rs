@@ -89,6 +89,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(test)]
+mod chaos;
 pub mod database;
 mod error;
 mod guard;

@@ -73,7 +73,11 @@ pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> 
         Format::Json => cx.output.json(&screen),
         Format::Table => print(cx, &screen),
     }
-    result.map(|()| Finish::Done)
+    result?;
+    match screen.databases.iter().find(|database| database.error.is_some()) {
+        Some(database) => Err(anyhow::anyhow!("database `{}` cannot be reached", database.alias)),
+        None => Ok(Finish::Done),
+    }
 }
 
 async fn databases(config: &Config) -> anyhow::Result<Vec<Database>> {

@@ -115,7 +115,7 @@ async fn values_cannot_steer_the_terminal() {
 #[tokio::test]
 async fn an_interrupt_ends_it_here_and_on_the_server() {
     let project = Project::with_tenants().await;
-    let mut command = project.command(&["exec", "--tenant", "acme", "SELECT pg_sleep(60)"]);
+    let mut command = project.interruptible(&["exec", "--tenant", "acme", "SELECT pg_sleep(60)"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let sleepers = || {
         let sql = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()

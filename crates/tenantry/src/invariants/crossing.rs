@@ -23,6 +23,26 @@ async fn check(leave: &'static str, look: &'static str, expect: &str) {
 }
 
 #[tokio::test]
+async fn what_cleaning_removes_does_not_cost_the_connection() {
+    for leave in [
+        "SET statement_timeout TO '77s'",
+        "CREATE TEMP TABLE scrap (x int)",
+        "SELECT pg_advisory_lock(42)",
+        "LISTEN gossip",
+        "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+        "CREATE TABLE kept (x int)",
+    ] {
+        let (installation, acme, _globex) = two_tenants().await;
+        let pid = "SELECT pg_backend_pid()::text";
+        let before = text(&acme, pid).await;
+        acme.execute(leave).await.unwrap();
+        assert_eq!(text(&acme, pid).await, before, "after: {leave}");
+        let counts = installation.tenancy.status().pools.into_values().next().unwrap().counts;
+        assert_eq!((counts.cleaned, counts.doubtful), (1 + 1, 0), "one for the check at the start");
+    }
+}
+
+#[tokio::test]
 async fn a_setting_does_not_cross() {
     check("SET statement_timeout TO '77s'", "SELECT current_setting('statement_timeout')", "0").await;
 }

@@ -9,6 +9,7 @@ use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgQueryResult, PgRow};
 use sqlx::{Either, Executor as _, PgConnection};
 
+use super::await_point::{AwaitPoint, at};
 use super::classify::Effect;
 use super::driver::{Driver as _, PgDriver};
 use super::lease::Lease;
@@ -88,7 +89,7 @@ impl Checkout {
                 self.lease.begin_statement();
                 let mut failure = None;
                 let mut results = self.connection()?.fetch_many(statement);
-                while let Some(result) = results.next().await {
+                while let Some(result) = at(AwaitPoint::Statement, results.next()).await {
                     match result {
                         Ok(item) => {
                             second_attempt = None;

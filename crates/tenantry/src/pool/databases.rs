@@ -4,20 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::driver::PgDriver;
 use super::preparation::{Layout, Preprocessors};
 use super::shared::Pool;
+use super::stock;
 use crate::database::DatabaseConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::tenant::Alias;
+use crate::tenant::{Alias, Tenant};
 
 /// Every database of the installation with its pool. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Databases {
     by_alias: Arc<BTreeMap<Alias, Database>>,
     default: Pool,
+    layout: Arc<Layout>,
+    preprocessors: Preprocessors,
 }
 
 struct Database {
@@ -41,7 +45,12 @@ impl Databases {
             return Err(Error::new(ErrorKind::Configuration, "no database is named `default`")
                 .with_hint("give one with `.database(…)`"));
         };
-        Ok(Self { default: default.pool.clone(), by_alias: Arc::new(by_alias) })
+        Ok(Self {
+            default: default.pool.clone(),
+            by_alias: Arc::new(by_alias),
+            layout: Arc::clone(layout),
+            preprocessors: preprocessors.clone(),
+        })
     }
 
     pub(crate) fn default_pool(&self) -> &Pool {
@@ -78,6 +87,23 @@ impl Databases {
         })
     }
 
+    /// A pool of sqlx's own kind, whose connections are for whom the running task works for.
+    pub(crate) fn stock_pool(
+        &self,
+        alias: &Alias,
+        options: PgPoolOptions,
+        whom: fn() -> Result<Tenant>,
+    ) -> Result<PgPool> {
+        let config = self.config(alias)?;
+        let hooks = stock::Hooks {
+            driver: driver(alias, config, &self.preprocessors),
+            layout: Arc::clone(&self.layout),
+            clean_timeout: config.pool_config().clean_timeout,
+            whom,
+        };
+        Ok(stock::open(options, hooks))
+    }
+
     /// Closes all pools within one deadline.
     pub(crate) async fn close(&self, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
@@ -96,14 +122,18 @@ fn open_pool(
     layout: &Arc<Layout>,
     preprocessors: &Preprocessors,
 ) -> Result<Pool> {
+    let driver = driver(alias, config, preprocessors);
     let pool_config = config.pool_config().clone();
-    let driver = PgDriver {
-        alias: alias.clone(),
-        options: config.pooled().statement_cache_capacity(pool_config.statement_cache_capacity),
-        address: config.address(),
-        preprocessors: preprocessors.clone(),
-    };
     let pool = Pool::new(alias.clone(), driver, pool_config, Arc::clone(layout), preprocessors.clone())?;
     pool.fill();
     Ok(pool)
+}
+
+fn driver(alias: &Alias, config: &DatabaseConfig, preprocessors: &Preprocessors) -> PgDriver {
+    PgDriver {
+        alias: alias.clone(),
+        options: config.pooled().statement_cache_capacity(config.pool_config().statement_cache_capacity),
+        address: config.address(),
+        preprocessors: preprocessors.clone(),
+    }
 }

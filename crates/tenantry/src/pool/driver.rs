@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::preparation::Preprocessors;
 use super::preprocessor::Lookup;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result, breaks_connection};
 use crate::tenant::Alias;
 
 /// What the pool needs of a database driver: few questions, no policy.
@@ -45,6 +45,20 @@ pub(crate) trait Driver: Send + Sync + 'static {
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
 }
 
+/// A hook may refuse the connection, or find it lost like anybody else who uses it.
+fn hook_error(preprocessor: &str, source: BoxError) -> Error {
+    match source.downcast::<sqlx::Error>() {
+        Ok(error) if breaks_connection(&error) => Error::from(*error),
+        Ok(error) => refused_by(preprocessor, error),
+        Err(source) => refused_by(preprocessor, source),
+    }
+}
+
+fn refused_by(preprocessor: &str, source: impl Into<BoxError>) -> Error {
+    let message = format!("preprocessor `{preprocessor}` refused the connection");
+    Error::new(ErrorKind::Configuration, message).with_source(source)
+}
+
 /// PostgreSQL through sqlx's `PgConnection`.
 pub(crate) struct PgDriver {
     pub(crate) alias: Alias,
@@ -66,22 +80,22 @@ impl Driver for PgDriver {
 
     async fn send(&self, connection: &mut PgConnection, message: &str) -> Result<Option<String>> {
         use futures_util::TryStreamExt as _;
-        let mut answer = None;
+        let mut last_row = None;
         let mut results = sqlx::raw_sql(AssertSqlSafe(message)).fetch_many(connection);
         while let Some(result) = results.try_next().await? {
-            if let sqlx::Either::Right(row) = result {
-                answer = row.try_get::<Option<String>, _>(0)?;
-            }
+            // Only the last one is text for sure: `pg_advisory_unlock_all()` answers with a `void`.
+            last_row = result.right().or(last_row);
         }
-        Ok(answer)
+        match last_row {
+            Some(row) => Ok(row.try_get(0)?),
+            None => Ok(None),
+        }
     }
 
     async fn after_switch(&self, connection: &mut PgConnection, lookup: &Lookup) -> Result<()> {
         for preprocessor in self.preprocessors.iter() {
-            preprocessor.after_switch(lookup, connection).await.map_err(|source| {
-                let message = format!("preprocessor `{}` refused the connection", preprocessor.name());
-                Error::new(ErrorKind::Configuration, message).with_source(source)
-            })?;
+            let hooked = preprocessor.after_switch(lookup, connection).await;
+            hooked.map_err(|source| hook_error(preprocessor.name(), source))?;
         }
         Ok(())
     }

@@ -58,6 +58,10 @@ impl Fake {
         state.opened - state.closed
     }
 
+    pub(super) fn messages(&self) -> Vec<String> {
+        self.0.lock().unwrap().messages.clone()
+    }
+
     pub(super) fn message_count(&self) -> usize {
         self.0.lock().unwrap().messages.len()
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+use super::await_point::{AwaitPoint, at};
 use super::counters::Source;
 use super::driver::Driver;
 use super::preparation::Preparation;
@@ -160,7 +161,7 @@ impl<D: Driver> Lease<D> {
     }
 
     pub(super) async fn open(&mut self) -> Result<()> {
-        let connection = self.shared.driver.open().await?;
+        let connection = at(AwaitPoint::Open, self.shared.driver.open()).await?;
         self.pooled = Some(Pooled::new(connection));
         Ok(())
     }
@@ -186,14 +187,14 @@ impl<D: Driver> Lease<D> {
 
         let from = pooled.session.take();
         if forgets_types(from.as_deref(), preparation) {
-            driver.forget_statements(&mut pooled.connection).await?;
+            at(AwaitPoint::Forget, driver.forget_statements(&mut pooled.connection)).await?;
         }
-        let answer =
-            driver.send(&mut pooled.connection, &preparation.switch_message(from.as_deref())).await?;
+        let message = preparation.switch_message(from.as_deref());
+        let answer = at(AwaitPoint::Switch, driver.send(&mut pooled.connection, &message)).await?;
         if !is_left_out(Guard::Verification) {
             preparation.verify(answer.as_deref())?;
         }
-        driver.after_switch(&mut pooled.connection, &preparation.lookup).await?;
+        at(AwaitPoint::Hook, driver.after_switch(&mut pooled.connection, &preparation.lookup)).await?;
 
         pooled.session = Some(Arc::clone(preparation));
         pooled.is_confirmed = true;

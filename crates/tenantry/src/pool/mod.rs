@@ -23,6 +23,7 @@
 //! registry nothing: who a tenant is was settled before.
 
 mod affinity;
+mod await_point;
 mod checkout;
 mod classify;
 mod counters;
@@ -36,6 +37,7 @@ mod preparation;
 mod preprocessor;
 mod shared;
 mod statement;
+mod stock;
 mod transaction;
 
 #[cfg(test)]
@@ -43,6 +45,8 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use self::await_point::{AwaitPoint, drops};
 pub use self::checkout::Checkout;
 pub use self::counters::PoolCounts;
 pub(crate) use self::databases::Databases;

@@ -59,6 +59,24 @@ impl Default for Preprocessors {
     }
 }
 
+/// Removes what a session may hold; the `search_path` is the void then.
+const REMOVE_ALL: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
+    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; ";
+
+/// Answers with the schema in force, or with nothing if something is left that no statement removes.
+///
+/// An open transaction started before this message; a statement prepared by SQL would outlive the
+/// tenant, and deallocating all would take sqlx's own with them.
+const SCHEMA_UNLESS_LEFTOVERS: &str = "SELECT CASE \
+    WHEN pg_catalog.now() <> pg_catalog.statement_timestamp() THEN NULL \
+    WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) THEN NULL \
+    ELSE pg_catalog.current_schema() END";
+
+/// The message that removes all that a session may hold, and answers with the void if it did.
+pub(super) fn void_message() -> String {
+    [REMOVE_ALL, SCHEMA_UNLESS_LEFTOVERS].concat()
+}
+
 /// What a session must look like for one look-up.
 #[derive(Clone, Debug)]
 pub(crate) struct Preparation {
@@ -117,19 +135,9 @@ impl Preparation {
     /// with the schema in force, or with what is left that no statement removes.
     pub(super) fn clean_message(&self) -> String {
         let mut message = String::with_capacity(512);
-        message.push_str(
-            "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
-             SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; ",
-        );
+        message.push_str(REMOVE_ALL);
         self.settings.render(&mut message);
-        // An open transaction started before this message; a statement prepared by SQL would
-        // outlive the tenant, and deallocating all would take sqlx's own with them.
-        message.push_str(
-            "SELECT CASE \
-             WHEN pg_catalog.now() <> pg_catalog.statement_timestamp() THEN NULL \
-             WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) THEN NULL \
-             ELSE pg_catalog.current_schema() END",
-        );
+        message.push_str(SCHEMA_UNLESS_LEFTOVERS);
         message
     }
 

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::affinity::{Affinity, Candidate};
+use super::await_point::{AwaitPoint, at};
 use super::classify::Classifier;
 use super::counters::{Counters, PoolCounts};
 use super::driver::{Driver, PgDriver};
@@ -190,7 +191,8 @@ impl<D: Driver> Pool<D> {
             Request::Granted(lease) => Ok(lease),
             Request::Queued(mut place) => {
                 let since = Instant::now();
-                let lease = (&mut place.receiver).await.map_err(|_| self.shared.closed_error())?;
+                let lease = at(AwaitPoint::Wait, &mut place.receiver).await;
+                let lease = lease.map_err(|_| self.shared.closed_error())?;
                 self.shared.counters.waited_for(since.elapsed());
                 Ok(lease)
             }

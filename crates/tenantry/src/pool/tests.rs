@@ -318,6 +318,24 @@ async fn an_old_connection_is_closed_when_it_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_message_of_the_pool_reads_the_catalog_of_tables() {
+    let (pool, fake) = pool_of(1);
+    for slug in ["acme", "globex"] {
+        let mut lease = pool.look_up(tenant(slug)).await.unwrap();
+        lease.touch();
+        drop(lease);
+        settle().await;
+    }
+    let messages = fake.messages();
+    assert_eq!(messages.len(), 4);
+    for catalog in
+        ["pg_class", "pg_namespace", "pg_attribute", "pg_type", "pg_tables", "information_schema", "regclass"]
+    {
+        assert!(messages.iter().all(|message| !message.contains(catalog)), "{catalog}: {messages:#?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_is_closed_after_so_many_tenants() {
     let config = PoolConfig { max_connections: 1, max_tenants_per_connection: 3, ..PoolConfig::default() };
     let (pool, fake) = pool(config);

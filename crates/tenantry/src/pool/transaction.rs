@@ -7,6 +7,7 @@ use sqlx::postgres::Postgres;
 use sqlx_core::database::Database;
 use sqlx_core::transaction::TransactionManager as _;
 
+use super::await_point::{AwaitPoint, at};
 use super::checkout::Checkout;
 
 type Manager = <Postgres as Database>::TransactionManager;
@@ -33,7 +34,7 @@ pub struct Transaction {
 impl Transaction {
     pub(super) async fn begin(mut checkout: Checkout) -> Result<Self, sqlx::Error> {
         checkout.lease().begin_statement();
-        Manager::begin(checkout.connection()?, None).await?;
+        at(AwaitPoint::Begin, Manager::begin(checkout.connection()?, None)).await?;
         checkout.lease().end_statement();
         checkout.set_in_transaction(true);
         Ok(Self { checkout })
@@ -45,7 +46,7 @@ impl Transaction {
     /// What PostgreSQL answers, for example a violated deferred constraint; nothing is permanent then.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         self.checkout.lease().begin_statement();
-        Manager::commit(self.checkout.connection()?).await?;
+        at(AwaitPoint::Commit, Manager::commit(self.checkout.connection()?)).await?;
         self.checkout.lease().end_statement();
         Ok(())
     }
@@ -56,7 +57,7 @@ impl Transaction {
     /// If the connection was lost. The server has undone everything then as well.
     pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
         self.checkout.lease().begin_statement();
-        Manager::rollback(self.checkout.connection()?).await?;
+        at(AwaitPoint::Rollback, Manager::rollback(self.checkout.connection()?)).await?;
         self.checkout.lease().end_statement();
         Ok(())
     }

@@ -14,4 +14,5 @@ mod preprocessors;
 mod resilience;
 mod roles;
 mod sqlx_migrator;
+mod stock;
 mod support;
