@@ -261,24 +261,30 @@ async fn dropping_the_future_at_any_moment_leaves_what_the_same_command_complete
         let slug = format!("tenant-{number}");
         let limit = random_up_to(usual * 5 / 4);
         let _ = tokio::time::timeout(limit, tenancy.create(NewTenant::new(slug.as_str()))).await;
+        let sql = format!("SELECT status FROM tenantry.tenant WHERE slug = '{slug}'");
         let status = async |client: &mut Client| -> Option<String> {
-            let sql = format!("SELECT status FROM tenantry.tenant WHERE slug = '{slug}'");
             client.rows::<(String,)>(&sql).await.pop().map(|row| row.0)
         };
-        let status = status(&mut client).await;
-        half_made += i32::from(status.as_deref() == Some("provisioning"));
-        if number % 2 == 0 && status.as_deref() == Some("provisioning") {
+        let found = status(&mut client).await;
+        half_made += i32::from(found.as_deref() == Some("provisioning"));
+        if number % 2 == 0 && found.as_deref() == Some("provisioning") {
             patiently(async || tenancy.abort_creation(&slug).await).await;
             assert_eq!(client.traces(&slug).await, NOTHING);
         }
-        if status.as_deref() != Some("active") {
-            patiently(async || match tenancy.create(NewTenant::new(slug.as_str())).await {
-                // It was on its way when it was dropped.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-                result => result.map(drop),
-            })
-            .await;
-        }
+        eventually("the same command completes it", async || {
+            match tenancy.create(NewTenant::new(slug.as_str())).await {
+                Ok(_) => true,
+                // It was on its way when it was dropped, half-made or whole.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    status(&mut client).await.as_deref() == Some("active")
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+                    false
+                }
+            }
+        })
+        .await;
         check_whole(&tenancy, &mut client, &slug, 3).await;
     }
     assert!(half_made > 0, "no creation was interrupted half-way, so nothing was tested");
