@@ -1,0 +1,119 @@
+//! The cases, and which of them are meant by the words on the command line.
+
+use std::fmt;
+
+use anyhow::{Result, bail};
+
+/// One thing to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Case {
+    /// One tenant, more tasks than connections.
+    Hot,
+    /// As many tasks as connections, against tasks with connections of their own.
+    Limit,
+    /// A thousand tenants, a few of them busy.
+    Zipf,
+    /// A thousand tenants, all of them alike.
+    Uniform,
+    /// A warm checkout without any statement.
+    Own,
+    /// One tenant with hundreds of requests.
+    NoisyOne,
+    /// So many such tenants that no connection is free.
+    NoisyAll,
+    /// A page over real sockets.
+    Http,
+    /// A tenant that is in memory.
+    Lookup,
+}
+
+const ALL: [Case; 9] = [
+    Case::Hot,
+    Case::Limit,
+    Case::Zipf,
+    Case::Uniform,
+    Case::Own,
+    Case::NoisyOne,
+    Case::NoisyAll,
+    Case::Http,
+    Case::Lookup,
+];
+
+impl Case {
+    /// The bench it belongs to, and its name there.
+    pub(crate) fn name(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Hot => ("checkout", "hot"),
+            Self::Limit => ("checkout", "limit"),
+            Self::Zipf => ("checkout", "zipf"),
+            Self::Uniform => ("checkout", "uniform"),
+            Self::Own => ("checkout", "own"),
+            Self::NoisyOne => ("noisy", "one"),
+            Self::NoisyAll => ("noisy", "all"),
+            Self::Http => ("http", "get"),
+            Self::Lookup => ("lookup", "find"),
+        }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bench, name) = self.name();
+        write!(f, "{bench}/{name}")
+    }
+}
+
+/// Reads `checkout zipf noisy` as one case of `checkout` and all of `noisy`. No words are all cases.
+pub(crate) fn chosen(words: &[String]) -> Result<Vec<Case>> {
+    let mut words = words.iter().flat_map(|word| word.split('/')).peekable();
+    let mut chosen = Vec::new();
+    while let Some(bench) = words.next() {
+        let mut cases: Vec<Case> = ALL.into_iter().filter(|case| case.name().0 == bench).collect();
+        if cases.is_empty() {
+            bail!(
+                "there is no bench or case `{bench}`; known are: {}",
+                ALL.map(|case| case.to_string()).join(", ")
+            );
+        }
+        let mut named = Vec::new();
+        while let Some(case) = words.peek().and_then(|name| cases.iter().find(|case| case.name().1 == *name))
+        {
+            named.push(*case);
+            words.next();
+        }
+        if !named.is_empty() {
+            cases = named;
+        }
+        chosen.append(&mut cases);
+    }
+    Ok(if chosen.is_empty() { ALL.to_vec() } else { chosen })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(words: &str, expect: &[Case]) {
+        let words: Vec<_> = words.split_whitespace().map(str::to_owned).collect();
+        assert_eq!(chosen(&words).expect("known words"), expect);
+    }
+
+    #[test]
+    fn a_bench_is_all_its_cases_and_a_case_is_itself() {
+        check("", &ALL);
+        check("noisy", &[Case::NoisyOne, Case::NoisyAll]);
+        check("checkout zipf", &[Case::Zipf]);
+        check("checkout/zipf", &[Case::Zipf]);
+        check("checkout own hot http", &[Case::Own, Case::Hot, Case::Http]);
+        check("lookup noisy/all", &[Case::Lookup, Case::NoisyAll]);
+    }
+
+    #[test]
+    fn unknown_words_are_refused() {
+        for words in ["zipf", "checkout nonsense", "noisy/hot"] {
+            let words: Vec<_> = words.split_whitespace().map(str::to_owned).collect();
+            assert!(chosen(&words).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! A PostgreSQL of our own, and the tenants in it.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tenantry::observe::Outcome;
+use tenantry::pool::{Lookup, Preprocessor, SessionSettings};
+use tenantry::registry::RegistryConfig;
+use tenantry::resolve::Subdomain;
+use tenantry::tenant::Tenant;
+use tenantry::{DatabaseConfig, Migrations, NewTenant, PoolConfig, Tenancy};
+use tenantry_embedded::{ScratchDatabase, ScratchServer};
+
+/// Tenants that are all alike: one small table each.
+pub(crate) struct Fleet {
+    server: ScratchServer,
+    database: ScratchDatabase,
+    /// The socket's folder, where the server has one.
+    socket: Option<String>,
+    tenants: Vec<Tenant>,
+}
+
+/// The way to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// The unix socket, or the loopback interface where there is none.
+    Direct,
+    /// A port on the loopback interface, such as a proxy's.
+    Port(u16),
+}
+
+/// A tenancy, and how often its pool had to switch a connection.
+pub(crate) struct Opened {
+    pub(crate) tenancy: Tenancy,
+    switches: Arc<AtomicU32>,
+}
+
+/// The library does not count switches yet, but it calls this after each of them.
+struct CountSwitches(Arc<AtomicU32>);
+
+impl Preprocessor for CountSwitches {
+    fn name(&self) -> &'static str {
+        "count_switches"
+    }
+
+    fn prepare(&self, _lookup: &Lookup, _session: &mut SessionSettings) -> tenantry::Result<()> {
+        Ok(())
+    }
+
+    fn after_switch<'a>(
+        &'a self,
+        _lookup: &'a Lookup,
+        _connection: &'a mut PgConnection,
+    ) -> BoxFuture<'a, Result<(), Box<dyn std::error::Error + Send + Sync>>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+impl Opened {
+    pub(crate) fn switches(&self) -> u32 {
+        self.switches.load(Ordering::Relaxed)
+    }
+
+    pub(crate) async fn close(self) -> Result<()> {
+        Ok(self.tenancy.close(Duration::from_secs(5)).await?)
+    }
+}
+
+impl Fleet {
+    /// A server with the registry and the master schema, and no tenant.
+    pub(crate) async fn start() -> Result<Self> {
+        let server = ScratchServer::start().await?;
+        let database = server.database("bench").await?;
+        let mut superuser = PgConnection::connect(database.superuser_url()).await?;
+        let folders: String =
+            sqlx::query_scalar("SHOW unix_socket_directories").fetch_one(&mut superuser).await?;
+        let socket = folders.split(',').next().map(str::trim).filter(|folder| folder.starts_with('/'));
+        let fleet = Self { server, database, socket: socket.map(str::to_owned), tenants: Vec::new() };
+        let opened = fleet.open(Route::Direct, PoolConfig::default()).await?;
+        opened.tenancy.migrate(tenantry::Fleet::all(), |_: &Outcome<'_>| {}).await?;
+        opened.close().await?;
+        Ok(fleet)
+    }
+
+    /// The first so many tenants. Makes those that are missing.
+    pub(crate) async fn tenants(&mut self, count: usize) -> Result<Vec<Tenant>> {
+        if self.tenants.len() < count {
+            self.grow(count).await.context("cannot make the tenants")?;
+        }
+        Ok(self.tenants[..count].to_vec())
+    }
+
+    async fn grow(&mut self, count: usize) -> Result<()> {
+        let start = Instant::now();
+        let opened = self.open(Route::Direct, PoolConfig::default()).await?;
+        let tenancy = &opened.tenancy;
+        let missing = (self.tenants.len()..count).map(|number| NewTenant::new(format!("tenant-{number:04}")));
+        let made: Vec<Tenant> = futures_util::stream::iter(missing)
+            .map(|tenant| tenancy.create(tenant))
+            .buffered(4)
+            .try_collect()
+            .await?;
+        note(&format!("made {} tenants in {:.1?}", made.len(), start.elapsed()));
+        self.tenants.extend(made);
+        opened.close().await?;
+        self.settle().await
+    }
+
+    /// Gets done now what the server would do in the background while we measure.
+    pub(crate) async fn settle(&self) -> Result<()> {
+        let mut superuser = PgConnection::connect(self.database.superuser_url()).await?;
+        for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
+            sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut superuser).await?;
+        }
+        Ok(())
+    }
+
+    /// A tenancy with a pool of its own and, but for the sizes, the defaults.
+    pub(crate) async fn open(&self, route: Route, pool: PoolConfig) -> Result<Opened> {
+        self.open_with(route, pool, RegistryConfig::default()).await
+    }
+
+    pub(crate) async fn open_with(
+        &self,
+        route: Route,
+        pool: PoolConfig,
+        registry: RegistryConfig,
+    ) -> Result<Opened> {
+        let switches = Arc::new(AtomicU32::new(0));
+        let tenancy = Tenancy::builder()
+            .database(DatabaseConfig::from_url(&self.url(route))?.pool(pool))
+            .migrations(Migrations::from_migrators(
+                sqlx::migrate!("migrations/master"),
+                sqlx::migrate!("migrations/tenant"),
+            )?)
+            .resolver(Subdomain::of("localhost")?)
+            .preprocessor(CountSwitches(Arc::clone(&switches)))
+            .registry(registry)
+            .install(true)
+            .connect()
+            .await?;
+        Ok(Opened { tenancy, switches })
+    }
+
+    /// Where an application without tenancy would connect to.
+    pub(crate) fn url(&self, route: Route) -> String {
+        let mut url = self.database.url().to_owned();
+        match (route, &self.socket) {
+            (Route::Direct, Some(folder)) => {
+                let _ = write!(url, "?host={folder}");
+            }
+            (Route::Direct, None) => {}
+            (Route::Port(port), _) => {
+                url = url.replace(&format!(":{}/", self.server.port()), &format!(":{port}/"));
+            }
+        }
+        url
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.server.port()
+    }
+}
+
+/// Says what takes time, beside the figures.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

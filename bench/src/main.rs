@@ -1,0 +1,117 @@
+//! What tenancy costs, as ratios: each case runs ours and a baseline side by side, in turns.
+//!
+//! Run with
+//!
+//! ```sh
+//! cargo run -p bench --release                     # everything
+//! cargo run -p bench --release -- checkout zipf    # one case
+//! cargo run -p bench --release -- http --json
+//! ```
+//!
+//! The numbers of one run are comparable with each other, not with those of another machine or
+//! another hour. So a ratio is the median over rounds, each round plays all sides one after the
+//! other, and the lowest and the highest ratio stand beside the median. Verification and hygiene stay
+//! on: the pool differs from its defaults only in sizes.
+//!
+//! * [`checkout`], [`noisy`], [`http`], [`lookup`]: the cases.
+//! * [`fleet`]: a PostgreSQL of our own, and the tenants in it; [`side`]: who is compared.
+//! * [`measure`] and [`report`]: rounds and medians, table and JSON.
+//! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
+
+mod case;
+mod checkout;
+mod fleet;
+mod http;
+mod lookup;
+mod measure;
+mod noisy;
+mod proxy;
+mod report;
+mod side;
+mod zipf;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use self::case::Case;
+use self::fleet::Fleet;
+use self::measure::Plan;
+use self::report::Report;
+
+/// Measures what tenancy costs, side by side with what is used without it.
+#[derive(Parser)]
+struct Options {
+    /// What to run: `checkout` is all of its cases, `checkout zipf` and `checkout/zipf` are one.
+    /// Everything when left out.
+    #[arg(value_name = "CASE")]
+    cases: Vec<String>,
+    /// Prints one JSON object per line instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// How long each side plays in one round.
+    #[arg(long, default_value = "1", value_parser = seconds)]
+    seconds: Duration,
+    /// How many rounds there are.
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Runs every case for a moment and on few tenants, to see that it runs. The figures mean nothing.
+    #[arg(long, conflicts_with_all = ["seconds", "rounds"])]
+    smoke: bool,
+}
+
+/// What every case works with.
+struct Bench {
+    fleet: Fleet,
+    plan: Plan,
+    report: Report,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<()> {
+    let cases = case::chosen(&options.cases)?;
+    let plan = if options.smoke { Plan::smoke() } else { Plan::new(options.seconds, options.rounds) };
+    let fleet = Fleet::start().await.context("cannot prepare a PostgreSQL")?;
+    let mut bench = Bench { fleet, plan, report: Report::new(options.json) };
+    for case in cases {
+        bench.run(case).await.with_context(|| format!("`{case}` failed"))?;
+    }
+    Ok(())
+}
+
+impl Bench {
+    async fn run(&mut self, case: Case) -> Result<()> {
+        match case {
+            Case::Hot => checkout::hot(self).await,
+            Case::Limit => checkout::limit(self).await,
+            Case::Zipf => checkout::zipf(self).await,
+            Case::Uniform => checkout::uniform(self).await,
+            Case::Own => checkout::own(self).await,
+            Case::NoisyOne => noisy::one(self).await,
+            Case::NoisyAll => noisy::all(self).await,
+            Case::Http => http::get(self).await,
+            Case::Lookup => lookup::find(self).await,
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "this is not a number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("this is not a time to wait".to_owned()),
+    }
+}
