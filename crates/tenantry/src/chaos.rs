@@ -220,7 +220,7 @@ async fn visitor(world: Arc<World>, seed: u64) {
             [0, 0, 0, 0, 1, 1, 2, 3, 4, 3, 4, 5, 6, 6, 0, 7][usize::try_from(random.below(16)).unwrap()];
         let request = Box::pin(request(db, kind));
         // Few are cut off, and of those that take many steps more than of the others.
-        let is_patient = random.below(if matches!(kind, 3 | 4) { 8 } else { 24 }) != 0;
+        let is_patient = random.below(if matches!(kind, 3 | 4) { 4 } else { 32 }) != 0;
         let polls_left = if is_patient { u32::MAX } else { 1 + u32::try_from(random.below(12)).unwrap() };
         match (CutOff { future: Some(request), polls_left }).await {
             None => drop(world.cut_off.fetch_add(1, Ordering::Relaxed)),
