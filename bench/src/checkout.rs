@@ -105,9 +105,9 @@ impl Match {
         let mut theirs = self.their_team(&bench.fleet.url(their_road.route()), &tenants).await?;
 
         warm_up(&plan, [&mut ours, &mut *theirs]).await?;
-        let (steps, switches) = (ours.steps, opened.switches());
+        let (steps, switches) = (ours.steps, opened.switches()?);
         let rounds = interleave(&plan, [&mut ours, &mut *theirs]).await?;
-        let (steps, switches) = (ours.steps - steps, opened.switches() - switches);
+        let (steps, switches) = (ours.steps - steps, opened.switches()? - switches);
         opened.close().await?;
 
         bench.report.add(&Line {

@@ -2,16 +2,12 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry::observe::Outcome;
-use tenantry::pool::{Lookup, Preprocessor, SessionSettings};
 use tenantry::registry::RegistryConfig;
 use tenantry::resolve::Subdomain;
 use tenantry::tenant::Tenant;
@@ -36,37 +32,17 @@ pub(crate) enum Route {
     Port(u16),
 }
 
-/// A tenancy, and how often its pool had to switch a connection.
+/// A tenancy whose pool nobody else uses.
 pub(crate) struct Opened {
     pub(crate) tenancy: Tenancy,
-    switches: Arc<AtomicU32>,
-}
-
-/// The library does not count switches yet, but it calls this after each of them.
-struct CountSwitches(Arc<AtomicU32>);
-
-impl Preprocessor for CountSwitches {
-    fn name(&self) -> &'static str {
-        "count_switches"
-    }
-
-    fn prepare(&self, _lookup: &Lookup, _session: &mut SessionSettings) -> tenantry::Result<()> {
-        Ok(())
-    }
-
-    fn after_switch<'a>(
-        &'a self,
-        _lookup: &'a Lookup,
-        _connection: &'a mut PgConnection,
-    ) -> BoxFuture<'a, Result<(), Box<dyn std::error::Error + Send + Sync>>> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Box::pin(async { Ok(()) })
-    }
 }
 
 impl Opened {
-    pub(crate) fn switches(&self) -> u32 {
-        self.switches.load(Ordering::Relaxed)
+    /// The checkouts so far whose connection had to be switched or opened first.
+    pub(crate) fn switches(&self) -> Result<u32> {
+        let pools = self.tenancy.status().pools;
+        let counts = pools.values().map(|pool| pool.counts);
+        Ok(u32::try_from(counts.map(|counts| counts.switched + counts.opened).sum::<u64>())?)
     }
 
     pub(crate) async fn close(self) -> Result<()> {
@@ -134,7 +110,6 @@ impl Fleet {
         pool: PoolConfig,
         registry: RegistryConfig,
     ) -> Result<Opened> {
-        let switches = Arc::new(AtomicU32::new(0));
         let tenancy = Tenancy::builder()
             .database(DatabaseConfig::from_url(&self.url(route))?.pool(pool))
             .migrations(Migrations::from_migrators(
@@ -142,12 +117,11 @@ impl Fleet {
                 sqlx::migrate!("migrations/tenant"),
             )?)
             .resolver(Subdomain::of("localhost")?)
-            .preprocessor(CountSwitches(Arc::clone(&switches)))
             .registry(registry)
             .install(true)
             .connect()
             .await?;
-        Ok(Opened { tenancy, switches })
+        Ok(Opened { tenancy })
     }
 
     /// Where an application without tenancy would connect to.

@@ -45,9 +45,9 @@ pub(crate) async fn get(bench: &mut Bench) -> Result<()> {
     let mut master_clients = master.clients("localhost").await?;
     let mut sqlx_clients = sqlx.clients("localhost").await?;
     warm_up(&bench.plan, [&mut our_clients, &mut master_clients, &mut sqlx_clients]).await?;
-    let (steps, switches) = (our_clients.steps, opened.switches());
+    let (steps, switches) = (our_clients.steps, opened.switches()?);
     let rounds = interleave(&bench.plan, [&mut our_clients, &mut master_clients, &mut sqlx_clients]).await?;
-    let (steps, switches) = (our_clients.steps - steps, opened.switches() - switches);
+    let (steps, switches) = (our_clients.steps - steps, opened.switches()? - switches);
     opened.close().await?;
     opened_for_master.close().await?;
 
