@@ -46,14 +46,12 @@ pub enum ErrorKind {
     Migration,
     /// Another process does the same work right now.
     Conflict,
-    /// This mode of operation cannot do that.
-    Unsupported,
 }
 
 /// Why an operation of this library failed.
 ///
-/// `Display` says what this layer knows; [`source`](StdError::source) goes on from there, so a
-/// chain never repeats itself. [`hint`](Self::hint) says what to do where there is something to do.
+/// `Display` says what this layer knows; [`source`](StdError::source) goes on from there. Only a failed
+/// migration repeats PostgreSQL's message in its own, behind file and line. [`hint`](Self::hint) says what to do where there is something to do.
 ///
 /// ```
 /// use tenantry::{Error, ErrorKind};
@@ -225,7 +223,6 @@ impl From<Error> for sqlx::Error {
             ErrorKind::PoolTimeout | ErrorKind::PoolBusy => io::ErrorKind::TimedOut,
             ErrorKind::MissingSchema | ErrorKind::UnknownTenant => io::ErrorKind::NotFound,
             ErrorKind::PoolClosed | ErrorKind::DatabaseUnavailable => io::ErrorKind::NotConnected,
-            ErrorKind::Unsupported => io::ErrorKind::Unsupported,
             _ => io::ErrorKind::Other,
         };
         Self::Io(io::Error::new(kind, error))

@@ -97,8 +97,12 @@ impl Tenancy {
     /// If the registry cannot be read.
     pub async fn tenants_after(&self, after: &str, limit: u32) -> Result<Vec<Tenant>> {
         let page = store::tenants_after(&self.master(), after, i64::from(limit)).await?;
+        let complete = registry::with_applied(&self.inner.context.databases, page.clone()).await;
         // A database that is down hides how far its tenants are, not that they exist.
-        Ok(registry::with_applied(&self.inner.context.databases, page.clone()).await.unwrap_or(page))
+        Ok(complete.unwrap_or_else(|error| {
+            tracing::warn!(%error, "Cannot tell what some tenants have applied");
+            page
+        }))
     }
 
     /// The tables of a tenant. This is where its status counts, for requests and for jobs alike.

@@ -26,9 +26,6 @@ mod script;
 mod set;
 mod source;
 
-#[cfg(test)]
-mod tests;
-
 pub(crate) use self::apply::{
     Site, bring_up_to_date, commit, creation_message, needs_own_transaction, run_message, schema_message,
 };

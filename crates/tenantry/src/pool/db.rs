@@ -92,8 +92,7 @@ impl Access {
 
     /// A connection that its owner keeps over several statements.
     async fn hold(&self) -> Result<Checkout> {
-        let checkout = self.look_up(Some(&self.held)).await?;
-        Ok(checkout)
+        self.look_up(Some(&self.held)).await
     }
 
     async fn look_up(&self, held: Option<&Arc<AtomicU32>>) -> Result<Checkout> {
