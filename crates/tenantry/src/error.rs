@@ -50,8 +50,9 @@ pub enum ErrorKind {
 
 /// Why an operation of this library failed.
 ///
-/// `Display` says what this layer knows; [`source`](StdError::source) goes on from there. Only a failed
-/// migration repeats PostgreSQL's message in its own, behind file and line. [`hint`](Self::hint) says what to do where there is something to do.
+/// `Display` says what this layer knows; [`source`](StdError::source) goes on from there. Only a
+/// failed migration repeats PostgreSQL's message in its own, behind file and line.
+/// [`hint`](Self::hint) says what to do where there is something to do.
 ///
 /// ```
 /// use tenantry::{Error, ErrorKind};
