@@ -160,11 +160,11 @@ impl Tenancy {
     }
 
     async fn forget(&self, tenant: &Tenant) {
-        self.inner.registry.forget_tenant(tenant).await;
+        self.inner.registry.forget_tenant(tenant);
         match self.domains(tenant).await {
             Ok(domains) => {
                 for domain in domains {
-                    self.inner.registry.forget(&TenantKey::Domain(domain)).await;
+                    self.inner.registry.forget(&TenantKey::Domain(domain));
                 }
             }
             // What was done is done, so this is no reason to report a failure.
@@ -181,7 +181,7 @@ impl Tenancy {
         domain.check_registrable()?;
         let mut connection = self.owner_connection().await?;
         store::insert_domain(&mut connection, tenant, domain).await?;
-        self.inner.registry.forget(&TenantKey::Domain(domain.clone())).await;
+        self.inner.registry.forget(&TenantKey::Domain(domain.clone()));
         Ok(())
     }
 
@@ -192,7 +192,7 @@ impl Tenancy {
     pub async fn remove_domain(&self, tenant: &Tenant, domain: &DomainName) -> Result<bool> {
         let mut connection = self.owner_connection().await?;
         let had_it = store::delete_domain(&mut connection, tenant, domain).await?;
-        self.inner.registry.forget(&TenantKey::Domain(domain.clone())).await;
+        self.inner.registry.forget(&TenantKey::Domain(domain.clone()));
         Ok(had_it)
     }
 

@@ -10,8 +10,9 @@
 //!
 //! Pure: it sees what the connections last served and answers with a position.
 
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 /// Look-ups per connection after which past demand counts half.
 const HALF_LIFE_PER_CONNECTION: f64 = 4.0;
@@ -24,6 +25,8 @@ pub(super) struct Candidate<L> {
     pub(super) line: Option<L>,
     /// Whether it serves the look-up as it is.
     pub(super) is_warm: bool,
+    /// Whether it was last used on the thread that asks now.
+    pub(super) is_near: bool,
 }
 
 /// Demand per tenant, fading.
@@ -63,12 +66,15 @@ impl<L: Copy + Eq + Hash> Affinity<L> {
 
     /// The best of the idle connections, given from the longest idle to the latest: the latest
     /// that is warm, else one that serves nobody, else the one whose tenant is least in demand.
+    ///
+    /// Of the warm ones a near one is best: what the processor remembers of it, and where the server's
+    /// process for it runs, are worth more than the whole look-up costs.
     pub(super) fn choose(
         &self,
         idle: impl DoubleEndedIterator<Item = Candidate<L>> + Clone,
     ) -> Option<usize> {
-        let warm = idle.clone().enumerate().filter(|(_, candidate)| candidate.is_warm).last();
-        if let Some((position, _)) = warm {
+        let warm = idle.clone().enumerate().filter(|(_, candidate)| candidate.is_warm);
+        if let Some((position, _)) = warm.max_by_key(|(_, candidate)| candidate.is_near) {
             return Some(position);
         }
         let share = |line: &L| {

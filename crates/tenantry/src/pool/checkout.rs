@@ -74,15 +74,13 @@ impl Checkout {
         self.is_in_transaction = is_in_transaction;
     }
 
-    /// Runs one statement; every row goes through here.
+    /// Runs one statement and hands out its rows as they come.
     pub(super) fn run(
         &mut self,
         statement: Result<Statement, sqlx::Error>,
     ) -> BoxStream<'_, Result<Either<PgQueryResult, PgRow>, sqlx::Error>> {
         Box::pin(async_stream::try_stream! {
-            let statement = statement?;
-            self.note_effect(&statement);
-            let statement = self.tag(statement);
+            let statement = self.admit(statement?);
             let mut second_attempt = self.may_try_again(&statement).then(|| statement.clone());
             let mut next = Some(statement);
             while let Some(statement) = next.take() {
@@ -104,15 +102,34 @@ impl Checkout {
                 drop(results);
                 match failure {
                     None => self.lease.end_statement(),
-                    Some(error) => {
-                        next = self.recover(&error, second_attempt.take()).await?;
-                        if next.is_none() {
-                            Err(error)?;
-                        }
-                    }
+                    Some(error) => next = Some(self.recover(error, second_attempt.take()).await?),
                 }
             }
         })
+    }
+
+    /// Runs one statement for its first row. Reads to the end all the same: a deferred constraint
+    /// fails last.
+    pub(super) async fn first_row(&mut self, statement: Statement) -> Result<Option<PgRow>, sqlx::Error> {
+        let statement = self.admit(statement);
+        let mut second_attempt = self.may_try_again(&statement).then(|| statement.clone());
+        let mut next = statement;
+        loop {
+            self.lease.begin_statement();
+            match at(AwaitPoint::Statement, self.connection()?.fetch_optional(next)).await {
+                Ok(row) => {
+                    self.lease.end_statement();
+                    return Ok(row);
+                }
+                Err(error) => next = self.recover(error, second_attempt.take()).await?,
+            }
+        }
+    }
+
+    /// Notes what the statement does to the session, and gives it the text it has for this tenant.
+    fn admit(&mut self, statement: Statement) -> Statement {
+        self.note_effect(&statement);
+        self.tag(statement)
     }
 
     fn note_effect(&mut self, statement: &Statement) {
@@ -139,27 +156,27 @@ impl Checkout {
     }
 
     /// Puts the connection in order after a failed statement. Answers with the statement to send
-    /// again, if that is the cure.
+    /// again, if that is the cure, or else with the error.
     async fn recover(
         &mut self,
-        error: &sqlx::Error,
+        error: sqlx::Error,
         second_attempt: Option<Statement>,
-    ) -> Result<Option<Statement>, sqlx::Error> {
-        if breaks_connection(error) {
+    ) -> Result<Statement, sqlx::Error> {
+        if breaks_connection(&error) {
             self.lease.report_loss();
-            return Ok(None);
+            return Err(error);
         }
-        if !is_stale_plan(error) {
+        if !is_stale_plan(&error) {
             self.lease.end_statement();
-            return Ok(None);
+            return Err(error);
         }
-        if second_attempt.is_none() {
+        let Some(statement) = second_attempt else {
             self.lease.report_stale_statements();
             self.lease.end_statement();
-            return Ok(None);
-        }
+            return Err(error);
+        };
         self.forget_statements().await?;
-        Ok(second_attempt)
+        Ok(statement)
     }
 
     /// Notes how a call ended that is not a statement.

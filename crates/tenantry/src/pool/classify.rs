@@ -5,10 +5,9 @@
 //! message on return and never correctness. Not seen from a text is what happens inside functions,
 //! triggers and views of the user's own; `verify = "always"` is for those who have them.
 
-use std::{
-    collections::HashMap,
-    sync::{PoisonError, RwLock},
-};
+use std::sync::{PoisonError, RwLock};
+
+use foldhash::HashMap;
 
 use crate::sql::lexer::{Kind, Lexer, Token};
 

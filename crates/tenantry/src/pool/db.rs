@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::checkout::{Checkout, Held};
+use super::preparation::Preparation;
 use super::preprocessor::Target;
 use super::shared::Pool;
 use super::transaction::Transaction;
@@ -75,6 +76,8 @@ impl MasterDb {
 pub(super) struct Access {
     pool: Pool,
     target: Target,
+    /// Set where it is the same at every look-up.
+    preparation: Option<Arc<Preparation>>,
     tag: Option<Digest>,
     /// Connections held over several statements through this handle and its clones.
     held: Arc<AtomicU32>,
@@ -82,7 +85,8 @@ pub(super) struct Access {
 
 impl Access {
     fn new(pool: Pool, target: Target, tag: Option<Digest>) -> Self {
-        Self { pool, target, tag, held: Arc::default() }
+        let preparation = pool.prepare_once(target.clone());
+        Self { pool, target, preparation, tag, held: Arc::default() }
     }
 
     /// A connection for a single statement.
@@ -96,7 +100,11 @@ impl Access {
     }
 
     async fn look_up(&self, held: Option<&Arc<AtomicU32>>) -> Result<Checkout> {
-        let lease = self.pool.look_up(self.target.clone()).await.map_err(|error| self.explain(error))?;
+        let lease = match &self.preparation {
+            Some(preparation) => self.pool.look_up_as(preparation).await,
+            None => self.pool.look_up(self.target.clone()).await,
+        };
+        let lease = lease.map_err(|error| self.explain(error))?;
         Ok(Checkout::new(self.pool.clone(), lease, self.tag, held.map(Held::one)))
     }
 

@@ -29,7 +29,7 @@ impl<'c> Executor<'c> for &'c mut Checkout {
         E: 'q + Execute<'q, Postgres>,
     {
         let statement = Statement::take(query);
-        Box::pin(async move { first_row(self.run(statement)).await })
+        Box::pin(async move { self.first_row(statement?).await })
     }
 
     fn prepare_with<'e>(
@@ -61,17 +61,6 @@ impl<'c> Executor<'c> for &'c mut Checkout {
     }
 }
 
-/// Reads to the end, since an error may follow the first row: a deferred constraint fails last.
-async fn first_row(mut results: Results<'_>) -> Result<Option<PgRow>, Error> {
-    let mut first = None;
-    while let Some(result) = results.next().await {
-        if let Either::Right(row) = result? {
-            first.get_or_insert(row);
-        }
-    }
-    Ok(first)
-}
-
 macro_rules! executor_per_statement {
     ($handle:ident) => {
         impl<'c> Executor<'c> for &'c $handle {
@@ -99,8 +88,8 @@ macro_rules! executor_per_statement {
             {
                 let statement = Statement::take(query);
                 Box::pin(async move {
-                    let mut checkout = self.access().checkout().await?;
-                    first_row(checkout.run(statement)).await
+                    let statement = statement?;
+                    self.access().checkout().await?.first_row(statement).await
                 })
             }
 

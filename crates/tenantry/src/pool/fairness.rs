@@ -11,8 +11,10 @@
 //!   before turns count, because a switch costs more than a place in the line is worth. How often is
 //!   for the caller to say.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 /// The lines, and how many connections each tenant holds. `L` names a line, `W` is who waits.
 pub(super) struct Fairness<L, W> {

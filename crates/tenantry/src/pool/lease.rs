@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::thread::ThreadId;
 use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::await_point::{AwaitPoint, at};
@@ -24,6 +26,8 @@ pub(super) struct Pooled<C> {
     pub(super) is_confirmed: bool,
     pub(super) opened_at: Instant,
     pub(super) idle_since: Instant,
+    /// The thread that used it last.
+    pub(super) thread: Option<ThreadId>,
     streak: Option<Streak>,
     /// All tenants it has served: the server's memory for a connection grows with each.
     served: HashSet<LineName>,
@@ -50,6 +54,7 @@ impl<C> Pooled<C> {
             is_confirmed: false,
             opened_at: now,
             idle_since: now,
+            thread: None,
             streak: None,
             served: HashSet::new(),
         }
@@ -141,7 +146,6 @@ impl<D: Driver> Lease<D> {
             self.open().await?;
         }
         if self.take_over_warm(preparation) {
-            self.shared.counters.looked_up(Source::Warm);
             return Ok(Readiness::Ready);
         }
         match self.switch(preparation).await {
@@ -166,8 +170,8 @@ impl<D: Driver> Lease<D> {
         Ok(())
     }
 
-    /// Whether the connection serves this look-up without a round trip.
-    fn take_over_warm(&mut self, preparation: &Arc<Preparation>) -> bool {
+    /// Whether the connection serves this look-up without a round trip. If so, it does from now on.
+    pub(super) fn take_over_warm(&mut self, preparation: &Arc<Preparation>) -> bool {
         let config = &self.shared.config;
         let Some(pooled) = &mut self.pooled else { return false };
         let is_warm = pooled.is_warm_for(preparation)
@@ -176,6 +180,7 @@ impl<D: Driver> Lease<D> {
         if is_warm {
             // The same session, but perhaps a later record of the tenant.
             pooled.session = Some(Arc::clone(preparation));
+            self.shared.counters.looked_up(Source::Warm);
         }
         is_warm
     }

@@ -36,6 +36,11 @@ impl Preprocessors {
         self.0.iter()
     }
 
+    /// Whether one look-up of a tenant is like the next.
+    pub(super) fn are_constant(&self) -> bool {
+        self.iter().all(|preprocessor| preprocessor.is_constant())
+    }
+
     /// What the session of this look-up must look like.
     pub(super) fn prepare(&self, lookup: Lookup) -> Result<Preparation> {
         let mut settings = SessionSettings::default();

@@ -84,12 +84,19 @@ pub trait Preprocessor: Send + Sync + 'static {
     /// The name by which `tenantry.toml` chooses it.
     fn name(&self) -> &str;
 
-    /// Adds to what the session must look like. Called at every look-up, so it must be quick; a
-    /// connection whose session already looks like the sum of all answers is not switched again.
+    /// Adds to what the session must look like. Called at every look-up, unless all preprocessors are
+    /// [constant](Self::is_constant), so it must be quick; a connection whose session already looks
+    /// like the sum of all answers is not switched again.
     ///
     /// # Errors
     /// Any error refuses the connection and reaches the caller.
     fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> Result<()>;
+
+    /// Whether [`prepare`](Self::prepare) depends on the look-up and on nothing else, such as the
+    /// running task or the time. Where all preprocessors are constant, a handle asks them once.
+    fn is_constant(&self) -> bool {
+        false
+    }
 
     /// Runs after the settings were confirmed by the server, whenever a connection was switched or
     /// cleaned, not when a clean one is handed to the same tenant again. What it changes in
@@ -180,6 +187,10 @@ impl Preprocessor for SearchPath {
         "search_path"
     }
 
+    fn is_constant(&self) -> bool {
+        true
+    }
+
     fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> Result<()> {
         session.search_path(lookup.schema(), lookup.extension_schemas());
         Ok(())
@@ -218,6 +229,10 @@ impl Role {
 impl Preprocessor for Role {
     fn name(&self) -> &'static str {
         "role"
+    }
+
+    fn is_constant(&self) -> bool {
+        true
     }
 
     fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> Result<()> {

@@ -1,9 +1,10 @@
 //! The pool: what is open, who holds it, who waits.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
+use foldhash::{HashMap, HashMapExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -160,34 +161,62 @@ impl<D: Driver> Pool<D> {
         })
     }
 
-    /// The one way to a connection: prepared for the target, verified, and handed out.
-    pub(super) async fn look_up(&self, target: Target) -> Result<Lease<D>> {
+    /// What a session must look like for this target.
+    fn prepare(&self, target: Target) -> Result<Arc<Preparation>> {
         let lookup = Lookup::new(target, Arc::clone(&self.shared.layout));
-        let preparation = Arc::new(self.shared.preprocessors.prepare(lookup)?);
+        Ok(Arc::new(self.shared.preprocessors.prepare(lookup)?))
+    }
+
+    /// The same, if it will be the same at every look-up.
+    pub(super) fn prepare_once(&self, target: Target) -> Option<Arc<Preparation>> {
+        // A refusal is for the look-up to report.
+        self.shared.preprocessors.are_constant().then(|| self.prepare(target).ok())?
+    }
+
+    /// A connection for this target.
+    pub(super) async fn look_up(&self, target: Target) -> Result<Lease<D>> {
+        self.look_up_as(&self.prepare(target)?).await
+    }
+
+    /// The one way to a connection: prepared, verified, and handed out.
+    pub(super) async fn look_up_as(&self, preparation: &Arc<Preparation>) -> Result<Lease<D>> {
         let limit = self.shared.config.acquire_timeout;
         let span = tracing::debug_span!(
             "look_up",
             database = %self.shared.alias,
             tenant = preparation.tenant().map(|tenant| tenant.slug().as_str()),
         );
-        match tokio::time::timeout(limit, self.ready_lease(&preparation)).instrument(span).await {
+        let request = span.in_scope(|| Shared::request(&self.shared, preparation))?;
+        // Most look-ups end here, and need no timer.
+        let request = match request {
+            Request::Granted(mut lease) => {
+                if lease.take_over_warm(preparation) {
+                    return Ok(lease);
+                }
+                Request::Granted(lease)
+            }
+            queued @ Request::Queued(_) => queued,
+        };
+        let ready = self.ready_lease(request, preparation).instrument(span);
+        match tokio::time::timeout(limit, ready).await {
             Ok(result) => result,
-            Err(_) => Err(self.shared.timeout_error(&preparation, limit)),
+            Err(_) => Err(self.shared.timeout_error(preparation, limit)),
         }
     }
 
-    async fn ready_lease(&self, preparation: &Arc<Preparation>) -> Result<Lease<D>> {
+    async fn ready_lease(&self, mut request: Request<D>, preparation: &Arc<Preparation>) -> Result<Lease<D>> {
         loop {
-            let mut lease = self.next_lease(preparation).await?;
+            let mut lease = self.lease(request).await?;
             match lease.make_ready(preparation).await? {
                 Readiness::Ready => return Ok(lease),
-                Readiness::Lost => {}
+                Readiness::Lost => drop(lease),
             }
+            request = Shared::request(&self.shared, preparation)?;
         }
     }
 
-    async fn next_lease(&self, preparation: &Arc<Preparation>) -> Result<Lease<D>> {
-        match Shared::request(&self.shared, preparation)? {
+    async fn lease(&self, request: Request<D>) -> Result<Lease<D>> {
+        match request {
             Request::Granted(lease) => Ok(lease),
             Request::Queued(mut place) => {
                 let since = Instant::now();
@@ -237,9 +266,7 @@ impl<D: Driver> Pool<D> {
             (std::mem::take(&mut state.idle), state.fairness.clear())
         };
         drop(waiters);
-        for pooled in idle {
-            self.shared.close_in_background(HolderId::NONE, pooled);
-        }
+        self.shared.close_all(idle);
         tokio::time::timeout(limit, self.all_slots_freed()).await.map_err(|_| self.shared.still_held_error())
     }
 
@@ -269,26 +296,39 @@ impl<D: Driver> Shared<D> {
     }
 
     fn request(self: &Arc<Self>, preparation: &Arc<Preparation>) -> Result<Request<D>> {
-        self.close_outdated(preparation);
         let mut state = self.lock();
+        let outdated = state.remove_outdated(preparation);
+        let request = self.grant_or_queue(&mut state, preparation);
+        drop(state);
+        // Not under the lock: a runtime that shuts down gives the slots back at once.
+        self.close_all(outdated);
+        request
+    }
+
+    fn grant_or_queue(
+        self: &Arc<Self>,
+        state: &mut State<D>,
+        preparation: &Arc<Preparation>,
+    ) -> Result<Request<D>> {
         if state.is_closed {
             return Err(self.closed_error());
         }
-        state.affinity.note(line_of(preparation));
-        if !state.fairness.may_pass(&line_of(preparation)) {
-            return self.queue(&mut state, preparation);
+        let line = line_of(preparation);
+        state.affinity.note(line);
+        if !state.fairness.may_pass(&line) {
+            return self.queue(state, preparation);
         }
         let mut pooled = state.take_idle(preparation);
         if let Some(pooled) = &mut pooled {
-            pooled.begin_streak(line_of(preparation));
+            pooled.begin_streak(line);
         } else if state.open < self.config.max_connections {
             state.open += 1;
         } else {
-            return self.queue(&mut state, preparation);
+            return self.queue(state, preparation);
         }
-        state.fairness.begin(line_of(preparation));
+        state.fairness.begin(line);
         let holder = state.register(Some(Arc::clone(preparation)));
-        self.gauge(&state);
+        self.gauge(state);
         Ok(Request::Granted(Lease::new(Arc::clone(self), holder, pooled)))
     }
 
@@ -305,14 +345,8 @@ impl<D: Driver> Shared<D> {
         Ok(Request::Queued(Place { shared: Arc::clone(self), line, ticket, receiver }))
     }
 
-    /// Closes connections that served this tenant before its schema was dropped, renamed or moved.
-    fn close_outdated(self: &Arc<Self>, preparation: &Preparation) {
-        if is_left_out(Guard::Epoch) {
-            return;
-        }
-        // Not under the lock: a runtime that shuts down gives the slots back at once.
-        let outdated = self.lock().remove_outdated(preparation);
-        for pooled in outdated {
+    fn close_all(self: &Arc<Self>, connections: Vec<Pooled<D::Connection>>) {
+        for pooled in connections {
             self.close_in_background(HolderId::NONE, pooled);
         }
     }
@@ -363,6 +397,7 @@ impl<D: Driver> Shared<D> {
         }
         if let Some(mut pooled) = pooled {
             pooled.idle_since = Instant::now();
+            pooled.thread = Some(thread::current().id());
             state.idle.push(pooled);
         } else {
             state.open -= 1;
@@ -444,10 +479,12 @@ impl<D: Driver> State<D> {
 
     /// The idle connection that serves the look-up best.
     fn take_idle(&mut self, preparation: &Preparation) -> Option<Pooled<D::Connection>> {
-        let candidates = self
-            .idle
-            .iter()
-            .map(|pooled| Candidate { line: pooled.line(), is_warm: pooled.is_warm_for(preparation) });
+        let here = thread::current().id();
+        let candidates = self.idle.iter().map(|pooled| Candidate {
+            line: pooled.line(),
+            is_warm: pooled.is_warm_for(preparation),
+            is_near: pooled.thread == Some(here),
+        });
         let position = self.affinity.choose(candidates)?;
         Some(self.idle.remove(position))
     }
@@ -458,7 +495,11 @@ impl<D: Driver> State<D> {
         }
     }
 
+    /// Connections that served this tenant before its schema was dropped, renamed or moved.
     fn remove_outdated(&mut self, preparation: &Preparation) -> Vec<Pooled<D::Connection>> {
+        if is_left_out(Guard::Epoch) {
+            return Vec::new();
+        }
         self.idle
             .extract_if(.., |pooled| {
                 pooled.session.as_ref().is_some_and(|session| session.is_outdated_by(preparation))

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use super::fake::Fake;
 use super::lease::Lease;
 use super::preparation::{Layout, Preprocessors};
-use super::preprocessor::Target;
+use super::preprocessor::{Lookup, Preprocessor, SearchPath, SessionSettings, Target};
 use super::shared::Pool;
 use crate::database::{PoolConfig, Verify};
 use crate::error::{Error, ErrorKind};
@@ -461,4 +462,49 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.unwrap().block_on(run(steps));
     }
+}
+
+/// Counts how often it is asked.
+struct Asked {
+    times: Arc<AtomicU32>,
+    is_constant: bool,
+}
+
+impl Preprocessor for Asked {
+    fn name(&self) -> &'static str {
+        "asked"
+    }
+
+    fn prepare(&self, _lookup: &Lookup, _session: &mut SessionSettings) -> crate::Result<()> {
+        self.times.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn is_constant(&self) -> bool {
+        self.is_constant
+    }
+}
+
+#[track_caller]
+fn times_asked(is_constant: bool) -> u32 {
+    let times = Arc::new(AtomicU32::new(0));
+    let asked = Asked { times: Arc::clone(&times), is_constant };
+    let preprocessors = Preprocessors::new(vec![Arc::new(SearchPath), Arc::new(asked)]);
+    let layout = Arc::new(Layout::default());
+    let pool =
+        Pool::new(Alias::default(), Fake::default(), PoolConfig::default(), layout, preprocessors).unwrap();
+    let once = pool.prepare_once(tenant("acme"));
+    for _ in 0..3 {
+        match &once {
+            Some(preparation) => pool.look_up_as(preparation).now_or_never(),
+            None => pool.look_up(tenant("acme")).now_or_never(),
+        };
+    }
+    times.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn a_preprocessor_is_asked_at_every_look_up_unless_it_is_constant() {
+    assert_eq!(times_asked(false), 3);
+    assert_eq!(times_asked(true), 1);
 }

@@ -1,30 +1,35 @@
 //! Answers to look-ups, kept for a while.
+//!
+//! A hit writes nothing that is shared but the tenant's reference count: no order of use, no clock of
+//! the cache. So a hundred thousand tenants cost little more than ten.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use moka::Expiry;
-use moka::future::Cache as Entries;
+use quick_cache::sync::Cache as Entries;
+use tokio::sync::OnceCell;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::resolve::TenantKey;
 use crate::tenant::{Tenant, TenantId};
 
 /// A bounded cache of found and of missing tenants. Misses of one key share one look-up.
 pub(super) struct Cache {
     entries: Entries<TenantKey, Entry>,
-    /// Grows with every invalidation. An answer that was on its way at that moment may be older
-    /// than the change, and is not kept.
-    generation: AtomicU64,
+    lifetime: Lifetime,
+    under_way: Mutex<UnderWay>,
     pub(super) loads: AtomicU64,
 }
 
+/// `None`: nobody goes by the key.
+type Answer = Option<Tenant>;
+
 #[derive(Clone)]
 struct Entry {
-    /// `None`: nobody goes by this key.
-    tenant: Option<Tenant>,
-    generation: u64,
+    answer: Answer,
+    expires: Instant,
 }
 
 struct Lifetime {
@@ -32,82 +37,128 @@ struct Lifetime {
     missing: Duration,
 }
 
-impl Expiry<TenantKey, Entry> for Lifetime {
-    fn expire_after_create(&self, _key: &TenantKey, entry: &Entry, _now: Instant) -> Option<Duration> {
-        Some(if entry.tenant.is_some() { self.found } else { self.missing })
-    }
+/// The look-ups that are on their way to the database and back.
+#[derive(Default)]
+struct UnderWay {
+    by_key: HashMap<TenantKey, Arc<Load>>,
+    /// Grows with every change that is announced. An answer that was on its way at that moment may be
+    /// older than the change, and is not kept.
+    generation: u64,
+}
+
+/// One look-up, for all who wait for it. When the one who runs it goes away, the next one does.
+#[derive(Default)]
+struct Load {
+    generation: u64,
+    answer: OnceCell<Result<Answer>>,
 }
 
 impl Cache {
-    pub(super) fn new(capacity: u64, found: Duration, missing: Duration) -> Self {
-        let entries =
-            Entries::builder().max_capacity(capacity).expire_after(Lifetime { found, missing }).build();
-        Self { entries, generation: AtomicU64::new(0), loads: AtomicU64::new(0) }
+    pub(super) fn new(capacity: usize, found: Duration, missing: Duration) -> Self {
+        Self {
+            entries: Entries::new(capacity),
+            lifetime: Lifetime { found, missing },
+            under_way: Mutex::default(),
+            loads: AtomicU64::new(0),
+        }
     }
 
     /// The answer for a key: a kept one, or what `load` answers. An error is not kept.
-    pub(super) async fn get<F>(&self, key: &TenantKey, load: impl Fn() -> F) -> Result<Option<Tenant>>
+    pub(super) async fn get<F>(&self, key: &TenantKey, load: impl Fn() -> F) -> Result<Answer>
     where
-        F: Future<Output = Result<Option<Tenant>>>,
+        F: Future<Output = Result<Answer>>,
     {
-        if let Some(entry) = self.entries.get(key).await {
-            return Ok(entry.tenant);
-        }
-        let now = self.generation.load(Ordering::SeqCst);
-        loop {
-            let entry = self.load(key, &load).await?;
-            // The look-up that was shared may have set out before a change that this caller knows of.
-            if entry.generation >= now {
-                return Ok(entry.tenant);
-            }
+        match self.entries.get(key) {
+            Some(entry) if Instant::now() < entry.expires => Ok(entry.answer),
+            _ => self.load(key, load).await,
         }
     }
 
-    async fn load<F>(&self, key: &TenantKey, load: impl Fn() -> F) -> Result<Entry>
+    async fn load<F>(&self, key: &TenantKey, load: impl Fn() -> F) -> Result<Answer>
     where
-        F: Future<Output = Result<Option<Tenant>>>,
+        F: Future<Output = Result<Answer>>,
     {
-        let load = async {
-            let generation = self.generation.load(Ordering::SeqCst);
+        let place = Place::take(self, key);
+        let run = || {
             self.loads.fetch_add(1, Ordering::Relaxed);
-            Ok(Entry { tenant: load().await?, generation })
+            load()
         };
-        let entry = self
-            .entries
-            .try_get_with_by_ref(key, load)
-            .await
-            .map_err(|error: Arc<Error>| (*error).clone())?;
-        if entry.generation != self.generation.load(Ordering::SeqCst) {
-            self.entries.invalidate(key).await;
-        }
-        Ok(entry)
+        let answer = place.load.answer.get_or_init(run).await.clone()?;
+        self.keep(key, &place.load, &answer);
+        Ok(answer)
     }
 
-    pub(super) async fn forget(&self, key: &TenantKey) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
-        self.entries.invalidate(key).await;
+    fn keep(&self, key: &TenantKey, load: &Load, answer: &Answer) {
+        let lifetime = if answer.is_some() { self.lifetime.found } else { self.lifetime.missing };
+        let entry = Entry { answer: answer.clone(), expires: Instant::now() + lifetime };
+        // Under the lock, so that no change is announced between the question and the answer.
+        let under_way = self.under_way();
+        if load.generation == under_way.generation {
+            self.entries.insert(key.clone(), entry);
+        }
+    }
+
+    pub(super) fn forget(&self, key: &TenantKey) {
+        self.under_way().change();
+        self.entries.remove(key);
     }
 
     /// Drops every answer that is this tenant, by whatever key it was found.
     ///
     /// Walks the cache, which is bounded; tenants change rarely.
-    pub(super) async fn forget_tenant(&self, id: TenantId) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
-        let is_it = |entry: &Entry| entry.tenant.as_ref().is_some_and(|tenant| tenant.id() == id);
-        let keys: Vec<_> =
-            self.entries.iter().filter(|(_, entry)| is_it(entry)).map(|(key, _)| key).collect();
-        for key in keys {
-            self.entries.invalidate(&*key).await;
-        }
+    pub(super) fn forget_tenant(&self, id: TenantId) {
+        self.under_way().change();
+        self.entries.retain(|_, entry| entry.answer.as_ref().is_none_or(|tenant| tenant.id() != id));
     }
 
     pub(super) fn clear(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
-        self.entries.invalidate_all();
+        self.under_way().change();
+        self.entries.clear();
     }
 
-    pub(super) fn len(&self) -> u64 {
-        self.entries.entry_count()
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl UnderWay {
+    /// Whoever asks from now on does not wait for a look-up that set out before.
+    fn change(&mut self) {
+        self.generation += 1;
+        self.by_key.clear();
+    }
+}
+
+/// A place among those who wait for one look-up. The last one to leave takes it off the list.
+struct Place<'a> {
+    cache: &'a Cache,
+    key: &'a TenantKey,
+    load: Arc<Load>,
+}
+
+impl<'a> Place<'a> {
+    fn take(cache: &'a Cache, key: &'a TenantKey) -> Self {
+        let mut under_way = cache.under_way();
+        let generation = under_way.generation;
+        let new = || Arc::new(Load { generation, ..Load::default() });
+        let load = Arc::clone(under_way.by_key.entry(key.clone()).or_insert_with(new));
+        Self { cache, key, load }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut under_way = self.cache.under_way();
+        let is_listed = |listed: &Arc<Load>| Arc::ptr_eq(listed, &self.load);
+        // An answered one serves nobody any more: what it answered is kept, or was an error.
+        let is_done = self.load.answer.initialized() || Arc::strong_count(&self.load) == 2;
+        if is_done && under_way.by_key.get(self.key).is_some_and(is_listed) {
+            under_way.by_key.remove(self.key);
+        }
     }
 }
 
@@ -154,7 +205,7 @@ mod tests {
         let (database, arrives) = Slow::new();
         let before = cache.get(&key, || database.look_up());
         let after = async {
-            cache.forget(&key).await;
+            cache.forget(&key);
             let answer = cache.get(&key, || database.look_up());
             let (answer, ()) = tokio::join!(answer, async { arrives.send(()).unwrap() });
             answer
@@ -169,7 +220,7 @@ mod tests {
         let (cache, key) = (cache(), acme());
         let (database, arrives) = Slow::new();
         let change = async {
-            cache.forget(&key).await;
+            cache.forget(&key);
             arrives.send(()).unwrap();
         };
         let (answer, ()) = tokio::join!(cache.get(&key, || database.look_up()), change);

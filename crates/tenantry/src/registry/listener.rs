@@ -51,7 +51,7 @@ async fn listen_once(
     *pause = Duration::from_millis(50);
     loop {
         match tokio::time::timeout(PING_AFTER, listener.try_recv()).await {
-            Ok(Ok(Some(notification))) => apply(cache, notification.payload()).await,
+            Ok(Ok(Some(notification))) => apply(cache, notification.payload()),
             Ok(Ok(None)) => return Ok(()),
             Ok(Err(error)) => return Err(error),
             Err(_) => ping(&mut listener).await?,
@@ -76,13 +76,13 @@ enum Change {
     All,
 }
 
-async fn apply(cache: &Cache, payload: &str) {
+fn apply(cache: &Cache, payload: &str) {
     match parse(payload) {
         Change::Tenant(id, slug) => {
-            cache.forget_tenant(id).await;
-            cache.forget(&TenantKey::Slug(slug)).await;
+            cache.forget_tenant(id);
+            cache.forget(&TenantKey::Slug(slug));
         }
-        Change::Domain(domain) => cache.forget(&TenantKey::Domain(domain)).await,
+        Change::Domain(domain) => cache.forget(&TenantKey::Domain(domain)),
         Change::All => cache.clear(),
     }
 }

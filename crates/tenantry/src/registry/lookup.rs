@@ -18,7 +18,7 @@ use crate::tenant::Tenant;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryConfig {
     /// Most tenants kept in memory, found and missing ones together. Default: 10,000.
-    pub cache_capacity: u64,
+    pub cache_capacity: usize,
     /// Longest time a tenant is served from memory after it was read. Changes are announced and
     /// seen within milliseconds; this bounds what is served while announcements cannot arrive.
     /// Default: 30 seconds.
@@ -41,7 +41,7 @@ impl Default for RegistryConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheStatus {
     /// Answers in memory, approximately.
-    pub entries: u64,
+    pub entries: usize,
     /// Look-ups that went to the database since the start.
     pub loads: u64,
 }
@@ -82,13 +82,13 @@ impl Registry {
     }
 
     /// Drops what this process knows of a key, without waiting for the announcement.
-    pub(crate) async fn forget(&self, key: &TenantKey) {
-        self.cache.forget(key).await;
+    pub(crate) fn forget(&self, key: &TenantKey) {
+        self.cache.forget(key);
     }
 
-    pub(crate) async fn forget_tenant(&self, tenant: &Tenant) {
-        self.cache.forget_tenant(tenant.id()).await;
-        self.cache.forget(&TenantKey::Slug(tenant.slug().clone())).await;
+    pub(crate) fn forget_tenant(&self, tenant: &Tenant) {
+        self.cache.forget_tenant(tenant.id());
+        self.cache.forget(&TenantKey::Slug(tenant.slug().clone()));
     }
 
     pub(crate) fn forget_all(&self) {

@@ -5,7 +5,7 @@
 use super::*;
 
 fn idle(lines: &[u32], wanted: u32) -> impl DoubleEndedIterator<Item = Candidate<u32>> + Clone {
-    lines.iter().map(move |line| Candidate { line: Some(*line), is_warm: *line == wanted })
+    lines.iter().map(move |line| Candidate { line: Some(*line), is_warm: *line == wanted, is_near: false })
 }
 
 #[test]
@@ -13,6 +13,18 @@ fn a_warm_connection_is_preferred_and_the_latest_of_them() {
     let affinity = Affinity::new(4);
     assert_eq!(affinity.choose(idle(&[1, 2, 2, 3], 2)), Some(2));
     assert_eq!(affinity.choose(idle(&[], 2)), None);
+}
+
+#[test]
+fn of_the_warm_ones_a_near_one_is_preferred() {
+    let affinity: Affinity<u32> = Affinity::new(4);
+    let warm_and_near = [(true, true), (true, false), (false, true)];
+    let idle = warm_and_near.iter().map(|(is_warm, is_near)| Candidate {
+        line: Some(1),
+        is_warm: *is_warm,
+        is_near: *is_near,
+    });
+    assert_eq!(affinity.choose(idle), Some(0));
 }
 
 #[test]
@@ -29,7 +41,7 @@ fn a_tenant_in_demand_keeps_its_connection() {
 fn a_connection_that_serves_nobody_is_taken_first() {
     let affinity: Affinity<u32> = Affinity::new(4);
     let lines = [Some(1), None, Some(2)];
-    let idle = lines.iter().map(|line| Candidate { line: *line, is_warm: false });
+    let idle = lines.iter().map(|line| Candidate { line: *line, is_warm: false, is_near: false });
     assert_eq!(affinity.choose(idle), Some(1));
 }
 
@@ -111,7 +123,8 @@ fn share_of_warm(traffic: &Traffic, rule: Rule) -> f64 {
         let rank = cumulative.partition_point(|sum| *sum < point).min(traffic.tenants - 1);
         let tenant = (rank + offset) % traffic.tenants;
         affinity.note(tenant);
-        let candidates = idle.iter().map(|line| Candidate { line: *line, is_warm: *line == Some(tenant) });
+        let candidates =
+            idle.iter().map(|line| Candidate { line: *line, is_warm: *line == Some(tenant), is_near: false });
         let found = idle.iter().rposition(|line| *line == Some(tenant));
         warm += usize::from(found.is_some());
         let position = match rule {
