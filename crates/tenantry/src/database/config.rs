@@ -176,7 +176,9 @@ pub struct PoolConfig {
     /// A connection older than this is closed when it comes back. Default: 30 minutes.
     pub max_lifetime: Duration,
     /// A connection that has served more tenants than this is closed when it comes back: what the
-    /// server remembers of tables only grows with each schema a connection touches. Default: 500.
+    /// server remembers of tables only grows with each schema a connection touches, by 150 KiB for
+    /// one table with three indexes and by 315 KiB for five of them. The first statement of a tenant on a
+    /// new connection is slower, so with fewer tenants than this none is closed. Default: 1,000.
     pub max_tenants_per_connection: u32,
     /// How long cleaning a used connection may take before it is closed instead. Default: 5 seconds.
     pub clean_timeout: Duration,
@@ -211,7 +213,7 @@ impl Default for PoolConfig {
             acquire_timeout: Duration::from_secs(5),
             check_after_idle: Duration::from_secs(30),
             max_lifetime: Duration::from_mins(30),
-            max_tenants_per_connection: 500,
+            max_tenants_per_connection: 1_000,
             clean_timeout: Duration::from_secs(5),
             statement_cache_capacity: 100,
             verify: Verify::Switch,
