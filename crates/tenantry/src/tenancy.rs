@@ -218,6 +218,16 @@ impl Tenancy {
         summary
     }
 
+    /// Warns of the files that migrating this fleet would apply, and changes nothing.
+    /// [`Rule`](migrate::Rule) says what is warned of; [`Migrations::lint`] looks at all files.
+    ///
+    /// # Errors
+    /// If the registry cannot be read, or a tenant that was named cannot be migrated.
+    pub async fn lint(&self, fleet: &Fleet) -> Result<Vec<migrate::Warning>> {
+        let context = &self.inner.context;
+        migrate::lint_pending(&context.databases, &context.layout, &context.migrations, fleet).await
+    }
+
     /// The migrations this was built with.
     pub fn migrations(&self) -> &Migrations {
         &self.inner.context.migrations

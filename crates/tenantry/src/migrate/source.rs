@@ -8,10 +8,13 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, migrate::MigrationType};
 
 use super::{
     error::{MigrationError, Problem},
+    lint::{self, Home, Warning},
     script::Script,
     set::MigrationSet,
 };
 use crate::database::Config;
+use crate::pool::Layout;
+use crate::tenant::SchemaName;
 
 /// The migrations of the master schema and those of every tenant's schema.
 ///
@@ -77,6 +80,37 @@ impl Migrations {
     /// The migrations of each tenant's schema.
     pub fn tenant(&self) -> &MigrationSet {
         &self.tenant
+    }
+
+    /// What works in these files and makes a fleet of tenants hard to operate, with `extensions` as
+    /// the one extension schema. The [`Rule`](super::Rule)s say what that is; no database is asked.
+    ///
+    /// An application's own test may hold it to none:
+    ///
+    /// ```no_run
+    /// use tenantry::Migrations;
+    ///
+    /// # fn example() -> Result<(), tenantry::migrate::MigrationError> {
+    /// let migrations = Migrations::from_dirs("migrations/master", "migrations/tenant")?;
+    /// assert_eq!(migrations.lint(), []);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lint(&self) -> Vec<Warning> {
+        self.lint_with(&Layout::default().extension_schemas)
+    }
+
+    /// As [`lint`](Self::lint), with other extension schemas.
+    pub fn lint_with(&self, extension_schemas: &[SchemaName]) -> Vec<Warning> {
+        let tenant = Home::Tenant { extensions: extension_schemas };
+        [(self.master(), Home::Master), (self.tenant(), tenant)]
+            .into_iter()
+            .flat_map(|(set, home)| set.iter().map(move |migration| (migration, home)))
+            .flat_map(|(migration, home)| {
+                let scripts = [Some(migration.up()), migration.down()];
+                scripts.into_iter().flatten().flat_map(move |script| lint::lint(script, home))
+            })
+            .collect()
     }
 
     fn read(master: &Path, tenant: &Path) -> Result<Self, Vec<MigrationError>> {
