@@ -11,7 +11,7 @@ use sqlx::{PgConnection, PgPool};
 use crate::database::{Config, DatabaseConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::TenancyLayer;
-use crate::migrate::{self, Fleet, Migrations, Summary};
+use crate::migrate::{self, Fleet, MigrationError, Migrations, Summary};
 use crate::observe::Observer;
 use crate::pool::{
     Databases, Layout, MasterDb, PoolStatus, Preprocessor, Preprocessors, Role, SearchPath, TenantDb,
@@ -218,6 +218,16 @@ impl Tenancy {
         summary
     }
 
+    /// Warns of the files that migrating this fleet would apply, and changes nothing.
+    /// [`Rule`](migrate::Rule) says what is warned of; [`Migrations::lint`] looks at all files.
+    ///
+    /// # Errors
+    /// If the registry cannot be read, or a tenant that was named cannot be migrated.
+    pub async fn lint(&self, fleet: &Fleet) -> Result<Vec<migrate::Warning>> {
+        let context = &self.inner.context;
+        migrate::lint_pending(&context.databases, &context.layout, &context.migrations, fleet).await
+    }
+
     /// The migrations this was built with.
     pub fn migrations(&self) -> &Migrations {
         &self.inner.context.migrations
@@ -401,7 +411,7 @@ impl Builder {
         for (alias, database) in config.databases()? {
             self.databases.insert(alias, database);
         }
-        self.migrations = migrations_of(config)?;
+        self.migrations = Migrations::of(config).map_err(MigrationError::first_of)?;
         if let Some(schema) = config.master_schema() {
             self.layout.master_schema = schema.clone();
         }
@@ -533,14 +543,6 @@ impl Builder {
 }
 
 /// The files of the configured directories. Directories that nobody named need not be there.
-fn migrations_of(config: &Config) -> Result<Migrations> {
-    let (master, tenant) = config.migration_directories();
-    if !config.names_migrations() && !master.exists() && !tenant.exists() {
-        return Ok(Migrations::none());
-    }
-    Ok(Migrations::from_dirs(master, tenant)?)
-}
-
 fn unknown_preprocessor(name: &str, known: &[Arc<dyn Preprocessor>]) -> Error {
     let names: Vec<_> = known.iter().map(|preprocessor| preprocessor.name()).collect();
     Error::new(ErrorKind::Configuration, format!("no preprocessor is named `{name}`"))

@@ -3,12 +3,12 @@ use std::sync::Mutex;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use tenantry::migrate::Summary;
+use tenantry::migrate::{Summary, Warning};
 use tenantry::observe::{Observer, Outcome};
 use tenantry::tenant::{Slug, Status};
 use tenantry::{Fleet, Tenancy};
 
-use super::{Context, Finish};
+use super::{Context, Finish, lint};
 use crate::connect::with_tenancy;
 use crate::failure::{Failure, Report};
 use crate::output::{Format, note, print_report};
@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// Only this tenant, and not the master schema; repeatable
     #[arg(long = "tenant", value_name = "SLUG")]
     tenants: Vec<String>,
+    /// Changes nothing where the files that are pending have warnings
+    #[arg(long)]
+    deny_warnings: bool,
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
@@ -28,11 +31,13 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
             0 => count(tenancy).await?,
             chosen => chosen as u64,
         };
+        let warnings = tenancy.lint(&fleet).await?;
+        warn(cx, &warnings, options.deny_warnings)?;
         let progress = Progress::new(size, cx.output.format());
         let result = tenancy.migrate(fleet, &progress).await;
         progress.bar.finish_and_clear();
         let summary = result?;
-        print(cx, summary, progress.failures());
+        print(cx, summary, progress.failures(), &warnings);
         Ok(if summary.failed > 0 { Finish::SomeFailed } else { Finish::Done })
     })
     .await
@@ -58,6 +63,22 @@ async fn fleet(tenancy: &Tenancy, names: &[String]) -> anyhow::Result<Fleet> {
     Ok(Fleet::only(slugs))
 }
 
+/// Tells what the lint says of the files that are about to be applied. Programs find it in the answer.
+fn warn(cx: &Context, warnings: &[Warning], denies: bool) -> anyhow::Result<()> {
+    for warning in warnings {
+        note(cx.output.format(), &format!("warning: {}", lint::to_text(warning)));
+    }
+    if denies && !warnings.is_empty() {
+        let message = format!("nothing was migrated: {}", lint::counted(0, warnings.len()));
+        return Err(Failure::new("lint", message)
+            .with_hint(
+                "`tenantry lint` shows them; `-- lint: allow RULE` in front of a statement silences one",
+            )
+            .into());
+    }
+    Ok(())
+}
+
 /// How many tenants there are to migrate, for the bar.
 async fn count(tenancy: &Tenancy) -> tenantry::Result<u64> {
     let count: i64 = sqlx::query_scalar(
@@ -68,7 +89,7 @@ async fn count(tenancy: &Tenancy) -> tenantry::Result<u64> {
     Ok(count.unsigned_abs())
 }
 
-fn print(cx: &mut Context, summary: Summary, failures: Vec<Report>) {
+fn print(cx: &mut Context, summary: Summary, failures: Vec<Report>, warnings: &[Warning]) {
     let Summary { migrated, up_to_date, failed } = summary;
     match cx.output.format() {
         Format::Json => cx.output.json(&json!({
@@ -76,6 +97,7 @@ fn print(cx: &mut Context, summary: Summary, failures: Vec<Report>) {
             "up_to_date": up_to_date,
             "failed": failed,
             "failures": failures,
+            "warnings": warnings,
         })),
         Format::Table => {
             cx.output

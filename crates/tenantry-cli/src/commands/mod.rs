@@ -5,6 +5,7 @@ mod dev;
 mod domain;
 mod exec;
 mod init;
+mod lint;
 mod list;
 mod migrate;
 mod psql;
@@ -67,6 +68,7 @@ pub(crate) enum Command {
     Show(show::Options),
     Domain(domain::Options),
     Migrate(migrate::Options),
+    Lint(lint::Options),
     Status(status::Options),
     Exec(exec::Options),
     Psql(psql::Options),
@@ -105,6 +107,7 @@ impl Command {
             Self::Show(options) => show::run(options, cx).await,
             Self::Domain(options) => domain::run(options, cx).await,
             Self::Migrate(options) => migrate::run(options, cx).await,
+            Self::Lint(options) => lint::run(options, cx),
             Self::Status(options) => status::run(options, cx).await,
             Self::Exec(options) => exec::run(options, cx).await,
             Self::Psql(options) => psql::run(options, cx).await,

@@ -9,6 +9,8 @@ mod dev;
 mod exec;
 /// The life of a fleet, from `init` on.
 mod fleet;
+/// What the migration files are warned of.
+mod lint;
 /// Migrations that work, and those that do not.
 mod migrate;
 /// What is refused, how it is said, and with which exit code.

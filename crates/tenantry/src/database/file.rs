@@ -238,7 +238,8 @@ impl Config {
         self.content.master_schema.as_ref()
     }
 
-    pub(crate) fn extension_schemas(&self) -> Option<&[SchemaName]> {
+    /// The schemas with extensions, where they are named.
+    pub fn extension_schemas(&self) -> Option<&[SchemaName]> {
         self.content.extension_schemas.as_deref()
     }
 

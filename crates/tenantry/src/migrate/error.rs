@@ -22,6 +22,11 @@ impl MigrationError {
         Self { file: file.into(), line: Some(line), problem: problem.into() }
     }
 
+    /// Of several, which are never none, the one that is reported where only one can be.
+    pub(crate) fn first_of(mut errors: Vec<Self>) -> Self {
+        errors.swap_remove(0)
+    }
+
     /// The file, or the directory where that is what is missing.
     pub fn file(&self) -> &str {
         &self.file

@@ -16,12 +16,12 @@ use crate::registry::{store, with_applied};
 use crate::tenant::{Alias, Slug, Status, Tenant};
 
 /// Tenants read from the registry at a time.
-const PAGE: i64 = 500;
+pub(super) const PAGE: i64 = 500;
 
 /// Which tenants are meant.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
-    only: Option<Vec<Slug>>,
+    pub(super) only: Option<Vec<Slug>>,
 }
 
 impl Fleet {
@@ -37,12 +37,12 @@ impl Fleet {
 }
 
 /// Whether a tenant keeps up with the fleet.
-fn is_migrated(tenant: &Tenant) -> bool {
+pub(super) fn is_migrated(tenant: &Tenant) -> bool {
     matches!(tenant.status(), Status::Active | Status::Suspended)
 }
 
 /// The tenants that were asked for by name. All of them are checked before any is migrated.
-async fn named(registry: &mut PgConnection, slugs: &[Slug]) -> Result<Vec<Tenant>> {
+pub(super) async fn named(registry: &mut PgConnection, slugs: &[Slug]) -> Result<Vec<Tenant>> {
     let mut tenants = Vec::new();
     for slug in slugs {
         let found = store::tenant_by_slug(&mut *registry, slug).await?;

@@ -23,12 +23,14 @@ struct Inner {
 
 impl Script {
     /// # Errors
-    /// Names the first line that a migration must not hold.
-    pub(super) fn parse(file: String, source: sqlx::migrate::Migration) -> Result<Self, MigrationError> {
-        match accepted_statements(source.sql.as_str(), !source.no_tx) {
-            Ok(statements) => Ok(Self(Arc::new(Inner { file, source, statements }))),
-            Err((line, problem)) => Err(MigrationError::at_line(file, line, problem)),
+    /// Names every line that a migration must not hold.
+    pub(super) fn parse(file: String, source: sqlx::migrate::Migration) -> Result<Self, Vec<MigrationError>> {
+        let (statements, problems) = read(source.sql.as_str(), !source.no_tx);
+        if problems.is_empty() {
+            return Ok(Self(Arc::new(Inner { file, source, statements })));
         }
+        let error = |(line, problem)| MigrationError::at_line(file.as_str(), line, problem);
+        Err(problems.into_iter().map(error).collect())
     }
 
     /// The file's path, or its name where it was compiled in.
@@ -55,28 +57,38 @@ impl Script {
     }
 }
 
-type Located<T> = Result<T, (usize, Problem)>;
-
-fn accepted_statements(sql: &str, transactional: bool) -> Located<Vec<Statement>> {
+/// The statements of a file, and what is wrong on which line.
+fn read(sql: &str, transactional: bool) -> (Vec<Statement>, Vec<(usize, Problem)>) {
+    let (mut statements, mut problems) = (Vec::new(), Vec::new());
     if sql.starts_with('\u{feff}') {
-        return Err((1, Problem::ByteOrderMark));
+        problems.push((1, Problem::ByteOrderMark));
     }
     if let Some(offset) = sql.find('\0') {
-        return Err((line_of(sql, offset), Problem::Nul));
+        problems.push((line_of(sql, offset), Problem::Nul));
     }
-    // Statement by statement, because what follows `COPY … FROM STDIN` is no SQL and cannot be read.
-    let mut statements = Vec::new();
     for statement in Statements::of(sql) {
-        let statement = statement.map_err(|error| (line_of(sql, error.offset), error.into()))?;
-        accept(&sql[statement.range.clone()], transactional)
-            .map_err(|refusal| (statement.line, refusal.into()))?;
+        let statement = match statement {
+            Ok(statement) => statement,
+            Err(error) => {
+                problems.push((line_of(sql, error.offset), error.into()));
+                return (statements, problems);
+            }
+        };
+        if let Err(refusal) = accept(&sql[statement.range.clone()], transactional) {
+            let is_followed_by_data = refusal == Refusal::CopyWithClient;
+            problems.push((statement.line, refusal.into()));
+            if is_followed_by_data {
+                // What follows `COPY … FROM STDIN` is no SQL and cannot be read.
+                return (statements, problems);
+            }
+        }
         statements.push(statement);
     }
-    if !transactional && statements.len() != 1 {
+    if !transactional && statements.len() != 1 && problems.is_empty() {
         let line = statements.get(1).map_or(1, |second| second.line);
-        return Err((line, Problem::NotOneStatement { statements: statements.len() }));
+        problems.push((line, Problem::NotOneStatement { statements: statements.len() }));
     }
-    Ok(statements)
+    (statements, problems)
 }
 
 fn accept(statement: &str, transactional: bool) -> Result<(), Refusal> {

@@ -8,9 +8,13 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, migrate::MigrationType};
 
 use super::{
     error::{MigrationError, Problem},
+    lint::{self, Home, Warning},
     script::Script,
     set::MigrationSet,
 };
+use crate::database::Config;
+use crate::pool::Layout;
+use crate::tenant::SchemaName;
 
 /// The migrations of the master schema and those of every tenant's schema.
 ///
@@ -33,7 +37,21 @@ impl Migrations {
     /// transaction control, a change of `search_path` or role, `COPY` from the client, psql commands,
     /// text that is not complete SQL. [`MigrationError::hint`] says what to do.
     pub fn from_dirs(master: impl AsRef<Path>, tenant: impl AsRef<Path>) -> Result<Self, MigrationError> {
-        Self::new(read_dir(master.as_ref())?, read_dir(tenant.as_ref())?)
+        Self::read(master.as_ref(), tenant.as_ref()).map_err(MigrationError::first_of)
+    }
+
+    /// Reads the files of the directories that a configuration names. Where it names none and neither of
+    /// the default ones exists, there are no migrations.
+    ///
+    /// # Errors
+    /// As [`Migrations::from_dirs`], with everything that is wrong instead of the first of it. There is
+    /// at least one.
+    pub fn of(config: &Config) -> Result<Self, Vec<MigrationError>> {
+        let (master, tenant) = config.migration_directories();
+        if !config.names_migrations() && !master.exists() && !tenant.exists() {
+            return Ok(Self::none());
+        }
+        Self::read(&master, &tenant)
     }
 
     /// Takes what `sqlx::migrate!("…")` compiled in.
@@ -44,7 +62,9 @@ impl Migrations {
         master: sqlx::migrate::Migrator,
         tenant: sqlx::migrate::Migrator,
     ) -> Result<Self, MigrationError> {
-        Self::new(compiled(&master)?, compiled(&tenant)?)
+        let mut errors = Vec::new();
+        let scripts = [compiled(&master, &mut errors), compiled(&tenant, &mut errors)];
+        Self::new(scripts, errors).map_err(MigrationError::first_of)
     }
 
     /// No migrations at all, for a fleet whose tables are made by something else.
@@ -62,26 +82,78 @@ impl Migrations {
         &self.tenant
     }
 
-    fn new(master: Vec<Script>, tenant: Vec<Script>) -> Result<Self, MigrationError> {
-        let (master, tenant) = (MigrationSet::new(master)?, MigrationSet::new(tenant)?);
-        Ok(Self { master: Arc::new(master), tenant: Arc::new(tenant) })
+    /// What works in these files and makes a fleet of tenants hard to operate, with `extensions` as
+    /// the one extension schema. The [`Rule`](super::Rule)s say what that is; no database is asked.
+    ///
+    /// An application's own test may hold it to none:
+    ///
+    /// ```no_run
+    /// use tenantry::Migrations;
+    ///
+    /// # fn example() -> Result<(), tenantry::migrate::MigrationError> {
+    /// let migrations = Migrations::from_dirs("migrations/master", "migrations/tenant")?;
+    /// assert_eq!(migrations.lint(), []);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn lint(&self) -> Vec<Warning> {
+        self.lint_with(&Layout::default().extension_schemas)
+    }
+
+    /// As [`lint`](Self::lint), with other extension schemas.
+    pub fn lint_with(&self, extension_schemas: &[SchemaName]) -> Vec<Warning> {
+        let tenant = Home::Tenant { extensions: extension_schemas };
+        [(self.master(), Home::Master), (self.tenant(), tenant)]
+            .into_iter()
+            .flat_map(|(set, home)| set.iter().map(move |migration| (migration, home)))
+            .flat_map(|(migration, home)| {
+                let scripts = [Some(migration.up()), migration.down()];
+                scripts.into_iter().flatten().flat_map(move |script| lint::lint(script, home))
+            })
+            .collect()
+    }
+
+    fn read(master: &Path, tenant: &Path) -> Result<Self, Vec<MigrationError>> {
+        let mut errors = Vec::new();
+        let scripts = [read_dir(master, &mut errors), read_dir(tenant, &mut errors)];
+        Self::new(scripts, errors)
+    }
+
+    /// Sets are judged only when every file could be read: what is missing would be a second error.
+    fn new(
+        [master, tenant]: [Vec<Script>; 2],
+        mut errors: Vec<MigrationError>,
+    ) -> Result<Self, Vec<MigrationError>> {
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        match (MigrationSet::new(master), MigrationSet::new(tenant)) {
+            (Ok(master), Ok(tenant)) => Ok(Self { master: Arc::new(master), tenant: Arc::new(tenant) }),
+            (master, tenant) => {
+                errors.extend(master.err());
+                errors.extend(tenant.err());
+                Err(errors)
+            }
+        }
     }
 }
 
-fn compiled(migrator: &sqlx::migrate::Migrator) -> Result<Vec<Script>, MigrationError> {
+fn compiled(migrator: &sqlx::migrate::Migrator, errors: &mut Vec<MigrationError>) -> Vec<Script> {
     let name = |migration: &sqlx::migrate::Migration| {
         let description = migration.description.replace(' ', "_");
         format!("{}_{description}{}", migration.version, migration.migration_type.suffix())
     };
-    migrator.iter().map(|migration| Script::parse(name(migration), migration.clone())).collect()
+    let scripts = migrator.iter().map(|migration| Script::parse(name(migration), migration.clone()));
+    scripts.filter_map(|script| script.map_err(|found| errors.extend(found)).ok()).collect()
 }
 
-fn read_dir(directory: &Path) -> Result<Vec<Script>, MigrationError> {
-    let mut scripts = Vec::new();
-    for path in files_in(directory).map_err(|error| unreadable_directory(directory, error))? {
-        scripts.extend(read_file(&path)?);
-    }
-    Ok(scripts)
+fn read_dir(directory: &Path, errors: &mut Vec<MigrationError>) -> Vec<Script> {
+    let paths = files_in(directory).unwrap_or_else(|error| {
+        errors.push(unreadable_directory(directory, error));
+        Vec::new()
+    });
+    let scripts = paths.iter().filter_map(|path| read_file(path).transpose());
+    scripts.filter_map(|script| script.map_err(|found| errors.extend(found)).ok()).collect()
 }
 
 /// Sorted, so that of two mistakes the same one is reported everywhere. A link that leads nowhere
@@ -103,20 +175,19 @@ fn unreadable_directory(directory: &Path, error: io::Error) -> MigrationError {
 }
 
 /// `None` when the name is not that of a migration.
-fn read_file(path: &Path) -> Result<Option<Script>, MigrationError> {
+fn read_file(path: &Path) -> Result<Option<Script>, Vec<MigrationError>> {
     let file = path.display().to_string();
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let Some(FileName { version, description, kind }) =
-        FileName::parse(&name).map_err(|problem| MigrationError::in_file(file.as_str(), problem))?
-    else {
+    let in_file = |problem| vec![MigrationError::in_file(file.as_str(), problem)];
+    let Some(FileName { version, description, kind }) = FileName::parse(&name).map_err(in_file)? else {
         return Ok(None);
     };
-    let bytes = fs::read(path).map_err(|error| MigrationError::in_file(file.as_str(), error))?;
-    let sql = String::from_utf8(bytes).map_err(|error| not_utf8(&file, &error))?;
+    let bytes = fs::read(path).map_err(|error| in_file(error.into()))?;
+    let sql = String::from_utf8(bytes).map_err(|error| vec![not_utf8(&file, &error)])?;
     let no_transaction = sql.starts_with("-- no-transaction");
     let sql = AssertSqlSafe(sql).into_sql_str();
     let source = sqlx::migrate::Migration::new(version, description.into(), kind, sql, no_transaction);
-    Script::parse(file, source).map(Some)
+    Script::parse(file.clone(), source).map(Some)
 }
 
 fn not_utf8(file: &str, error: &std::string::FromUtf8Error) -> MigrationError {

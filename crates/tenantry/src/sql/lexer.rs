@@ -69,6 +69,11 @@ impl<'a> Token<'a> {
         self.kind == Kind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
 
+    /// Whether this is one of the unquoted words, which are separated by spaces.
+    pub(crate) fn is_one_of(&self, words: &str) -> bool {
+        self.kind == Kind::Word && words.split(' ').any(|word| self.is_keyword(word))
+    }
+
     pub(crate) fn is_punctuation(&self, text: &str) -> bool {
         self.kind == Kind::Punctuation && self.text == text
     }

@@ -6,6 +6,7 @@ mod create_stepwise;
 mod existing_schema;
 mod http;
 mod install;
+mod lint;
 mod listener;
 mod lookup;
 mod migrate;

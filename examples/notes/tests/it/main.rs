@@ -4,5 +4,7 @@
 
 /// Requests to `app()`, without a port.
 mod app;
+/// The migrations are such as the lint wants them.
+mod migrations;
 /// The program itself: it listens, stops when told, and finds its data again.
 mod program;

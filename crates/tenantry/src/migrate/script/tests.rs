@@ -18,7 +18,7 @@ pub(in crate::migrate) fn script_of(
     let no_transaction = sql.starts_with("-- no-transaction");
     let text = AssertSqlSafe(sql).into_sql_str();
     let source = sqlx::migrate::Migration::new(version, "a".into(), kind, text, no_transaction);
-    Script::parse(format!("{version}_a{}", kind.suffix()), source)
+    Script::parse(format!("{version}_a{}", kind.suffix()), source).map_err(|mut errors| errors.remove(0))
 }
 
 #[track_caller]
@@ -43,6 +43,21 @@ fn a_refused_statement_is_named_with_its_line() {
     check("CREATE TABLE a ();\n\nCOMMIT;", "1_a.sql:3: `COMMIT` is not allowed in a migration");
     check("/* a\n */ SET\nROLE x", "1_a.sql:2: `SET ROLE` is not allowed in a migration");
     check("\\connect a\nSELECT 1;", "1_a.sql:1: `\\connect` is a command of psql, not SQL");
+}
+
+#[test]
+fn every_refused_line_is_named() {
+    let text = "BEGIN;\nSELECT 1;\nSET ROLE a;\nCOPY a FROM stdin;\nVACUUM;\n'";
+    let source = sqlx::migrate::Migration::new(
+        1,
+        "a".into(),
+        MigrationType::Simple,
+        AssertSqlSafe(text).into_sql_str(),
+        false,
+    );
+    let errors = Script::parse("1_a.sql".into(), source).unwrap_err();
+    let lines: Vec<_> = errors.iter().map(MigrationError::line).collect();
+    assert_eq!(lines, [Some(1), Some(3), Some(4)]);
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! Judges the migration files, without a database.
+use std::fmt::Display;
+
+use serde::Serialize;
+use tenantry::migrate::{MigrationError, Warning};
+use tenantry::{Config, Migrations};
+
+use super::{Context, Finish};
+use crate::connect;
+use crate::failure::{Failure, Report};
+use crate::output::{Format, note, visible};
+
+/// Look for mistakes in the migration files, without a database
+///
+/// Errors are what no migration may hold. Warnings are what works, and what a fleet of tenants will suffer
+/// from. A comment `-- lint: allow RULE` silences a rule for its statement.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Rules: shared-foreign-key, outside-name, unnamed-constraint, extension-schema, unknown-rule."
+)]
+pub(crate) struct Options {
+    /// Fails where there are warnings, too
+    #[arg(long)]
+    deny_warnings: bool,
+    /// Only warnings about this version and later ones: an applied file cannot be changed any more
+    #[arg(long, value_name = "VERSION", allow_negative_numbers = true)]
+    since: Option<i64>,
+}
+
+/// Everything that was found.
+#[derive(Default, Serialize)]
+struct Findings {
+    errors: Vec<Mistake>,
+    warnings: Vec<Warning>,
+}
+
+/// What no migration may hold.
+#[derive(Serialize)]
+struct Mistake {
+    file: String,
+    line: Option<usize>,
+    #[serde(flatten)]
+    report: Report,
+    #[serde(skip)]
+    text: String,
+}
+
+pub(crate) fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
+    let config = connect::read(&cx.global)?;
+    let findings = find(&config, options.since);
+    match cx.output.format() {
+        Format::Json => cx.output.json(&findings),
+        Format::Table => print(cx, &findings),
+    }
+    let (errors, warnings) = (findings.errors.len(), findings.warnings.len());
+    let found = counted(errors, warnings);
+    if errors > 0 || options.deny_warnings && warnings > 0 {
+        return Err(Failure::new("lint", found).into());
+    }
+    note(cx.output.format(), &found);
+    Ok(Finish::Done)
+}
+
+/// A file that cannot be used is judged no further, and hides what there is to warn of in the others.
+fn find(config: &Config, since: Option<i64>) -> Findings {
+    match Migrations::of(config) {
+        Err(errors) => {
+            Findings { errors: errors.into_iter().map(Mistake::from).collect(), ..Findings::default() }
+        }
+        Ok(migrations) => {
+            let mut warnings = match config.extension_schemas() {
+                Some(schemas) => migrations.lint_with(schemas),
+                None => migrations.lint(),
+            };
+            warnings.retain(|warning| since.is_none_or(|since| warning.version() >= since));
+            Findings { warnings, ..Findings::default() }
+        }
+    }
+}
+
+impl From<MigrationError> for Mistake {
+    fn from(error: MigrationError) -> Self {
+        let (file, line) = (error.file().to_owned(), error.line());
+        let text = with_hint(&error, error.hint());
+        Self { file, line, text, report: Report::of(&tenantry::Error::from(error)) }
+    }
+}
+
+fn print(cx: &mut Context, findings: &Findings) {
+    for mistake in &findings.errors {
+        cx.output.line(&visible(&mistake.text));
+    }
+    for warning in &findings.warnings {
+        cx.output.line(&visible(&to_text(warning)));
+    }
+}
+
+/// A warning as people read it.
+pub(crate) fn to_text(warning: &Warning) -> String {
+    with_hint(warning, Some(warning.hint()))
+}
+
+fn with_hint(finding: &impl Display, hint: Option<&str>) -> String {
+    let hint = hint.map(|hint| format!("\n  hint: {hint}"));
+    format!("{finding}{}", hint.unwrap_or_default())
+}
+
+/// `2 errors`, `1 warning`, `no warnings`
+pub(crate) fn counted(errors: usize, warnings: usize) -> String {
+    match (errors, warnings) {
+        (0, 0) => "no warnings".to_owned(),
+        (0, 1) => "1 warning".to_owned(),
+        (0, warnings) => format!("{warnings} warnings"),
+        (1, _) => "1 error".to_owned(),
+        (errors, _) => format!("{errors} errors"),
+    }
+}

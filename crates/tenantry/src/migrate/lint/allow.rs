@@ -1,0 +1,79 @@
+use super::piece::Reading;
+use super::{Finding, Rule};
+use crate::migrate::script::Script;
+use crate::sql::lexer::{Kind, Lexer, Statement, Token};
+
+/// Which rules the comments of a file silence, and for which of its statements.
+#[derive(Debug, Default)]
+pub(super) struct Allowed {
+    /// The index of the statement, and the rule.
+    rules: Vec<(usize, Rule)>,
+    /// What is no rule, and its place.
+    unknown: Vec<(String, usize)>,
+}
+
+/// Reads `-- lint: allow rule, rule` in the file and in the bodies of its functions.
+pub(super) fn read(script: &Script, readings: &[Reading<'_>]) -> Allowed {
+    let mut allowed = Allowed::default();
+    let ends = ends(script);
+    let in_bodies = readings.iter().flat_map(|reading| reading.comments.iter().copied());
+    for comment in Lexer::new(script.sql()).flatten().chain(in_bodies) {
+        let statement = ends.partition_point(|end| *end < comment.start);
+        for name in names(&comment) {
+            match Rule::parse(name) {
+                Some(rule) => allowed.rules.push((statement, rule)),
+                None => allowed.unknown.push((name.to_owned(), comment.start)),
+            }
+        }
+    }
+    allowed
+}
+
+impl Allowed {
+    pub(super) fn covers(&self, statement: usize, rule: Rule) -> bool {
+        self.rules.contains(&(statement, rule))
+    }
+
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let finding = |(name, at): &(String, usize)| Finding {
+            rule: Rule::UnknownRule,
+            at: *at,
+            message: format!("`{name}` is no rule of the lint"),
+        };
+        self.unknown.iter().map(finding).collect()
+    }
+}
+
+/// Up to where a comment belongs to each statement: the end of its last line, unless another statement
+/// begins there.
+fn ends(script: &Script) -> Vec<usize> {
+    let sql = script.sql();
+    let statements = script.statements();
+    let end = |(index, statement): (usize, &Statement)| {
+        let rest = &sql[statement.range.end..];
+        let line = statement.range.end + rest.find('\n').unwrap_or(rest.len());
+        statements.get(index + 1).map_or(line, |next| line.min(next.range.start))
+    };
+    statements.iter().enumerate().map(end).collect()
+}
+
+/// The names behind `-- lint: allow`, separated by commas; what follows them is for people. Anything else
+/// behind `-- lint:` is taken for a name, too: it was meant to silence something, and does not.
+fn names<'a>(comment: &Token<'a>) -> Vec<&'a str> {
+    let text = comment.text.trim_start_matches('-').trim();
+    let Some(text) = text.strip_prefix("lint:").filter(|_| comment.kind == Kind::LineComment) else {
+        return Vec::new();
+    };
+    let Some(mut rest) = text.trim_start().strip_prefix("allow ") else { return vec![text.trim()] };
+    let mut names = Vec::new();
+    loop {
+        rest = rest.trim_start();
+        let end = rest.find(|character: char| !character.is_alphanumeric() && character != '-');
+        let (name, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        names.push(name);
+        match behind.trim_start().strip_prefix(',') {
+            Some(more) => rest = more,
+            None => return names,
+        }
+    }
+}

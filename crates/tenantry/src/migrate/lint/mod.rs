@@ -1,0 +1,89 @@
+//! What a migration file had better not hold.
+//!
+//! A refusal (`refusal`) is about what would break the run. A [`Warning`] is about what works today and
+//! makes a fleet of live tenants hard to operate; the [`Rule`]s say what and why. Everything here is pure:
+//! the text of a file goes in, warnings come out.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `rule`, `warning` | what is reported |
+//! | `piece` | a statement and the statements in its body (`DO`, functions), each as tokens |
+//! | `names`, `positions` | `outside-name`, `shared-foreign-key` |
+//! | `constraints` | `unnamed-constraint` |
+//! | `extension` | `extension-schema` |
+//! | `allow` | comments that silence a rule; `unknown-rule` |
+//!
+//! There is no grammar of SQL in here, only its tokens and the positions in which a name is that of an
+//! object. Where that leaves a doubt, nothing is reported: warnings that are wrong teach to overlook those
+//! that are right. SQL in strings, as in `EXECUTE format(…)`, is not looked at.
+
+mod allow;
+mod constraints;
+mod extension;
+mod names;
+mod piece;
+mod positions;
+mod rule;
+mod warning;
+
+use self::piece::Reading;
+pub use self::{rule::Rule, warning::Warning};
+use super::script::Script;
+use crate::sql::lexer::line_and_column;
+use crate::tenant::SchemaName;
+
+/// Which schemas a file is for, which decides what is outside of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Home<'a> {
+    Master,
+    Tenant { extensions: &'a [SchemaName] },
+}
+
+/// What a rule found, and at which byte of the file.
+#[derive(Debug)]
+struct Finding {
+    rule: Rule,
+    at: usize,
+    message: String,
+}
+
+/// Every warning about one file, by its place.
+pub(super) fn lint(script: &Script, home: Home<'_>) -> Vec<Warning> {
+    let readings: Vec<_> =
+        script.statements().iter().map(|statement| Reading::of(script.sql(), statement)).collect();
+    let allowed = allow::read(script, &readings);
+    let mut findings = allowed.findings();
+    for (index, reading) in readings.iter().enumerate() {
+        let found = reading.pieces.iter().flat_map(|piece| judge(piece, home));
+        findings.extend(found.filter(|finding| !allowed.covers(index, finding.rule)));
+    }
+    findings.sort_by_key(|finding| finding.at);
+    findings.into_iter().map(|finding| warning(script, finding)).collect()
+}
+
+fn judge(piece: &piece::Piece<'_>, home: Home<'_>) -> Vec<Finding> {
+    match home {
+        Home::Master => extension::without_schema(piece).into_iter().collect(),
+        Home::Tenant { extensions } => {
+            let mut findings = names::outside(piece, extensions);
+            findings.extend(constraints::unnamed(piece));
+            findings.extend(extension::in_tenant(piece));
+            findings
+        }
+    }
+}
+
+fn warning(script: &Script, finding: Finding) -> Warning {
+    let (line, column) = line_and_column(script.sql(), finding.at);
+    Warning {
+        rule: finding.rule,
+        file: script.file().to_owned(),
+        version: script.source().version,
+        line,
+        column,
+        message: finding.message,
+    }
+}
+
+#[cfg(test)]
+mod tests;
