@@ -17,6 +17,8 @@ pub(crate) enum Case {
     Uniform,
     /// A warm checkout without any statement.
     Own,
+    /// A switch under each way of keeping prepared statements.
+    Statements,
     /// One tenant with hundreds of requests.
     NoisyOne,
     /// So many such tenants that no connection is free.
@@ -27,12 +29,13 @@ pub(crate) enum Case {
     Lookup,
 }
 
-const ALL: [Case; 9] = [
+const ALL: [Case; 10] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
     Case::Uniform,
     Case::Own,
+    Case::Statements,
     Case::NoisyOne,
     Case::NoisyAll,
     Case::Http,
@@ -48,6 +51,7 @@ impl Case {
             Self::Zipf => ("checkout", "zipf"),
             Self::Uniform => ("checkout", "uniform"),
             Self::Own => ("checkout", "own"),
+            Self::Statements => ("statements", "switch"),
             Self::NoisyOne => ("noisy", "one"),
             Self::NoisyAll => ("noisy", "all"),
             Self::Http => ("http", "get"),

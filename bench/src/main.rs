@@ -13,7 +13,7 @@
 //! other, and the lowest and the highest ratio stand beside the median. Verification and hygiene stay
 //! on: the pool differs from its defaults only in sizes.
 //!
-//! * [`checkout`], [`noisy`], [`http`], [`lookup`]: the cases.
+//! * [`checkout`], [`statements`], [`noisy`], [`http`], [`lookup`]: the cases.
 //! * [`fleet`]: a PostgreSQL of our own, and the tenants in it; [`side`]: who is compared.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
@@ -28,6 +28,7 @@ mod noisy;
 mod proxy;
 mod report;
 mod side;
+mod statements;
 mod zipf;
 
 use std::io::Write as _;
@@ -100,6 +101,7 @@ impl Bench {
             Case::Zipf => checkout::zipf(self).await,
             Case::Uniform => checkout::uniform(self).await,
             Case::Own => checkout::own(self).await,
+            Case::Statements => statements::switch(self).await,
             Case::NoisyOne => noisy::one(self).await,
             Case::NoisyAll => noisy::all(self).await,
             Case::Http => http::get(self).await,

@@ -1,0 +1,153 @@
+//! What a switch costs under each way of keeping prepared statements.
+//!
+//! One connection and one task, which goes from tenant to tenant with each statement. So every statement
+//! but those of `warm` comes after a switch, and what differs is what the server still knows of it.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use sqlx::AssertSqlSafe;
+use tenantry::tenant::{Tenant, TenantRecord};
+use tenantry::{PoolConfig, TenantDb};
+
+use crate::Bench;
+use crate::fleet::{Opened, Route};
+use crate::measure::{Side, Spread, Team, Worker, interleave, warm_up};
+use crate::report::{Line, Unit};
+
+/// More texts than sqlx keeps statements for.
+const MANY: usize = 300;
+
+/// How prepared statements are kept.
+#[derive(Clone, Copy)]
+enum Rule {
+    /// One tenant, so nothing is switched.
+    Warm,
+    /// One text for all tenants, as where all are at one version: the server plans it anew.
+    Shared,
+    /// A text for each of a few tenants, as where tenants differ in their versions.
+    OwnOfFew,
+    /// A text for each of more tenants than the cache has places.
+    OwnOfMany,
+    /// Tenants with types of their own, so that the cache is emptied.
+    Emptied,
+    /// Nothing is kept.
+    Unnamed,
+}
+
+const RULES: [Rule; 6] =
+    [Rule::Warm, Rule::Shared, Rule::OwnOfFew, Rule::OwnOfMany, Rule::Emptied, Rule::Unnamed];
+
+pub(crate) async fn switch(bench: &mut Bench) -> Result<()> {
+    let (mut pools, mut teams) = (Vec::new(), Vec::new());
+    for rule in RULES {
+        let tenants = bench.fleet.tenants(rule.tenants()).await?;
+        // The reserve is for others, and there is nobody else.
+        let sizes = PoolConfig { max_connections: 1, reserve: Some(0), ..PoolConfig::default() };
+        let pool = bench.fleet.open(Route::Direct, sizes).await?;
+        teams.push(Team::new([Task::new(rule, &pool, &tenants)?]));
+        pools.push(pool);
+    }
+    let Ok(mut teams) = <[Team<Task>; RULES.len()]>::try_from(teams) else { bail!("a team is missing") };
+    warm_up(&bench.plan, teams.each_mut().map(|team| team as &mut dyn Side)).await?;
+    let rounds = interleave(&bench.plan, teams.each_mut().map(|team| team as &mut dyn Side)).await?;
+    for pool in pools {
+        pool.close().await?;
+    }
+    for (number, rule) in RULES.iter().enumerate() {
+        bench.report.add(&line(*rule, &rounds, number))?;
+    }
+    Ok(())
+}
+
+fn line(rule: Rule, rounds: &[[f64; RULES.len()]], number: usize) -> Line {
+    let cost = |number: usize| rounds.iter().map(move |round| 1e6 / round[number]);
+    Line {
+        bench: "statements",
+        case: rule.name().to_owned(),
+        tasks: 1,
+        unit: Unit::Microseconds,
+        ours: Spread::of(cost(number)).median,
+        baseline: Some(Spread::of(cost(0)).median),
+        ratio: Some(Spread::of(cost(number).zip(cost(0)).map(|(switched, warm)| switched / warm))),
+        hit: None,
+        round_trips: None,
+        target: None,
+        against: "one tenant, no switch".to_owned(),
+    }
+}
+
+impl Rule {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Warm => "warm",
+            Self::Shared => "shared",
+            Self::OwnOfFew => "own-of-few",
+            Self::OwnOfMany => "own-of-many",
+            Self::Emptied => "emptied",
+            Self::Unnamed => "unnamed",
+        }
+    }
+
+    fn tenants(self) -> usize {
+        match self {
+            Self::Warm => 1,
+            Self::OwnOfMany => MANY,
+            Self::Shared | Self::OwnOfFew | Self::Emptied | Self::Unnamed => 2,
+        }
+    }
+
+    fn text(self, tenant: &Tenant) -> String {
+        let select = "SELECT title FROM note WHERE id = $1";
+        match self {
+            Self::OwnOfFew | Self::OwnOfMany => format!("{select} /* {} */", tenant.schema()),
+            Self::Warm | Self::Shared | Self::Emptied | Self::Unnamed => select.to_owned(),
+        }
+    }
+}
+
+/// Goes from tenant to tenant.
+struct Task {
+    rule: Rule,
+    tenants: Vec<(TenantDb, Arc<str>)>,
+    next: usize,
+}
+
+impl Task {
+    fn new(rule: Rule, pool: &Opened, tenants: &[Tenant]) -> Result<Self> {
+        let handle = |tenant: &Tenant| {
+            let text = rule.text(tenant).into();
+            let owns_types = matches!(rule, Rule::Emptied);
+            Ok((pool.tenancy.db(&with_types(tenant, owns_types))?, text))
+        };
+        Ok(Self { rule, tenants: tenants.iter().map(handle).collect::<Result<_>>()?, next: 0 })
+    }
+}
+
+impl Worker for Task {
+    async fn step(&mut self) -> Result<()> {
+        self.next = (self.next + 1) % self.tenants.len();
+        let (db, text) = &self.tenants[self.next];
+        let select = sqlx::query_scalar(AssertSqlSafe(Arc::clone(text)));
+        let select = select.persistent(!matches!(self.rule, Rule::Unnamed));
+        let _: String = select.bind(7).fetch_one(db).await?;
+        Ok(())
+    }
+}
+
+/// The same tenant, as if it had types of its own or had none.
+fn with_types(tenant: &Tenant, owns_types: bool) -> Tenant {
+    Tenant::from(TenantRecord {
+        id: tenant.id(),
+        slug: tenant.slug().clone(),
+        schema: tenant.schema().clone(),
+        database: tenant.database().clone(),
+        status: tenant.status(),
+        settings: tenant.settings().clone(),
+        epoch: tenant.epoch(),
+        digest: tenant.digest().copied(),
+        owns_types,
+        last_error: None,
+        created_at: tenant.created_at(),
+    })
+}
