@@ -1,9 +1,9 @@
 //! 4. A future dropped at any await leaves the pool correct.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use sqlx::Executor as _;
+use sqlx::{Executor as _, PgConnection};
 
 use crate::testing::{is_outside_transaction, text, with_one_connection};
 use crate::{ErrorKind, PoolConfig};
@@ -51,6 +51,56 @@ async fn the_error_of_a_cancelled_query_reaches_nobody() {
     let again = sqlx::query("SELECT 1 / (pg_sleep(0.05)::text = 'x')::int").execute(&acme);
     assert!(send_and_drop(again).await, "it sleeps for longer than that");
     assert_eq!(text(&acme, "SELECT 'fine'").await, "fine");
+}
+
+/// How many statements with this text run on the server.
+async fn running(outside: &mut PgConnection, text: &str) -> i64 {
+    let count = "SELECT count(*) FROM pg_stat_activity \
+                 WHERE state = 'active' AND query = $1 AND pid <> pg_backend_pid()";
+    sqlx::query_scalar(count).bind(text).fetch_one(outside).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_statement_of_a_cancelled_request_ends_on_the_server() {
+    let installation = with_one_connection(&[]).await;
+    installation.create("acme").await;
+    let acme = installation.db("acme").await;
+    let mut outside = installation.outside().await;
+    let waiting = "SELECT pg_sleep(30)";
+    let working = "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b";
+    for statement in [waiting, working] {
+        let request = sqlx::query(statement).execute(&acme);
+        tokio::time::timeout(Duration::from_millis(100), request).await.unwrap_err();
+        let cancelled = Instant::now();
+        assert_eq!(running(&mut outside, statement).await, 1);
+        // The only slot of the pool is free at once.
+        assert_eq!(text(&acme, "SELECT 'fine'").await, "fine");
+        assert!(cancelled.elapsed() < Duration::from_millis(500), "{:?}", cancelled.elapsed());
+        while running(&mut outside, statement).await > 0 {
+            assert!(cancelled.elapsed() < Duration::from_secs(3), "the server goes on with: {statement}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_server_looks_for_the_client_unless_it_cannot() {
+    // More milliseconds than the server counts are refused like any are where it cannot look.
+    let months = Duration::from_hours(24 * 90);
+    for (interval, expect) in [(Duration::from_millis(700), "700ms"), (Duration::ZERO, "0"), (months, "0")] {
+        let pool = PoolConfig {
+            max_connections: 1,
+            client_connection_check_interval: interval,
+            ..PoolConfig::default()
+        };
+        let installation = crate::testing::installation(&[], pool).await;
+        installation.create("acme").await;
+        let acme = installation.db("acme").await;
+        let show = "SHOW client_connection_check_interval";
+        assert_eq!(text(&acme, show).await, expect);
+        acme.execute("SET work_mem TO '1MB'").await.unwrap();
+        assert_eq!(text(&acme, show).await, expect, "after cleaning");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The seam between the pool and the way it talks to PostgreSQL.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -41,7 +43,7 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Whether the driver itself knows of an open transaction.
     fn is_in_transaction(&self, connection: &mut Self::Connection) -> bool;
 
-    /// Closes a connection in good order.
+    /// Closes a connection in good order. One that is busy is dropped instead: nobody waits for it.
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
 }
 
@@ -63,6 +65,7 @@ fn refused_by(preprocessor: &str, source: impl Into<BoxError>) -> Error {
 pub(crate) struct PgDriver {
     pub(crate) alias: Alias,
     pub(crate) options: PgConnectOptions,
+    pub(crate) client_check: ClientCheck,
     /// Where it connects to, for messages.
     pub(crate) address: String,
     pub(crate) preprocessors: Preprocessors,
@@ -72,7 +75,7 @@ impl Driver for PgDriver {
     type Connection = PgConnection;
 
     async fn open(&self) -> Result<PgConnection> {
-        PgConnection::connect_with(&self.options).await.map_err(|error| {
+        self.client_check.connect(&self.options).await.map_err(|error| {
             let message = format!("database `{}` at {} cannot be reached", self.alias, self.address);
             Error::new(ErrorKind::DatabaseUnavailable, message).with_source(error)
         })
@@ -112,4 +115,47 @@ impl Driver for PgDriver {
         // The server notices a closed socket as well; nobody waits for the answer.
         let _ = connection.close().await;
     }
+}
+
+const CLIENT_CHECK: &str = "client_connection_check_interval";
+/// `SQLSTATE` of a parameter's value that the server does not take.
+const INVALID_VALUE: &str = "22023";
+
+/// How often the server looks for the client while a statement runs.
+///
+/// It is part of the start-up message, so that `RESET ALL` keeps it. A server whose platform cannot
+/// look refuses the whole session for it; then it is left out from there on.
+pub(crate) struct ClientCheck {
+    interval: Duration,
+    is_refused: AtomicBool,
+}
+
+impl ClientCheck {
+    /// Zero is never.
+    pub(crate) fn every(interval: Duration) -> Self {
+        Self { interval, is_refused: AtomicBool::new(false) }
+    }
+
+    async fn connect(&self, options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+        if self.interval.is_zero() || self.is_refused.load(Ordering::Relaxed) {
+            return PgConnection::connect_with(options).await;
+        }
+        // Rounded up: zero would turn it off.
+        let milliseconds = self.interval.as_nanos().div_ceil(1_000_000).to_string();
+        let checked = options.clone().options([(CLIENT_CHECK, milliseconds)]);
+        match PgConnection::connect_with(&checked).await {
+            Err(error) if is_refusal_of_check(&error) => {
+                self.is_refused.store(true, Ordering::Relaxed);
+                tracing::warn!(%error, "The statement of a cancelled request will run to its end on the server");
+                PgConnection::connect_with(options).await
+            }
+            connected => connected,
+        }
+    }
+}
+
+fn is_refusal_of_check(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|refusal| {
+        refusal.code().as_deref() == Some(INVALID_VALUE) && refusal.message().contains(CLIENT_CHECK)
+    })
 }

@@ -269,7 +269,11 @@ impl<D: Driver> Lease<D> {
         if is_left_out(Guard::DoubtfulClosed) {
             return false;
         }
-        self.is_busy || self.condition == Condition::Broken || self.is_in_transaction()
+        self.is_lost_or_busy() || self.is_in_transaction()
+    }
+
+    fn is_lost_or_busy(&self) -> bool {
+        self.is_busy || self.condition == Condition::Broken
     }
 
     /// Whether the connection has lived long enough, by its age or by the tenants it has served.
@@ -307,6 +311,12 @@ impl<D: Driver> Drop for Lease<D> {
         let needs_cleaning = self.needs_cleaning();
         let holder = std::mem::replace(&mut self.holder, HolderId::NONE);
         match self.pooled.take() {
+            Some(pooled) if is_doubtful && self.is_lost_or_busy() => {
+                self.shared.counters.doubtful();
+                // The server notices; it would not answer a good-bye before the statement's end.
+                drop(pooled);
+                self.shared.take_back(holder, None);
+            }
             Some(pooled) if is_doubtful => {
                 self.shared.counters.doubtful();
                 self.shared.close_in_background(holder, pooled);
