@@ -17,6 +17,8 @@ pub(crate) enum Guard {
     Classification,
     /// A connection whose state is in doubt is closed.
     DoubtfulClosed,
+    /// A connection whose last answer was drained is cleaned and verified.
+    DrainVerified,
     /// A connection is marked busy before the first byte is sent.
     BusyFlag,
     /// Statements are tagged with what their tenant has applied.
@@ -44,6 +46,7 @@ impl Guard {
             Self::Hygiene => "hygiene",
             Self::Classification => "classification",
             Self::DoubtfulClosed => "doubtful-closed",
+            Self::DrainVerified => "drain-verified",
             Self::BusyFlag => "busy-flag",
             Self::Tag => "tag",
             Self::ForgetTypes => "forget-types",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt as _;
 use sqlx::{Executor as _, PgConnection};
 
-use crate::testing::{is_outside_transaction, text, with_one_connection};
+use crate::testing::{Installation, installation, is_outside_transaction, text, with_one_connection};
 use crate::{ErrorKind, PoolConfig};
 
 /// Polls a future once, so that it sends what it has to send, and drops it. Answers whether it was
@@ -93,7 +93,7 @@ async fn the_server_looks_for_the_client_unless_it_cannot() {
             client_connection_check_interval: interval,
             ..PoolConfig::default()
         };
-        let installation = crate::testing::installation(&[], pool).await;
+        let installation = installation(&[], pool).await;
         installation.create("acme").await;
         let acme = installation.db("acme").await;
         let show = "SHOW client_connection_check_interval";
@@ -101,6 +101,82 @@ async fn the_server_looks_for_the_client_unless_it_cannot() {
         acme.execute("SET work_mem TO '1MB'").await.unwrap();
         assert_eq!(text(&acme, show).await, expect, "after cleaning");
     }
+}
+
+/// One connection, and as long to drain it as it takes.
+async fn with_patience(tenant_sql: &[&str]) -> Installation {
+    let pool =
+        PoolConfig { max_connections: 1, drain_timeout: Duration::from_secs(5), ..PoolConfig::default() };
+    installation(tenant_sql, pool).await
+}
+
+/// How many connections were drained, and how many closed.
+fn drained_and_doubtful(installation: &Installation) -> (u64, u64) {
+    let counts = installation.tenancy.status().pools.into_values().next().unwrap().counts;
+    (counts.drained, counts.doubtful)
+}
+
+#[tokio::test]
+async fn a_statement_that_is_cut_off_and_soon_answered_keeps_its_connection() {
+    let installation = with_patience(&[]).await;
+    installation.create("acme").await;
+    let acme = installation.db("acme").await;
+    let backend = "SELECT pg_backend_pid()::text";
+    let before = text(&acme, backend).await;
+
+    let waiting = || sqlx::query("SELECT pg_sleep(0.05)").execute(&acme);
+    let failing = || sqlx::query("SELECT 1 / (pg_sleep(0.05)::text = 'x')::int").execute(&acme);
+    waiting().await.unwrap();
+    failing().await.unwrap_err();
+    assert!(send_and_drop(waiting()).await, "it sleeps for longer than that");
+    assert_eq!(text(&acme, backend).await, before);
+    assert!(send_and_drop(failing()).await, "it sleeps for longer than that");
+    assert_eq!(text(&acme, backend).await, before, "its error reaches nobody");
+    assert_eq!(drained_and_doubtful(&installation), (2, 0));
+    waiting().await.unwrap();
+    failing().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn what_a_drained_statement_leaves_reaches_nobody() {
+    let installation = with_patience(&["CREATE TABLE note (title text)"]).await;
+    installation.create("acme").await;
+    let acme = installation.db("acme").await;
+    let setting = "SELECT coalesce(current_setting('app.left', true), '')";
+
+    let leave =
+        || sqlx::query("SELECT set_config('app.left', 'behind', false), pg_sleep(0.05)").execute(&acme);
+    leave().await.unwrap();
+    assert_eq!(text(&acme, setting).await, "");
+    assert!(send_and_drop(leave()).await, "it sleeps for longer than that");
+    assert_eq!(text(&acme, setting).await, "", "a setting was inherited");
+    assert_eq!(drained_and_doubtful(&installation), (1, 0));
+
+    for left_open in ["BEGIN; SELECT pg_sleep(0.05)", "BEGIN; SELECT pg_sleep(0.05); SELECT nonsense"] {
+        assert!(send_and_drop(acme.execute(left_open)).await, "it sleeps for longer than that");
+        assert!(is_outside_transaction(&acme).await, "a transaction was inherited");
+    }
+    assert_eq!(drained_and_doubtful(&installation).1, 2, "an open transaction is never cleaned");
+}
+
+#[tokio::test]
+async fn a_statement_cut_off_while_it_is_prepared_closes_its_connection() {
+    let installation = with_patience(&[]).await;
+    installation.create("acme").await;
+    let acme = installation.db("acme").await;
+    // So long that the server needs milliseconds to read it.
+    let list = (0..50_000).map(|number| number.to_string()).collect::<Vec<_>>().join(", ");
+    let mut cut_off = 0;
+    for number in 0..5 {
+        // Warm, so that the first thing sent is the statement.
+        text(&acme, "SELECT 'known'").await;
+        let unknown = format!("SELECT {number} IN ({list})");
+        let unknown = sqlx::query(sqlx::AssertSqlSafe(unknown)).execute(&acme);
+        cut_off += u64::from(send_and_drop(unknown).await);
+    }
+    text(&acme, "SELECT 'known'").await;
+    assert!(cut_off > 0, "nothing was cut off, so nothing was shown");
+    assert_eq!(drained_and_doubtful(&installation), (0, cut_off));
 }
 
 #[tokio::test]
@@ -156,7 +232,7 @@ async fn a_handle_that_waits_for_itself_is_told_so() {
         acquire_timeout: Duration::from_millis(100),
         ..PoolConfig::default()
     };
-    let installation = crate::testing::installation(&[], pool).await;
+    let installation = installation(&[], pool).await;
     installation.create("acme").await;
     let acme = installation.db("acme").await;
 

@@ -40,12 +40,20 @@ pub(crate) trait Driver: Send + Sync + 'static {
     fn forget_statements(&self, connection: &mut Self::Connection)
     -> impl Future<Output = Result<()>> + Send;
 
+    /// Reads the rest of the answer to a statement that was cut off, and throws it away. Fails if the
+    /// driver and the server do not agree afterwards on what is prepared.
+    fn drain(&self, connection: &mut Self::Connection) -> impl Future<Output = Result<()>> + Send;
+
     /// Whether the driver itself knows of an open transaction.
     fn is_in_transaction(&self, connection: &mut Self::Connection) -> bool;
 
     /// Closes a connection in good order. One that is busy is dropped instead: nobody waits for it.
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
 }
+
+/// What the server has prepared for the driver; what SQL's `PREPARE` made does not count.
+const COUNT_PREPARED: &str =
+    "SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql";
 
 /// A hook may refuse the connection, or find it lost like anybody else who uses it.
 fn hook_error(preprocessor: &str, source: BoxError) -> Error {
@@ -105,6 +113,19 @@ impl Driver for PgDriver {
 
     async fn forget_statements(&self, connection: &mut PgConnection) -> Result<()> {
         Ok(connection.clear_cached_statements().await?)
+    }
+
+    async fn drain(&self, connection: &mut PgConnection) -> Result<()> {
+        let prepared = match self.send(connection, COUNT_PREPARED).await {
+            // That of the statement: sqlx reads what is left over before it sends anything.
+            Err(error) if error.kind() == ErrorKind::Database => self.send(connection, COUNT_PREPARED).await,
+            answer => answer,
+        }?;
+        // Cut off between `Parse` and its answer, a statement is known to the server alone, for ever.
+        if prepared == Some(connection.cached_statements_size().to_string()) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Database, "a statement was cut off while it was prepared"))
     }
 
     fn is_in_transaction(&self, connection: &mut PgConnection) -> bool {

@@ -114,6 +114,10 @@ impl Driver for Fake {
         Ok(())
     }
 
+    async fn drain(&self, connection: &mut FakeConnection) -> Result<()> {
+        self.send(connection, "DRAIN").await.map(drop)
+    }
+
     fn is_in_transaction(&self, _connection: &mut FakeConnection) -> bool {
         false
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt as _};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -49,6 +49,8 @@ pub(super) struct Shared<D: Driver> {
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
     state: Mutex<State<D>>,
+    /// One for every second slot, so that a storm of cancellations cannot hold them all.
+    drains: Arc<Semaphore>,
     slot_freed: Notify,
 }
 
@@ -136,6 +138,7 @@ impl<D: Driver> Pool<D> {
         preprocessors: Preprocessors,
     ) -> Result<Self> {
         config.validate()?;
+        let drains = if config.drain_timeout.is_zero() { 0 } else { config.max_connections.div_ceil(2) };
         let state = State {
             idle: Vec::new(),
             affinity: Affinity::new(config.max_connections),
@@ -156,6 +159,7 @@ impl<D: Driver> Pool<D> {
                 layout,
                 preprocessors,
                 state: Mutex::new(state),
+                drains: Arc::new(Semaphore::new(drains as usize)),
                 slot_freed: Notify::new(),
             }),
         })
@@ -414,6 +418,11 @@ impl<D: Driver> Shared<D> {
             slot.shared.driver.close(pooled.connection).await;
             drop(slot);
         });
+    }
+
+    /// Permits somebody to hold a slot until the rest of an answer was read, if not too many do.
+    pub(super) fn permit_to_drain(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.drains).try_acquire_owned().ok()
     }
 
     /// Has every idle connection checked before its next use.
