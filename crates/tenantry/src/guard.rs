@@ -33,6 +33,8 @@ pub(crate) enum Guard {
     Sequences,
     /// A statement whose cached plan is stale is sent again.
     SecondAttempt,
+    /// What comes back to a closed pool is closed.
+    ClosedPool,
     /// A statement on a handle that holds its own pool's last connection names that as the cause.
     SelfDeadlock,
 }
@@ -54,6 +56,7 @@ impl Guard {
             Self::LedgerFirst => "ledger-first",
             Self::Sequences => "sequences",
             Self::SecondAttempt => "second-attempt",
+            Self::ClosedPool => "closed-pool",
             Self::SelfDeadlock => "self-deadlock",
         }
     }

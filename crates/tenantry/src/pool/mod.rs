@@ -38,8 +38,11 @@ mod preprocessor;
 mod shared;
 mod statement;
 mod stock;
+mod sync;
 mod transaction;
 
+#[cfg(test)]
+mod exploration;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::database::{PoolConfig, Verify};
 use crate::error::{Error, ErrorKind};
 use crate::tenant::{Alias, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
 
-fn pool(config: PoolConfig) -> (Pool<Fake>, Fake) {
+pub(super) fn pool(config: PoolConfig) -> (Pool<Fake>, Fake) {
     let fake = Fake::default();
     let layout = Arc::new(Layout::default());
     let pool = Pool::new(Alias::default(), fake.clone(), config, layout, Preprocessors::default()).unwrap();
@@ -29,6 +29,10 @@ fn pool_of(max_connections: u32) -> (Pool<Fake>, Fake) {
 }
 
 fn tenant(slug: &str) -> Target {
+    tenant_at(slug, 0)
+}
+
+pub(super) fn tenant_at(slug: &str, epoch: i64) -> Target {
     let slug = Slug::parse(slug).unwrap();
     // The same tenant for the same slug.
     let id = slug.as_str().bytes().fold(0_u128, |id, byte| id << 8 | u128::from(byte));
@@ -40,7 +44,7 @@ fn tenant(slug: &str) -> Target {
         database: Alias::default(),
         status: Status::Active,
         settings: serde_json::Value::Null,
-        epoch: 0,
+        epoch,
         digest: None,
         owns_types: false,
         last_error: None,
