@@ -15,7 +15,7 @@ use tenantry_embedded::ScratchServer;
 use tokio::task::JoinSet;
 
 use crate::error::BoxError;
-use crate::pool::{AwaitPoint, Lookup, Preprocessor, SessionSettings, drops};
+use crate::pool::{AwaitPoint, Lookup, PoolCounts, Preprocessor, SessionSettings, drops};
 use crate::testing::migrations;
 use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy, TenantDb};
 
@@ -87,7 +87,7 @@ impl Random {
 #[derive(Clone, Copy)]
 struct Amount {
     checkouts: u64,
-    /// At each await point.
+    /// At each await point, and so many answers drained.
     drops: u32,
 }
 
@@ -215,7 +215,7 @@ async fn visitor(world: Arc<World>, seed: u64) {
     while !world.stop.load(Ordering::Relaxed) {
         let tenant = random.below(8) * random.below(8) / 8;
         let db = &world.tenants[usize::try_from(tenant).unwrap()];
-        // Mostly short requests; a stream that is not read to its end costs its connection.
+        // Mostly short requests; a stream that is not read to its end may cost its connection.
         let kind =
             [0, 0, 0, 0, 1, 1, 2, 3, 4, 3, 4, 5, 6, 6, 0, 7][usize::try_from(random.below(16)).unwrap()];
         let request = Box::pin(request(db, kind));
@@ -241,9 +241,11 @@ async fn havoc(world: &World, server: &mut ScratchServer, superuser_url: &str) {
     let wanted = Amount::wanted();
     let mut restarts = [wanted.checkouts / 3, wanted.checkouts * 2 / 3].into_iter().peekable();
     loop {
-        let checkouts = checkouts(world);
+        let counts = counts(world);
+        let checkouts = counts.warm + counts.switched + counts.opened;
+        let is_enough = checkouts >= wanted.checkouts && counts.drained >= u64::from(wanted.drops);
         let is_reached = |place: &AwaitPoint| drops(*place) >= wanted.drops;
-        if checkouts >= wanted.checkouts && AwaitPoint::ALL.iter().all(is_reached) {
+        if is_enough && AwaitPoint::ALL.iter().all(is_reached) {
             return;
         }
         assert!(Instant::now() < deadline, "{checkouts} checkouts, {}", report(world));
@@ -261,9 +263,8 @@ async fn havoc(world: &World, server: &mut ScratchServer, superuser_url: &str) {
     }
 }
 
-fn checkouts(world: &World) -> u64 {
-    let counts = world.tenancy.status().pools.into_values().next().unwrap().counts;
-    counts.warm + counts.switched + counts.opened
+fn counts(world: &World) -> PoolCounts {
+    world.tenancy.status().pools.into_values().next().unwrap().counts
 }
 
 fn report(world: &World) -> String {

@@ -17,6 +17,8 @@ pub(crate) enum Guard {
     Classification,
     /// A connection whose state is in doubt is closed.
     DoubtfulClosed,
+    /// A connection whose last answer was drained is cleaned and verified.
+    DrainVerified,
     /// A connection is marked busy before the first byte is sent.
     BusyFlag,
     /// Statements are tagged with what their tenant has applied.
@@ -31,6 +33,8 @@ pub(crate) enum Guard {
     Sequences,
     /// A statement whose cached plan is stale is sent again.
     SecondAttempt,
+    /// What comes back to a closed pool is closed.
+    ClosedPool,
     /// A statement on a handle that holds its own pool's last connection names that as the cause.
     SelfDeadlock,
 }
@@ -44,6 +48,7 @@ impl Guard {
             Self::Hygiene => "hygiene",
             Self::Classification => "classification",
             Self::DoubtfulClosed => "doubtful-closed",
+            Self::DrainVerified => "drain-verified",
             Self::BusyFlag => "busy-flag",
             Self::Tag => "tag",
             Self::ForgetTypes => "forget-types",
@@ -51,6 +56,7 @@ impl Guard {
             Self::LedgerFirst => "ledger-first",
             Self::Sequences => "sequences",
             Self::SecondAttempt => "second-attempt",
+            Self::ClosedPool => "closed-pool",
             Self::SelfDeadlock => "self-deadlock",
         }
     }

@@ -182,6 +182,17 @@ pub struct PoolConfig {
     pub max_tenants_per_connection: u32,
     /// How long cleaning a used connection may take before it is closed instead. Default: 5 seconds.
     pub clean_timeout: Duration,
+    /// How long a connection whose statement was cancelled, or whose rows were not read to their end,
+    /// may take to answer that statement before it is closed. A connection that answers within this
+    /// time is cleaned and kept, which is cheaper than a new one. Zero closes all of them. Default: 10
+    /// milliseconds.
+    pub drain_timeout: Duration,
+    /// How often the server looks, while a statement runs, whether its client is still there:
+    /// PostgreSQL's `client_connection_check_interval`. A request that is cancelled closes its
+    /// connection, and its statement ends on the server within this time, where otherwise it runs
+    /// until it has an answer to send. Zero turns it off. A server whose platform cannot look is used
+    /// without; one on Linux can. Default: 1 second.
+    pub client_connection_check_interval: Duration,
     /// Prepared statements sqlx keeps per connection. Each costs the server 12 to 56 KiB.
     /// Default: 100.
     pub statement_cache_capacity: usize,
@@ -215,6 +226,8 @@ impl Default for PoolConfig {
             max_lifetime: Duration::from_mins(30),
             max_tenants_per_connection: 1_000,
             clean_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_millis(10),
+            client_connection_check_interval: Duration::from_secs(1),
             statement_cache_capacity: 100,
             verify: Verify::Switch,
         }

@@ -25,7 +25,7 @@ const STALE_PLAN: &str = "0A000";
 /// A connection on loan, prepared for one tenant or for the master schema.
 ///
 /// `&mut Checkout` is an [`Executor`](sqlx::Executor): several statements run on the same session. Dropping
-/// it gives the connection back; dropping it while a statement runs closes the connection.
+/// it gives the connection back. If it is dropped while a statement runs, the pool drains or closes the connection.
 ///
 /// ```no_run
 /// # async fn example(db: tenantry::TenantDb) -> Result<(), sqlx::Error> {
@@ -188,6 +188,7 @@ impl Checkout {
     }
 
     async fn forget_statements(&mut self) -> Result<(), sqlx::Error> {
+        self.lease.begin_exchange();
         let driver = self.pool.driver();
         let connection = self.lease.connection().ok_or(sqlx::Error::WorkerCrashed)?;
         Ok(driver.forget_statements(connection).await?)

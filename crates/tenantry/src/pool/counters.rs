@@ -30,6 +30,9 @@ pub struct PoolCounts {
     pub waited: u64,
     /// Connections that came back touched and were cleaned.
     pub cleaned: u64,
+    /// Connections that came back in the middle of a statement, the rest of whose answer was read.
+    /// They are cleaned as well.
+    pub drained: u64,
     /// Connections that were closed because their state was in doubt.
     pub doubtful: u64,
     /// Connections that were closed for their age, or for the tenants they had served.
@@ -46,6 +49,7 @@ pub(super) struct Counters {
     opened: AtomicU64,
     waited: AtomicU64,
     cleaned: AtomicU64,
+    drained: AtomicU64,
     doubtful: AtomicU64,
     recycled: AtomicU64,
 }
@@ -69,6 +73,7 @@ impl Counters {
             opened: zero(),
             waited: zero(),
             cleaned: zero(),
+            drained: zero(),
             doubtful: zero(),
             recycled: zero(),
         }
@@ -98,6 +103,10 @@ impl Counters {
         count!(self, cleaned, "tenantry_cleaned_total");
     }
 
+    pub(super) fn drained(&self) {
+        count!(self, drained, "tenantry_drained_total");
+    }
+
     pub(super) fn doubtful(&self) {
         count!(self, doubtful, "tenantry_closed_total", "reason" => "doubtful");
     }
@@ -124,6 +133,7 @@ impl Counters {
             opened: get(&self.opened),
             waited: get(&self.waited),
             cleaned: get(&self.cleaned),
+            drained: get(&self.drained),
             doubtful: get(&self.doubtful),
             recycled: get(&self.recycled),
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
-use super::driver::PgDriver;
+use super::driver::{ClientCheck, PgDriver};
 use super::preparation::{Layout, Preprocessors};
 use super::shared::Pool;
 use super::stock;
@@ -130,9 +130,11 @@ fn open_pool(
 }
 
 fn driver(alias: &Alias, config: &DatabaseConfig, preprocessors: &Preprocessors) -> PgDriver {
+    let pool = config.pool_config();
     PgDriver {
         alias: alias.clone(),
-        options: config.pooled().statement_cache_capacity(config.pool_config().statement_cache_capacity),
+        options: config.pooled().statement_cache_capacity(pool.statement_cache_capacity),
+        client_check: ClientCheck::every(pool.client_connection_check_interval),
         address: config.address(),
         preprocessors: preprocessors.clone(),
     }

@@ -1,6 +1,8 @@
 //! The seam between the pool and the way it talks to PostgreSQL.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
@@ -38,12 +40,20 @@ pub(crate) trait Driver: Send + Sync + 'static {
     fn forget_statements(&self, connection: &mut Self::Connection)
     -> impl Future<Output = Result<()>> + Send;
 
+    /// Reads the rest of the answer to a statement that was cut off, and throws it away. Fails if the
+    /// driver and the server do not agree afterwards on what is prepared.
+    fn drain(&self, connection: &mut Self::Connection) -> impl Future<Output = Result<()>> + Send;
+
     /// Whether the driver itself knows of an open transaction.
     fn is_in_transaction(&self, connection: &mut Self::Connection) -> bool;
 
-    /// Closes a connection in good order.
+    /// Closes a connection in good order. One that is busy is dropped instead: nobody waits for it.
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
 }
+
+/// What the server has prepared for the driver; what SQL's `PREPARE` made does not count.
+const COUNT_PREPARED: &str =
+    "SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql";
 
 /// A hook may refuse the connection, or find it lost like anybody else who uses it.
 fn hook_error(preprocessor: &str, source: BoxError) -> Error {
@@ -63,6 +73,7 @@ fn refused_by(preprocessor: &str, source: impl Into<BoxError>) -> Error {
 pub(crate) struct PgDriver {
     pub(crate) alias: Alias,
     pub(crate) options: PgConnectOptions,
+    pub(crate) client_check: ClientCheck,
     /// Where it connects to, for messages.
     pub(crate) address: String,
     pub(crate) preprocessors: Preprocessors,
@@ -72,7 +83,7 @@ impl Driver for PgDriver {
     type Connection = PgConnection;
 
     async fn open(&self) -> Result<PgConnection> {
-        PgConnection::connect_with(&self.options).await.map_err(|error| {
+        self.client_check.connect(&self.options).await.map_err(|error| {
             let message = format!("database `{}` at {} cannot be reached", self.alias, self.address);
             Error::new(ErrorKind::DatabaseUnavailable, message).with_source(error)
         })
@@ -104,6 +115,19 @@ impl Driver for PgDriver {
         Ok(connection.clear_cached_statements().await?)
     }
 
+    async fn drain(&self, connection: &mut PgConnection) -> Result<()> {
+        let prepared = match self.send(connection, COUNT_PREPARED).await {
+            // That of the statement: sqlx reads what is left over before it sends anything.
+            Err(error) if error.kind() == ErrorKind::Database => self.send(connection, COUNT_PREPARED).await,
+            answer => answer,
+        }?;
+        // Cut off between `Parse` and its answer, a statement is known to the server alone, for ever.
+        if prepared == Some(connection.cached_statements_size().to_string()) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Database, "a statement was cut off while it was prepared"))
+    }
+
     fn is_in_transaction(&self, connection: &mut PgConnection) -> bool {
         sqlx::Connection::is_in_transaction(connection)
     }
@@ -112,4 +136,47 @@ impl Driver for PgDriver {
         // The server notices a closed socket as well; nobody waits for the answer.
         let _ = connection.close().await;
     }
+}
+
+const CLIENT_CHECK: &str = "client_connection_check_interval";
+/// `SQLSTATE` of a parameter's value that the server does not take.
+const INVALID_VALUE: &str = "22023";
+
+/// How often the server looks for the client while a statement runs.
+///
+/// It is part of the start-up message, so that `RESET ALL` keeps it. A server whose platform cannot
+/// look refuses the whole session for it; then it is left out from there on.
+pub(crate) struct ClientCheck {
+    interval: Duration,
+    is_refused: AtomicBool,
+}
+
+impl ClientCheck {
+    /// Zero is never.
+    pub(crate) fn every(interval: Duration) -> Self {
+        Self { interval, is_refused: AtomicBool::new(false) }
+    }
+
+    async fn connect(&self, options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+        if self.interval.is_zero() || self.is_refused.load(Ordering::Relaxed) {
+            return PgConnection::connect_with(options).await;
+        }
+        // Rounded up: zero would turn it off.
+        let milliseconds = self.interval.as_nanos().div_ceil(1_000_000).to_string();
+        let checked = options.clone().options([(CLIENT_CHECK, milliseconds)]);
+        match PgConnection::connect_with(&checked).await {
+            Err(error) if is_refusal_of_check(&error) => {
+                self.is_refused.store(true, Ordering::Relaxed);
+                tracing::warn!(%error, "The statement of a cancelled request will run to its end on the server");
+                PgConnection::connect_with(options).await
+            }
+            connected => connected,
+        }
+    }
+}
+
+fn is_refusal_of_check(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|refusal| {
+        refusal.code().as_deref() == Some(INVALID_VALUE) && refusal.message().contains(CLIENT_CHECK)
+    })
 }

@@ -41,7 +41,7 @@ impl<'c> Executor<'c> for &'c mut Checkout {
         'c: 'e,
     {
         Box::pin(async move {
-            self.lease().begin_statement();
+            self.lease().begin_exchange();
             let statement = self.connection()?.prepare_with(sql, parameters).await;
             self.settle(&statement);
             statement
@@ -53,7 +53,7 @@ impl<'c> Executor<'c> for &'c mut Checkout {
         'c: 'e,
     {
         Box::pin(async move {
-            self.lease().begin_statement();
+            self.lease().begin_exchange();
             let description = self.connection()?.describe(sql).await;
             self.settle(&description);
             description

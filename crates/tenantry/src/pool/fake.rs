@@ -25,6 +25,13 @@ struct State {
 
 pub(super) struct FakeConnection {
     id: u32,
+    server: Fake,
+}
+
+impl Drop for FakeConnection {
+    fn drop(&mut self) {
+        self.server.0.lock().unwrap().closed += 1;
+    }
 }
 
 impl Fake {
@@ -88,7 +95,7 @@ impl Driver for Fake {
             return Err(Error::new(ErrorKind::DatabaseUnavailable, "connection refused"));
         }
         state.opened += 1;
-        Ok(FakeConnection { id: state.opened })
+        Ok(FakeConnection { id: state.opened, server: self.clone() })
     }
 
     async fn send(&self, connection: &mut FakeConnection, message: &str) -> Result<Option<String>> {
@@ -107,12 +114,15 @@ impl Driver for Fake {
         Ok(())
     }
 
+    async fn drain(&self, connection: &mut FakeConnection) -> Result<()> {
+        self.send(connection, "DRAIN").await.map(drop)
+    }
+
     fn is_in_transaction(&self, _connection: &mut FakeConnection) -> bool {
         false
     }
 
     async fn close(&self, _connection: FakeConnection) {
         tokio::task::yield_now().await;
-        self.0.lock().unwrap().closed += 1;
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::await_point::{AwaitPoint, at};
@@ -92,13 +93,24 @@ impl<C> Pooled<C> {
 /// One slot of the pool on loan. Dropping it gives the slot back, whatever happened to it.
 ///
 /// The connection inside is *busy* from before the first byte of a statement is sent until its
-/// last answer was read. Dropped while busy, it is closed.
+/// last answer was read. Dropped while busy, it is drained if that is safe and quick, else closed.
 pub(super) struct Lease<D: Driver> {
     shared: Arc<Shared<D>>,
     holder: HolderId,
     pooled: Option<Pooled<D::Connection>>,
-    is_busy: bool,
+    activity: Activity,
     condition: Condition,
+}
+
+/// What the connection is busy with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    /// Nothing: the last answer was read to its end.
+    None,
+    /// A statement of a user's, the rest of whose answer may be read by somebody else.
+    Statement,
+    /// An exchange that nobody else can bring to its end.
+    Other,
 }
 
 /// What the session may hold that the next user must not meet, from nothing to the worst.
@@ -127,7 +139,7 @@ impl<D: Driver> Lease<D> {
         holder: HolderId,
         pooled: Option<Pooled<D::Connection>>,
     ) -> Self {
-        Self { shared, holder, pooled, is_busy: false, condition: Condition::Clean }
+        Self { shared, holder, pooled, activity: Activity::None, condition: Condition::Clean }
     }
 
     /// Takes the slot out without giving it back.
@@ -186,8 +198,8 @@ impl<D: Driver> Lease<D> {
     }
 
     async fn switch(&mut self, preparation: &Arc<Preparation>) -> Result<()> {
+        self.begin_exchange();
         let Some(pooled) = &mut self.pooled else { return Ok(()) };
-        self.is_busy = !is_left_out(Guard::BusyFlag);
         let driver = &self.shared.driver;
 
         let from = pooled.session.take();
@@ -204,8 +216,13 @@ impl<D: Driver> Lease<D> {
         pooled.session = Some(Arc::clone(preparation));
         pooled.is_confirmed = true;
         pooled.served.insert(line_of(preparation));
-        self.is_busy = false;
+        self.end_statement();
         Ok(())
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        let Some(pooled) = &mut self.pooled else { return Ok(()) };
+        self.shared.driver.drain(&mut pooled.connection).await
     }
 
     /// Removes everything a session may hold and verifies that it is where it was.
@@ -222,7 +239,7 @@ impl<D: Driver> Lease<D> {
         driver.after_switch(&mut pooled.connection, &session.lookup).await?;
 
         pooled.session = Some(session);
-        self.is_busy = false;
+        self.activity = Activity::None;
         self.condition = Condition::Clean;
         Ok(())
     }
@@ -231,14 +248,26 @@ impl<D: Driver> Lease<D> {
         self.pooled.as_mut().map(|pooled| &mut pooled.connection)
     }
 
-    /// From here on the connection is closed unless [`end_statement`](Self::end_statement) says
-    /// that the answer was read to its end.
+    /// From here on the connection is drained or closed unless [`end_statement`](Self::end_statement)
+    /// says that the answer was read to its end.
     pub(super) fn begin_statement(&mut self) {
-        self.is_busy = !is_left_out(Guard::BusyFlag);
+        self.begin(Activity::Statement);
+    }
+
+    /// As [`begin_statement`](Self::begin_statement), for what is always closed: half a `BEGIN`
+    /// or `COMMIT` must not be brought to its end.
+    pub(super) fn begin_exchange(&mut self) {
+        self.begin(Activity::Other);
+    }
+
+    fn begin(&mut self, activity: Activity) {
+        if !is_left_out(Guard::BusyFlag) {
+            self.activity = activity;
+        }
     }
 
     pub(super) fn end_statement(&mut self) {
-        self.is_busy = false;
+        self.activity = Activity::None;
     }
 
     /// The session may hold something that the next user must not see.
@@ -269,7 +298,11 @@ impl<D: Driver> Lease<D> {
         if is_left_out(Guard::DoubtfulClosed) {
             return false;
         }
-        self.is_busy || self.condition == Condition::Broken || self.is_in_transaction()
+        self.is_lost_or_busy() || self.is_in_transaction()
+    }
+
+    fn is_lost_or_busy(&self) -> bool {
+        self.activity != Activity::None || self.condition == Condition::Broken
     }
 
     /// Whether the connection has lived long enough, by its age or by the tenants it has served.
@@ -281,6 +314,15 @@ impl<D: Driver> Lease<D> {
         })
     }
 
+    /// Whether a statement was cut off whose answer may be read to its end, and the permit to do so.
+    fn permit_to_drain(&mut self) -> Option<OwnedSemaphorePermit> {
+        let is_drainable = self.activity == Activity::Statement
+            && self.condition < Condition::Broken
+            && !self.is_in_transaction()
+            && !self.is_used_up();
+        if is_drainable { self.shared.permit_to_drain() } else { None }
+    }
+
     fn is_in_transaction(&mut self) -> bool {
         let driver = &self.shared.driver;
         self.pooled.as_mut().is_some_and(|pooled| driver.is_in_transaction(&mut pooled.connection))
@@ -288,7 +330,7 @@ impl<D: Driver> Lease<D> {
 
     fn needs_cleaning(&self) -> bool {
         // A busy one is doubtful, not to be cleaned; this decides only where that guard is left out.
-        self.is_touched() && !self.is_busy && !is_left_out(Guard::Hygiene)
+        self.is_touched() && self.activity == Activity::None && !is_left_out(Guard::Hygiene)
     }
 }
 
@@ -298,33 +340,72 @@ fn forgets_types(from: Option<&Preparation>, to: &Preparation) -> bool {
     !from.serves(to) && (from.owns_types() || to.owns_types()) && !is_left_out(Guard::ForgetTypes)
 }
 
+impl<D: Driver> Lease<D> {
+    /// The same slot for a task of the pool's, which is closed unless that task ends well. Armed here
+    /// and not in the task: a runtime that shuts down never polls it.
+    fn for_background(&self, holder: HolderId, pooled: Pooled<D::Connection>) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            holder,
+            pooled: Some(pooled),
+            activity: Activity::Other,
+            condition: self.condition,
+        }
+    }
+}
+
 impl<D: Driver> Drop for Lease<D> {
     fn drop(&mut self) {
         if self.holder == HolderId::NONE {
             return;
         }
+        let permit_to_drain = self.permit_to_drain();
         let (is_doubtful, is_used_up) = (self.is_doubtful(), self.is_used_up());
         let needs_cleaning = self.needs_cleaning();
         let holder = std::mem::replace(&mut self.holder, HolderId::NONE);
-        match self.pooled.take() {
-            Some(pooled) if is_doubtful => {
+        match (self.pooled.take(), permit_to_drain) {
+            (Some(pooled), Some(permit)) => {
+                let lease = self.for_background(holder, pooled);
+                self.shared.runtime.spawn(drain_and_return(lease, permit));
+            }
+            (Some(pooled), _) if is_doubtful && self.is_lost_or_busy() => {
+                self.shared.counters.doubtful();
+                // The server notices; it would not answer a good-bye before the statement's end.
+                drop(pooled);
+                self.shared.take_back(holder, None);
+            }
+            (Some(pooled), _) if is_doubtful => {
                 self.shared.counters.doubtful();
                 self.shared.close_in_background(holder, pooled);
             }
-            Some(pooled) if is_used_up => {
+            (Some(pooled), _) if is_used_up => {
                 self.shared.counters.recycled();
                 self.shared.close_in_background(holder, pooled);
             }
-            Some(pooled) if needs_cleaning => {
-                let mut lease = Self::new(Arc::clone(&self.shared), holder, Some(pooled));
-                lease.condition = self.condition;
-                // Armed here and not in the task: a runtime that shuts down never polls it.
-                lease.is_busy = true;
+            (Some(pooled), _) if needs_cleaning => {
+                let lease = self.for_background(holder, pooled);
                 self.shared.runtime.spawn(clean_and_return(lease));
             }
-            pooled => self.shared.take_back(holder, pooled),
+            (pooled, _) => self.shared.take_back(holder, pooled),
         }
     }
+}
+
+/// Reads what is left of an answer that nobody waits for any more, if it comes soon. Then anything may
+/// be in the session, an open transaction included, so the connection is cleaned and verified.
+async fn drain_and_return<D: Driver>(mut lease: Lease<D>, _permit: OwnedSemaphorePermit) {
+    let limit = lease.shared.config.drain_timeout;
+    match tokio::time::timeout(limit, lease.drain()).await {
+        Ok(Ok(())) => lease.shared.counters.drained(),
+        Ok(Err(error)) => return tracing::debug!(%error, "Closed a connection that could not be drained"),
+        Err(_) => return tracing::debug!("Closed a connection whose statement goes on"),
+    }
+    if is_left_out(Guard::DrainVerified) {
+        lease.end_statement();
+        lease.condition = Condition::Clean;
+        return;
+    }
+    clean_and_return(lease).await;
 }
 
 /// Cleans a connection before anybody else can get it. What cannot be cleaned in time is closed,

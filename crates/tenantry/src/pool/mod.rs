@@ -7,17 +7,17 @@
 //! 2. `affinity` picks a connection, `fairness` says who is next when there is none;
 //! 3. a connection that last served the same preparation and came back *clean* is handed out as it
 //!    is; any other is switched, and the server confirms the switch in the same round trip;
-//! 4. on return it goes back as it is (*clean*), is cleaned and verified first (*touched*), or is
-//!    closed and replaced (*doubtful*).
+//! 4. on return it goes back as it is (*clean*), is cleaned and verified first (*touched*), after the
+//!    rest of an answer was read (*cut off*), or is closed and replaced (*doubtful*).
 //!
 //! What holds a connection is a guard that is armed before the first byte is sent. A future may be
-//! dropped at any `.await`: the guard then finds the connection busy and closes it.
+//! dropped at any `.await`: the guard then finds the connection busy, and drains or closes it.
 //!
 //! [`PoolStatus`] tells what a pool does; the span `look_up` (level debug) has database and tenant.
 //! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database`:
 //! `tenantry_look_ups_total` (`source`: warm, switch, open), `tenantry_waits_total`,
-//! `tenantry_wait_seconds`, `tenantry_held`, `tenantry_waiting`, `tenantry_cleaned_total` and
-//! `tenantry_closed_total` (`reason`: doubtful, recycled).
+//! `tenantry_wait_seconds`, `tenantry_held`, `tenantry_waiting`, `tenantry_cleaned_total`,
+//! `tenantry_drained_total` and `tenantry_closed_total` (`reason`: doubtful, recycled).
 //!
 //! The pool runs over a small `Driver`, so its logic is tested without a server. It asks the
 //! registry nothing: who a tenant is was settled before.
@@ -38,8 +38,11 @@ mod preprocessor;
 mod shared;
 mod statement;
 mod stock;
+mod sync;
 mod transaction;
 
+#[cfg(test)]
+mod exploration;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! The pool: what is open, who holds it, who waits.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use foldhash::{HashMap, HashMapExt as _};
-use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -19,6 +18,7 @@ use super::fairness::{Fairness, Ticket};
 use super::lease::{Lease, Pooled, Readiness};
 use super::preparation::{Layout, Preparation, Preprocessors};
 use super::preprocessor::{Lookup, Target};
+use super::sync::{Background, Mutex, MutexGuard};
 use crate::database::PoolConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, is_left_out};
@@ -44,11 +44,13 @@ pub(super) struct Shared<D: Driver> {
     pub(super) classifier: Classifier,
     pub(super) counters: Counters,
     /// Where cleaning and closing run; a lease may be dropped on any thread.
-    pub(super) runtime: Handle,
+    pub(super) runtime: Background,
     alias: Alias,
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
     state: Mutex<State<D>>,
+    /// One for every second slot, so that a storm of cancellations cannot hold them all.
+    drains: Arc<Semaphore>,
     slot_freed: Notify,
 }
 
@@ -136,6 +138,7 @@ impl<D: Driver> Pool<D> {
         preprocessors: Preprocessors,
     ) -> Result<Self> {
         config.validate()?;
+        let drains = if config.drain_timeout.is_zero() { 0 } else { config.max_connections.div_ceil(2) };
         let state = State {
             idle: Vec::new(),
             affinity: Affinity::new(config.max_connections),
@@ -151,11 +154,12 @@ impl<D: Driver> Pool<D> {
                 config,
                 classifier: Classifier::default(),
                 counters: Counters::new(alias.clone()),
-                runtime: Handle::current(),
+                runtime: Background::current(),
                 alias,
                 layout,
                 preprocessors,
                 state: Mutex::new(state),
+                drains: Arc::new(Semaphore::new(drains as usize)),
                 slot_freed: Notify::new(),
             }),
         })
@@ -272,9 +276,8 @@ impl<D: Driver> Pool<D> {
 
     async fn all_slots_freed(&self) {
         loop {
+            // Before the look: it hears of every slot that is freed from here on.
             let freed = self.shared.slot_freed.notified();
-            tokio::pin!(freed);
-            freed.as_mut().enable();
             if self.shared.lock().open == 0 {
                 return;
             }
@@ -369,7 +372,7 @@ impl<D: Driver> Shared<D> {
         state.release(holder);
         self.gauge(&state);
         match pooled {
-            Some(pooled) if state.is_closed => {
+            Some(pooled) if state.is_closed && !is_left_out(Guard::ClosedPool) => {
                 drop(state);
                 self.close_in_background(HolderId::NONE, pooled);
             }
@@ -414,6 +417,11 @@ impl<D: Driver> Shared<D> {
             slot.shared.driver.close(pooled.connection).await;
             drop(slot);
         });
+    }
+
+    /// Permits somebody to hold a slot until the rest of an answer was read, if not too many do.
+    pub(super) fn permit_to_drain(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.drains).try_acquire_owned().ok()
     }
 
     /// Has every idle connection checked before its next use.

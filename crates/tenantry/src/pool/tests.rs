@@ -17,7 +17,7 @@ use crate::database::{PoolConfig, Verify};
 use crate::error::{Error, ErrorKind};
 use crate::tenant::{Alias, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
 
-fn pool(config: PoolConfig) -> (Pool<Fake>, Fake) {
+pub(super) fn pool(config: PoolConfig) -> (Pool<Fake>, Fake) {
     let fake = Fake::default();
     let layout = Arc::new(Layout::default());
     let pool = Pool::new(Alias::default(), fake.clone(), config, layout, Preprocessors::default()).unwrap();
@@ -29,6 +29,10 @@ fn pool_of(max_connections: u32) -> (Pool<Fake>, Fake) {
 }
 
 fn tenant(slug: &str) -> Target {
+    tenant_at(slug, 0)
+}
+
+pub(super) fn tenant_at(slug: &str, epoch: i64) -> Target {
     let slug = Slug::parse(slug).unwrap();
     // The same tenant for the same slug.
     let id = slug.as_str().bytes().fold(0_u128, |id, byte| id << 8 | u128::from(byte));
@@ -40,7 +44,7 @@ fn tenant(slug: &str) -> Target {
         database: Alias::default(),
         status: Status::Active,
         settings: serde_json::Value::Null,
-        epoch: 0,
+        epoch,
         digest: None,
         owns_types: false,
         last_error: None,
@@ -136,10 +140,49 @@ async fn always_verifying_costs_a_message_each_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_connection_is_closed_and_its_slot_passed_on() {
+async fn a_statement_that_is_cut_off_and_soon_answered_keeps_its_connection() {
     let (pool, fake) = pool_of(1);
     let mut lease = pool.look_up(tenant("acme")).await.unwrap();
     lease.begin_statement();
+    drop(lease);
+    drop(pool.look_up(tenant("acme")).await.unwrap());
+    assert_eq!(fake.message_count(), 3, "one switch, the drain, and the cleaning");
+    assert_eq!((fake.opened(), fake.open(), pool.status().counts.drained), (1, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_statement_that_is_cut_off_and_not_answered_in_time_closes_its_connection() {
+    let (pool, fake) = pool_of(1);
+    let mut lease = pool.look_up(tenant("acme")).await.unwrap();
+    lease.begin_statement();
+    fake.set_hanging(true);
+    drop(lease);
+    settle().await;
+    assert_eq!((fake.open(), pool.status().open), (1, 1));
+    tokio::time::sleep(PoolConfig::default().drain_timeout).await;
+    settle().await;
+    assert_eq!((fake.open(), pool.status().open), (0, 0));
+    assert_eq!((pool.status().counts.drained, pool.status().counts.doubtful), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_cancellations_holds_half_of_the_slots() {
+    let (pool, fake) = pool(PoolConfig { max_connections: 8, reserve: Some(0), ..PoolConfig::default() });
+    let mut leases = Vec::new();
+    for _ in 0..8 {
+        leases.push(pool.look_up(tenant("acme")).await.unwrap());
+    }
+    leases.iter_mut().for_each(Lease::begin_statement);
+    fake.set_hanging(true);
+    drop(leases);
+    assert_eq!((fake.open(), pool.status().open), (4, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_connection_is_closed_and_its_slot_passed_on() {
+    let (pool, fake) = pool_of(1);
+    let mut lease = pool.look_up(tenant("acme")).await.unwrap();
+    lease.begin_exchange();
     let waiter = tokio::spawn({
         let pool = pool.clone();
         async move { pool.look_up(tenant("globex")).await.map(drop) }
@@ -367,9 +410,13 @@ async fn what_happens_is_counted() {
     let mut lease = pool.look_up(tenant("globex")).await.unwrap();
     lease.begin_statement();
     drop(lease);
+    let mut lease = pool.look_up(tenant("globex")).await.unwrap();
+    lease.begin_exchange();
+    drop(lease);
     let counts = pool.status().counts;
-    assert_eq!((counts.opened, counts.switched, counts.warm), (1, 1, 4));
-    assert_eq!((counts.waited, counts.cleaned, counts.doubtful, counts.recycled), (1, 1, 1, 0));
+    assert_eq!((counts.opened, counts.switched, counts.warm), (1, 1, 5));
+    assert_eq!((counts.waited, counts.cleaned, counts.drained), (2, 2, 1));
+    assert_eq!((counts.doubtful, counts.recycled), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -411,6 +458,7 @@ enum Step {
     GiveBackClean,
     GiveBackTouched,
     GiveBackBusy,
+    GiveBackCutOff,
     CancelLookUp(u8),
     LoseServer,
 }
@@ -421,6 +469,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => Just(Step::GiveBackClean),
         1 => Just(Step::GiveBackTouched),
         1 => Just(Step::GiveBackBusy),
+        1 => Just(Step::GiveBackCutOff),
         1 => (0..4_u8).prop_map(Step::CancelLookUp),
         1 => Just(Step::LoseServer),
     ];
@@ -441,7 +490,8 @@ async fn run(steps: Vec<Step>) {
             }
             Step::GiveBackClean => drop(held.pop()),
             Step::GiveBackTouched => held.pop().iter_mut().for_each(Lease::touch),
-            Step::GiveBackBusy => held.pop().iter_mut().for_each(Lease::begin_statement),
+            Step::GiveBackBusy => held.pop().iter_mut().for_each(Lease::begin_exchange),
+            Step::GiveBackCutOff => held.pop().iter_mut().for_each(Lease::begin_statement),
             Step::CancelLookUp(number) => {
                 let _ = pool.look_up(tenant(&format!("tenant-{number}"))).now_or_never();
             }

@@ -33,7 +33,7 @@ pub struct Transaction {
 
 impl Transaction {
     pub(super) async fn begin(mut checkout: Checkout) -> Result<Self, sqlx::Error> {
-        checkout.lease().begin_statement();
+        checkout.lease().begin_exchange();
         at(AwaitPoint::Begin, Manager::begin(checkout.connection()?, None)).await?;
         checkout.lease().end_statement();
         checkout.set_in_transaction(true);
@@ -45,7 +45,7 @@ impl Transaction {
     /// # Errors
     /// What PostgreSQL answers, for example a violated deferred constraint; nothing is permanent then.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.checkout.lease().begin_statement();
+        self.checkout.lease().begin_exchange();
         at(AwaitPoint::Commit, Manager::commit(self.checkout.connection()?)).await?;
         self.checkout.lease().end_statement();
         Ok(())
@@ -56,7 +56,7 @@ impl Transaction {
     /// # Errors
     /// If the connection was lost. The server has undone everything then as well.
     pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
-        self.checkout.lease().begin_statement();
+        self.checkout.lease().begin_exchange();
         at(AwaitPoint::Rollback, Manager::rollback(self.checkout.connection()?)).await?;
         self.checkout.lease().end_statement();
         Ok(())

@@ -1,0 +1,107 @@
+//! The pool's lock, and where its background work runs.
+//!
+//! Whoever takes or gives back the lock may be overtaken by anybody there. In test builds these are
+//! the places where an exploration (`pool/exploration.rs`) decides who goes on; elsewhere both are
+//! what the standard library and tokio have.
+
+#[cfg(not(test))]
+pub(super) use std::sync::{Mutex, MutexGuard};
+
+#[cfg(not(test))]
+pub(super) use tokio::runtime::Handle as Background;
+
+#[cfg(test)]
+pub(super) use self::explored::{Background, Mutex, MutexGuard, explore};
+
+#[cfg(test)]
+mod explored {
+    use std::cell::Cell;
+    use std::ops::{Deref, DerefMut};
+    use std::sync::atomic::Ordering;
+    use std::sync::{LockResult, PoisonError};
+
+    use shuttle::sync::atomic::AtomicBool;
+    use tokio::runtime::Handle;
+
+    thread_local! {
+        static IS_EXPLORING: Cell<bool> = const { Cell::new(false) };
+    }
+
+    fn is_exploring() -> bool {
+        // A panic is the end of an exploration.
+        IS_EXPLORING.get() && !std::thread::panicking()
+    }
+
+    /// Runs an exploration, on this thread, with everybody's turn in its hands.
+    pub(in super::super) fn explore(run: impl FnOnce()) {
+        IS_EXPLORING.set(true);
+        run();
+        IS_EXPLORING.set(false);
+    }
+
+    /// Somebody else may go on here.
+    fn pause() {
+        if is_exploring() {
+            AtomicBool::new(false).load(Ordering::SeqCst);
+        }
+    }
+
+    /// As the standard library's. The section under the lock is one step: nobody else could get in.
+    pub(in super::super) struct Mutex<T>(std::sync::Mutex<T>);
+
+    /// Pauses when the lock has been given back.
+    pub(in super::super) struct MutexGuard<'a, T>(Option<std::sync::MutexGuard<'a, T>>);
+
+    impl<T> Mutex<T> {
+        pub(in super::super) fn new(value: T) -> Self {
+            Self(std::sync::Mutex::new(value))
+        }
+
+        pub(in super::super) fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
+            pause();
+            match self.0.lock() {
+                Ok(guard) => Ok(MutexGuard(Some(guard))),
+                Err(poisoned) => Err(PoisonError::new(MutexGuard(Some(poisoned.into_inner())))),
+            }
+        }
+    }
+
+    impl<T> Deref for MutexGuard<'_, T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            self.0.as_ref().expect("held until it is dropped")
+        }
+    }
+
+    impl<T> DerefMut for MutexGuard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            self.0.as_mut().expect("held until it is dropped")
+        }
+    }
+
+    impl<T> Drop for MutexGuard<'_, T> {
+        fn drop(&mut self) {
+            self.0 = None;
+            pause();
+        }
+    }
+
+    /// As tokio's `Handle`; in an exploration its tasks take their turns with everybody's.
+    pub(in super::super) struct Background(Handle);
+
+    impl Background {
+        pub(in super::super) fn current() -> Self {
+            Self(Handle::current())
+        }
+
+        pub(in super::super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+            if is_exploring() {
+                // Not detached: the exploration ends when every task has.
+                std::mem::forget(shuttle::future::spawn(task));
+            } else {
+                self.0.spawn(task);
+            }
+        }
+    }
+}
