@@ -1,0 +1,189 @@
+//! What the pool tells the `metrics` facade. A program of its own, because its recorder is one per process.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use metrics::{
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
+    SharedString, Unit,
+};
+use tenantry::pool::PoolStatus;
+use tenantry::{DatabaseConfig, NewTenant, PoolConfig, Tenancy, TenantDb};
+use tenantry_embedded::ScratchDatabase;
+
+/// Values by metric, `name{label=value,…}`. Of a histogram, how often something was recorded.
+#[derive(Clone, Default)]
+struct Values(Arc<Mutex<BTreeMap<String, f64>>>);
+
+impl Values {
+    fn set(&self, metric: &str, value: impl FnOnce(f64) -> f64) {
+        let mut values = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = values.entry(metric.to_owned()).or_default();
+        *entry = value(*entry);
+    }
+
+    fn take(&self) -> BTreeMap<String, f64> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn read(&self, metric: &str) -> Option<f64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(metric).copied()
+    }
+
+    fn metric(&self, key: &Key) -> Arc<Metric> {
+        let labels: Vec<_> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        Arc::new(Metric { name: format!("{}{{{}}}", key.name(), labels.join(",")), values: self.clone() })
+    }
+}
+
+struct Metric {
+    name: String,
+    values: Values,
+}
+
+impl CounterFn for Metric {
+    fn increment(&self, by: u64) {
+        self.values.set(&self.name, |value| value + f64::from(u32::try_from(by).unwrap()));
+    }
+
+    fn absolute(&self, _value: u64) {
+        panic!("nothing sets {}", self.name);
+    }
+}
+
+impl GaugeFn for Metric {
+    fn increment(&self, by: f64) {
+        self.values.set(&self.name, |value| value + by);
+    }
+
+    fn decrement(&self, by: f64) {
+        self.values.set(&self.name, |value| value - by);
+    }
+
+    fn set(&self, value: f64) {
+        self.values.set(&self.name, |_| value);
+    }
+}
+
+impl HistogramFn for Metric {
+    fn record(&self, seconds: f64) {
+        assert!((0.0..60.0).contains(&seconds), "{seconds}");
+        self.values.set(&self.name, |count| count + 1.0);
+    }
+}
+
+impl Recorder for Values {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.metric(key))
+    }
+
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.metric(key))
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.metric(key))
+    }
+}
+
+/// Four tenants on one connection, which is drained for as long as it takes and closed after three tenants.
+async fn tenancy(database: &ScratchDatabase) -> (Tenancy, [TenantDb; 4]) {
+    let pool = PoolConfig {
+        max_connections: 1,
+        max_tenants_per_connection: 3,
+        drain_timeout: Duration::from_secs(10),
+        ..PoolConfig::default()
+    };
+    let config = DatabaseConfig::from_url(database.url()).unwrap().pool(pool);
+    let tenancy = Tenancy::builder().database(config).install(true).connect().await.unwrap();
+    let mut tenants = Vec::new();
+    for slug in ["acme", "globex", "initech", "hooli"] {
+        let tenant = tenancy.create(NewTenant::new(slug)).await.unwrap();
+        tenants.push(tenancy.db(&tenant).unwrap());
+    }
+    (tenancy, tenants.try_into().unwrap())
+}
+
+async fn select(db: &TenantDb) {
+    let _: i32 = sqlx::query_scalar("SELECT 1").fetch_one(db).await.unwrap();
+}
+
+async fn until(tenancy: &Tenancy, is_so: impl Fn(PoolStatus) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let status = tenancy.status().pools.into_values().next().unwrap();
+        if is_so(status) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{status:?}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn every_metric_has_its_labels_and_values() {
+    let values = Values::default();
+    metrics::set_global_recorder(values.clone()).unwrap();
+    let database = ScratchDatabase::create().await.unwrap();
+    let (tenancy, [acme, globex, initech, hooli]) = tenancy(&database).await;
+
+    // Doubtful: a new connection for what follows.
+    drop(acme.begin().await.unwrap());
+    until(&tenancy, |status| status.open == 0).await;
+    values.take();
+
+    // Opened, warm, switched; then held, with somebody who waits.
+    select(&acme).await;
+    select(&acme).await;
+    select(&globex).await;
+    let held = globex.acquire().await.unwrap();
+    let waiter = tokio::spawn({
+        let globex = globex.clone();
+        async move { select(&globex).await }
+    });
+    until(&tenancy, |status| status.waiting == 1).await;
+    assert_eq!(values.read("tenantry_held{database=default}"), Some(1.0));
+    assert_eq!(values.read("tenantry_waiting{database=default}"), Some(1.0));
+    drop(held);
+    waiter.await.unwrap();
+
+    // Touched, so cleaned.
+    sqlx::query("SET work_mem TO '1MB'").execute(&globex).await.unwrap();
+    until(&tenancy, |status| status.idle == 1).await;
+    // Not read to its end, so drained and cleaned.
+    let mut rows = sqlx::query("SELECT 1 FROM generate_series(1, 1000)").fetch(&globex);
+    rows.next().await.unwrap().unwrap();
+    drop(rows);
+    until(&tenancy, |status| status.idle == 1).await;
+    // The fourth tenant is one too many.
+    select(&initech).await;
+    select(&hooli).await;
+    until(&tenancy, |status| status.open == 0).await;
+    // In doubt once more.
+    drop(acme.begin().await.unwrap());
+    until(&tenancy, |status| status.open == 0).await;
+
+    let expect = [
+        ("tenantry_cleaned_total{database=default}", 2.0),
+        ("tenantry_closed_total{database=default,reason=doubtful}", 1.0),
+        ("tenantry_closed_total{database=default,reason=recycled}", 1.0),
+        ("tenantry_drained_total{database=default}", 1.0),
+        ("tenantry_held{database=default}", 0.0),
+        ("tenantry_look_ups_total{database=default,source=open}", 2.0),
+        ("tenantry_look_ups_total{database=default,source=switch}", 3.0),
+        ("tenantry_look_ups_total{database=default,source=warm}", 5.0),
+        ("tenantry_wait_seconds{database=default}", 1.0),
+        ("tenantry_waiting{database=default}", 0.0),
+        ("tenantry_waits_total{database=default}", 1.0),
+    ];
+    assert_eq!(values.take(), expect.map(|(metric, value)| (metric.to_owned(), value)).into());
+}
