@@ -72,6 +72,7 @@
 //! | set more than the schema on each connection | [`pool::Preprocessor`] |
 //! | write migrations, and bring a fleet up to date | [`migrate`], [`Tenancy::migrate`] |
 //! | configure it by file and environment | [`Config`] |
+//! | work behind a pooler such as `PgBouncer` | [`database::PoolMode`] |
 //! | know what can fail, and what to do then | [`Error`], [`ErrorKind`] |
 //! | run code deep inside for a tenant | [`Tenancy::scope`], [`Tenancy::current`] |
 //!

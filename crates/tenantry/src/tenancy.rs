@@ -305,7 +305,8 @@ impl Tenancy {
     /// - There is no fairness between tenants, and [`status`](Self::status) does not count the connections.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if no database goes by this alias.
+    /// [`ErrorKind::Configuration`] if no database goes by this alias, [`ErrorKind::Unsupported`] behind a
+    /// pooler in transaction mode, where no hook runs at the beginning of a transaction.
     ///
     /// # Panics
     /// Outside of a tokio runtime, as sqlx does.
@@ -569,8 +570,7 @@ async fn verify(databases: &Databases, alias: &Alias) -> Result<()> {
 
 async fn verify_registry(databases: &Databases, alias: &Alias) -> Result<()> {
     let master = MasterDb::new(databases.pool(alias)?.clone());
-    let mut checkout = master.acquire().await?;
-    registry::verify_in(checkout.as_pg_connection()?, alias).await
+    registry::verify_in(&master, alias).await
 }
 
 impl fmt::Debug for Builder {

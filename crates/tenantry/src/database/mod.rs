@@ -8,5 +8,5 @@
 mod config;
 mod file;
 
-pub use self::config::{DatabaseConfig, PoolConfig, Verify};
+pub use self::config::{DatabaseConfig, PoolConfig, PoolMode, Verify};
 pub use self::file::Config;
