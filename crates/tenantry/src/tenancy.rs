@@ -9,6 +9,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 
 use crate::database::{Config, DatabaseConfig};
+use crate::doctor::{self, Finding};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::TenancyLayer;
 use crate::migrate::{self, Fleet, MigrationError, Migrations, Summary};
@@ -324,6 +325,20 @@ impl Tenancy {
         &*self.inner.resolver
     }
 
+    /// Looks for what is not set up as it should be, on connections of its own. Changes nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(tenancy: tenantry::Tenancy) {
+    /// for finding in tenancy.doctor().await {
+    ///     eprintln!("{:?}: {}; {}", finding.severity, finding.what, finding.remedy);
+    /// }
+    /// # }
+    /// ```
+    pub async fn doctor(&self) -> Vec<Finding> {
+        let context = &self.inner.context;
+        doctor::examine(context.databases.configs(), &context.layout).await
+    }
+
     /// The pools and the cache at this moment.
     pub fn status(&self) -> TenancyStatus {
         let databases = &self.inner.context.databases;
@@ -520,6 +535,11 @@ impl Builder {
             role: self.role,
         };
         Ok(Tenancy { inner: Arc::new(Inner { context, registry, resolver: self.resolver }) })
+    }
+
+    /// As [`Tenancy::doctor`], also where nothing can connect as it should or the registry is missing.
+    pub async fn doctor(&self) -> Vec<Finding> {
+        doctor::examine(self.databases.iter(), &self.layout).await
     }
 
     /// The preprocessors that run: those that were given, in the order that was chosen.

@@ -30,6 +30,23 @@ pub struct DatabaseConfig {
     pool: PoolConfig,
 }
 
+/// A way to a database, besides the application's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Owner,
+    Direct,
+}
+
+impl Way {
+    /// Its name in the configuration.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Owner => "owner_url",
+            Self::Direct => "direct_url",
+        }
+    }
+}
+
 impl DatabaseConfig {
     /// A database by its URL, `postgres://user:password@host:port/name?sslmode=…`, as sqlx reads it.
     ///
@@ -104,6 +121,21 @@ impl DatabaseConfig {
             PoolMode::Transaction => None,
         };
         self.direct.as_ref().or(default).map(with_void_path)
+    }
+
+    /// The options of a connection by one of the other ways, if there is one, with nothing that a
+    /// pooler would refuse.
+    pub(crate) fn bare(&self, way: Way) -> Option<PgConnectOptions> {
+        let options = match way {
+            Way::Owner => self.owner.as_ref(),
+            Way::Direct => self.direct.as_ref(),
+        };
+        options.map(bare)
+    }
+
+    /// The same for the application's own way.
+    pub(crate) fn bare_application(&self) -> PgConnectOptions {
+        bare(&self.application)
     }
 
     /// The role the application logs in as.

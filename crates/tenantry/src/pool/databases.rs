@@ -62,6 +62,10 @@ impl Databases {
         self.by_alias.keys()
     }
 
+    pub(crate) fn configs(&self) -> impl Iterator<Item = (&Alias, &DatabaseConfig)> {
+        self.by_alias.iter().map(|(alias, database)| (alias, &database.config))
+    }
+
     pub(crate) fn pool(&self, alias: &Alias) -> Result<&Pool> {
         Ok(&self.get(alias)?.pool)
     }
