@@ -37,8 +37,15 @@ pub(crate) async fn with_tenancy<T>(
     Ok(value)
 }
 
-/// The configuration with a default database in it, the embedded one if there is no other.
+/// The configuration with a default database in it, for commands, which work in sessions of their own.
 pub(crate) async fn configuration(global: &Global) -> anyhow::Result<Config> {
+    let mut config = as_configured(global).await?;
+    config.go_around_poolers();
+    Ok(config)
+}
+
+/// The configuration as the application has it, with the embedded database if there is no other.
+pub(crate) async fn as_configured(global: &Global) -> anyhow::Result<Config> {
     let mut config = read(global)?;
     if !config.has_default_database() {
         if !config.directory().join(".tenantry").is_dir() {

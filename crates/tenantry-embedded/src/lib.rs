@@ -4,7 +4,8 @@
 //!
 //! * **Throw-away**, for tests. [`ScratchDatabase::create`] gives a fresh database within milliseconds, on a
 //!   server which all processes of one test run share. The server and its folder go with the last of these
-//!   processes, however it ends. [`ScratchServer`] is a server of one's own, for tests that kill or restart it.
+//!   processes, however it ends. [`ScratchServer`] is a server of one's own, for tests that kill or restart it, and
+//!   [`ScratchPooler`] a PgBouncer in transaction mode in front of either.
 //! * **Kept**, for development. [`KeptServer::start`] finds or starts the server whose data lives in
 //!   `.tenantry/` of a folder. It is detached, durable, and runs until [`KeptServer::stop`].
 //!
@@ -49,7 +50,7 @@ pub use self::{
     binaries::Binaries,
     error::{Error, ErrorKind},
     kept::KeptServer,
-    scratch::{ScratchDatabase, ScratchServer},
+    scratch::{ScratchDatabase, ScratchPooler, ScratchServer},
 };
 
 /// What every function of this crate returns.

@@ -46,6 +46,8 @@ pub enum ErrorKind {
     Migration,
     /// Another process does the same work right now.
     Conflict,
+    /// It needs a session of the server, which a pooler in transaction mode does not give.
+    Unsupported,
 }
 
 /// Why an operation of this library failed.
@@ -224,6 +226,7 @@ impl From<Error> for sqlx::Error {
             ErrorKind::PoolTimeout | ErrorKind::PoolBusy => io::ErrorKind::TimedOut,
             ErrorKind::MissingSchema | ErrorKind::UnknownTenant => io::ErrorKind::NotFound,
             ErrorKind::PoolClosed | ErrorKind::DatabaseUnavailable => io::ErrorKind::NotConnected,
+            ErrorKind::Unsupported => io::ErrorKind::Unsupported,
             _ => io::ErrorKind::Other,
         };
         Self::Io(io::Error::new(kind, error))

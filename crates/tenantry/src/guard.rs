@@ -37,6 +37,10 @@ pub(crate) enum Guard {
     ClosedPool,
     /// A statement on a handle that holds its own pool's last connection names that as the cause.
     SelfDeadlock,
+    /// Behind a pooler, a statement and what prepares the session for it are one transaction.
+    PoolerTransaction,
+    /// Behind a pooler, what a transaction leaves in the session is removed before it ends.
+    PoolerHygiene,
 }
 
 impl Guard {
@@ -58,6 +62,8 @@ impl Guard {
             Self::SecondAttempt => "second-attempt",
             Self::ClosedPool => "closed-pool",
             Self::SelfDeadlock => "self-deadlock",
+            Self::PoolerTransaction => "pooler-transaction",
+            Self::PoolerHygiene => "pooler-hygiene",
         }
     }
 }

@@ -72,6 +72,8 @@
 //! | set more than the schema on each connection | [`pool::Preprocessor`] |
 //! | write migrations, and bring a fleet up to date | [`migrate`], [`Tenancy::migrate`] |
 //! | configure it by file and environment | [`Config`] |
+//! | work behind a pooler such as `PgBouncer` | [`database::PoolMode`] |
+//! | find out whether it is set up as it should be | [`doctor`] |
 //! | know what can fail, and what to do then | [`Error`], [`ErrorKind`] |
 //! | run code deep inside for a tenant | [`Tenancy::scope`], [`Tenancy::current`] |
 //!
@@ -92,6 +94,7 @@ struct Readme;
 #[cfg(test)]
 mod chaos;
 pub mod database;
+pub mod doctor;
 mod error;
 mod guard;
 pub mod http;

@@ -9,6 +9,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 
 use crate::database::{Config, DatabaseConfig};
+use crate::doctor::{self, Finding};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::TenancyLayer;
 use crate::migrate::{self, Fleet, MigrationError, Migrations, Summary};
@@ -305,7 +306,8 @@ impl Tenancy {
     /// - There is no fairness between tenants, and [`status`](Self::status) does not count the connections.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if no database goes by this alias.
+    /// [`ErrorKind::Configuration`] if no database goes by this alias, [`ErrorKind::Unsupported`] behind a
+    /// pooler in transaction mode, where no hook runs at the beginning of a transaction.
     ///
     /// # Panics
     /// Outside of a tokio runtime, as sqlx does.
@@ -321,6 +323,20 @@ impl Tenancy {
 
     pub(crate) fn resolver(&self) -> &dyn Resolve {
         &*self.inner.resolver
+    }
+
+    /// Looks for what is not set up as it should be, on connections of its own. Changes nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(tenancy: tenantry::Tenancy) {
+    /// for finding in tenancy.doctor().await {
+    ///     eprintln!("{:?}: {}; {}", finding.severity, finding.what, finding.remedy);
+    /// }
+    /// # }
+    /// ```
+    pub async fn doctor(&self) -> Vec<Finding> {
+        let context = &self.inner.context;
+        doctor::examine(context.databases.configs(), &context.layout).await
     }
 
     /// The pools and the cache at this moment.
@@ -521,6 +537,11 @@ impl Builder {
         Ok(Tenancy { inner: Arc::new(Inner { context, registry, resolver: self.resolver }) })
     }
 
+    /// As [`Tenancy::doctor`], also where nothing can connect as it should or the registry is missing.
+    pub async fn doctor(&self) -> Vec<Finding> {
+        doctor::examine(self.databases.iter(), &self.layout).await
+    }
+
     /// The preprocessors that run: those that were given, in the order that was chosen.
     fn preprocessors(&self) -> Result<Preprocessors> {
         let mut known = self.preprocessors.clone();
@@ -569,8 +590,7 @@ async fn verify(databases: &Databases, alias: &Alias) -> Result<()> {
 
 async fn verify_registry(databases: &Databases, alias: &Alias) -> Result<()> {
     let master = MasterDb::new(databases.pool(alias)?.clone());
-    let mut checkout = master.acquire().await?;
-    registry::verify_in(checkout.as_pg_connection()?, alias).await
+    registry::verify_in(&master, alias).await
 }
 
 impl fmt::Debug for Builder {

@@ -17,7 +17,7 @@ const ORDER: &[&[&str]] = &[
     &["registry"],
     &["migrate"],
     &["provision"],
-    &["lifecycle"],
+    &["lifecycle", "doctor"],
     &["tenancy"],
     &["http"],
 ];

@@ -2,6 +2,7 @@
 mod completions;
 mod create;
 mod dev;
+mod doctor;
 mod domain;
 mod exec;
 mod init;
@@ -72,6 +73,7 @@ pub(crate) enum Command {
     Status(status::Options),
     Exec(exec::Options),
     Psql(psql::Options),
+    Doctor(doctor::Options),
     Dev(dev::Options),
     Completions(completions::Options),
 }
@@ -111,6 +113,7 @@ impl Command {
             Self::Status(options) => status::run(options, cx).await,
             Self::Exec(options) => exec::run(options, cx).await,
             Self::Psql(options) => psql::run(options, cx).await,
+            Self::Doctor(options) => doctor::run(options, cx).await,
             Self::Dev(options) => dev::run(options, cx).await,
             Self::Completions(options) => Ok(completions::run(options, cx)),
         }

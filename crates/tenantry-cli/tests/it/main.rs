@@ -5,6 +5,8 @@
 mod bench;
 /// The embedded server: started, found, stopped.
 mod dev;
+/// What is wrong with an installation, and what mends it.
+mod doctor;
 /// SQL in one schema and in all.
 mod exec;
 /// The life of a fleet, from `init` on.

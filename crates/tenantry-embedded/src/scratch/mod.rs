@@ -6,16 +6,19 @@
 //! * [`keeper`]: starting a keeper and telling it what to do.
 //! * [`shared`]: how the processes of one test run find the same server.
 //! * [`clerk`]: the thread which makes and drops databases on it.
+//! * [`pooler`]: a PgBouncer in front of one, with a keeper of its own kind.
 //!
 //! Everything is below one folder per user, `tenantry-<uid>` in `/dev/shm` or else the temporary directory:
-//! `s-<random>` is a server, `shared-<digest>` the link to the one everybody uses, `template-<digest>` what
-//! `initdb` made, ready to be copied. The last keeper removes the folder. Since the template goes as well, a
-//! test run leaves nothing behind, at the price of one `initdb` (about a second) per run.
+//! `s-<random>` is a server, `p-<random>` a PgBouncer, `shared-<digest>` the link to the server everybody
+//! uses, `template-<digest>` what `initdb` made, ready to be copied. The last keeper removes the folder. Since
+//! the template goes as well, a test run leaves nothing behind, at the price of one `initdb` (about a second)
+//! per run.
 mod clerk;
 mod database;
 mod keeper;
+mod pooler;
 mod server;
 mod shared;
 
 pub(crate) use self::server::blocking;
-pub use self::{database::ScratchDatabase, server::ScratchServer};
+pub use self::{database::ScratchDatabase, pooler::ScratchPooler, server::ScratchServer};

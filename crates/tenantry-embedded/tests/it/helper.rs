@@ -4,7 +4,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use tenantry_embedded::{KeptServer, ScratchDatabase};
+use tenantry_embedded::{KeptServer, ScratchDatabase, ScratchPooler};
 
 /// This very program, started once more to play one part.
 pub(crate) struct Helper {
@@ -70,6 +70,12 @@ async fn play_a_part() {
         "scratch" => {
             let database = ScratchDatabase::create().await.unwrap();
             println!("says: {}", database.superuser_url());
+            wait_for_the_end_of_input();
+        }
+        "scratch pooler" => {
+            let database = ScratchDatabase::create().await.unwrap();
+            let pooler = ScratchPooler::start(&[database.url()], 1).await.unwrap();
+            println!("says: {}", pooler.port());
             wait_for_the_end_of_input();
         }
         "scratch panic" => {

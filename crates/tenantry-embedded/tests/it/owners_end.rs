@@ -47,6 +47,19 @@ async fn processes_share_a_server_which_ends_when_all_were_killed() {
 }
 
 #[tokio::test]
+async fn a_pooler_ends_with_its_owner() {
+    let folder = Folder::new();
+    let binaries = alias_of_the_binaries(&folder);
+    let mut owner = Helper::start("scratch pooler", &binaries);
+    let port: u16 = owner.says().parse().unwrap();
+    let listens = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    assert!(listens());
+    owner.kill_9();
+    eventually("nobody listens", || !listens());
+    eventually("no process is left", || processes_with(&binaries).is_empty());
+}
+
+#[tokio::test]
 async fn a_panic_leaves_nothing() {
     let folder = Folder::new();
     let binaries = alias_of_the_binaries(&folder);

@@ -1,6 +1,7 @@
 use std::{collections::HashSet, time::Instant};
 
-use tenantry_embedded::ScratchDatabase;
+use sqlx::Row as _;
+use tenantry_embedded::{ScratchDatabase, ScratchPooler};
 
 use crate::bench::{ask, connect, run};
 
@@ -18,6 +19,23 @@ async fn a_fresh_database_is_empty_and_takes_milliseconds() {
     }
     eprintln!("fresh database: {:.1} ms", fastest * 1000.0);
     assert!(fastest < 0.25, "the fastest of ten took {fastest} s");
+}
+
+#[tokio::test]
+async fn a_pooler_lends_one_session_to_all() {
+    use sqlx::Connection as _;
+
+    let database = ScratchDatabase::create().await.unwrap();
+    let pooler = ScratchPooler::start(&[database.url()], 1).await.unwrap();
+    let options: sqlx::postgres::PgConnectOptions = pooler.url(database.url()).parse().unwrap();
+    let mut processes = HashSet::new();
+    for _ in 0..3 {
+        let mut client =
+            sqlx::PgConnection::connect_with(&options.clone().extra_float_digits(None)).await.unwrap();
+        let row = sqlx::raw_sql("SELECT pg_backend_pid()::text").fetch_one(&mut client).await.unwrap();
+        processes.insert(row.get::<String, _>(0));
+    }
+    assert_eq!(processes.len(), 1);
 }
 
 #[tokio::test]

@@ -30,6 +30,23 @@ pub struct DatabaseConfig {
     pool: PoolConfig,
 }
 
+/// A way to a database, besides the application's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    Owner,
+    Direct,
+}
+
+impl Way {
+    /// Its name in the configuration.
+    pub(crate) fn key(self) -> &'static str {
+        match self {
+            Self::Owner => "owner_url",
+            Self::Direct => "direct_url",
+        }
+    }
+}
+
 impl DatabaseConfig {
     /// A database by its URL, `postgres://user:password@host:port/name?sslmode=…`, as sqlx reads it.
     ///
@@ -53,7 +70,12 @@ impl DatabaseConfig {
     }
 
     /// A way to the server that passes no pooler, for what needs a session of its own: the
-    /// listener of the registry and non-transactional migrations. Default: the URL itself.
+    /// listener of the registry, provisioning and migrations. Default: the URL itself.
+    ///
+    /// In [`PoolMode::Transaction`] there is no default: without it nothing listens, so that a change of
+    /// a tenant is seen after [`cache_ttl`](crate::registry::RegistryConfig::cache_ttl); and without it
+    /// and an [`owner_url`](Self::owner_url), which must not pass the pooler either, nothing is
+    /// created or migrated.
     ///
     /// # Errors
     /// As [`from_url`](Self::from_url).
@@ -77,19 +99,43 @@ impl DatabaseConfig {
     /// The session default of `search_path` is the void, so a connection that was never prepared,
     /// or was reset by hand, sees no table at all. `standard_conforming_strings` is what the
     /// lexer that judges statements relies on.
+    ///
+    /// A pooler has no session to give such defaults to, and refuses them. Each transaction says
+    /// what it needs.
     pub(crate) fn pooled(&self) -> PgConnectOptions {
-        with_void_path(&self.application)
+        match self.pool.mode {
+            PoolMode::Session => with_void_path(&self.application),
+            PoolMode::Transaction => bare(&self.application),
+        }
     }
 
-    /// The options of a connection that may create and alter schemas.
-    pub(crate) fn owner(&self) -> PgConnectOptions {
-        let direct = self.direct.as_ref().unwrap_or(&self.application);
-        with_void_path(self.owner.as_ref().unwrap_or(direct))
+    /// The options of a connection that may create and alter schemas; `None` without a way past the pooler.
+    pub(crate) fn owner(&self) -> Option<PgConnectOptions> {
+        self.owner.as_ref().map(with_void_path).or_else(|| self.direct())
     }
 
-    /// The options of a connection with a session of its own.
-    pub(crate) fn direct(&self) -> PgConnectOptions {
-        with_void_path(self.direct.as_ref().unwrap_or(&self.application))
+    /// The options of a connection with a session of its own; `None` without a way past the pooler.
+    pub(crate) fn direct(&self) -> Option<PgConnectOptions> {
+        let default = match self.pool.mode {
+            PoolMode::Session => Some(&self.application),
+            PoolMode::Transaction => None,
+        };
+        self.direct.as_ref().or(default).map(with_void_path)
+    }
+
+    /// The options of a connection by one of the other ways, if there is one, with nothing that a
+    /// pooler would refuse.
+    pub(crate) fn bare(&self, way: Way) -> Option<PgConnectOptions> {
+        let options = match way {
+            Way::Owner => self.owner.as_ref(),
+            Way::Direct => self.direct.as_ref(),
+        };
+        options.map(bare)
+    }
+
+    /// The same for the application's own way.
+    pub(crate) fn bare_application(&self) -> PgConnectOptions {
+        bare(&self.application)
     }
 
     /// The role the application logs in as.
@@ -103,12 +149,19 @@ impl DatabaseConfig {
     }
 }
 
-fn with_void_path(options: &PgConnectOptions) -> PgConnectOptions {
-    let named = match options.get_application_name() {
+fn named(options: &PgConnectOptions) -> PgConnectOptions {
+    match options.get_application_name() {
         Some(_) => options.clone(),
         None => options.clone().application_name("tenantry"),
-    };
-    named.options([("search_path", VOID_SCHEMA), ("standard_conforming_strings", "on")])
+    }
+}
+
+fn bare(options: &PgConnectOptions) -> PgConnectOptions {
+    named(options).extra_float_digits(None)
+}
+
+fn with_void_path(options: &PgConnectOptions) -> PgConnectOptions {
+    named(options).options([("search_path", VOID_SCHEMA), ("standard_conforming_strings", "on")])
 }
 
 fn parse(url: &str) -> Result<PgConnectOptions> {
@@ -157,6 +210,8 @@ impl fmt::Debug for DatabaseConfig {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
+    /// What stands between the pool and the server. Default: [`PoolMode::Session`].
+    pub mode: PoolMode,
     /// Most connections that are open at the same time. Default: 10.
     pub max_connections: u32,
     /// Connections that no single tenant may take, so that the others find some. A tenant holds at
@@ -191,13 +246,39 @@ pub struct PoolConfig {
     /// PostgreSQL's `client_connection_check_interval`. A request that is cancelled closes its
     /// connection, and its statement ends on the server within this time, where otherwise it runs
     /// until it has an answer to send. Zero turns it off. A server whose platform cannot look is used
-    /// without; one on Linux can. Default: 1 second.
+    /// without; one on Linux can. A pooler in transaction mode takes no such setting: there the role
+    /// may have it, by `ALTER ROLE … SET`. Default: 1 second.
     pub client_connection_check_interval: Duration,
-    /// Prepared statements sqlx keeps per connection. Each costs the server 12 to 56 KiB.
-    /// Default: 100.
+    /// Prepared statements sqlx keeps per connection. Each costs the server 12 to 56 KiB. None is kept
+    /// in [`PoolMode::Transaction`]. Default: 100.
     pub statement_cache_capacity: usize,
     /// When a connection is verified. Default: [`Verify::Switch`].
     pub verify: Verify,
+}
+
+/// Whether a connection of the pool is a session of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PoolMode {
+    /// It is: nothing stands in between, or a pooler in session mode.
+    #[default]
+    Session,
+    /// It is not: a pooler in transaction mode, such as `PgBouncer`, lends a session of the server for
+    /// one transaction at a time.
+    ///
+    /// Every statement is then a transaction of its own, in which the session is prepared and verified
+    /// first: four round trips, `BEGIN` with the settings, prepare, execute, `COMMIT`. A transaction
+    /// costs two besides its statements, of which each costs two, and a third when its text is new to the
+    /// connection. Use as many statements as belong together in one transaction.
+    ///
+    /// What needs a session does not exist and is refused before anything is sent, with
+    /// [`ErrorKind::Unsupported`]: `acquire()`, `prepare` and `describe`, a stock pool, `SET` without
+    /// `LOCAL`, `LISTEN`, `COPY`, `PREPARE`, temporary tables without `ON COMMIT DROP`, cursors
+    /// `WITH HOLD`, session advisory locks, `VACUUM`, `CREATE INDEX CONCURRENTLY`. A stream of rows must be
+    /// read to its end, or what the statement did is undone.
+    ///
+    /// `SET TRANSACTION ISOLATION LEVEL` comes too late, because the verification is a query. A
+    /// [`Preprocessor`](crate::pool::Preprocessor) that sets `transaction_isolation` does not.
+    Transaction,
 }
 
 /// When the server is asked whether a connection really is where it should be.
@@ -217,6 +298,7 @@ pub enum Verify {
 impl Default for PoolConfig {
     fn default() -> Self {
         Self {
+            mode: PoolMode::Session,
             max_connections: 10,
             reserve: None,
             max_waiting: 1_000,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::config::{DatabaseConfig, PoolConfig, Verify};
+use super::config::{DatabaseConfig, PoolConfig, PoolMode, Verify};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::{Alias, ReservedSlugs, SchemaName};
 
@@ -32,13 +32,14 @@ const FILE: &str = "tenantry.toml";
 /// [databases.default]
 /// url = "postgres://app@localhost/saas"
 /// owner_url = "postgres://owner@localhost/saas"
-/// direct_url = "postgres://app@localhost:5432/saas"
+/// direct_url = "postgres://app@localhost:5432/saas"   # past a pooler, if there is one
 ///
 /// [migrations]
 /// master = "migrations/master"             # relative to this file
 /// tenant = "migrations/tenant"
 ///
 /// [pool]
+/// mode = "session"                         # or "transaction", behind such a pooler
 /// max_connections = 10
 /// min_connections = 0
 /// acquire_timeout_ms = 5000
@@ -82,10 +83,18 @@ struct Directories {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Pool {
+    mode: Option<ModeName>,
     max_connections: Option<u32>,
     min_connections: Option<u32>,
     acquire_timeout_ms: Option<u64>,
     verify: Option<VerifyName>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ModeName {
+    Session,
+    Transaction,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -116,6 +125,7 @@ const KEYS: &[Key] = &[
     Key { path: &["reserved_slugs"], kind: Kind::List },
     Key { path: &["migrations", "master"], kind: Kind::Text },
     Key { path: &["migrations", "tenant"], kind: Kind::Text },
+    Key { path: &["pool", "mode"], kind: Kind::Text },
     Key { path: &["pool", "max_connections"], kind: Kind::Number },
     Key { path: &["pool", "min_connections"], kind: Kind::Number },
     Key { path: &["pool", "acquire_timeout_ms"], kind: Kind::Number },
@@ -195,6 +205,20 @@ impl Config {
         self.content.databases.get(alias)?.url.as_deref()
     }
 
+    /// Lets every connection pass the pooler by, if each database has a `direct_url`. For programs such as
+    /// the command line, which need sessions, and only a few.
+    pub fn go_around_poolers(&mut self) {
+        let is_behind = matches!(self.content.pool.mode, Some(ModeName::Transaction));
+        let databases = &mut self.content.databases;
+        if !is_behind || databases.values().any(|database| database.direct_url.is_none()) {
+            return;
+        }
+        self.content.pool.mode = Some(ModeName::Session);
+        for database in databases.values_mut() {
+            database.url = database.direct_url.take();
+        }
+    }
+
     /// Every database with its pool.
     ///
     /// # Errors
@@ -210,6 +234,10 @@ impl Config {
     fn pool(&self) -> PoolConfig {
         let (given, default) = (&self.content.pool, PoolConfig::default());
         PoolConfig {
+            mode: match given.mode {
+                Some(ModeName::Transaction) => PoolMode::Transaction,
+                Some(ModeName::Session) | None => PoolMode::Session,
+            },
             max_connections: given.max_connections.unwrap_or(default.max_connections),
             min_connections: given.min_connections.unwrap_or(default.min_connections),
             acquire_timeout: given.acquire_timeout_ms.map_or(default.acquire_timeout, Duration::from_millis),
@@ -422,6 +450,29 @@ mod tests {
         let config = config.expect("a good configuration");
         assert_eq!(config.preprocessors(), Some(&["search_path".to_owned(), "audit".to_owned()][..]));
         assert_eq!(config.pool().max_connections, 3);
+    }
+
+    #[test]
+    fn the_mode_of_the_pool_and_the_way_past_a_pooler_come_from_file_and_variables() {
+        let file = "[databases.default]\nurl = 'postgres://a@pooler:6432/db'\n[pool]\nmode = 'transaction'";
+        let direct = ("TENANTRY_DATABASES_DEFAULT_DIRECT_URL", "postgres://a@server:5432/db");
+        let database = |text, variables: &[(&str, &str)]| {
+            let config = parse(text, variables).expect("a good configuration");
+            config.databases().expect("good databases").remove(&Alias::default()).expect("a default one")
+        };
+        let behind = database(file, &[]);
+        assert_eq!(behind.pool_config().mode, PoolMode::Transaction);
+        assert!(behind.direct().is_none() && behind.owner().is_none());
+        let around = database(file, &[direct]);
+        assert_eq!(around.direct().map(|options| options.get_port()), Some(5432));
+        let session = database(file, &[direct, ("TENANTRY_POOL_MODE", "session")]);
+        assert_eq!(session.pool_config().mode, PoolMode::Session);
+        check_error(
+            "[pool]\nmode = 'statement'",
+            &[],
+            "`/app/tenantry.toml`:2: unknown variant `statement`, \
+            expected `session` or `transaction`",
+        );
     }
 
     #[test]

@@ -8,5 +8,6 @@
 mod config;
 mod file;
 
-pub use self::config::{DatabaseConfig, PoolConfig, Verify};
+pub(crate) use self::config::Way;
+pub use self::config::{DatabaseConfig, PoolConfig, PoolMode, Verify};
 pub use self::file::Config;

@@ -8,6 +8,7 @@ mod cancellation;
 mod crossing;
 mod fall_through;
 mod ledger;
+mod pooler;
 mod quoting;
 mod statements;
 mod switching;

@@ -56,8 +56,11 @@ impl Checkout {
     /// it comes back.
     ///
     /// # Errors
-    /// [`sqlx::Error::WorkerCrashed`] if the connection was lost before.
+    /// [`sqlx::Error::WorkerCrashed`] if the connection was lost before;
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) behind a pooler in transaction mode, where
+    /// nobody could tell whether it is still in the transaction.
     pub fn as_pg_connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        self.pool.refuse_behind_pooler("the bare connection")?;
         self.lease.touch();
         self.connection()
     }
@@ -70,6 +73,14 @@ impl Checkout {
         &mut self.lease
     }
 
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.is_in_transaction
+    }
+
     pub(super) fn set_in_transaction(&mut self, is_in_transaction: bool) {
         self.is_in_transaction = is_in_transaction;
     }
@@ -79,6 +90,9 @@ impl Checkout {
         &mut self,
         statement: Result<Statement, sqlx::Error>,
     ) -> BoxStream<'_, Result<Either<PgQueryResult, PgRow>, sqlx::Error>> {
+        if self.pool.is_behind_pooler() {
+            return self.run_behind_pooler(statement);
+        }
         Box::pin(async_stream::try_stream! {
             let statement = self.admit(statement?);
             let mut second_attempt = self.may_try_again(&statement).then(|| statement.clone());
@@ -111,6 +125,9 @@ impl Checkout {
     /// Runs one statement for its first row. Reads to the end all the same: a deferred constraint
     /// fails last.
     pub(super) async fn first_row(&mut self, statement: Statement) -> Result<Option<PgRow>, sqlx::Error> {
+        if self.pool.is_behind_pooler() {
+            return self.first_row_behind_pooler(statement).await;
+        }
         let statement = self.admit(statement);
         let mut second_attempt = self.may_try_again(&statement).then(|| statement.clone());
         let mut next = statement;

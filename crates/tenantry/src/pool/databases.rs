@@ -11,8 +11,9 @@ use super::driver::{ClientCheck, PgDriver};
 use super::preparation::{Layout, Preprocessors};
 use super::shared::Pool;
 use super::stock;
-use crate::database::DatabaseConfig;
+use crate::database::{DatabaseConfig, PoolMode};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::Literal;
 use crate::tenant::{Alias, Tenant};
 
 /// Every database of the installation with its pool. Cheap to clone.
@@ -61,6 +62,10 @@ impl Databases {
         self.by_alias.keys()
     }
 
+    pub(crate) fn configs(&self) -> impl Iterator<Item = (&Alias, &DatabaseConfig)> {
+        self.by_alias.iter().map(|(alias, database)| (alias, &database.config))
+    }
+
     pub(crate) fn pool(&self, alias: &Alias) -> Result<&Pool> {
         Ok(&self.get(alias)?.pool)
     }
@@ -81,7 +86,8 @@ impl Databases {
     /// no table until its `search_path` is set.
     pub(crate) async fn owner_connection(&self, alias: &Alias) -> Result<PgConnection> {
         let config = self.config(alias)?;
-        PgConnection::connect_with(&config.owner()).await.map_err(|error| {
+        let owner = config.owner().ok_or_else(|| no_way_past_the_pooler(alias))?;
+        PgConnection::connect_with(&owner).await.map_err(|error| {
             let message = format!("database `{alias}` at {} cannot be reached", config.address());
             Error::new(ErrorKind::DatabaseUnavailable, message).with_source(error)
         })
@@ -95,6 +101,7 @@ impl Databases {
         whom: fn() -> Result<Tenant>,
     ) -> Result<PgPool> {
         let config = self.config(alias)?;
+        self.pool(alias)?.refuse_behind_pooler("a stock pool")?;
         let hooks = stock::Hooks {
             driver: driver(alias, config, &self.preprocessors),
             layout: Arc::clone(&self.layout),
@@ -129,12 +136,36 @@ fn open_pool(
     Ok(pool)
 }
 
+fn no_way_past_the_pooler(alias: &Alias) -> Error {
+    let message = format!(
+        "what creates and alters schemas needs a session of its own, which the pooler of database `{alias}` \
+         does not give"
+    );
+    Error::new(ErrorKind::Unsupported, message)
+        .with_hint("set `direct_url`, or an `owner_url`, to reach the server past the pooler")
+}
+
 fn driver(alias: &Alias, config: &DatabaseConfig, preprocessors: &Preprocessors) -> PgDriver {
+    let options = config.pooled();
+    let name = options.get_application_name().unwrap_or_default();
+    let introduction = format!(
+        "SET client_encoding TO 'UTF8'; SET DateStyle TO 'ISO, MDY'; SET TimeZone TO 'UTC'; \
+         SET application_name TO {}; ",
+        Literal(name)
+    );
     let pool = config.pool_config();
+    let check = match pool.mode {
+        PoolMode::Session => pool.client_connection_check_interval,
+        PoolMode::Transaction => Duration::ZERO,
+    };
+    // Behind a pooler only a hook's own statements have names, and only the driver's memory can take
+    // them back.
+    let least = usize::from(pool.mode == PoolMode::Transaction);
     PgDriver {
         alias: alias.clone(),
-        options: config.pooled().statement_cache_capacity(pool.statement_cache_capacity),
-        client_check: ClientCheck::every(pool.client_connection_check_interval),
+        options: options.statement_cache_capacity(pool.statement_cache_capacity.max(least)),
+        introduction,
+        client_check: ClientCheck::every(check),
         address: config.address(),
         preprocessors: preprocessors.clone(),
     }

@@ -8,6 +8,7 @@ use super::checkout::{Checkout, Held};
 use super::preparation::Preparation;
 use super::preprocessor::Target;
 use super::shared::Pool;
+use super::statement::Statement;
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, is_left_out};
@@ -89,8 +90,15 @@ impl Access {
         Self { pool, target, preparation, tag, held: Arc::default() }
     }
 
-    /// A connection for a single statement.
-    pub(super) async fn checkout(&self) -> Result<Checkout> {
+    /// A connection for this one statement.
+    pub(super) async fn checkout_for(&self, statement: &Statement) -> Result<Checkout> {
+        self.pool.admit(statement.sql())?;
+        self.look_up(None).await
+    }
+
+    /// A connection that is a session of the server, which `what` needs.
+    pub(super) async fn checkout(&self, what: &str) -> Result<Checkout> {
+        self.pool.refuse_behind_pooler(what)?;
         self.look_up(None).await
     }
 
@@ -134,17 +142,20 @@ macro_rules! handle {
             /// # Errors
             /// An [`Error`] inside [`sqlx::Error::Io`]: of kind [`ErrorKind::PoolTimeout`] if none became
             /// free, [`ErrorKind::MissingSchema`] if the schema is gone,
-            /// [`ErrorKind::DatabaseUnavailable`] if the server cannot be reached.
+            /// [`ErrorKind::DatabaseUnavailable`] if the server cannot be reached,
+            /// [`ErrorKind::Unsupported`] behind a pooler in transaction mode, where no session lasts.
             pub async fn acquire(&self) -> Result<Checkout, sqlx::Error> {
+                self.access.pool.refuse_behind_pooler("`acquire()`")?;
                 Ok(self.access.hold().await?)
             }
 
             /// Takes a connection and opens a transaction on it.
             ///
             /// # Errors
-            /// As [`acquire`](Self::acquire), and what PostgreSQL answers to `BEGIN`.
+            /// As [`acquire`](Self::acquire), of which it does not need the session, and what PostgreSQL
+            /// answers to `BEGIN`.
             pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
-                Transaction::begin(self.acquire().await?).await
+                Transaction::begin(self.access.hold().await?).await
             }
 
             pub(super) fn access(&self) -> &Access {

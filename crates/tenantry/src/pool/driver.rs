@@ -77,6 +77,8 @@ pub(crate) struct PgDriver {
     /// Where it connects to, for messages.
     pub(crate) address: String,
     pub(crate) preprocessors: Preprocessors,
+    /// Sets again what a new connection says of itself, for `RESET ALL` resets that to the server's.
+    pub(crate) introduction: String,
 }
 
 impl Driver for PgDriver {

@@ -41,6 +41,7 @@ impl<'c> Executor<'c> for &'c mut Checkout {
         'c: 'e,
     {
         Box::pin(async move {
+            self.pool().refuse_behind_pooler("preparing a statement ahead")?;
             self.lease().begin_exchange();
             let statement = self.connection()?.prepare_with(sql, parameters).await;
             self.settle(&statement);
@@ -53,6 +54,7 @@ impl<'c> Executor<'c> for &'c mut Checkout {
         'c: 'e,
     {
         Box::pin(async move {
+            self.pool().refuse_behind_pooler("describing a statement")?;
             self.lease().begin_exchange();
             let description = self.connection()?.describe(sql).await;
             self.settle(&description);
@@ -73,8 +75,9 @@ macro_rules! executor_per_statement {
             {
                 let statement = Statement::take(query);
                 Box::pin(async_stream::try_stream! {
-                    let mut checkout = self.access().checkout().await?;
-                    let mut results = checkout.run(statement);
+                    let statement = statement?;
+                    let mut checkout = self.access().checkout_for(&statement).await?;
+                    let mut results = checkout.run(Ok(statement));
                     while let Some(result) = results.next().await {
                         yield result?;
                     }
@@ -89,7 +92,7 @@ macro_rules! executor_per_statement {
                 let statement = Statement::take(query);
                 Box::pin(async move {
                     let statement = statement?;
-                    self.access().checkout().await?.first_row(statement).await
+                    self.access().checkout_for(&statement).await?.first_row(statement).await
                 })
             }
 
@@ -101,14 +104,22 @@ macro_rules! executor_per_statement {
             where
                 'c: 'e,
             {
-                Box::pin(async move { self.access().checkout().await?.prepare_with(sql, parameters).await })
+                Box::pin(async move {
+                    self.access()
+                        .checkout("preparing a statement ahead")
+                        .await?
+                        .prepare_with(sql, parameters)
+                        .await
+                })
             }
 
             fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<Describe<Postgres>, Error>>
             where
                 'c: 'e,
             {
-                Box::pin(async move { self.access().checkout().await?.describe(sql).await })
+                Box::pin(async move {
+                    self.access().checkout("describing a statement").await?.describe(sql).await
+                })
             }
         }
     };

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use super::await_point::{AwaitPoint, at};
 use super::counters::Source;
 use super::driver::Driver;
+use super::pooler::Described;
 use super::preparation::Preparation;
 use super::shared::{HolderId, LineName, Shared, line_of};
-use crate::database::Verify;
+use crate::database::{PoolMode, Verify};
 use crate::error::{ErrorKind, Result};
 use crate::guard::{Guard, is_left_out};
 
@@ -29,6 +30,8 @@ pub(super) struct Pooled<C> {
     pub(super) idle_since: Instant,
     /// The thread that used it last.
     pub(super) thread: Option<ThreadId>,
+    /// Behind a pooler: the statements whose types the driver knows.
+    pub(super) described: Described,
     streak: Option<Streak>,
     /// All tenants it has served: the server's memory for a connection grows with each.
     served: HashSet<LineName>,
@@ -56,6 +59,7 @@ impl<C> Pooled<C> {
             opened_at: now,
             idle_since: now,
             thread: None,
+            described: Described::default(),
             streak: None,
             served: HashSet::new(),
         }
@@ -99,6 +103,8 @@ pub(super) struct Lease<D: Driver> {
     holder: HolderId,
     pooled: Option<Pooled<D::Connection>>,
     activity: Activity,
+    /// Behind a pooler: the transaction that the switch began has not ended.
+    has_transaction: bool,
     condition: Condition,
 }
 
@@ -139,7 +145,8 @@ impl<D: Driver> Lease<D> {
         holder: HolderId,
         pooled: Option<Pooled<D::Connection>>,
     ) -> Self {
-        Self { shared, holder, pooled, activity: Activity::None, condition: Condition::Clean }
+        let (activity, condition) = (Activity::None, Condition::Clean);
+        Self { shared, holder, pooled, activity, has_transaction: false, condition }
     }
 
     /// Takes the slot out without giving it back.
@@ -206,7 +213,12 @@ impl<D: Driver> Lease<D> {
         if forgets_types(from.as_deref(), preparation) {
             at(AwaitPoint::Forget, driver.forget_statements(&mut pooled.connection)).await?;
         }
-        let message = preparation.switch_message(from.as_deref());
+        let is_session = self.shared.config.mode == PoolMode::Session;
+        let message = if is_session {
+            preparation.switch_message(from.as_deref())
+        } else {
+            preparation.begin_message()
+        };
         let answer = at(AwaitPoint::Switch, driver.send(&mut pooled.connection, &message)).await?;
         if !is_left_out(Guard::Verification) {
             preparation.verify(answer.as_deref())?;
@@ -214,10 +226,31 @@ impl<D: Driver> Lease<D> {
         at(AwaitPoint::Hook, driver.after_switch(&mut pooled.connection, &preparation.lookup)).await?;
 
         pooled.session = Some(Arc::clone(preparation));
-        pooled.is_confirmed = true;
-        pooled.served.insert(line_of(preparation));
+        // Behind a pooler the next transaction may meet another session.
+        pooled.is_confirmed = is_session;
+        if is_session {
+            pooled.served.insert(line_of(preparation));
+        }
+        self.has_transaction = !is_session && !is_left_out(Guard::PoolerTransaction);
         self.end_statement();
         Ok(())
+    }
+
+    /// Begins another transaction after the one before was rolled back.
+    pub(super) async fn begin_again(&mut self) -> Result<()> {
+        let session = self.pooled.as_ref().and_then(|pooled| pooled.session.clone());
+        match session {
+            Some(preparation) => self.switch(&preparation).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The transaction that the switch began has ended, and left nothing in the session.
+    pub(super) fn end_transaction(&mut self) {
+        self.has_transaction = false;
+        if self.condition == Condition::Touched {
+            self.condition = Condition::Clean;
+        }
     }
 
     async fn drain(&mut self) -> Result<()> {
@@ -242,6 +275,10 @@ impl<D: Driver> Lease<D> {
         self.activity = Activity::None;
         self.condition = Condition::Clean;
         Ok(())
+    }
+
+    pub(super) fn pooled(&mut self) -> Option<&mut Pooled<D::Connection>> {
+        self.pooled.as_mut()
     }
 
     pub(super) fn connection(&mut self) -> Option<&mut D::Connection> {
@@ -325,7 +362,8 @@ impl<D: Driver> Lease<D> {
 
     fn is_in_transaction(&mut self) -> bool {
         let driver = &self.shared.driver;
-        self.pooled.as_mut().is_some_and(|pooled| driver.is_in_transaction(&mut pooled.connection))
+        self.has_transaction
+            || self.pooled.as_mut().is_some_and(|pooled| driver.is_in_transaction(&mut pooled.connection))
     }
 
     fn needs_cleaning(&self) -> bool {
@@ -349,6 +387,7 @@ impl<D: Driver> Lease<D> {
             holder,
             pooled: Some(pooled),
             activity: Activity::Other,
+            has_transaction: self.has_transaction,
             condition: self.condition,
         }
     }

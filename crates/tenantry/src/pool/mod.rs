@@ -19,9 +19,13 @@
 //! `tenantry_wait_seconds`, `tenantry_held`, `tenantry_waiting`, `tenantry_cleaned_total`,
 //! `tenantry_drained_total` and `tenantry_closed_total` (`reason`: doubtful, recycled).
 //!
+//! Behind a pooler in transaction mode ([`PoolMode`](crate::database::PoolMode)) a connection is no session,
+//! so every look-up begins a transaction with its switch, and no statement runs outside of one.
+//!
 //! The pool runs over a small `Driver`, so its logic is tested without a server. It asks the
 //! registry nothing: who a tenant is was settled before.
 
+mod admission;
 mod affinity;
 mod await_point;
 mod checkout;
@@ -33,6 +37,7 @@ mod driver;
 mod executor;
 mod fairness;
 mod lease;
+mod pooler;
 mod preparation;
 mod preprocessor;
 mod shared;

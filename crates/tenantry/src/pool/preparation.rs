@@ -65,7 +65,7 @@ impl Default for Preprocessors {
 }
 
 /// Removes what a session may hold; the `search_path` is the void then.
-const REMOVE_ALL: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
+pub(super) const REMOVE_ALL: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
     SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; ";
 
 /// Answers with the schema in force, or with nothing if something is left that no statement removes.
@@ -131,8 +131,25 @@ impl Preparation {
         if let Some(from) = from {
             from.settings.render_resets(&self.settings, &mut message);
         }
-        self.settings.render(&mut message);
+        self.settings.render("SET", &mut message);
         message.push_str("SELECT pg_catalog.current_schema()");
+        message
+    }
+
+    /// The message that begins a transaction in which any session of the server is this one.
+    ///
+    /// Behind a pooler nothing is known of the session, not even that its role is the one that
+    /// logged in. What is set ends with the transaction. The last answer is that of a
+    /// [switch](Self::switch_message).
+    pub(super) fn begin_message(&self) -> String {
+        let mut message = String::with_capacity(256);
+        if !is_left_out(Guard::PoolerTransaction) {
+            message.push_str("BEGIN; ");
+        }
+        message.push_str("RESET ROLE; SET LOCAL standard_conforming_strings TO on; ");
+        self.settings.render("SET LOCAL", &mut message);
+        // Behind the settings, of which one may be the isolation level: that comes before any snapshot.
+        message.push_str("DISCARD SEQUENCES; SELECT pg_catalog.current_schema()");
         message
     }
 
@@ -141,7 +158,7 @@ impl Preparation {
     pub(super) fn clean_message(&self) -> String {
         let mut message = String::with_capacity(512);
         message.push_str(REMOVE_ALL);
-        self.settings.render(&mut message);
+        self.settings.render("SET", &mut message);
         message.push_str(SCHEMA_UNLESS_LEFTOVERS);
         message
     }
@@ -170,17 +187,17 @@ impl Preparation {
 }
 
 impl SessionSettings {
-    /// Writes `SET` statements, each ending in `; `. The role comes last: what is set before it
+    /// Writes `SET` or `SET LOCAL` statements, each ending in `; `. The role comes last: what is set before it
     /// may need the login role's privileges, what is verified after it must have the role's.
-    fn render(&self, message: &mut String) {
+    fn render(&self, set: &str, message: &mut String) {
         if let Some(path) = &self.search_path {
-            let _ = write!(message, "SET search_path TO {path}; ");
+            let _ = write!(message, "{set} search_path TO {path}; ");
         }
         for (name, value) in &self.variables {
-            let _ = write!(message, "SET {} TO {}; ", variable(name), Literal(value));
+            let _ = write!(message, "{set} {} TO {}; ", variable(name), Literal(value));
         }
         if let Some(role) = &self.role {
-            let _ = write!(message, "SET ROLE {}; ", Identifier(role));
+            let _ = write!(message, "{set} ROLE {}; ", Identifier(role));
         }
     }
 

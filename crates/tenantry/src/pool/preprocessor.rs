@@ -102,7 +102,8 @@ pub trait Preprocessor: Send + Sync + 'static {
     /// cleaned, not when a clean one is handed to the same tenant again. What it changes in
     /// the session lasts until the connection is switched.
     ///
-    /// An error, or dropping the future, closes the connection.
+    /// Behind a pooler in transaction mode it runs in each transaction; only what it sets with `LOCAL` is
+    /// sure to end with that. An error, or dropping the future, closes the connection.
     fn after_switch<'a>(
         &'a self,
         _lookup: &'a Lookup,

@@ -19,7 +19,7 @@ use super::lease::{Lease, Pooled, Readiness};
 use super::preparation::{Layout, Preparation, Preprocessors};
 use super::preprocessor::{Lookup, Target};
 use super::sync::{Background, Mutex, MutexGuard};
-use crate::database::PoolConfig;
+use crate::database::{PoolConfig, PoolMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, is_left_out};
 use crate::tenant::{Alias, Tenant, TenantId};
@@ -234,6 +234,15 @@ impl<D: Driver> Pool<D> {
 
     pub(super) fn driver(&self) -> &D {
         &self.shared.driver
+    }
+
+    /// Whether a connection is no session of the server's, but a pooler's client.
+    pub(super) fn is_behind_pooler(&self) -> bool {
+        self.shared.config.mode == PoolMode::Transaction
+    }
+
+    pub(super) fn alias(&self) -> &Alias {
+        &self.shared.alias
     }
 
     pub(super) fn classifier(&self) -> &Classifier {

@@ -36,6 +36,12 @@ impl Statement {
         self.arguments.is_some()
     }
 
+    /// Sent without a name, which no other session of the server would know.
+    pub(super) fn unnamed(mut self) -> Self {
+        self.is_persistent = false;
+        self
+    }
+
     pub(super) fn tagged(mut self, digest: &Digest) -> Self {
         if self.is_prepared() {
             self.sql = AssertSqlSafe(sql::tagged(self.sql.as_str(), digest)).into_sql_str();

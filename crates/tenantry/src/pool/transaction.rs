@@ -33,6 +33,11 @@ pub struct Transaction {
 
 impl Transaction {
     pub(super) async fn begin(mut checkout: Checkout) -> Result<Self, sqlx::Error> {
+        if checkout.pool().is_behind_pooler() {
+            // The look-up began it.
+            checkout.set_in_transaction(true);
+            return Ok(Self { checkout });
+        }
         checkout.lease().begin_exchange();
         at(AwaitPoint::Begin, Manager::begin(checkout.connection()?, None)).await?;
         checkout.lease().end_statement();
@@ -45,6 +50,9 @@ impl Transaction {
     /// # Errors
     /// What PostgreSQL answers, for example a violated deferred constraint; nothing is permanent then.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        if self.checkout.pool().is_behind_pooler() {
+            return self.checkout.commit_behind_pooler().await;
+        }
         self.checkout.lease().begin_exchange();
         at(AwaitPoint::Commit, Manager::commit(self.checkout.connection()?)).await?;
         self.checkout.lease().end_statement();
@@ -56,6 +64,9 @@ impl Transaction {
     /// # Errors
     /// If the connection was lost. The server has undone everything then as well.
     pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        if self.checkout.pool().is_behind_pooler() {
+            return self.checkout.roll_back_behind_pooler().await;
+        }
         self.checkout.lease().begin_exchange();
         at(AwaitPoint::Rollback, Manager::rollback(self.checkout.connection()?)).await?;
         self.checkout.lease().end_statement();

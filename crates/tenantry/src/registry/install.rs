@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, Executor, PgConnection, Postgres};
 
 use super::store::PRIVILEGES;
 use crate::error::{Error, ErrorKind, Result};
@@ -53,7 +53,7 @@ pub(crate) async fn install_in(
     let mut tx = connection.begin().await.map_err(failed)?;
     lock(&mut tx).await.map_err(failed)?;
     create_log_if_missing(&mut tx).await.map_err(failed)?;
-    let done = installed_steps(&mut tx).await.map_err(failed)?;
+    let done = installed_steps(&mut *tx).await.map_err(failed)?;
     refuse_newer(&done, alias)?;
     for step in steps_for(alias).filter(|step| !done.contains(&step.number)) {
         sqlx::raw_sql(step.sql).execute(&mut *tx).await.map_err(failed)?;
@@ -166,14 +166,16 @@ async fn owns_schema(connection: &mut PgConnection, schema: &SchemaName) -> Resu
 }
 
 /// Checks that the registry of one database is there and is the one this library knows.
-pub(crate) async fn verify_in(connection: &mut PgConnection, alias: &Alias) -> Result<()> {
-    let done = match installed_steps(connection).await {
+pub(crate) async fn verify_in(executor: impl Executor<'_, Database = Postgres>, alias: &Alias) -> Result<()> {
+    let done = match installed_steps(executor).await {
         Ok(done) => done,
         Err(error) if is_missing_table(&error) => Vec::new(),
-        Err(error) => {
+        Err(error @ sqlx::Error::Database(_)) => {
             let message = format!("the registry in database `{alias}` cannot be read");
             return Err(Error::new(ErrorKind::Registry, message).with_hint(PRIVILEGES).with_source(error));
         }
+        // The look-up of a connection failed, or the connection.
+        Err(error) => return Err(error.into()),
     };
     refuse_newer(&done, alias)?;
     if steps_for(alias).all(|step| done.contains(&step.number)) {
@@ -189,8 +191,8 @@ fn steps_for(alias: &Alias) -> impl Iterator<Item = &'static Step> {
     STEPS.iter().filter(move |step| is_default || step.scope == Scope::EveryDatabase)
 }
 
-async fn installed_steps(connection: &mut PgConnection) -> Result<Vec<i32>, sqlx::Error> {
-    sqlx::query_scalar("SELECT step FROM tenantry.installed ORDER BY step").fetch_all(connection).await
+async fn installed_steps(executor: impl Executor<'_, Database = Postgres>) -> Result<Vec<i32>, sqlx::Error> {
+    sqlx::query_scalar("SELECT step FROM tenantry.installed ORDER BY step").fetch_all(executor).await
 }
 
 fn refuse_newer(done: &[i32], alias: &Alias) -> Result<()> {

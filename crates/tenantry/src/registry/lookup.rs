@@ -53,11 +53,22 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Starts listening in the background; look-ups work before it has connected.
-    pub(crate) fn start(databases: Databases, direct: PgConnectOptions, config: &RegistryConfig) -> Self {
+    /// Starts listening in the background; look-ups work before it has connected. Without a way to a session
+    /// of the server nobody listens.
+    pub(crate) fn start(
+        databases: Databases,
+        direct: Option<PgConnectOptions>,
+        config: &RegistryConfig,
+    ) -> Self {
         let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_ttl, config.negative_ttl));
-        let listener = tokio::spawn(listener::listen(direct, Arc::clone(&cache)));
-        Self { databases, cache, listener: tokio::sync::Mutex::new(Some(listener)) }
+        if direct.is_none() {
+            tracing::warn!(
+                "Without a `direct_url` nothing listens behind the pooler: changes of tenants are seen after {:?}",
+                config.cache_ttl
+            );
+        }
+        let listener = direct.map(|direct| tokio::spawn(listener::listen(direct, Arc::clone(&cache))));
+        Self { databases, cache, listener: tokio::sync::Mutex::new(listener) }
     }
 
     /// The tenant that goes by this key.

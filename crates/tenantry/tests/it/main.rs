@@ -11,6 +11,7 @@ mod listener;
 mod lookup;
 mod migrate;
 mod no_transaction;
+mod pooler;
 mod preprocessors;
 mod resilience;
 mod roles;

@@ -1,0 +1,87 @@
+//! Whether the ways to a database pass a pooler in transaction mode, as the configuration says they do.
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
+
+use super::{Finding, Patient, column};
+use crate::database::{PoolMode, Way};
+
+/// Questions put to each of two clients. A pooler that chooses among sessions at random would have to choose
+/// the same two again and again.
+const ROUNDS: usize = 8;
+
+/// The mode of the pool against what is really there.
+pub(super) async fn mode(patient: &Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
+    let lends = lends_sessions(&patient.config.bare_application()).await?;
+    Ok(match (patient.config.pool_config().mode, lends) {
+        (PoolMode::Session, true) => Some(patient.error(
+            "a pooler in transaction mode stands in front of it, while `pool.mode` is `session`: tenants could \
+             read each other's rows",
+            "set `mode = \"transaction\"` under `[pool]` in tenantry.toml, or TENANTRY_POOL_MODE=transaction",
+        )),
+        (PoolMode::Transaction, false) => Some(patient.warning(
+            "`pool.mode` is `transaction`, and no pooler in that mode was found: every statement takes four \
+             round trips where one would do",
+            "set `mode = \"session\"` under `[pool]` in tenantry.toml, or TENANTRY_POOL_MODE=session",
+        )),
+        (PoolMode::Session, false) | (PoolMode::Transaction, true) => None,
+    })
+}
+
+/// Without one, some things do not work behind a pooler.
+pub(super) fn missing_direct_url(patient: &Patient<'_>) -> Option<Finding> {
+    let config = patient.config;
+    if config.pool_config().mode == PoolMode::Session || config.bare(Way::Direct).is_some() {
+        return None;
+    }
+    let mut what =
+        "`direct_url` is not set, so changes of tenants are seen only when the cache expires".to_owned();
+    if config.bare(Way::Owner).is_none() {
+        what.push_str(", and nothing can be created or migrated");
+    }
+    let (alias, name) = (patient.alias, patient.alias.as_str().to_uppercase());
+    let remedy = format!(
+        "set `direct_url`, which leads to the server past the pooler, under `[databases.{alias}]` in \
+         tenantry.toml, or TENANTRY_DATABASES_{name}_DIRECT_URL"
+    );
+    Some(patient.warning(what, remedy))
+}
+
+/// Whether a way that should pass no pooler passes one.
+pub(super) async fn way_past(patient: &Patient<'_>, way: Way) -> Option<Finding> {
+    let options = patient.config.bare(way)?;
+    let key = way.key();
+    match lends_sessions(&options).await {
+        Ok(false) => None,
+        Ok(true) => Some(patient.error(
+            format!("`{key}` passes a pooler in transaction mode: what it is for needs a session of its own"),
+            format!("let `{key}` lead to the server itself"),
+        )),
+        Err(error) => Some(patient.error(
+            format!("`{key}` leads to no database that can be examined: {error}"),
+            format!("check that the server runs there and that `{key}` is right"),
+        )),
+    }
+}
+
+/// Whether clients share the sessions of the server.
+///
+/// Two clients that are connected at the same time ask in turn for the process that serves them. Where
+/// each has a session, with or without a pooler, these are two that stay the same. Nothing else is
+/// asked, so nothing can be left behind in a session that is shared.
+async fn lends_sessions(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
+    let mut first = PgConnection::connect_with(options).await?;
+    let mut second = PgConnection::connect_with(options).await?;
+    let (own, others) = (process(&mut first).await?, process(&mut second).await?);
+    let mut lends = own == others;
+    for _ in 1..ROUNDS {
+        lends |= process(&mut first).await? != own || process(&mut second).await? != others;
+    }
+    let _ = first.close().await;
+    let _ = second.close().await;
+    Ok(lends)
+}
+
+async fn process(client: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    Ok(column(client, "SELECT pg_catalog.pg_backend_pid()::text").await?.pop())
+}

@@ -1,0 +1,105 @@
+//! 1, 2 and 3 behind a pooler in transaction mode: a connection is no session there.
+
+use std::sync::Arc;
+
+use sqlx::{Connection as _, PgConnection};
+use tenantry_embedded::{ScratchDatabase, ScratchPooler};
+
+use crate::database::PoolMode;
+use crate::testing::{migrations, text};
+use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy, TenantDb};
+
+/// An installation whose application comes through a pooler that has one session for everybody.
+struct Behind {
+    tenancy: Tenancy,
+    pooler: ScratchPooler,
+    database: Arc<ScratchDatabase>,
+}
+
+impl Behind {
+    async fn new(tenant_sql: &[&str]) -> Self {
+        let database = Arc::new(ScratchDatabase::create().await.unwrap());
+        let pooler = ScratchPooler::start(&[database.url()], 1).await.unwrap();
+        let config = DatabaseConfig::from_url(&pooler.url(database.url()))
+            .unwrap()
+            .direct_url(database.url())
+            .unwrap()
+            .pool(PoolConfig { mode: PoolMode::Transaction, ..PoolConfig::default() });
+        let builder = Tenancy::builder().database(config).migrations(migrations(tenant_sql)).install(true);
+        let behind = Self { tenancy: builder.connect().await.unwrap(), pooler, database };
+        for slug in ["acme", "globex"] {
+            behind.tenancy.create(NewTenant::new(slug)).await.unwrap();
+        }
+        behind
+    }
+
+    async fn db(&self, slug: &str) -> TenantDb {
+        self.tenancy.db(&self.tenancy.tenant(slug).await.unwrap()).unwrap()
+    }
+
+    /// What another client of the pooler finds in the only session there is.
+    async fn next_client(&self) -> PgConnection {
+        let options: sqlx::postgres::PgConnectOptions = self.pooler.url(self.database.url()).parse().unwrap();
+        PgConnection::connect_with(&options.extra_float_digits(None)).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_statement_and_what_prepares_it_are_one_transaction() {
+    let behind = Behind::new(&["CREATE TABLE note (title text)"]).await;
+    let (acme, globex) = (behind.db("acme").await, behind.db("globex").await);
+    for _ in 0..3 {
+        for db in [&acme, &globex] {
+            assert_eq!(text(db, "SELECT current_schema()::text").await, db.tenant().schema().as_str());
+            sqlx::query("INSERT INTO note VALUES ($1)").bind("x").execute(db).await.unwrap();
+        }
+    }
+    let mut next = behind.next_client().await;
+    let path: String = sqlx::raw_sql("SHOW search_path")
+        .fetch_one(&mut next)
+        .await
+        .map(|row| sqlx::Row::get(&row, 0))
+        .unwrap();
+    assert!(path.starts_with("\"$user\""), "{path}");
+}
+
+#[tokio::test]
+async fn a_missing_schema_is_an_error_before_the_first_statement() {
+    let behind = Behind::new(&["CREATE TABLE note (title text)"]).await;
+    let acme = behind.db("acme").await;
+    let mut outside = PgConnection::connect(behind.database.url()).await.unwrap();
+    let hide = format!(
+        "CREATE TABLE public.note (title text); ALTER SCHEMA {} RENAME TO gone",
+        acme.tenant().schema()
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(hide)).execute(&mut outside).await.unwrap();
+
+    let insert = sqlx::query("INSERT INTO note VALUES ('lost')");
+    let error = crate::Error::from(insert.execute(&acme).await.unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::MissingSchema, "{error}");
+    let error = crate::Error::from(acme.begin().await.unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::MissingSchema, "{error}");
+    let rows: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM public.note").fetch_one(&mut outside).await.unwrap();
+    assert_eq!(rows, 0, "it fell through");
+}
+
+#[tokio::test]
+async fn what_a_block_of_code_sets_reaches_nobody() {
+    let behind = Behind::new(&[]).await;
+    let acme = behind.db("acme").await;
+    let leave = "DO $$ BEGIN PERFORM set_config('app.secret', 'of acme', false), pg_advisory_lock(7); END $$";
+    let look = "SELECT concat(current_setting('app.secret', true), (SELECT count(*) FROM pg_locks \
+                WHERE locktype = 'advisory' AND objid = 7))";
+    for fails in [false, true] {
+        let sql = if fails { leave.replace("END", "RAISE 'as asked'; END") } else { leave.to_owned() };
+        let done = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&acme).await;
+        assert_eq!(done.is_err(), fails, "{done:?}");
+        let found: String = sqlx::raw_sql(look)
+            .fetch_one(&mut behind.next_client().await)
+            .await
+            .map(|row| sqlx::Row::get(&row, 0))
+            .unwrap();
+        assert_eq!(found, "0", "the next client finds it");
+    }
+}

@@ -1,0 +1,284 @@
+//! How a statement runs behind a pooler in transaction mode.
+//!
+//! There a connection is a client of the pooler and no session of the server: what one transaction
+//! leaves in a session, the next one of somebody else finds there, and may not find there again itself.
+//! So nothing of a session is remembered and nothing is left in one. The look-up's switch begins a
+//! transaction, which prepares and verifies whatever session it meets
+//! ([`begin_message`](super::preparation::Preparation::begin_message)); the statements run in it; and it ends
+//! here, with whatever they left behind removed in the same message. A lease whose transaction did not end
+//! is closed, and the pooler then ends the server's session.
+//!
+//! Statements are sent without names. sqlx asks for the types it meets for the first time between
+//! preparing a statement and running it, and that question drops a statement without a name. The
+//! statement has not run then, so it is sent again: in a new transaction, or behind a savepoint.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use sqlx::postgres::{PgQueryResult, PgRow};
+use sqlx::{AssertSqlSafe, Connection as _, Either, Executor as _};
+
+use super::admission;
+use super::await_point::{AwaitPoint, at};
+use super::checkout::Checkout;
+use super::classify::Effect;
+use super::preparation::{Preparation, REMOVE_ALL};
+use super::shared::Pool;
+use super::statement::Statement;
+use crate::error::{Error, ErrorKind, Result, breaks_connection};
+use crate::guard::{Guard, is_left_out};
+use crate::tenant::Tenant;
+
+/// `SQLSTATE` of `unnamed prepared statement does not exist`.
+const STATEMENT_GONE: &str = "26000";
+
+/// SQL-level prepared statements outlive a transaction, even one that was rolled back. Those of the
+/// protocol are the pooler's own.
+const DEALLOCATE: &str = "DO LANGUAGE plpgsql 'DECLARE statement text; BEGIN \
+    FOR statement IN SELECT name FROM pg_catalog.pg_prepared_statements WHERE from_sql LOOP \
+    EXECUTE pg_catalog.format(''DEALLOCATE %I'', statement); END LOOP; END'; ";
+
+/// How a transaction ends.
+#[derive(Clone, Copy)]
+enum End {
+    Commit,
+    Rollback,
+}
+
+impl Pool {
+    /// Refuses what only a session of the server can do.
+    pub(super) fn refuse_behind_pooler(&self, what: &str) -> Result<()> {
+        if self.is_behind_pooler() {
+            let hint = "run statements on the handle, or `begin()` a transaction";
+            return Err(self.unsupported(what, hint));
+        }
+        Ok(())
+    }
+
+    /// Refuses a statement that only a session of the server can run.
+    pub(super) fn admit(&self, sql: &str) -> Result<()> {
+        if !self.is_behind_pooler() || self.classifier().effect(sql) == Effect::Neutral {
+            return Ok(());
+        }
+        admission::admit(sql).map_err(|refusal| self.unsupported(refusal.what, refusal.hint))
+    }
+
+    fn unsupported(&self, what: &str, hint: &str) -> Error {
+        let message = format!(
+            "{what} does not exist behind the pooler of database `{}`, which is in transaction mode",
+            self.alias()
+        );
+        Error::new(ErrorKind::Unsupported, message).with_hint(hint)
+    }
+}
+
+impl Checkout {
+    /// Runs one statement, and ends the transaction unless it is the caller's.
+    pub(super) fn run_behind_pooler(
+        &mut self,
+        statement: Result<Statement, sqlx::Error>,
+    ) -> BoxStream<'_, Result<Either<PgQueryResult, PgRow>, sqlx::Error>> {
+        Box::pin(async_stream::try_stream! {
+            let statement = statement?.unnamed();
+            self.admit_behind_pooler(statement.sql())?;
+            self.set_savepoint(&statement).await?;
+            let mut second_attempt = statement.is_prepared().then(|| statement.clone());
+            let mut next = Some(statement.clone());
+            while let Some(attempt) = next.take() {
+                self.lease().begin_statement();
+                let mut failure = None;
+                let mut results = self.connection()?.fetch_many(attempt);
+                while let Some(result) = at(AwaitPoint::Statement, results.next()).await {
+                    match result {
+                        Ok(item) => {
+                            second_attempt = None;
+                            yield item;
+                        }
+                        Err(error) => {
+                            failure = Some(error);
+                            break;
+                        }
+                    }
+                }
+                drop(results);
+                if let Some(error) = failure {
+                    next = self.recover_behind_pooler(&error, second_attempt.take()).await?;
+                    if next.is_none() {
+                        Err(error)?;
+                    }
+                }
+            }
+            self.lease().end_statement();
+            self.note_described(&statement);
+            if !self.is_in_transaction() {
+                self.commit_behind_pooler().await?;
+            }
+        })
+    }
+
+    /// Reads to the end, where the transaction ends as well.
+    pub(super) async fn first_row_behind_pooler(
+        &mut self,
+        statement: Statement,
+    ) -> Result<Option<PgRow>, sqlx::Error> {
+        let mut results = self.run_behind_pooler(Ok(statement));
+        let mut first = None;
+        while let Some(result) = results.next().await {
+            if let Either::Right(row) = result? {
+                first.get_or_insert(row);
+            }
+        }
+        Ok(first)
+    }
+
+    fn admit_behind_pooler(&mut self, sql: &str) -> Result<()> {
+        if self.pool().classifier().effect(sql) == Effect::Neutral {
+            return Ok(());
+        }
+        self.lease().touch();
+        self.pool().admit(sql)
+    }
+
+    /// In the caller's transaction a failed first attempt would be the end of it.
+    async fn set_savepoint(&mut self, statement: &Statement) -> Result<(), sqlx::Error> {
+        if !self.is_in_transaction() || !statement.is_prepared() || self.is_described(statement) {
+            return Ok(());
+        }
+        self.send("SAVEPOINT tenantry_statement").await
+    }
+
+    /// Puts the transaction in order after a failed statement. Answers with the statement to send
+    /// again, if that is the cure.
+    async fn recover_behind_pooler(
+        &mut self,
+        error: &sqlx::Error,
+        second_attempt: Option<Statement>,
+    ) -> Result<Option<Statement>, sqlx::Error> {
+        if breaks_connection(error) {
+            self.lease().report_loss();
+            return Ok(None);
+        }
+        self.lease().end_statement();
+        let second_attempt = second_attempt.filter(|_| is_statement_gone(error));
+        match (self.is_in_transaction(), &second_attempt) {
+            (true, Some(_)) => self.send("ROLLBACK TO SAVEPOINT tenantry_statement").await?,
+            (true, None) => {}
+            (false, Some(_)) => {
+                self.roll_back_behind_pooler().await?;
+                self.lease().begin_again().await?;
+            }
+            // The statement's own error says more.
+            (false, None) => drop(self.roll_back_behind_pooler().await),
+        }
+        Ok(second_attempt)
+    }
+
+    pub(super) async fn commit_behind_pooler(&mut self) -> Result<(), sqlx::Error> {
+        let committed = at(AwaitPoint::Commit, self.end(End::Commit)).await;
+        if let Err(error) = &committed
+            && !breaks_connection(error)
+        {
+            // Whatever it was that failed, the transaction may still be open.
+            let _ = self.roll_back_behind_pooler().await;
+        }
+        committed
+    }
+
+    pub(super) async fn roll_back_behind_pooler(&mut self) -> Result<(), sqlx::Error> {
+        at(AwaitPoint::Rollback, self.end(End::Rollback)).await
+    }
+
+    async fn end(&mut self, how: End) -> Result<(), sqlx::Error> {
+        // A preprocessor's hook has the bare connection, and names its statements.
+        if self.connection()?.cached_statements_size() > 0 {
+            self.lease().begin_exchange();
+            let forgotten = self.connection()?.clear_cached_statements().await;
+            self.settle(&forgotten);
+            forgotten?;
+        }
+        let leaves_something = self.lease().is_touched() && !is_left_out(Guard::PoolerHygiene);
+        let message = if leaves_something { self.cleaning(how) } else { how.statement().to_owned() };
+        self.send(&message).await?;
+        self.lease().end_transaction();
+        Ok(())
+    }
+
+    /// The message that removes what a session may hold together with the end of the transaction.
+    fn cleaning(&self, how: End) -> String {
+        let end = how.statement();
+        let introduction = &self.pool().driver().introduction;
+        match how {
+            // Deferred triggers are the caller's code, and belong in front of what takes the
+            // caller's search_path away.
+            End::Commit => {
+                format!("SET CONSTRAINTS ALL IMMEDIATE; {DEALLOCATE}{REMOVE_ALL}{introduction}{end}")
+            }
+            // Locks and prepared statements stay when a transaction is undone.
+            End::Rollback => format!("{end}; {DEALLOCATE}{REMOVE_ALL}{introduction}"),
+        }
+    }
+
+    async fn send(&mut self, message: &str) -> Result<(), sqlx::Error> {
+        self.lease().begin_exchange();
+        let answer = sqlx::raw_sql(AssertSqlSafe(message)).execute(self.connection()?).await.map(drop);
+        self.settle(&answer);
+        answer
+    }
+
+    fn is_described(&mut self, statement: &Statement) -> bool {
+        let Some(pooled) = self.lease().pooled() else { return false };
+        pooled.described.contains(pooled.session.as_deref(), statement.sql())
+    }
+
+    fn note_described(&mut self, statement: &Statement) {
+        if let Some(pooled) = self.lease().pooled().filter(|_| statement.is_prepared()) {
+            pooled.described.insert(pooled.session.as_deref(), statement.sql());
+        }
+    }
+}
+
+impl End {
+    fn statement(self) -> &'static str {
+        match self {
+            Self::Commit => "COMMIT",
+            Self::Rollback => "ROLLBACK",
+        }
+    }
+}
+
+fn is_statement_gone(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code == STATEMENT_GONE)
+}
+
+/// The statements that ran on a connection before, so that sqlx knows every type they mean.
+///
+/// Remembered by a hash: one of two that share it goes without its savepoint, no more.
+#[derive(Debug, Default)]
+pub(super) struct Described(HashSet<u64>);
+
+impl Described {
+    /// Forgets all when full: an application with more texts than this builds them.
+    const MOST: usize = 4096;
+
+    fn contains(&self, session: Option<&Preparation>, sql: &str) -> bool {
+        self.0.contains(&key(session, sql))
+    }
+
+    fn insert(&mut self, session: Option<&Preparation>, sql: &str) {
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        self.0.insert(key(session, sql));
+    }
+}
+
+/// Only a schema with types of its own gives a text other types than the next schema does.
+fn key(session: Option<&Preparation>, sql: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let owner = session.filter(|session| session.owns_types()).and_then(Preparation::tenant).map(Tenant::id);
+    (owner, sql).hash(&mut hasher);
+    hasher.finish()
+}
