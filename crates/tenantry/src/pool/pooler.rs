@@ -166,8 +166,12 @@ impl Checkout {
             (true, Some(_)) => self.send("ROLLBACK TO SAVEPOINT tenantry_statement").await?,
             (true, None) => {}
             (false, Some(_)) => {
+                let is_touched = self.lease().is_touched();
                 self.roll_back_behind_pooler().await?;
                 self.lease().begin_again().await?;
+                if is_touched {
+                    self.lease().touch();
+                }
             }
             // The statement's own error says more.
             (false, None) => drop(self.roll_back_behind_pooler().await),

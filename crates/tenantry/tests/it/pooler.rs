@@ -146,6 +146,15 @@ async fn types_of_a_tenant_are_learned_alone_and_in_transactions() {
     let tenancy = behind.tenancy(&[tables]).await;
     let acme = tenancy.db(&tenancy.tenant("acme").await.unwrap()).unwrap();
     assert_eq!(look().fetch_all(&acme).await.unwrap(), [Mood::Happy]);
+    // The second attempt cleans up like the first.
+    let tenancy = behind.tenancy(&[tables]).await;
+    let acme = tenancy.db(&tenancy.tenant("acme").await.unwrap()).unwrap();
+    let set =
+        "SELECT mood, query_to_xml('SELECT set_config(''app.secret'', ''x'', false)', true, true, '')::text
+               FROM diary";
+    sqlx::query(set).execute(&acme).await.unwrap();
+    let secret = "SELECT coalesce(current_setting('app.secret', true), '')";
+    assert_eq!(behind.client().await.column(secret).await, [""]);
     let tenancy = behind.tenancy(&[tables]).await;
     let acme = tenancy.db(&tenancy.tenant("acme").await.unwrap()).unwrap();
     let mut tx = acme.begin().await.unwrap();
