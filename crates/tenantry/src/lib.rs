@@ -96,6 +96,7 @@ mod chaos;
 pub mod database;
 pub mod doctor;
 mod error;
+mod fail_point;
 mod guard;
 pub mod http;
 #[cfg(test)]

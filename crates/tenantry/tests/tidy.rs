@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// The modules of the library, by level. A module uses its own level and those before it.
 const ORDER: &[&[&str]] = &[
     &["tenant"],
-    &["error", "guard", "sql", "observe"],
+    &["error", "fail_point", "guard", "sql", "observe"],
     &["resolve", "database"],
     &["pool"],
     &["registry"],

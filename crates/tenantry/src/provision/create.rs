@@ -6,6 +6,7 @@ use super::grants::grants;
 use super::new_tenant::NewTenant;
 use super::{Context, register};
 use crate::error::{Error, ErrorKind, Result};
+use crate::fail_point::{self, FailPoint};
 use crate::migrate::{
     Migration, SchemaLock, bring_up_to_date, commit, creation_message, needs_own_transaction, run_message,
     schema_message,
@@ -84,7 +85,10 @@ async fn create_at_once(
     let grants = grants(&mut tx, context, tenant).await?;
     let site = context.site(tenant);
     run_message(&mut tx, site, &creation_message(site, context.migrations.tenant(), &grants)).await?;
-    commit(tx, site).await
+    fail_point::reached(FailPoint::BeforeCreateCommit);
+    commit(tx, site).await?;
+    fail_point::reached(FailPoint::AfterCreateCommit);
+    Ok(())
 }
 
 async fn insert(connection: &mut PgConnection, tenant: &Tenant, domains: &[DomainName]) -> Result<()> {

@@ -1,0 +1,38 @@
+//! Moments at which a test lets the process die.
+//!
+//! With `TENANTRY_DIE_AT=<name>` in the environment of a test run, the process ends when it first comes to
+//! the point of that name: nothing is cleaned up, no destructor runs, and the server learns of it from the
+//! closed socket, as after `kill -9`. In any other build the points do not exist.
+
+/// A moment before or after something becomes permanent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FailPoint {
+    /// A tenant is made in one transaction, which is not committed yet.
+    BeforeCreateCommit,
+    /// A tenant was made in one transaction.
+    AfterCreateCommit,
+}
+
+impl FailPoint {
+    #[cfg(test)]
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::BeforeCreateCommit => "before-create-commit",
+            Self::AfterCreateCommit => "after-create-commit",
+        }
+    }
+}
+
+/// Ends the process if the environment names this point.
+#[cfg(test)]
+pub(crate) fn reached(point: FailPoint) {
+    use std::sync::LazyLock;
+    static DIES_AT: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("TENANTRY_DIE_AT").ok());
+    if DIES_AT.as_deref() == Some(point.name()) {
+        std::process::abort();
+    }
+}
+
+/// Ends the process if a test names this point; otherwise there is nothing.
+#[cfg(not(test))]
+pub(crate) const fn reached(_point: FailPoint) {}
