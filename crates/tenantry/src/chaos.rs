@@ -15,7 +15,7 @@ use tenantry_embedded::ScratchServer;
 use tokio::task::JoinSet;
 
 use crate::error::BoxError;
-use crate::pool::{AwaitPoint, Lookup, PoolCounts, Preprocessor, SessionSettings, drops};
+use crate::pool::{self, AwaitPoint, Lookup, PoolCounts, Preprocessor, SessionSettings, drops};
 use crate::testing::migrations;
 use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy, TenantDb};
 
@@ -36,6 +36,12 @@ impl Preprocessor for Hook {
         Ok(())
     }
 
+    fn hook(&self) -> Option<&dyn pool::Hook> {
+        Some(self)
+    }
+}
+
+impl pool::Hook for Hook {
     fn after_switch<'a>(
         &'a self,
         _lookup: &'a Lookup,

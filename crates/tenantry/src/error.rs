@@ -1,5 +1,8 @@
 //! One error for the whole library: what happened, to whom, and whether to try again.
 
+#[cfg(feature = "tokio-postgres")]
+mod client;
+
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
@@ -142,6 +145,10 @@ impl Error {
 
     /// The SQLSTATE PostgreSQL answered with, if it was PostgreSQL that refused.
     pub fn database_code(&self) -> Option<String> {
+        #[cfg(feature = "tokio-postgres")]
+        if let Some(code) = self.0.source.as_ref().and_then(client::code_of) {
+            return Some(code.to_owned());
+        }
         self.database_error()?.code().map(std::borrow::Cow::into_owned)
     }
 
@@ -199,7 +206,9 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
                 connection_lost(error)
             }
-            sqlx::Error::Database(ref refusal) if ends_connection(refusal.as_ref()) => connection_lost(error),
+            sqlx::Error::Database(ref refusal) if ends_connection(&refusal.code().unwrap_or_default()) => {
+                connection_lost(error)
+            }
             sqlx::Error::RowNotFound => {
                 Self::new(ErrorKind::RowNotFound, "there is no such row").with_source(error)
             }
@@ -213,9 +222,8 @@ fn connection_lost(error: sqlx::Error) -> Error {
 }
 
 /// Whether the server ends the session together with this error.
-fn ends_connection(error: &dyn sqlx::error::DatabaseError) -> bool {
-    let code = error.code().unwrap_or_default();
-    code.starts_with("57P0") || code.starts_with("08") || matches!(&*code, "25P03" | "25P04" | "53300")
+fn ends_connection(code: &str) -> bool {
+    code.starts_with("57P0") || code.starts_with("08") || matches!(code, "25P03" | "25P04" | "53300")
 }
 
 /// sqlx's traits fix their error type, so an [`Error`] of the checkout travels inside it: as
@@ -239,7 +247,7 @@ pub(crate) fn breaks_connection(error: &sqlx::Error) -> bool {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
             true
         }
-        sqlx::Error::Database(refusal) => ends_connection(refusal.as_ref()),
+        sqlx::Error::Database(refusal) => ends_connection(&refusal.code().unwrap_or_default()),
         _ => false,
     }
 }

@@ -35,6 +35,12 @@ pub(crate) enum Guard {
     SecondAttempt,
     /// What comes back to a closed pool is closed.
     ClosedPool,
+    /// What a switch sends ahead of a statement fails, if it is not confirmed.
+    #[cfg(feature = "tokio-postgres")]
+    Opening,
+    /// A switch is sent ahead of a statement only on a session in the void.
+    #[cfg(feature = "tokio-postgres")]
+    VoidFirst,
     /// A statement on a handle that holds its own pool's last connection names that as the cause.
     SelfDeadlock,
     /// Behind a pooler, a statement and what prepares the session for it are one transaction.
@@ -61,6 +67,10 @@ impl Guard {
             Self::Sequences => "sequences",
             Self::SecondAttempt => "second-attempt",
             Self::ClosedPool => "closed-pool",
+            #[cfg(feature = "tokio-postgres")]
+            Self::Opening => "opening",
+            #[cfg(feature = "tokio-postgres")]
+            Self::VoidFirst => "void-first",
             Self::SelfDeadlock => "self-deadlock",
             Self::PoolerTransaction => "pooler-transaction",
             Self::PoolerHygiene => "pooler-hygiene",

@@ -84,6 +84,9 @@
 //! `axum` (default): extractors, rejections, and [`Error`] as a response. Without it the tower layer
 //! remains, which needs nothing but `tower-layer`, `tower-service` and `http`.
 //!
+//! `tokio-postgres`: handles for code written against tokio-postgres, on a pool of their own for each
+//! database; see `Tenancy::client`.
+//!
 //! `metrics`: what the pools do, through the `metrics` facade; see [`pool`].
 
 /// The example of the README compiles.

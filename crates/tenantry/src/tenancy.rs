@@ -17,6 +17,8 @@ use crate::observe::Observer;
 use crate::pool::{
     Databases, Layout, MasterDb, PoolStatus, Preprocessor, Preprocessors, Role, SearchPath, TenantDb,
 };
+#[cfg(feature = "tokio-postgres")]
+use crate::pool::{MasterClient, TenantClient};
 use crate::provision::{self, Context, NewTenant};
 use crate::registry::{self, CacheStatus, Registry, RegistryConfig, store};
 use crate::resolve::{Resolution, Resolve, TenantKey};
@@ -63,6 +65,9 @@ struct Inner {
 pub struct TenancyStatus {
     /// The pool of each database.
     pub pools: BTreeMap<Alias, PoolStatus>,
+    /// The pool of tokio-postgres connections of each database.
+    #[cfg(feature = "tokio-postgres")]
+    pub client_pools: BTreeMap<Alias, PoolStatus>,
     /// The cache in front of the registry.
     pub cache: CacheStatus,
 }
@@ -128,6 +133,26 @@ impl Tenancy {
     /// [`ErrorKind::Configuration`] if no database goes by this alias.
     pub fn master_of(&self, alias: &Alias) -> Result<MasterDb> {
         Ok(MasterDb::new(self.inner.context.databases.pool(alias)?.clone()))
+    }
+
+    /// The tables of a tenant, for code that is written against tokio-postgres. As [`db`](Self::db), on
+    /// connections of a pool of its own, with the same limits. There is none behind a pooler in transaction
+    /// mode: every statement fails with [`ErrorKind::Unsupported`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::TenantUnavailable`] unless the tenant is active.
+    #[cfg(feature = "tokio-postgres")]
+    pub fn client(&self, tenant: &Tenant) -> Result<TenantClient> {
+        check_served(tenant)?;
+        let pool = self.inner.context.databases.client_pool(tenant.database())?.clone();
+        let fleet = self.inner.context.migrations.tenant().digest();
+        Ok(TenantClient::new(pool, tenant.clone(), Some(&fleet)))
+    }
+
+    /// The tables of the master schema, for code that is written against tokio-postgres.
+    #[cfg(feature = "tokio-postgres")]
+    pub fn master_client(&self) -> MasterClient {
+        MasterClient::new(self.inner.context.databases.default_client_pool().clone())
     }
 
     /// Makes a tenant: its schema, all tenant migrations, its row in the registry. It can be served
@@ -345,7 +370,16 @@ impl Tenancy {
         let pools = databases
             .aliases()
             .filter_map(|alias| Some((alias.clone(), databases.pool(alias).ok()?.status())));
-        TenancyStatus { pools: pools.collect(), cache: self.inner.registry.status() }
+        #[cfg(feature = "tokio-postgres")]
+        let client_pools = databases
+            .aliases()
+            .filter_map(|alias| Some((alias.clone(), databases.client_pool(alias).ok()?.status())));
+        TenancyStatus {
+            pools: pools.collect(),
+            #[cfg(feature = "tokio-postgres")]
+            client_pools: client_pools.collect(),
+            cache: self.inner.registry.status(),
+        }
     }
 
     /// Stops the listener, refuses new look-ups, waits for the connections in use and closes all.

@@ -97,17 +97,175 @@ pub(crate) async fn text(db: &TenantDb, sql: &'static str) -> String {
     sqlx::query_scalar(sql).fetch_one(db).await.unwrap()
 }
 
-#[track_caller]
-pub(crate) fn assert_code<T: std::fmt::Debug>(result: Result<T, sqlx::Error>, expect: &str) {
-    let error = result.expect_err("PostgreSQL refuses this");
-    let code = error.as_database_error().and_then(|error| error.code().map(std::borrow::Cow::into_owned));
-    assert_eq!(code.as_deref(), Some(expect), "{error}");
+/// A way to a tenant's tables. What the pool promises, it promises for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    Sqlx,
+    #[cfg(feature = "tokio-postgres")]
+    TokioPostgres,
 }
 
-/// Whether a connection of the tenant's is free of an open transaction. By the simple protocol,
-/// where one message has one timestamp.
-pub(crate) async fn is_outside_transaction(db: &TenantDb) -> bool {
-    use sqlx::Row as _;
-    let look = sqlx::raw_sql("SELECT (now() = statement_timestamp())::text");
-    look.fetch_one(db).await.unwrap().get::<String, _>(0) == "true"
+impl Driver {
+    pub(crate) const ALL: &[Self] = &[
+        Self::Sqlx,
+        #[cfg(feature = "tokio-postgres")]
+        Self::TokioPostgres,
+    ];
+}
+
+/// The tables of a tenant by either driver.
+#[derive(Clone)]
+pub(crate) enum Tables {
+    Sqlx(TenantDb),
+    #[cfg(feature = "tokio-postgres")]
+    TokioPostgres(crate::pool::TenantClient),
+}
+
+/// A transaction by either driver.
+pub(crate) enum Tx {
+    Sqlx(Box<crate::pool::Transaction>),
+    #[cfg(feature = "tokio-postgres")]
+    TokioPostgres(Box<crate::pool::ClientTransaction>),
+}
+
+impl Installation {
+    pub(crate) async fn tables(&self, driver: Driver, slug: &str) -> Tables {
+        let tenant = self.tenancy.tenant(slug).await.unwrap();
+        tables(&self.tenancy, driver, &tenant)
+    }
+
+    /// What this driver's pool did so far.
+    pub(crate) fn counts(&self, driver: Driver) -> crate::pool::PoolCounts {
+        let status = self.tenancy.status();
+        let pools = match driver {
+            Driver::Sqlx => status.pools,
+            #[cfg(feature = "tokio-postgres")]
+            Driver::TokioPostgres => status.client_pools,
+        };
+        pools.into_values().next().unwrap().counts
+    }
+}
+
+pub(crate) fn tables(tenancy: &Tenancy, driver: Driver, tenant: &Tenant) -> Tables {
+    match driver {
+        Driver::Sqlx => Tables::Sqlx(tenancy.db(tenant).unwrap()),
+        #[cfg(feature = "tokio-postgres")]
+        Driver::TokioPostgres => Tables::TokioPostgres(tenancy.client(tenant).unwrap()),
+    }
+}
+
+impl Tables {
+    pub(crate) fn schema(&self) -> String {
+        let tenant = match self {
+            Self::Sqlx(db) => db.tenant(),
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(client) => client.tenant(),
+        };
+        tenant.schema().to_string()
+    }
+
+    /// Runs a prepared statement.
+    pub(crate) async fn run(&self, sql: &str) -> crate::Result<()> {
+        match self {
+            Self::Sqlx(db) => Ok(sqlx::query(AssertSqlSafe(sql)).execute(db).await.map(drop)?),
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(client) => client.execute(sql, &[]).await.map(drop),
+        }
+    }
+
+    /// Runs a message of statements.
+    pub(crate) async fn run_all(&self, sql: &str) -> crate::Result<()> {
+        match self {
+            Self::Sqlx(db) => Ok(sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.map(drop)?),
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(client) => client.batch_execute(sql).await,
+        }
+    }
+
+    /// The text in the first column of the first of these rows.
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        self.try_text(sql).await.unwrap()
+    }
+
+    pub(crate) async fn try_text(&self, sql: &str) -> crate::Result<String> {
+        match self {
+            Self::Sqlx(db) => Ok(sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(db).await?),
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(client) => Ok(client.query_one(sql, &[]).await?.get(0)),
+        }
+    }
+
+    /// How many columns the first of these rows has.
+    pub(crate) async fn width(&self, sql: &str) -> usize {
+        match self {
+            Self::Sqlx(db) => {
+                use sqlx::Row as _;
+                sqlx::query(AssertSqlSafe(sql)).fetch_one(db).await.unwrap().len()
+            }
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(client) => client.query_one(sql, &[]).await.unwrap().len(),
+        }
+    }
+
+    pub(crate) async fn begin(&self) -> crate::Result<Tx> {
+        Ok(match self {
+            Self::Sqlx(db) => Tx::Sqlx(Box::new(db.begin().await?)),
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(client) => Tx::TokioPostgres(Box::new(client.begin().await?)),
+        })
+    }
+
+    /// Whether a connection of the tenant's is free of an open transaction: each statement of one has the
+    /// same time.
+    pub(crate) async fn is_outside_transaction(&self) -> bool {
+        let now = "SELECT now()::text";
+        let first = self.text(now).await;
+        self.text(now).await != first
+    }
+}
+
+impl Tx {
+    pub(crate) async fn run(&mut self, sql: &str) -> crate::Result<()> {
+        match self {
+            Self::Sqlx(tx) => Ok(sqlx::query(AssertSqlSafe(sql)).execute(&mut ***tx).await.map(drop)?),
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(tx) => tx.execute(sql, &[]).await.map(drop),
+        }
+    }
+
+    pub(crate) async fn text(&mut self, sql: &str) -> String {
+        match self {
+            Self::Sqlx(tx) => sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut ***tx).await.unwrap(),
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(tx) => tx.query_one(sql, &[]).await.unwrap().get(0),
+        }
+    }
+
+    /// How many columns the first of these rows has.
+    pub(crate) async fn width(&mut self, sql: &str) -> usize {
+        match self {
+            Self::Sqlx(tx) => {
+                use sqlx::Row as _;
+                sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut ***tx).await.unwrap().len()
+            }
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(tx) => tx.query_one(sql, &[]).await.unwrap().len(),
+        }
+    }
+
+    pub(crate) async fn commit(self) -> crate::Result<()> {
+        match self {
+            Self::Sqlx(tx) => Ok(tx.commit().await?),
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(tx) => tx.commit().await,
+        }
+    }
+
+    pub(crate) async fn rollback(self) -> crate::Result<()> {
+        match self {
+            Self::Sqlx(tx) => Ok(tx.rollback().await?),
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(tx) => tx.rollback().await,
+        }
+    }
 }

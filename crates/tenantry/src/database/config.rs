@@ -220,7 +220,7 @@ pub struct PoolConfig {
     pub reserve: Option<u32>,
     /// Most look-ups that wait at the same time; one more is turned away at once. Default: 1,000.
     pub max_waiting: u32,
-    /// Connections that are opened ahead of need and kept. Default: 0.
+    /// Connections that are opened ahead of need and kept; not of the pool for tokio-postgres. Default: 0.
     pub min_connections: u32,
     /// How long a checkout waits for a connection before it gives up, connecting included.
     /// Default: 5 seconds.
@@ -249,7 +249,7 @@ pub struct PoolConfig {
     /// without; one on Linux can. A pooler in transaction mode takes no such setting: there the role
     /// may have it, by `ALTER ROLE … SET`. Default: 1 second.
     pub client_connection_check_interval: Duration,
-    /// Prepared statements sqlx keeps per connection. Each costs the server 12 to 56 KiB. None is kept
+    /// Prepared statements that are kept per connection. Each costs the server 12 to 56 KiB. None is kept
     /// in [`PoolMode::Transaction`]. Default: 100.
     pub statement_cache_capacity: usize,
     /// When a connection is verified. Default: [`Verify::Switch`].

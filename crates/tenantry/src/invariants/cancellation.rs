@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use sqlx::{Executor as _, PgConnection};
+use sqlx::PgConnection;
 
-use crate::testing::{Installation, installation, is_outside_transaction, text, with_one_connection};
+use crate::testing::{Driver, Installation, Tables, installation, text, with_one_connection};
 use crate::{ErrorKind, PoolConfig};
 
 /// Polls a future once, so that it sends what it has to send, and drops it. Answers whether it was
@@ -17,40 +17,49 @@ async fn send_and_drop<T>(future: impl Future<Output = T>) -> bool {
     is_cut_off
 }
 
+/// Often enough to be warm, whatever it takes.
+async fn warm_up(tables: &Tables) {
+    for _ in 0..3 {
+        tables.run("SELECT 1").await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_begin_cancelled_in_flight_leaves_no_transaction_behind() {
-    let installation = with_one_connection(&["CREATE TABLE note (title text)"]).await;
-    installation.create("acme").await;
-    let acme = installation.db("acme").await;
-    // Warm, so that the first thing sent is BEGIN.
-    acme.execute(sqlx::query("SELECT 1")).await.unwrap();
+    for driver in Driver::ALL {
+        let installation = with_one_connection(&["CREATE TABLE note (title text)"]).await;
+        installation.create("acme").await;
+        let acme = installation.tables(*driver, "acme").await;
+        let mut cut_off = 0;
+        for round in 1..=20 {
+            // Warm, so that the first thing sent is BEGIN.
+            warm_up(&acme).await;
+            cut_off += u32::from(send_and_drop(acme.begin()).await);
+            assert!(acme.is_outside_transaction().await);
+            acme.run("INSERT INTO note VALUES ('kept')").await.unwrap();
 
-    let mut cut_off = 0;
-    for round in 1..=20 {
-        cut_off += u32::from(send_and_drop(acme.begin()).await);
-        assert!(is_outside_transaction(&acme).await);
-        acme.execute(sqlx::query("INSERT INTO note VALUES ('kept')")).await.unwrap();
-
-        let mut outside = installation.outside().await;
-        let count = format!("SELECT count(*) FROM {}.note", acme.tenant().schema());
-        let kept: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut outside).await.unwrap();
-        assert_eq!(kept, round, "the write of an innocent request was lost");
+            let mut outside = installation.outside().await;
+            let count = format!("SELECT count(*) FROM {}.note", acme.schema());
+            let kept: i64 =
+                sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut outside).await.unwrap();
+            assert_eq!(kept, round, "the write of an innocent request was lost");
+        }
+        assert!(cut_off > 0, "no BEGIN was cut off, so nothing was shown");
     }
-    assert!(cut_off > 0, "no BEGIN was cut off, so nothing was shown");
 }
 
 #[tokio::test]
 async fn the_error_of_a_cancelled_query_reaches_nobody() {
-    let installation = with_one_connection(&[]).await;
-    installation.create("acme").await;
-    let acme = installation.db("acme").await;
-    let failing = sqlx::query("SELECT 1 / (pg_sleep(0.05)::text = 'x')::int");
-    // Prepared and described first, so that only the execution is cut off.
-    failing.execute(&acme).await.unwrap_err();
-
-    let again = sqlx::query("SELECT 1 / (pg_sleep(0.05)::text = 'x')::int").execute(&acme);
-    assert!(send_and_drop(again).await, "it sleeps for longer than that");
-    assert_eq!(text(&acme, "SELECT 'fine'").await, "fine");
+    for driver in Driver::ALL {
+        let installation = with_one_connection(&[]).await;
+        installation.create("acme").await;
+        let acme = installation.tables(*driver, "acme").await;
+        let failing = "SELECT 1 / (pg_sleep(0.05)::text = 'x')::int";
+        // Prepared and described first, so that only the execution is cut off.
+        acme.run(failing).await.unwrap_err();
+        assert!(send_and_drop(acme.run(failing)).await, "it sleeps for longer than that");
+        assert_eq!(acme.text("SELECT 'fine'").await, "fine");
+    }
 }
 
 /// How many statements with this text run on the server.
@@ -62,23 +71,25 @@ async fn running(outside: &mut PgConnection, text: &str) -> i64 {
 
 #[tokio::test]
 async fn the_statement_of_a_cancelled_request_ends_on_the_server() {
-    let installation = with_one_connection(&[]).await;
-    installation.create("acme").await;
-    let acme = installation.db("acme").await;
-    let mut outside = installation.outside().await;
-    let waiting = "SELECT pg_sleep(30)";
-    let working = "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b";
-    for statement in [waiting, working] {
-        let request = sqlx::query(statement).execute(&acme);
-        tokio::time::timeout(Duration::from_millis(100), request).await.unwrap_err();
-        let cancelled = Instant::now();
-        assert_eq!(running(&mut outside, statement).await, 1);
-        // The only slot of the pool is free at once.
-        assert_eq!(text(&acme, "SELECT 'fine'").await, "fine");
-        assert!(cancelled.elapsed() < Duration::from_millis(500), "{:?}", cancelled.elapsed());
-        while running(&mut outside, statement).await > 0 {
-            assert!(cancelled.elapsed() < Duration::from_secs(3), "the server goes on with: {statement}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    for driver in Driver::ALL {
+        let installation = with_one_connection(&[]).await;
+        installation.create("acme").await;
+        let acme = installation.tables(*driver, "acme").await;
+        let mut outside = installation.outside().await;
+        let waiting = "SELECT pg_sleep(30)";
+        let working = "SELECT count(*) FROM generate_series(1, 100000) a, generate_series(1, 100000) b";
+        for statement in [waiting, working] {
+            let request = acme.run(statement);
+            tokio::time::timeout(Duration::from_millis(100), request).await.unwrap_err();
+            let cancelled = Instant::now();
+            assert_eq!(running(&mut outside, statement).await, 1);
+            // The only slot of the pool is free at once.
+            assert_eq!(acme.text("SELECT 'fine'").await, "fine");
+            assert!(cancelled.elapsed() < Duration::from_millis(500), "{:?}", cancelled.elapsed());
+            while running(&mut outside, statement).await > 0 {
+                assert!(cancelled.elapsed() < Duration::from_secs(3), "the server goes on with: {statement}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
     }
 }
@@ -87,19 +98,23 @@ async fn the_statement_of_a_cancelled_request_ends_on_the_server() {
 async fn the_server_looks_for_the_client_unless_it_cannot() {
     // More milliseconds than the server counts are refused like any are where it cannot look.
     let months = Duration::from_hours(24 * 90);
-    for (interval, expect) in [(Duration::from_millis(700), "700ms"), (Duration::ZERO, "0"), (months, "0")] {
-        let pool = PoolConfig {
-            max_connections: 1,
-            client_connection_check_interval: interval,
-            ..PoolConfig::default()
-        };
-        let installation = installation(&[], pool).await;
-        installation.create("acme").await;
-        let acme = installation.db("acme").await;
-        let show = "SHOW client_connection_check_interval";
-        assert_eq!(text(&acme, show).await, expect);
-        acme.execute("SET work_mem TO '1MB'").await.unwrap();
-        assert_eq!(text(&acme, show).await, expect, "after cleaning");
+    for driver in Driver::ALL {
+        for (interval, expect) in
+            [(Duration::from_millis(700), "700ms"), (Duration::ZERO, "0"), (months, "0")]
+        {
+            let pool = PoolConfig {
+                max_connections: 1,
+                client_connection_check_interval: interval,
+                ..PoolConfig::default()
+            };
+            let installation = installation(&[], pool).await;
+            installation.create("acme").await;
+            let acme = installation.tables(*driver, "acme").await;
+            let show = "SHOW client_connection_check_interval";
+            assert_eq!(acme.text(show).await, expect);
+            acme.run("SET work_mem TO '1MB'").await.unwrap();
+            assert_eq!(acme.text(show).await, expect, "after cleaning");
+        }
     }
 }
 
@@ -111,52 +126,56 @@ async fn with_patience(tenant_sql: &[&str]) -> Installation {
 }
 
 /// How many connections were drained, and how many closed.
-fn drained_and_doubtful(installation: &Installation) -> (u64, u64) {
-    let counts = installation.tenancy.status().pools.into_values().next().unwrap().counts;
+fn drained_and_doubtful(installation: &Installation, driver: Driver) -> (u64, u64) {
+    let counts = installation.counts(driver);
     (counts.drained, counts.doubtful)
 }
 
 #[tokio::test]
 async fn a_statement_that_is_cut_off_and_soon_answered_keeps_its_connection() {
-    let installation = with_patience(&[]).await;
-    installation.create("acme").await;
-    let acme = installation.db("acme").await;
-    let backend = "SELECT pg_backend_pid()::text";
-    let before = text(&acme, backend).await;
+    for driver in Driver::ALL {
+        let installation = with_patience(&[]).await;
+        installation.create("acme").await;
+        let acme = installation.tables(*driver, "acme").await;
+        let backend = "SELECT pg_backend_pid()::text";
+        let before = acme.text(backend).await;
 
-    let waiting = || sqlx::query("SELECT pg_sleep(0.05)").execute(&acme);
-    let failing = || sqlx::query("SELECT 1 / (pg_sleep(0.05)::text = 'x')::int").execute(&acme);
-    waiting().await.unwrap();
-    failing().await.unwrap_err();
-    assert!(send_and_drop(waiting()).await, "it sleeps for longer than that");
-    assert_eq!(text(&acme, backend).await, before);
-    assert!(send_and_drop(failing()).await, "it sleeps for longer than that");
-    assert_eq!(text(&acme, backend).await, before, "its error reaches nobody");
-    assert_eq!(drained_and_doubtful(&installation), (2, 0));
-    waiting().await.unwrap();
-    failing().await.unwrap_err();
+        let waiting = "SELECT pg_sleep(0.05)";
+        let failing = "SELECT 1 / (pg_sleep(0.05)::text = 'x')::int";
+        acme.run(waiting).await.unwrap();
+        acme.run(failing).await.unwrap_err();
+        assert!(send_and_drop(acme.run(waiting)).await, "it sleeps for longer than that");
+        assert_eq!(acme.text(backend).await, before);
+        assert!(send_and_drop(acme.run(failing)).await, "it sleeps for longer than that");
+        assert_eq!(acme.text(backend).await, before, "its error reaches nobody");
+        assert_eq!(drained_and_doubtful(&installation, *driver), (2, 0));
+        acme.run(waiting).await.unwrap();
+        acme.run(failing).await.unwrap_err();
+    }
 }
 
 #[tokio::test]
 async fn what_a_drained_statement_leaves_reaches_nobody() {
-    let installation = with_patience(&["CREATE TABLE note (title text)"]).await;
-    installation.create("acme").await;
-    let acme = installation.db("acme").await;
-    let setting = "SELECT coalesce(current_setting('app.left', true), '')";
+    for driver in Driver::ALL {
+        let installation = with_patience(&["CREATE TABLE note (title text)"]).await;
+        installation.create("acme").await;
+        let acme = installation.tables(*driver, "acme").await;
+        let setting = "SELECT coalesce(current_setting('app.left', true), '')";
 
-    let leave =
-        || sqlx::query("SELECT set_config('app.left', 'behind', false), pg_sleep(0.05)").execute(&acme);
-    leave().await.unwrap();
-    assert_eq!(text(&acme, setting).await, "");
-    assert!(send_and_drop(leave()).await, "it sleeps for longer than that");
-    assert_eq!(text(&acme, setting).await, "", "a setting was inherited");
-    assert_eq!(drained_and_doubtful(&installation), (1, 0));
+        let leave = "SELECT set_config('app.left', 'behind', false), pg_sleep(0.05)";
+        acme.run(leave).await.unwrap();
+        assert_eq!(acme.text(setting).await, "");
+        assert!(send_and_drop(acme.run(leave)).await, "it sleeps for longer than that");
+        assert_eq!(acme.text(setting).await, "", "a setting was inherited");
+        assert_eq!(drained_and_doubtful(&installation, *driver), (1, 0));
 
-    for left_open in ["BEGIN; SELECT pg_sleep(0.05)", "BEGIN; SELECT pg_sleep(0.05); SELECT nonsense"] {
-        assert!(send_and_drop(acme.execute(left_open)).await, "it sleeps for longer than that");
-        assert!(is_outside_transaction(&acme).await, "a transaction was inherited");
+        for left_open in ["BEGIN; SELECT pg_sleep(0.05)", "BEGIN; SELECT pg_sleep(0.05); SELECT nonsense"] {
+            assert!(send_and_drop(acme.run_all(left_open)).await, "it sleeps for longer than that");
+            assert!(acme.is_outside_transaction().await, "a transaction was inherited");
+        }
+        let (_, doubtful) = drained_and_doubtful(&installation, *driver);
+        assert_eq!(doubtful, 2, "an open transaction is never cleaned");
     }
-    assert_eq!(drained_and_doubtful(&installation).1, 2, "an open transaction is never cleaned");
 }
 
 #[tokio::test]
@@ -176,7 +195,7 @@ async fn a_statement_cut_off_while_it_is_prepared_closes_its_connection() {
     }
     text(&acme, "SELECT 'known'").await;
     assert!(cut_off > 0, "nothing was cut off, so nothing was shown");
-    assert_eq!(drained_and_doubtful(&installation), (0, cut_off));
+    assert_eq!(drained_and_doubtful(&installation, Driver::Sqlx), (0, cut_off));
 }
 
 #[tokio::test]
@@ -195,18 +214,21 @@ async fn a_half_read_stream_reaches_nobody() {
 
 #[tokio::test]
 async fn a_switch_cancelled_in_flight_reaches_nobody() {
-    let installation = with_one_connection(&[]).await;
-    installation.create("acme").await;
-    installation.create("globex").await;
-    let (acme, globex) = (installation.db("acme").await, installation.db("globex").await);
-    let schema = "SELECT current_schema()::text";
-    let mut cut_off = 0;
-    for _ in 0..20 {
-        assert_eq!(text(&acme, schema).await, acme.tenant().schema().as_str());
-        cut_off += u32::from(send_and_drop(sqlx::query(schema).execute(&globex)).await);
-        assert_eq!(text(&acme, schema).await, acme.tenant().schema().as_str());
+    for driver in Driver::ALL {
+        let installation = with_one_connection(&[]).await;
+        installation.create("acme").await;
+        installation.create("globex").await;
+        let (acme, globex) =
+            (installation.tables(*driver, "acme").await, installation.tables(*driver, "globex").await);
+        let schema = "SELECT current_schema()::text";
+        let mut cut_off = 0;
+        for _ in 0..20 {
+            assert_eq!(acme.text(schema).await, acme.schema());
+            cut_off += u32::from(send_and_drop(globex.run(schema)).await);
+            assert_eq!(acme.text(schema).await, acme.schema());
+        }
+        assert!(cut_off > 0, "no switch was cut off, so nothing was shown");
     }
-    assert!(cut_off > 0, "no switch was cut off, so nothing was shown");
 }
 
 #[tokio::test]

@@ -1,44 +1,49 @@
-//! 3. Nothing crosses tenants on a pooled connection.
+//! 3. Nothing crosses tenants on a pooled connection, whichever the driver.
 //!
 //! One connection serves both tenants: what `acme` leaves behind, `globex` looks for.
 
 use sqlx::Executor as _;
 
-use crate::TenantDb;
-use crate::testing::{Installation, is_outside_transaction, text, with_one_connection};
+use crate::testing::{Driver, Installation, Tables, with_one_connection};
 
-async fn two_tenants() -> (Installation, TenantDb, TenantDb) {
+async fn two_tenants(driver: Driver) -> (Installation, Tables, Tables) {
     let installation = with_one_connection(&["CREATE TABLE note (id serial, title text)"]).await;
     installation.create("acme").await;
     installation.create("globex").await;
-    let (acme, globex) = (installation.db("acme").await, installation.db("globex").await);
+    let (acme, globex) =
+        (installation.tables(driver, "acme").await, installation.tables(driver, "globex").await);
     (installation, acme, globex)
 }
 
 /// Runs a statement as `acme`, then compares what `globex` sees.
-async fn check(leave: &'static str, look: &'static str, expect: &str) {
-    let (_installation, acme, globex) = two_tenants().await;
-    acme.execute(leave).await.unwrap();
-    assert_eq!(text(&globex, look).await, expect, "after: {leave}");
+async fn check(leave: &str, look: &str, expect: &str) {
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = two_tenants(*driver).await;
+        acme.run(leave).await.unwrap();
+        assert_eq!(globex.text(look).await, expect, "{driver:?}, after: {leave}");
+    }
 }
 
 #[tokio::test]
 async fn what_cleaning_removes_does_not_cost_the_connection() {
-    for leave in [
-        "SET statement_timeout TO '77s'",
-        "CREATE TEMP TABLE scrap (x int)",
-        "SELECT pg_advisory_lock(42)",
-        "LISTEN gossip",
-        "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
-        "CREATE TABLE kept (x int)",
-    ] {
-        let (installation, acme, _globex) = two_tenants().await;
-        let pid = "SELECT pg_backend_pid()::text";
-        let before = text(&acme, pid).await;
-        acme.execute(leave).await.unwrap();
-        assert_eq!(text(&acme, pid).await, before, "after: {leave}");
-        let counts = installation.tenancy.status().pools.into_values().next().unwrap().counts;
-        assert_eq!((counts.cleaned, counts.doubtful), (1, 0), "after: {leave}");
+    for driver in Driver::ALL {
+        for leave in [
+            "SET statement_timeout TO '77s'",
+            "CREATE TEMP TABLE scrap (x int)",
+            "SELECT pg_advisory_lock(42)",
+            "LISTEN gossip",
+            "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+            "CREATE TABLE kept (x int)",
+        ] {
+            let (installation, acme, _globex) = two_tenants(*driver).await;
+            let pid = "SELECT pg_backend_pid()::text";
+            let before = acme.text(pid).await;
+            let start = installation.counts(*driver);
+            acme.run(leave).await.unwrap();
+            assert_eq!(acme.text(pid).await, before, "{driver:?}, after: {leave}");
+            let counts = installation.counts(*driver);
+            assert_eq!((counts.cleaned - start.cleaned, counts.doubtful), (1, 0));
+        }
     }
 }
 
@@ -54,23 +59,14 @@ async fn a_setting_made_by_a_function_does_not_cross() {
 }
 
 #[tokio::test]
-async fn a_prepared_query_that_sets_is_seen_too() {
-    let (_installation, acme, globex) = two_tenants().await;
-    let leave = sqlx::query("SELECT set_config('app.secret', $1, false)").bind("acme");
-    leave.execute(&acme).await.unwrap();
-    let look = "SELECT coalesce(current_setting('app.secret', true), '')";
-    assert_eq!(text(&globex, look).await, "");
-}
-
-#[tokio::test]
 async fn a_search_path_does_not_cross() {
-    let (_installation, acme, globex) = two_tenants().await;
-    acme.execute("SET search_path TO pg_catalog").await.unwrap();
-    let schema = globex.tenant().schema().to_string();
-    assert_eq!(text(&globex, "SELECT current_schema()::text").await, schema);
-    // Nor does it stay with the tenant that did it.
-    acme.execute("SET search_path TO pg_catalog").await.unwrap();
-    assert_eq!(text(&acme, "SELECT current_schema()::text").await, acme.tenant().schema().to_string());
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = two_tenants(*driver).await;
+        for after in [&globex, &acme] {
+            acme.run("SET search_path TO pg_catalog").await.unwrap();
+            assert_eq!(after.text("SELECT current_schema()::text").await, after.schema());
+        }
+    }
 }
 
 #[tokio::test]
@@ -110,63 +106,70 @@ async fn user(installation: &Installation) -> String {
 
 #[tokio::test]
 async fn a_role_does_not_cross() {
-    let (installation, acme, globex) = two_tenants().await;
-    installation.run_as_superuser(&format!("GRANT pg_monitor TO {}", user(&installation).await)).await;
-    acme.execute("SET ROLE pg_monitor").await.unwrap();
-    assert_eq!(text(&globex, "SELECT (current_user = session_user)::text").await, "true");
+    for driver in Driver::ALL {
+        let (installation, acme, globex) = two_tenants(*driver).await;
+        installation.run_as_superuser(&format!("GRANT pg_monitor TO {}", user(&installation).await)).await;
+        acme.run("SET ROLE pg_monitor").await.unwrap();
+        assert_eq!(globex.text("SELECT (current_user = session_user)::text").await, "true");
+    }
 }
 
 #[tokio::test]
 async fn the_last_value_of_a_sequence_does_not_cross() {
-    let (_installation, acme, globex) = two_tenants().await;
-    sqlx::query("INSERT INTO note (title) VALUES ('x')").execute(&acme).await.unwrap();
-    let lastval = sqlx::query("SELECT lastval()").execute(&globex).await;
-    crate::testing::assert_code(lastval, "55000");
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = two_tenants(*driver).await;
+        acme.run("INSERT INTO note (title) VALUES ('x')").await.unwrap();
+        let lastval = globex.run("SELECT lastval()").await.unwrap_err();
+        assert_eq!(lastval.database_code().as_deref(), Some("55000"), "{driver:?}");
+    }
 }
 
 #[tokio::test]
 async fn an_open_transaction_does_not_cross() {
-    let (installation, acme, globex) = two_tenants().await;
-    acme.execute("BEGIN; INSERT INTO note (title) VALUES ('half')").await.unwrap();
-    assert!(is_outside_transaction(&globex).await);
-    assert_eq!(text(&acme, "SELECT count(*)::text FROM note").await, "0", "and it was rolled back");
-    drop(installation);
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = two_tenants(*driver).await;
+        acme.run_all("BEGIN; INSERT INTO note (title) VALUES ('half')").await.unwrap();
+        assert!(globex.is_outside_transaction().await);
+        assert_eq!(acme.text("SELECT count(*)::text FROM note").await, "0", "and it was rolled back");
+    }
 }
 
 #[tokio::test]
 async fn a_dropped_transaction_does_not_cross() {
-    let (_installation, acme, globex) = two_tenants().await;
-    let mut tx = acme.begin().await.unwrap();
-    sqlx::query("INSERT INTO note (title) VALUES ('half')").execute(&mut *tx).await.unwrap();
-    drop(tx);
-    assert!(is_outside_transaction(&globex).await);
-    assert_eq!(text(&acme, "SELECT count(*)::text FROM note").await, "0");
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = two_tenants(*driver).await;
+        let mut tx = acme.begin().await.unwrap();
+        tx.run("INSERT INTO note (title) VALUES ('half')").await.unwrap();
+        drop(tx);
+        assert!(globex.is_outside_transaction().await);
+        assert_eq!(acme.text("SELECT count(*)::text FROM note").await, "0");
+    }
 }
 
 #[tokio::test]
 async fn what_was_left_on_a_lent_connection_does_not_cross() {
-    let (_installation, acme, globex) = two_tenants().await;
-    let mut checkout = acme.acquire().await.unwrap();
+    let (installation, _, globex) = two_tenants(Driver::Sqlx).await;
+    let mut checkout = installation.db("acme").await.acquire().await.unwrap();
     let lent = checkout.as_pg_connection().unwrap();
     lent.execute("SET statement_timeout TO '77s'").await.unwrap();
     drop(checkout);
-    assert_eq!(text(&globex, "SELECT current_setting('statement_timeout')").await, "0");
+    assert_eq!(globex.text("SELECT current_setting('statement_timeout')").await, "0");
 }
 
 #[tokio::test]
 async fn a_rollback_to_a_savepoint_does_not_move_a_connection() {
-    let (_installation, acme, globex) = two_tenants().await;
-    let mut tx = acme.begin().await.unwrap();
-    tx.execute("SAVEPOINT s").await.unwrap();
-    tx.execute("SELECT * FROM nowhere").await.unwrap_err();
-    tx.execute("ROLLBACK TO s").await.unwrap();
-    let inside: String =
-        sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&mut *tx).await.unwrap();
-    assert_eq!(inside, acme.tenant().schema().as_str());
-    tx.commit().await.unwrap();
-    let schema = "SELECT current_schema()::text";
-    assert_eq!(text(&globex, schema).await, globex.tenant().schema().as_str());
-    assert_eq!(text(&acme, schema).await, acme.tenant().schema().as_str());
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = two_tenants(*driver).await;
+        let schema = "SELECT current_schema()::text";
+        let mut tx = acme.begin().await.unwrap();
+        tx.run("SAVEPOINT s").await.unwrap();
+        tx.run("SELECT * FROM nowhere").await.unwrap_err();
+        tx.run("ROLLBACK TO s").await.unwrap();
+        assert_eq!(tx.text(schema).await, acme.schema());
+        tx.commit().await.unwrap();
+        assert_eq!(globex.text(schema).await, globex.schema());
+        assert_eq!(acme.text(schema).await, acme.schema());
+    }
 }
 
 #[tokio::test]
@@ -187,12 +190,14 @@ async fn a_settings_preprocessor_leaves_nothing_for_the_next_target() {
         }
     }
 
-    let database = tenantry_embedded::ScratchDatabase::create().await.unwrap();
-    let pool = crate::PoolConfig { max_connections: 1, ..crate::PoolConfig::default() };
-    let tenancy = crate::testing::builder(&database, &[], pool).preprocessor(Actor).connect().await.unwrap();
-    let acme = tenancy.create(crate::NewTenant::new("acme")).await.unwrap();
-    let look = "SELECT coalesce(current_setting('app.actor', true), '')";
-    assert_eq!(text(&tenancy.db(&acme).unwrap(), look).await, "acme");
-    let on_master: String = sqlx::query_scalar(look).fetch_one(&tenancy.master()).await.unwrap();
-    assert_eq!(on_master, "");
+    for driver in Driver::ALL {
+        let database = tenantry_embedded::ScratchDatabase::create().await.unwrap();
+        let pool = crate::PoolConfig { max_connections: 1, ..crate::PoolConfig::default() };
+        let builder = crate::testing::builder(&database, &[], pool).preprocessor(Actor);
+        let tenancy = builder.connect().await.unwrap();
+        let acme = tenancy.create(crate::NewTenant::new("acme")).await.unwrap();
+        let look = "SELECT coalesce(current_setting('app.actor', true), '')";
+        assert_eq!(crate::testing::tables(&tenancy, *driver, &acme).text(look).await, "acme");
+        assert_eq!(super::master_text(&tenancy, *driver, look).await, "");
+    }
 }

@@ -5,6 +5,8 @@
 
 mod ambient;
 mod cancellation;
+#[cfg(feature = "tokio-postgres")]
+mod client;
 mod crossing;
 mod fall_through;
 mod ledger;
@@ -12,3 +14,13 @@ mod pooler;
 mod quoting;
 mod statements;
 mod switching;
+
+use crate::testing::Driver;
+
+async fn master_text(tenancy: &crate::Tenancy, driver: Driver, sql: &'static str) -> String {
+    match driver {
+        Driver::Sqlx => sqlx::query_scalar(sql).fetch_one(&tenancy.master()).await.unwrap(),
+        #[cfg(feature = "tokio-postgres")]
+        Driver::TokioPostgres => tenancy.master_client().query_one(sql, &[]).await.unwrap().get(0),
+    }
+}

@@ -1,9 +1,7 @@
-//! Prepared statements mean one schema at one version.
+//! Prepared statements mean one schema at one version, whichever the driver.
 
-use sqlx::Row as _;
-
-use crate::testing::{Installation, assert_code, builder, migrations, with_one_connection};
-use crate::{Fleet, PoolConfig, TenantDb};
+use crate::testing::{Driver, Installation, Tables, builder, migrations, with_one_connection};
+use crate::{Fleet, PoolConfig};
 
 #[derive(Clone, Debug, PartialEq, sqlx::Type)]
 #[sqlx(type_name = "mood", rename_all = "lowercase")]
@@ -32,13 +30,14 @@ const FIRST: &str = "CREATE TABLE note (title text)";
 const SECOND: &str = "ALTER TABLE note ADD COLUMN done boolean NOT NULL DEFAULT false";
 
 /// A tenant with `SELECT *` prepared on a warm connection, which another process then migrates.
-async fn migrated_while_warm() -> (Installation, TenantDb) {
+async fn migrated_while_warm(driver: Driver) -> (Installation, Tables) {
     let installation = with_one_connection(&[FIRST]).await;
     installation.create("acme").await;
-    let acme = installation.db("acme").await;
-    sqlx::query("SELECT * FROM note").fetch_all(&acme).await.unwrap();
-    sqlx::query("INSERT INTO note VALUES ('a')").execute(&acme).await.unwrap();
-
+    let acme = installation.tables(driver, "acme").await;
+    acme.run("INSERT INTO note VALUES ('a')").await.unwrap();
+    for _ in 0..3 {
+        acme.run("SELECT * FROM note").await.unwrap();
+    }
     let deploy = builder(&installation.database, &[FIRST, SECOND], PoolConfig::default());
     let deploy = deploy.connect().await.unwrap();
     deploy.migrate(Fleet::all(), ()).await.unwrap();
@@ -47,54 +46,59 @@ async fn migrated_while_warm() -> (Installation, TenantDb) {
 
 #[tokio::test]
 async fn a_migration_under_a_warm_connection_is_not_felt() {
-    let (_installation, acme) = migrated_while_warm().await;
-    // A handle from before the migration, whose statement is stale: sent again.
-    let row = sqlx::query("SELECT * FROM note").fetch_one(&acme).await.unwrap();
-    assert_eq!(row.len(), 2);
+    for driver in Driver::ALL {
+        let (_installation, acme) = migrated_while_warm(*driver).await;
+        // A handle from before the migration, whose statement is stale: sent again.
+        assert_eq!(acme.width("SELECT * FROM note").await, 2);
+    }
 }
 
 #[tokio::test]
 async fn a_stale_statement_in_a_transaction_is_an_error_once() {
-    let (_installation, acme) = migrated_while_warm().await;
-    let mut tx = acme.begin().await.unwrap();
-    let stale = sqlx::query("SELECT * FROM note").fetch_all(&mut *tx).await;
-    let error = crate::Error::from(stale.unwrap_err());
-    assert!(error.is_retryable());
-    drop(tx);
-    let mut tx = acme.begin().await.unwrap();
-    sqlx::query("SELECT * FROM note").fetch_all(&mut *tx).await.unwrap();
+    for driver in Driver::ALL {
+        let (_installation, acme) = migrated_while_warm(*driver).await;
+        let mut tx = acme.begin().await.unwrap();
+        let error = tx.run("SELECT * FROM note").await.unwrap_err();
+        assert_eq!(error.database_code().as_deref(), Some("0A000"), "{driver:?}");
+        assert!(error.is_retryable());
+        drop(tx);
+        let mut tx = acme.begin().await.unwrap();
+        tx.run("SELECT * FROM note").await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn a_stale_statement_does_not_stay_on_a_connection_that_goes_on() {
-    let (_installation, acme) = migrated_while_warm().await;
-    let mut tx = acme.begin().await.unwrap();
-    assert_code(sqlx::query("SELECT * FROM note").fetch_all(&mut *tx).await, "0A000");
-    tx.rollback().await.unwrap();
-    let mut tx = acme.begin().await.unwrap();
-    sqlx::query("SELECT * FROM note").fetch_all(&mut *tx).await.unwrap();
+    for driver in Driver::ALL {
+        let (_installation, acme) = migrated_while_warm(*driver).await;
+        let mut tx = acme.begin().await.unwrap();
+        tx.run("SELECT * FROM note").await.unwrap_err();
+        tx.rollback().await.unwrap();
+        let mut tx = acme.begin().await.unwrap();
+        tx.run("SELECT * FROM note").await.unwrap();
+    }
 }
 
 #[tokio::test]
 async fn tenants_at_different_versions_share_no_statement() {
-    let installation = with_one_connection(&[FIRST]).await;
-    installation.create("acme").await;
-    installation.create("globex").await;
-    let only_acme = Fleet::only([crate::tenant::Slug::parse("acme").unwrap()]);
-    let deploy = builder(&installation.database, &[FIRST, SECOND], PoolConfig::default());
-    let deploy = deploy.connect().await.unwrap();
-    deploy.migrate(only_acme, ()).await.unwrap();
-    assert_ne!(migrations(&[FIRST, SECOND]).tenant().digest(), migrations(&[FIRST]).tenant().digest());
+    for driver in Driver::ALL {
+        let installation = with_one_connection(&[FIRST]).await;
+        installation.create("acme").await;
+        installation.create("globex").await;
+        let only_acme = Fleet::only([crate::tenant::Slug::parse("acme").unwrap()]);
+        let deploy = builder(&installation.database, &[FIRST, SECOND], PoolConfig::default());
+        let deploy = deploy.connect().await.unwrap();
+        deploy.migrate(only_acme, ()).await.unwrap();
+        assert_ne!(migrations(&[FIRST, SECOND]).tenant().digest(), migrations(&[FIRST]).tenant().digest());
 
-    installation.tenancy.migrate(Fleet::only([]), ()).await.unwrap();
-    for _ in 0..3 {
-        for (slug, columns) in [("acme", 2), ("globex", 1)] {
-            let db = installation.db(slug).await;
-            let mut tx = db.begin().await.unwrap();
-            sqlx::query("INSERT INTO note VALUES ('a')").execute(&mut *tx).await.unwrap();
-            let row = sqlx::query("SELECT * FROM note").fetch_one(&mut *tx).await.unwrap();
-            assert_eq!(row.len(), columns);
-            tx.commit().await.unwrap();
+        installation.tenancy.migrate(Fleet::only([]), ()).await.unwrap();
+        for _ in 0..3 {
+            for (slug, columns) in [("acme", 2), ("globex", 1)] {
+                let mut tx = installation.tables(*driver, slug).await.begin().await.unwrap();
+                tx.run("INSERT INTO note VALUES ('a')").await.unwrap();
+                assert_eq!(tx.width("SELECT * FROM note LIMIT 1").await, columns);
+                tx.commit().await.unwrap();
+            }
         }
     }
 }

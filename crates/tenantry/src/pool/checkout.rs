@@ -20,7 +20,7 @@ use crate::guard::{Guard, is_left_out};
 use crate::tenant::Digest;
 
 /// `SQLSTATE` of `cached plan must not change result type`.
-const STALE_PLAN: &str = "0A000";
+pub(super) const STALE_PLAN: &str = "0A000";
 
 /// A connection on loan, prepared for one tenant or for the master schema.
 ///

@@ -40,10 +40,12 @@ pub struct PoolCounts {
 }
 
 /// Counts for one pool. With the feature `metrics` every count also goes to the `metrics` facade,
-/// labelled with the database, never with a tenant: there may be thousands.
+/// labelled with the database and the driver, never with a tenant: there may be thousands.
 pub(super) struct Counters {
     #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
     database: Alias,
+    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
+    driver: &'static str,
     warm: AtomicU64,
     switched: AtomicU64,
     opened: AtomicU64,
@@ -59,15 +61,22 @@ macro_rules! count {
     ($counters:expr, $field:ident, $metric:literal $(, $label:literal => $value:literal)?) => {{
         $counters.$field.fetch_add(1, Ordering::Relaxed);
         #[cfg(feature = "metrics")]
-        metrics::counter!($metric, "database" => $counters.database.to_string() $(, $label => $value)?).increment(1);
+        metrics::counter!(
+            $metric,
+            "database" => $counters.database.to_string(),
+            "driver" => $counters.driver
+            $(, $label => $value)?
+        )
+        .increment(1);
     }};
 }
 
 impl Counters {
-    pub(super) fn new(database: Alias) -> Self {
+    pub(super) fn new(database: Alias, driver: &'static str) -> Self {
         let zero = || AtomicU64::new(0);
         Self {
             database,
+            driver,
             warm: zero(),
             switched: zero(),
             opened: zero(),
@@ -95,8 +104,12 @@ impl Counters {
     #[cfg_attr(not(feature = "metrics"), allow(unused_variables, clippy::unused_self))]
     pub(super) fn waited_for(&self, waited: Duration) {
         #[cfg(feature = "metrics")]
-        metrics::histogram!("tenantry_wait_seconds", "database" => self.database.to_string())
-            .record(waited.as_secs_f64());
+        metrics::histogram!(
+            "tenantry_wait_seconds",
+            "database" => self.database.to_string(),
+            "driver" => self.driver
+        )
+        .record(waited.as_secs_f64());
     }
 
     pub(super) fn cleaned(&self) {
@@ -120,8 +133,9 @@ impl Counters {
     pub(super) fn gauge(&self, held: u32, waiting: u32) {
         #[cfg(feature = "metrics")]
         {
-            metrics::gauge!("tenantry_held", "database" => self.database.to_string()).set(held);
-            metrics::gauge!("tenantry_waiting", "database" => self.database.to_string()).set(waiting);
+            let (database, driver) = (self.database.to_string(), self.driver);
+            metrics::gauge!("tenantry_held", "database" => database.clone(), "driver" => driver).set(held);
+            metrics::gauge!("tenantry_waiting", "database" => database, "driver" => driver).set(waiting);
         }
     }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection as _, PgConnection, PgPool};
 
+#[cfg(feature = "tokio-postgres")]
+use super::client::ClientDriver;
 use super::driver::{ClientCheck, PgDriver};
 use super::preparation::{Layout, Preprocessors};
 use super::shared::Pool;
@@ -21,6 +23,8 @@ use crate::tenant::{Alias, Tenant};
 pub(crate) struct Databases {
     by_alias: Arc<BTreeMap<Alias, Database>>,
     default: Pool,
+    #[cfg(feature = "tokio-postgres")]
+    default_client: Pool<ClientDriver>,
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
 }
@@ -28,6 +32,8 @@ pub(crate) struct Databases {
 struct Database {
     config: DatabaseConfig,
     pool: Pool,
+    #[cfg(feature = "tokio-postgres")]
+    client_pool: Pool<ClientDriver>,
 }
 
 impl Databases {
@@ -40,7 +46,15 @@ impl Databases {
         let mut by_alias = BTreeMap::new();
         for (alias, config) in configs {
             let pool = open_pool(&alias, &config, layout, preprocessors)?;
-            by_alias.insert(alias, Database { config, pool });
+            #[cfg(feature = "tokio-postgres")]
+            let client_pool = open_client_pool(&alias, &config, layout, preprocessors)?;
+            let database = Database {
+                config,
+                pool,
+                #[cfg(feature = "tokio-postgres")]
+                client_pool,
+            };
+            by_alias.insert(alias, database);
         }
         let Some(default) = by_alias.get(&Alias::default()) else {
             return Err(Error::new(ErrorKind::Configuration, "no database is named `default`")
@@ -48,6 +62,8 @@ impl Databases {
         };
         Ok(Self {
             default: default.pool.clone(),
+            #[cfg(feature = "tokio-postgres")]
+            default_client: default.client_pool.clone(),
             by_alias: Arc::new(by_alias),
             layout: Arc::clone(layout),
             preprocessors: preprocessors.clone(),
@@ -68,6 +84,16 @@ impl Databases {
 
     pub(crate) fn pool(&self, alias: &Alias) -> Result<&Pool> {
         Ok(&self.get(alias)?.pool)
+    }
+
+    #[cfg(feature = "tokio-postgres")]
+    pub(crate) fn default_client_pool(&self) -> &Pool<ClientDriver> {
+        &self.default_client
+    }
+
+    #[cfg(feature = "tokio-postgres")]
+    pub(crate) fn client_pool(&self, alias: &Alias) -> Result<&Pool<ClientDriver>> {
+        Ok(&self.get(alias)?.client_pool)
     }
 
     pub(crate) fn config(&self, alias: &Alias) -> Result<&DatabaseConfig> {
@@ -118,6 +144,11 @@ impl Databases {
         for database in self.by_alias.values() {
             let left = deadline.saturating_duration_since(Instant::now());
             result = result.and(database.pool.close(left).await);
+            #[cfg(feature = "tokio-postgres")]
+            {
+                let left = deadline.saturating_duration_since(Instant::now());
+                result = result.and(database.client_pool.close(left).await);
+            }
         }
         result
     }
@@ -143,6 +174,19 @@ fn no_way_past_the_pooler(alias: &Alias) -> Error {
     );
     Error::new(ErrorKind::Unsupported, message)
         .with_hint("set `direct_url`, or an `owner_url`, to reach the server past the pooler")
+}
+
+/// Not filled ahead of need, because most installations use one driver.
+#[cfg(feature = "tokio-postgres")]
+fn open_client_pool(
+    alias: &Alias,
+    config: &DatabaseConfig,
+    layout: &Arc<Layout>,
+    preprocessors: &Preprocessors,
+) -> Result<Pool<ClientDriver>> {
+    let driver = ClientDriver::new(alias, config, preprocessors);
+    let pool_config = config.pool_config().clone();
+    Pool::new(alias.clone(), driver, pool_config, Arc::clone(layout), preprocessors.clone())
 }
 
 fn driver(alias: &Alias, config: &DatabaseConfig, preprocessors: &Preprocessors) -> PgDriver {

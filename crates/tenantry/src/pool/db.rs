@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::checkout::{Checkout, Held};
+use super::driver::{Driver, PgDriver};
+use super::lease::{Lease, Switching};
 use super::preparation::Preparation;
 use super::preprocessor::Target;
 use super::shared::Pool;
@@ -37,9 +39,7 @@ pub struct TenantDb {
 
 impl TenantDb {
     pub(crate) fn new(pool: Pool, tenant: Tenant, fleet: Option<&Digest>) -> Self {
-        // One text for all who are where the fleet is; the others get texts of their own.
-        let tag = tenant.digest().filter(|digest| Some(*digest) != fleet).copied();
-        let access = Access::new(pool, Target::Tenant(tenant.clone()), tag);
+        let access = Access::to_tenant(pool, &tenant, fleet);
         Self { tenant, access }
     }
 
@@ -68,28 +68,34 @@ pub struct MasterDb {
 
 impl MasterDb {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self { access: Access::new(pool, Target::Master, None) }
+        Self { access: Access::to_master(pool) }
     }
 }
 
-/// What both kinds of handle are made of.
-#[derive(Clone)]
-pub(super) struct Access {
-    pool: Pool,
+/// What every kind of handle is made of.
+pub(super) struct Access<D: Driver = PgDriver> {
+    pub(super) pool: Pool<D>,
     target: Target,
     /// Set where it is the same at every look-up.
     preparation: Option<Arc<Preparation>>,
-    tag: Option<Digest>,
+    pub(super) tag: Option<Digest>,
     /// Connections held over several statements through this handle and its clones.
-    held: Arc<AtomicU32>,
+    pub(super) held: Arc<AtomicU32>,
+}
+
+impl<D: Driver> Clone for Access<D> {
+    fn clone(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            target: self.target.clone(),
+            preparation: self.preparation.clone(),
+            tag: self.tag,
+            held: Arc::clone(&self.held),
+        }
+    }
 }
 
 impl Access {
-    fn new(pool: Pool, target: Target, tag: Option<Digest>) -> Self {
-        let preparation = pool.prepare_once(target.clone());
-        Self { pool, target, preparation, tag, held: Arc::default() }
-    }
-
     /// A connection for this one statement.
     pub(super) async fn checkout_for(&self, statement: &Statement) -> Result<Checkout> {
         self.pool.admit(statement.sql())?;
@@ -108,12 +114,33 @@ impl Access {
     }
 
     async fn look_up(&self, held: Option<&Arc<AtomicU32>>) -> Result<Checkout> {
-        let lease = match &self.preparation {
-            Some(preparation) => self.pool.look_up_as(preparation).await,
-            None => self.pool.look_up(self.target.clone()).await,
-        };
-        let lease = lease.map_err(|error| self.explain(error))?;
+        let lease = self.lease(Switching::Now).await?;
         Ok(Checkout::new(self.pool.clone(), lease, self.tag, held.map(Held::one)))
+    }
+}
+
+impl<D: Driver> Access<D> {
+    pub(super) fn to_tenant(pool: Pool<D>, tenant: &Tenant, fleet: Option<&Digest>) -> Self {
+        // One text for all who are where the fleet is; the others get texts of their own.
+        let tag = tenant.digest().filter(|digest| Some(*digest) != fleet).copied();
+        Self::new(pool, Target::Tenant(tenant.clone()), tag)
+    }
+
+    pub(super) fn to_master(pool: Pool<D>) -> Self {
+        Self::new(pool, Target::Master, None)
+    }
+
+    fn new(pool: Pool<D>, target: Target, tag: Option<Digest>) -> Self {
+        let preparation = pool.prepare_once(target.clone());
+        Self { pool, target, preparation, tag, held: Arc::default() }
+    }
+
+    pub(super) async fn lease(&self, switching: Switching) -> Result<Lease<D>> {
+        let lease = match &self.preparation {
+            Some(preparation) => self.pool.look_up_as(preparation, switching).await,
+            None => self.pool.look_up_as(&self.pool.prepare(self.target.clone())?, switching).await,
+        };
+        lease.map_err(|error| self.explain(error))
     }
 
     /// A handle that waits for a connection while it holds one itself may wait for itself.

@@ -18,6 +18,9 @@ use crate::tenant::Alias;
 pub(crate) trait Driver: Send + Sync + 'static {
     type Connection: Send + 'static;
 
+    /// What metrics call it.
+    const NAME: &'static str;
+
     /// Opens a connection that sees no table: its `search_path` is the void.
     fn open(&self) -> impl Future<Output = Result<Self::Connection>> + Send;
 
@@ -47,6 +50,17 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Whether the driver itself knows of an open transaction.
     fn is_in_transaction(&self, connection: &mut Self::Connection) -> bool;
 
+    /// Whether the driver has noticed that the connection is lost.
+    fn is_lost(&self, _connection: &Self::Connection) -> bool {
+        false
+    }
+
+    /// Whether a switch may travel in one flight with the statement it is for.
+    #[cfg(feature = "tokio-postgres")]
+    fn can_open(&self) -> bool {
+        false
+    }
+
     /// Closes a connection in good order. One that is busy is dropped instead: nobody waits for it.
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
 }
@@ -56,7 +70,7 @@ const COUNT_PREPARED: &str =
     "SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql";
 
 /// A hook may refuse the connection, or find it lost like anybody else who uses it.
-fn hook_error(preprocessor: &str, source: BoxError) -> Error {
+pub(super) fn hook_error(preprocessor: &str, source: BoxError) -> Error {
     match source.downcast::<sqlx::Error>() {
         Ok(error) if breaks_connection(&error) => Error::from(*error),
         Ok(error) => refused_by(preprocessor, error),
@@ -84,6 +98,8 @@ pub(crate) struct PgDriver {
 impl Driver for PgDriver {
     type Connection = PgConnection;
 
+    const NAME: &'static str = "sqlx";
+
     async fn open(&self) -> Result<PgConnection> {
         self.client_check.connect(&self.options).await.map_err(|error| {
             let message = format!("database `{}` at {} cannot be reached", self.alias, self.address);
@@ -107,7 +123,8 @@ impl Driver for PgDriver {
 
     async fn after_switch(&self, connection: &mut PgConnection, lookup: &Lookup) -> Result<()> {
         for preprocessor in self.preprocessors.iter() {
-            let hooked = preprocessor.after_switch(lookup, connection).await;
+            let Some(hook) = preprocessor.hook() else { continue };
+            let hooked = hook.after_switch(lookup, connection).await;
             hooked.map_err(|source| hook_error(preprocessor.name(), source))?;
         }
         Ok(())
@@ -159,26 +176,34 @@ impl ClientCheck {
         Self { interval, is_refused: AtomicBool::new(false) }
     }
 
-    async fn connect(&self, options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    /// The parameter to start a session with, unless the server has refused it.
+    pub(super) fn parameter(&self) -> Option<(&'static str, String)> {
         if self.interval.is_zero() || self.is_refused.load(Ordering::Relaxed) {
-            return PgConnection::connect_with(options).await;
+            return None;
         }
         // Rounded up: zero would turn it off.
-        let milliseconds = self.interval.as_nanos().div_ceil(1_000_000).to_string();
-        let checked = options.clone().options([(CLIENT_CHECK, milliseconds)]);
-        match PgConnection::connect_with(&checked).await {
-            Err(error) if is_refusal_of_check(&error) => {
-                self.is_refused.store(true, Ordering::Relaxed);
-                tracing::warn!(%error, "The statement of a cancelled request will run to its end on the server");
+        Some((CLIENT_CHECK, self.interval.as_nanos().div_ceil(1_000_000).to_string()))
+    }
+
+    /// Whether the server refused a session for this parameter. From there on it is left out.
+    pub(super) fn is_refused(&self, code: Option<&str>, message: &str) -> bool {
+        let is_refused = code == Some(INVALID_VALUE) && message.contains(CLIENT_CHECK);
+        if is_refused {
+            self.is_refused.store(true, Ordering::Relaxed);
+            tracing::warn!(message, "The statement of a cancelled request will run to its end on the server");
+        }
+        is_refused
+    }
+
+    async fn connect(&self, options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+        let Some(parameter) = self.parameter() else { return PgConnection::connect_with(options).await };
+        match PgConnection::connect_with(&options.clone().options([parameter])).await {
+            Err(sqlx::Error::Database(refusal))
+                if self.is_refused(refusal.code().as_deref(), refusal.message()) =>
+            {
                 PgConnection::connect_with(options).await
             }
             connected => connected,
         }
     }
-}
-
-fn is_refusal_of_check(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|refusal| {
-        refusal.code().as_deref() == Some(INVALID_VALUE) && refusal.message().contains(CLIENT_CHECK)
-    })
 }

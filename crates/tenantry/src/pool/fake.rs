@@ -88,6 +88,8 @@ impl Fake {
 impl Driver for Fake {
     type Connection = FakeConnection;
 
+    const NAME: &'static str = "fake";
+
     async fn open(&self) -> Result<FakeConnection> {
         tokio::task::yield_now().await;
         let mut state = self.0.lock().unwrap();

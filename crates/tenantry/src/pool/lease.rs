@@ -1,5 +1,8 @@
 //! One slot of the pool on loan, with or without a connection in it.
 
+#[cfg(feature = "tokio-postgres")]
+mod opening;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -8,6 +11,8 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+#[cfg(feature = "tokio-postgres")]
+pub(super) use self::opening::Opening;
 use super::await_point::{AwaitPoint, at};
 use super::counters::Source;
 use super::driver::Driver;
@@ -26,6 +31,8 @@ pub(super) struct Pooled<C> {
     /// Whether `session` may be believed without asking. Not so after a failure elsewhere that
     /// suggests that the server went away.
     pub(super) is_confirmed: bool,
+    /// Whether the server confirmed the void, and `session` is only what was laid over it last.
+    is_void: bool,
     pub(super) opened_at: Instant,
     pub(super) idle_since: Instant,
     /// The thread that used it last.
@@ -35,6 +42,8 @@ pub(super) struct Pooled<C> {
     streak: Option<Streak>,
     /// All tenants it has served: the server's memory for a connection grows with each.
     served: HashSet<LineName>,
+    #[cfg(feature = "tokio-postgres")]
+    checks: Box<opening::Checks>,
 }
 
 /// How long a connection has served the line of one tenant without a pause.
@@ -56,18 +65,21 @@ impl<C> Pooled<C> {
             connection,
             session: None,
             is_confirmed: false,
+            is_void: false,
             opened_at: now,
             idle_since: now,
             thread: None,
             described: Described::default(),
             streak: None,
             served: HashSet::new(),
+            #[cfg(feature = "tokio-postgres")]
+            checks: Box::default(),
         }
     }
 
     /// The tenant it would serve without a switch.
     pub(super) fn line(&self) -> Option<LineName> {
-        self.session.as_deref().filter(|_| self.is_confirmed).map(line_of)
+        self.session.as_deref().filter(|_| self.is_confirmed && !self.is_void).map(line_of)
     }
 
     /// Notes whom the connection serves now, of those who found it idle.
@@ -90,7 +102,12 @@ impl<C> Pooled<C> {
     }
 
     pub(super) fn is_warm_for(&self, preparation: &Preparation) -> bool {
-        self.is_confirmed && self.session.as_ref().is_some_and(|session| session.serves(preparation))
+        self.is_confirmed && !self.is_void && self.last_served(preparation)
+    }
+
+    /// Whether this was the last one it served, in a session or in a transaction.
+    fn last_served(&self, preparation: &Preparation) -> bool {
+        self.session.as_ref().is_some_and(|session| session.serves(preparation))
     }
 }
 
@@ -106,6 +123,21 @@ pub(super) struct Lease<D: Driver> {
     /// Behind a pooler: the transaction that the switch began has not ended.
     has_transaction: bool,
     condition: Condition,
+    #[cfg(feature = "tokio-postgres")]
+    opening: Option<Box<Opening>>,
+}
+
+/// When a connection that is not warm is switched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Switching {
+    /// Before it is handed out.
+    Now,
+    /// Together with the only statement, by an [`Opening`].
+    #[cfg(feature = "tokio-postgres")]
+    WithStatement,
+    /// Together with the first statement of a transaction, by an [`Opening`].
+    #[cfg(feature = "tokio-postgres")]
+    WithTransaction,
 }
 
 /// What the connection is busy with.
@@ -145,8 +177,16 @@ impl<D: Driver> Lease<D> {
         holder: HolderId,
         pooled: Option<Pooled<D::Connection>>,
     ) -> Self {
-        let (activity, condition) = (Activity::None, Condition::Clean);
-        Self { shared, holder, pooled, activity, has_transaction: false, condition }
+        Self {
+            shared,
+            holder,
+            pooled,
+            activity: Activity::None,
+            has_transaction: false,
+            condition: Condition::Clean,
+            #[cfg(feature = "tokio-postgres")]
+            opening: None,
+        }
     }
 
     /// Takes the slot out without giving it back.
@@ -159,7 +199,11 @@ impl<D: Driver> Lease<D> {
     /// Opens a connection if there is none, and switches it unless it is warm.
     ///
     /// Dropped half-way, the connection is busy and will be closed.
-    pub(super) async fn make_ready(&mut self, preparation: &Arc<Preparation>) -> Result<Readiness> {
+    pub(super) async fn make_ready(
+        &mut self,
+        preparation: &Arc<Preparation>,
+        switching: Switching,
+    ) -> Result<Readiness> {
         let is_new = self.pooled.is_none();
         if is_new {
             self.open().await?;
@@ -167,7 +211,14 @@ impl<D: Driver> Lease<D> {
         if self.take_over_warm(preparation) {
             return Ok(Readiness::Ready);
         }
-        match self.switch(preparation).await {
+        let switched = match switching {
+            #[cfg(feature = "tokio-postgres")]
+            Switching::WithStatement | Switching::WithTransaction if self.can_open() => {
+                self.prepare_opening(preparation, switching).await
+            }
+            _ => self.switch(preparation).await,
+        };
+        match switched {
             Ok(()) => {
                 self.shared.counters.looked_up(if is_new { Source::Open } else { Source::Switch });
                 if self.shared.config.verify == Verify::Always {
@@ -195,7 +246,8 @@ impl<D: Driver> Lease<D> {
         let Some(pooled) = &mut self.pooled else { return false };
         let is_warm = pooled.is_warm_for(preparation)
             && config.verify == Verify::Switch
-            && pooled.idle_since.elapsed() < config.check_after_idle;
+            && pooled.idle_since.elapsed() < config.check_after_idle
+            && !self.shared.driver.is_lost(&pooled.connection);
         if is_warm {
             // The same session, but perhaps a later record of the tenant.
             pooled.session = Some(Arc::clone(preparation));
@@ -228,6 +280,7 @@ impl<D: Driver> Lease<D> {
         pooled.session = Some(Arc::clone(preparation));
         // Behind a pooler the next transaction may meet another session.
         pooled.is_confirmed = is_session;
+        pooled.is_void = false;
         if is_session {
             pooled.served.insert(line_of(preparation));
         }
@@ -272,6 +325,7 @@ impl<D: Driver> Lease<D> {
         driver.after_switch(&mut pooled.connection, &session.lookup).await?;
 
         pooled.session = Some(session);
+        pooled.is_void = false;
         self.activity = Activity::None;
         self.condition = Condition::Clean;
         Ok(())
@@ -382,14 +436,10 @@ impl<D: Driver> Lease<D> {
     /// The same slot for a task of the pool's, which is closed unless that task ends well. Armed here
     /// and not in the task: a runtime that shuts down never polls it.
     fn for_background(&self, holder: HolderId, pooled: Pooled<D::Connection>) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            holder,
-            pooled: Some(pooled),
-            activity: Activity::Other,
-            has_transaction: self.has_transaction,
-            condition: self.condition,
-        }
+        let mut lease = Self::new(Arc::clone(&self.shared), holder, Some(pooled));
+        (lease.activity, lease.condition) = (Activity::Other, self.condition);
+        lease.has_transaction = self.has_transaction;
+        lease
     }
 }
 

@@ -14,7 +14,7 @@
 //! dropped at any `.await`: the guard then finds the connection busy, and drains or closes it.
 //!
 //! [`PoolStatus`] tells what a pool does; the span `look_up` (level debug) has database and tenant.
-//! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database`:
+//! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver`:
 //! `tenantry_look_ups_total` (`source`: warm, switch, open), `tenantry_waits_total`,
 //! `tenantry_wait_seconds`, `tenantry_held`, `tenantry_waiting`, `tenantry_cleaned_total`,
 //! `tenantry_drained_total` and `tenantry_closed_total` (`reason`: doubtful, recycled).
@@ -30,6 +30,8 @@ mod affinity;
 mod await_point;
 mod checkout;
 mod classify;
+#[cfg(feature = "tokio-postgres")]
+mod client;
 mod counters;
 mod databases;
 mod db;
@@ -56,10 +58,12 @@ mod tests;
 #[cfg(test)]
 pub(crate) use self::await_point::{AwaitPoint, drops};
 pub use self::checkout::Checkout;
+#[cfg(feature = "tokio-postgres")]
+pub use self::client::{ClientCheckout, ClientTransaction, MasterClient, TenantClient};
 pub use self::counters::PoolCounts;
 pub(crate) use self::databases::Databases;
 pub use self::db::{MasterDb, TenantDb};
 pub(crate) use self::preparation::{Layout, Preprocessors};
-pub use self::preprocessor::{Lookup, Preprocessor, Role, SearchPath, SessionSettings, Target};
+pub use self::preprocessor::{Hook, Lookup, Preprocessor, Role, SearchPath, SessionSettings, Target};
 pub use self::shared::PoolStatus;
 pub use self::transaction::Transaction;

@@ -24,6 +24,7 @@ use super::admission;
 use super::await_point::{AwaitPoint, at};
 use super::checkout::Checkout;
 use super::classify::Effect;
+use super::driver::Driver;
 use super::preparation::{Preparation, REMOVE_ALL};
 use super::shared::Pool;
 use super::statement::Statement;
@@ -47,7 +48,7 @@ enum End {
     Rollback,
 }
 
-impl Pool {
+impl<D: Driver> Pool<D> {
     /// Refuses what only a session of the server can do.
     pub(super) fn refuse_behind_pooler(&self, what: &str) -> Result<()> {
         if self.is_behind_pooler() {
@@ -65,7 +66,7 @@ impl Pool {
         admission::admit(sql).map_err(|refusal| self.unsupported(refusal.what, refusal.hint))
     }
 
-    fn unsupported(&self, what: &str, hint: &str) -> Error {
+    pub(super) fn unsupported(&self, what: &str, hint: &str) -> Error {
         let message = format!(
             "{what} does not exist behind the pooler of database `{}`, which is in transaction mode",
             self.alias()

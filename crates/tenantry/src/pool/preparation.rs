@@ -6,6 +6,8 @@ use std::sync::Arc;
 use super::preprocessor::{Lookup, Preprocessor, SearchPath, SessionSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, is_left_out};
+#[cfg(feature = "tokio-postgres")]
+use crate::sql::VOID_SCHEMA;
 use crate::sql::{Identifier, Literal};
 use crate::tenant::{SchemaName, Tenant};
 
@@ -82,6 +84,16 @@ pub(super) fn void_message() -> String {
     [REMOVE_ALL, SCHEMA_UNLESS_LEFTOVERS].concat()
 }
 
+/// For how long settings are made.
+#[cfg(feature = "tokio-postgres")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    /// Until they are changed, or the transaction that they are made in is rolled back.
+    Session,
+    /// Until the transaction ends.
+    Transaction,
+}
+
 /// What a session must look like for one look-up.
 #[derive(Clone, Debug)]
 pub(crate) struct Preparation {
@@ -153,6 +165,42 @@ impl Preparation {
         message
     }
 
+    /// The message that opens a transaction in this state, on a session in the void.
+    ///
+    /// The check is a last statement that fails with a division by zero unless the schema that is in force
+    /// is the one that was asked for.
+    #[cfg(feature = "tokio-postgres")]
+    pub(super) fn opening_message(&self, span: Span, has_check: bool) -> String {
+        let mut message = String::with_capacity(320);
+        message.push_str("BEGIN; ");
+        let set = if span == Span::Session { "SET" } else { "SET LOCAL" };
+        self.settings.render(set, &mut message);
+        // Behind the settings, of which one may be the isolation level: that comes before any snapshot.
+        if !is_left_out(Guard::Sequences) {
+            message.push_str("DISCARD SEQUENCES; ");
+        }
+        if has_check && !is_left_out(Guard::Opening) {
+            let schema = Literal(self.lookup.schema().as_str());
+            let _ = write!(
+                message,
+                "SELECT 1 / (pg_catalog.current_schema() IS NOT DISTINCT FROM {schema})::pg_catalog.int4"
+            );
+        }
+        message
+    }
+
+    /// The message that turns a session in the state `from` into one in the void, and answers with
+    /// the schema in force.
+    #[cfg(feature = "tokio-postgres")]
+    pub(super) fn void_message(from: Option<&Preparation>) -> String {
+        let mut message = String::with_capacity(128);
+        if let Some(from) = from {
+            from.settings.render_resets(&SessionSettings::default(), &mut message);
+        }
+        let _ = write!(message, "SET search_path TO {VOID_SCHEMA}; SELECT pg_catalog.current_schema()");
+        message
+    }
+
     /// The message that removes all that a session may hold, prepares it as it was, and answers
     /// with the schema in force, or with what is left that no statement removes.
     pub(super) fn clean_message(&self) -> String {
@@ -168,7 +216,7 @@ impl Preparation {
         if answer == Some(self.lookup.schema().as_str()) { Ok(()) } else { Err(self.missing_schema()) }
     }
 
-    fn missing_schema(&self) -> Error {
+    pub(super) fn missing_schema(&self) -> Error {
         let schema = self.lookup.schema();
         let hint = "check that the schema exists and that the application's role has USAGE on it";
         match self.tenant() {

@@ -58,7 +58,7 @@ impl Lookup {
 ///
 /// [`prepare`](Self::prepare) says what the session must look like, without any I/O: the settings
 /// of all preprocessors travel to the server in one message, together with the check that they
-/// took effect. Where that is not enough, [`after_switch`](Self::after_switch) has the connection.
+/// took effect. Where that is not enough, a [`Hook`] has the connection.
 ///
 /// # Example: tell row-level triggers which tenant is writing
 ///
@@ -98,18 +98,75 @@ pub trait Preprocessor: Send + Sync + 'static {
         false
     }
 
-    /// Runs after the settings were confirmed by the server, whenever a connection was switched or
-    /// cleaned, not when a clean one is handed to the same tenant again. What it changes in
-    /// the session lasts until the connection is switched.
-    ///
-    /// Behind a pooler in transaction mode it runs in each transaction; only what it sets with `LOCAL` is
-    /// sure to end with that. An error, or dropping the future, closes the connection.
+    /// What works on the connection itself, where settings are not enough. Default: nothing.
+    fn hook(&self) -> Option<&dyn Hook> {
+        None
+    }
+}
+
+/// The part of a [`Preprocessor`] that works on the connection.
+///
+/// It runs after the settings were confirmed by the server, whenever a connection was switched or
+/// cleaned, not when a clean one is handed to the same tenant again. What it changes in the session
+/// lasts until the connection is switched. Behind a pooler in transaction mode it runs in each transaction; only
+/// what it sets with `LOCAL` is sure to end with that. An error, or dropping the future, closes the
+/// connection.
+///
+/// ```
+/// use futures_util::future::BoxFuture;
+/// use tenantry::pool::{Hook, Lookup, Preprocessor, SessionSettings};
+///
+/// struct Seed;
+///
+/// impl Preprocessor for Seed {
+///     fn name(&self) -> &str {
+///         "seed"
+///     }
+///
+///     fn prepare(&self, _: &Lookup, _: &mut SessionSettings) -> tenantry::Result<()> {
+///         Ok(())
+///     }
+///
+///     fn hook(&self) -> Option<&dyn Hook> {
+///         Some(self)
+///     }
+/// }
+///
+/// impl Hook for Seed {
+///     fn after_switch<'a>(
+///         &'a self,
+///         _: &'a Lookup,
+///         connection: &'a mut sqlx::PgConnection,
+///     ) -> BoxFuture<'a, Result<(), Box<dyn std::error::Error + Send + Sync>>> {
+///         Box::pin(async move {
+///             sqlx::query("SELECT setseed(0.5)").execute(connection).await?;
+///             Ok(())
+///         })
+///     }
+/// }
+///
+/// assert!(Seed.hook().is_some());
+/// ```
+pub trait Hook: Send + Sync {
+    /// Prepares a connection of sqlx's.
     fn after_switch<'a>(
         &'a self,
+        lookup: &'a Lookup,
+        connection: &'a mut PgConnection,
+    ) -> BoxFuture<'a, Result<(), BoxError>>;
+
+    /// Prepares a connection of tokio-postgres. Default: refuses it, because a connection that a hook has
+    /// not prepared must not be used.
+    ///
+    /// With any hook, every switch takes a round trip of its own. What is changed stays in the session,
+    /// so it must not open a transaction.
+    #[cfg(feature = "tokio-postgres")]
+    fn after_client_switch<'a>(
+        &'a self,
         _lookup: &'a Lookup,
-        _connection: &'a mut PgConnection,
+        _client: &'a tokio_postgres::Client,
     ) -> BoxFuture<'a, Result<(), BoxError>> {
-        Box::pin(async { Ok(()) })
+        Box::pin(async { Err("its hook is for connections of sqlx only".into()) })
     }
 }
 

@@ -15,7 +15,7 @@ use super::classify::Classifier;
 use super::counters::{Counters, PoolCounts};
 use super::driver::{Driver, PgDriver};
 use super::fairness::{Fairness, Ticket};
-use super::lease::{Lease, Pooled, Readiness};
+use super::lease::{Lease, Pooled, Readiness, Switching};
 use super::preparation::{Layout, Preparation, Preprocessors};
 use super::preprocessor::{Lookup, Target};
 use super::sync::{Background, Mutex, MutexGuard};
@@ -153,7 +153,7 @@ impl<D: Driver> Pool<D> {
                 driver,
                 config,
                 classifier: Classifier::default(),
-                counters: Counters::new(alias.clone()),
+                counters: Counters::new(alias.clone(), D::NAME),
                 runtime: Background::current(),
                 alias,
                 layout,
@@ -166,7 +166,7 @@ impl<D: Driver> Pool<D> {
     }
 
     /// What a session must look like for this target.
-    fn prepare(&self, target: Target) -> Result<Arc<Preparation>> {
+    pub(super) fn prepare(&self, target: Target) -> Result<Arc<Preparation>> {
         let lookup = Lookup::new(target, Arc::clone(&self.shared.layout));
         Ok(Arc::new(self.shared.preprocessors.prepare(lookup)?))
     }
@@ -178,12 +178,17 @@ impl<D: Driver> Pool<D> {
     }
 
     /// A connection for this target.
+    #[cfg(test)]
     pub(super) async fn look_up(&self, target: Target) -> Result<Lease<D>> {
-        self.look_up_as(&self.prepare(target)?).await
+        self.look_up_as(&self.prepare(target)?, Switching::Now).await
     }
 
     /// The one way to a connection: prepared, verified, and handed out.
-    pub(super) async fn look_up_as(&self, preparation: &Arc<Preparation>) -> Result<Lease<D>> {
+    pub(super) async fn look_up_as(
+        &self,
+        preparation: &Arc<Preparation>,
+        switching: Switching,
+    ) -> Result<Lease<D>> {
         let limit = self.shared.config.acquire_timeout;
         let span = tracing::debug_span!(
             "look_up",
@@ -201,17 +206,22 @@ impl<D: Driver> Pool<D> {
             }
             queued @ Request::Queued(_) => queued,
         };
-        let ready = self.ready_lease(request, preparation).instrument(span);
+        let ready = self.ready_lease(request, preparation, switching).instrument(span);
         match tokio::time::timeout(limit, ready).await {
             Ok(result) => result,
             Err(_) => Err(self.shared.timeout_error(preparation, limit)),
         }
     }
 
-    async fn ready_lease(&self, mut request: Request<D>, preparation: &Arc<Preparation>) -> Result<Lease<D>> {
+    async fn ready_lease(
+        &self,
+        mut request: Request<D>,
+        preparation: &Arc<Preparation>,
+        switching: Switching,
+    ) -> Result<Lease<D>> {
         loop {
             let mut lease = self.lease(request).await?;
-            match lease.make_ready(preparation).await? {
+            match lease.make_ready(preparation, switching).await? {
                 Readiness::Ready => return Ok(lease),
                 Readiness::Lost => drop(lease),
             }

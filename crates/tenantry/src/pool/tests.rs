@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
 use super::fake::Fake;
-use super::lease::Lease;
+use super::lease::{Lease, Switching};
 use super::preparation::{Layout, Preprocessors};
 use super::preprocessor::{Lookup, Preprocessor, SearchPath, SessionSettings, Target};
 use super::shared::Pool;
@@ -546,7 +546,7 @@ fn times_asked(is_constant: bool) -> u32 {
     let once = pool.prepare_once(tenant("acme"));
     for _ in 0..3 {
         match &once {
-            Some(preparation) => pool.look_up_as(preparation).now_or_never(),
+            Some(preparation) => pool.look_up_as(preparation, Switching::Now).now_or_never(),
             None => pool.look_up(tenant("acme")).now_or_never(),
         };
     }

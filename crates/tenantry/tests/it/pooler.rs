@@ -10,7 +10,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tenantry::database::PoolMode;
-use tenantry::pool::{Lookup, Preprocessor, SearchPath, SessionSettings};
+use tenantry::pool::{Hook, Lookup, Preprocessor, SearchPath, SessionSettings};
 use tenantry::{Builder, DatabaseConfig, Error, ErrorKind, Fleet, NewTenant, PoolConfig, Tenancy, TenantDb};
 use tenantry_embedded::{ScratchDatabase, ScratchPooler};
 
@@ -233,6 +233,12 @@ impl Preprocessor for Asks {
         session.set("transaction_isolation", "serializable")
     }
 
+    fn hook(&self) -> Option<&dyn Hook> {
+        Some(self)
+    }
+}
+
+impl Hook for Asks {
     fn after_switch<'a>(
         &'a self,
         lookup: &'a Lookup,

@@ -1,6 +1,6 @@
 //! Which preprocessors run is chosen by name, in the file or the environment's variables.
 
-use tenantry::pool::{Lookup, Preprocessor, SessionSettings};
+use tenantry::pool::{Hook, Lookup, Preprocessor, SessionSettings};
 use tenantry::{Config, ErrorKind, NewTenant, Tenancy};
 use tenantry_embedded::ScratchDatabase;
 
@@ -17,6 +17,12 @@ impl Preprocessor for Actor {
         session.set("app.actor", lookup.tenant().map_or("master", |tenant| tenant.slug().as_str()))
     }
 
+    fn hook(&self) -> Option<&dyn Hook> {
+        Some(self)
+    }
+}
+
+impl Hook for Actor {
     fn after_switch<'a>(
         &'a self,
         lookup: &'a Lookup,

@@ -1,0 +1,35 @@
+//! Errors of tokio-postgres, as this library sees them.
+
+use std::error::Error as _;
+use std::io;
+
+use super::{BoxError, Error, ErrorKind, ends_connection};
+
+/// An error of a statement that ran on a [`TenantClient`](crate::pool::TenantClient).
+impl From<tokio_postgres::Error> for Error {
+    fn from(error: tokio_postgres::Error) -> Self {
+        if breaks_client(&error) {
+            Self::new(ErrorKind::DatabaseUnavailable, "the connection to the database failed")
+                .with_source(error)
+        } else {
+            Self::new(ErrorKind::Database, "the database refused the statement").with_source(error)
+        }
+    }
+}
+
+/// Whether the connection that produced this error can no longer be used.
+///
+/// The kinds of tokio-postgres are private. What is no answer of the server's has a cause of its own
+/// where a value could not be converted, and nothing was sent then. All else is trouble with the
+/// connection, or an answer that was not expected, after which nobody knows what comes next.
+fn breaks_client(error: &tokio_postgres::Error) -> bool {
+    match (error.as_db_error(), error.source()) {
+        (Some(refusal), _) => ends_connection(refusal.code().code()),
+        (None, Some(cause)) => cause.is::<io::Error>(),
+        (None, None) => true,
+    }
+}
+
+pub(super) fn code_of(source: &BoxError) -> Option<&str> {
+    Some(source.downcast_ref::<tokio_postgres::Error>()?.code()?.code())
+}

@@ -1,0 +1,262 @@
+//! PostgreSQL through tokio-postgres.
+
+use std::time::Duration;
+
+use futures_util::future::{join, join3};
+use futures_util::{TryStreamExt as _, pin_mut};
+use tokio::sync::OnceCell;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
+
+use super::connect::Connector;
+use super::statements::{Owner, Statements};
+use crate::database::DatabaseConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::pool::driver::{Driver, hook_error};
+use crate::pool::preparation::Preprocessors;
+use crate::pool::preprocessor::Lookup;
+use crate::tenant::Alias;
+
+/// How long the server's half of a farewell may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+pub(crate) struct ClientDriver {
+    alias: Alias,
+    config: DatabaseConfig,
+    preprocessors: Preprocessors,
+    /// Made with the first connection: reading certificates takes its time.
+    connector: OnceCell<Connector>,
+}
+
+/// A client, and the task that carries what it sends and receives.
+pub(crate) struct ClientConnection {
+    client: Client,
+    carrier: Carrier,
+    pub(super) statements: Statements,
+    pub(super) is_in_transaction: bool,
+}
+
+/// A task that ends with its owner.
+struct Carrier(JoinHandle<()>);
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What travels in one flight around one statement. Each part is an answer of its own.
+#[derive(Clone, Copy)]
+pub(super) struct Flight<'a> {
+    /// Opens a transaction, and makes everything behind it fail if it fails.
+    pub(super) before: Option<&'a str>,
+    pub(super) body: Body<'a>,
+    /// Ends the transaction.
+    pub(super) after: Option<&'a str>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Body<'a> {
+    Statement {
+        owner: Owner,
+        sql: &'a str,
+        parameters: Parameters<'a>,
+    },
+    /// Statements without parameters, whose rows nobody reads.
+    Batch(&'a str),
+}
+
+pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+#[derive(Default)]
+pub(super) struct Answer {
+    pub(super) rows: Vec<Row>,
+    pub(super) affected: u64,
+}
+
+/// Which part of a flight failed.
+pub(super) enum Failure {
+    Before(Error),
+    Body(Error),
+    After(Error),
+}
+
+impl ClientDriver {
+    pub(in crate::pool) fn new(
+        alias: &Alias,
+        config: &DatabaseConfig,
+        preprocessors: &Preprocessors,
+    ) -> Self {
+        Self {
+            alias: alias.clone(),
+            config: config.clone(),
+            preprocessors: preprocessors.clone(),
+            connector: OnceCell::new(),
+        }
+    }
+
+    fn unreachable(&self, error: tokio_postgres::Error) -> Error {
+        let message = format!("database `{}` at {} cannot be reached", self.alias, self.config.address());
+        Error::new(ErrorKind::DatabaseUnavailable, message).with_source(error)
+    }
+}
+
+impl Driver for ClientDriver {
+    type Connection = ClientConnection;
+
+    const NAME: &'static str = "tokio-postgres";
+
+    async fn open(&self) -> Result<ClientConnection> {
+        let connector = self.connector.get_or_try_init(|| Connector::new(&self.config)).await?;
+        let (client, connection) = connector.connect().await.map_err(|error| self.unreachable(error))?;
+        let carrier = Carrier(tokio::spawn(async move {
+            // Whoever waits for an answer is told as well.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "Lost a connection");
+            }
+        }));
+        let statements = Statements::new(self.config.pool_config().statement_cache_capacity);
+        Ok(ClientConnection { client, carrier, statements, is_in_transaction: false })
+    }
+
+    async fn send(&self, connection: &mut ClientConnection, message: &str) -> Result<Option<String>> {
+        let answers = connection.client.simple_query(message).await?;
+        let last_row = answers.iter().rev().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        Ok(last_row.and_then(|row| row.get(0)).map(str::to_owned))
+    }
+
+    async fn after_switch(&self, connection: &mut ClientConnection, lookup: &Lookup) -> Result<()> {
+        for preprocessor in self.preprocessors.iter() {
+            let Some(hook) = preprocessor.hook() else { continue };
+            let hooked = hook.after_client_switch(lookup, &connection.client).await;
+            hooked.map_err(|source| hook_error(preprocessor.name(), source))?;
+        }
+        Ok(())
+    }
+
+    async fn forget_statements(&self, connection: &mut ClientConnection) -> Result<()> {
+        connection.forget();
+        Ok(())
+    }
+
+    async fn drain(&self, connection: &mut ClientConnection) -> Result<()> {
+        // Answers come in order, so with this one all others were read, and went to nobody.
+        Ok(connection.client.check_connection().await?)
+    }
+
+    fn is_in_transaction(&self, connection: &mut ClientConnection) -> bool {
+        connection.is_in_transaction
+    }
+
+    fn is_lost(&self, connection: &ClientConnection) -> bool {
+        connection.client.is_closed()
+    }
+
+    fn can_open(&self) -> bool {
+        // A hook has to see the session between the switch and the statement.
+        !self.preprocessors.iter().any(|preprocessor| preprocessor.hook().is_some())
+    }
+
+    async fn close(&self, connection: ClientConnection) {
+        let ClientConnection { client, mut carrier, .. } = connection;
+        // The carrier says farewell then, and ends.
+        drop(client);
+        let _ = tokio::time::timeout(FAREWELL, &mut carrier.0).await;
+    }
+}
+
+impl ClientConnection {
+    /// Sends all parts without waiting in between, where the statement is known; one that is not is
+    /// prepared in the flight before.
+    ///
+    /// When this returns, every part was answered.
+    pub(super) async fn fly(&mut self, flight: Flight<'_>) -> Result<Answer, Failure> {
+        match flight.body {
+            Body::Batch(sql) => {
+                let batch = async { message(&self.client, Some(sql)).await.map(|()| Answer::default()) };
+                join_parts(&self.client, flight, batch).await
+            }
+            Body::Statement { owner, sql, parameters } => match self.statements.find(owner, sql) {
+                Some(statement) => {
+                    join_parts(&self.client, flight, execute(&self.client, &statement, parameters)).await
+                }
+                None => self.prepare_and_execute(flight, owner, sql, parameters).await,
+            },
+        }
+    }
+
+    async fn prepare_and_execute(
+        &mut self,
+        flight: Flight<'_>,
+        owner: Owner,
+        sql: &str,
+        parameters: Parameters<'_>,
+    ) -> Result<Answer, Failure> {
+        let client = &self.client;
+        let (before, prepared) = join(message(client, flight.before), client.prepare(sql)).await;
+        before.map_err(Failure::Before)?;
+        let flight = Flight { before: None, ..flight };
+        match prepared {
+            Ok(statement) => {
+                self.statements.keep(owner, sql, statement.clone());
+                join_parts(client, flight, execute(client, &statement, parameters)).await
+            }
+            Err(error) => join_parts(client, flight, async { Err(Error::from(error)) }).await,
+        }
+    }
+
+    /// Whether the statement was prepared on this connection.
+    pub(super) fn knows(&self, body: Body<'_>) -> bool {
+        match body {
+            Body::Statement { owner, sql, .. } => self.statements.knows(owner, sql),
+            Body::Batch(_) => true,
+        }
+    }
+
+    /// Drops what is known of statements and types. The server hears of it with what is sent next.
+    pub(super) fn forget(&mut self) {
+        self.statements.clear();
+        self.client.clear_type_cache();
+    }
+}
+
+/// Polled in this order, and each part is on its way with its first poll.
+async fn join_parts(
+    client: &Client,
+    flight: Flight<'_>,
+    body: impl Future<Output = Result<Answer>>,
+) -> Result<Answer, Failure> {
+    let (before, body, after) =
+        join3(message(client, flight.before), body, message(client, flight.after)).await;
+    before.map_err(Failure::Before)?;
+    let answer = body.map_err(Failure::Body);
+    after.map_err(Failure::After)?;
+    answer
+}
+
+async fn message(client: &Client, sql: Option<&str>) -> Result<()> {
+    match sql {
+        Some(sql) => Ok(client.batch_execute(sql).await?),
+        None => Ok(()),
+    }
+}
+
+async fn execute(client: &Client, statement: &Statement, parameters: Parameters<'_>) -> Result<Answer> {
+    let (takes, given) = (statement.params().len(), parameters.len());
+    if takes != given {
+        let message = format!("the statement takes {takes} parameters and was given {given}");
+        return Err(Error::new(ErrorKind::Database, message));
+    }
+    let rows = client.query_raw(statement, parameters.iter().copied()).await?;
+    pin_mut!(rows);
+    let mut answer = Answer::default();
+    while let Some(row) = rows.try_next().await? {
+        answer.rows.push(row);
+    }
+    answer.affected = rows.rows_affected().unwrap_or_default();
+    Ok(answer)
+}

@@ -1,0 +1,21 @@
+//! The same pool over tokio-postgres, for code that is written against it.
+//!
+//! [`TenantClient`] and [`MasterClient`] are what [`TenantDb`](crate::TenantDb) and
+//! [`MasterDb`](crate::MasterDb) are for sqlx: other types and other connections, the same promises.
+//! What tokio-postgres adds is that requests need not wait for each other. A connection that has to be
+//! switched for a single statement or a transaction gets the switch in the same flight.
+//!
+//! It makes no use of tokio-postgres' own transactions, whose requests cannot be sent in one flight.
+
+mod checkout;
+mod connect;
+mod driver;
+mod handle;
+mod statements;
+mod tls;
+mod transaction;
+
+pub use self::checkout::ClientCheckout;
+pub(super) use self::driver::ClientDriver;
+pub use self::handle::{MasterClient, TenantClient};
+pub use self::transaction::ClientTransaction;
