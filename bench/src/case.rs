@@ -15,6 +15,8 @@ pub(crate) enum Case {
     Zipf,
     /// A thousand tenants, all of them alike.
     Uniform,
+    /// Two tenants in turns on one connection of tokio-postgres, against one tenant.
+    SwitchTokio,
     /// A warm checkout without any statement.
     Own,
     /// A switch under each way of keeping prepared statements.
@@ -29,11 +31,12 @@ pub(crate) enum Case {
     Lookup,
 }
 
-const ALL: [Case; 10] = [
+const ALL: [Case; 11] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
     Case::Uniform,
+    Case::SwitchTokio,
     Case::Own,
     Case::Statements,
     Case::NoisyOne,
@@ -50,6 +53,7 @@ impl Case {
             Self::Limit => ("checkout", "limit"),
             Self::Zipf => ("checkout", "zipf"),
             Self::Uniform => ("checkout", "uniform"),
+            Self::SwitchTokio => ("checkout", "switch-tokio"),
             Self::Own => ("checkout", "own"),
             Self::Statements => ("statements", "switch"),
             Self::NoisyOne => ("noisy", "one"),

@@ -13,7 +13,9 @@ use crate::fleet::{Fleet, Opened, Route};
 use crate::measure::{Side, Spread, Team, Worker, interleave, warm_up};
 use crate::proxy::Proxy;
 use crate::report::{Line, Target, Unit};
-use crate::side::{BareTask, HookedTask, OurTask, PoolTask, hooked_pool, options_in, plain_pool, switch_to};
+use crate::side::{
+    BareTask, ClientTask, HookedTask, OurTask, PoolTask, hooked_pool, options_in, plain_pool, switch_to,
+};
 use crate::zipf::{Draw, Traffic, Zipf};
 
 /// One comparison of point selects.
@@ -99,7 +101,8 @@ fn many_tenants(tenants: usize) -> Match {
 impl Match {
     async fn run(self, bench: &mut Bench) -> Result<()> {
         let (plan, tenants) = (bench.plan, bench.fleet.tenants(self.tenants).await?);
-        let (our_road, their_road) = (self.road(&bench.fleet).await?, self.road(&bench.fleet).await?);
+        let [our_road, their_road] =
+            [Road::open(&bench.fleet, self.delay).await?, Road::open(&bench.fleet, self.delay).await?];
         let opened = bench.fleet.open(our_road.route(), self.pool()).await?;
         let mut ours = self.our_team(&opened, &tenants)?;
         let mut theirs = self.their_team(&bench.fleet.url(their_road.route()), &tenants).await?;
@@ -136,13 +139,6 @@ impl Match {
         let (steps, flights) = (ours.steps - steps, proxy.flights() - flights);
         opened.close().await?;
         Ok(f64::from(flights) / f64::from(steps))
-    }
-
-    async fn road(&self, fleet: &Fleet) -> Result<Road> {
-        match self.delay {
-            Some(delay) => Ok(Road::Slow(Proxy::start(fleet.port(), delay).await?)),
-            None => Ok(Road::Direct),
-        }
     }
 
     fn pool(&self) -> PoolConfig {
@@ -196,6 +192,96 @@ impl Rival {
     }
 }
 
+/// A switch for every statement, against none.
+pub(crate) async fn switch_tokio(bench: &mut Bench) -> Result<()> {
+    let delay = Some(Duration::from_millis(1));
+    Alternation { case: "switch-tokio", delay: None, target: Target::RatioAtLeast(0.55) }.run(bench).await?;
+    Alternation { case: "switch-tokio-1ms", delay, target: Target::RatioAtLeast(0.9) }.run(bench).await
+}
+
+/// Two tenants in turns, each task on a connection of its own, compared with one tenant.
+struct Alternation {
+    case: &'static str,
+    delay: Option<Duration>,
+    target: Target,
+}
+
+impl Alternation {
+    const TASKS: usize = 2;
+
+    async fn run(self, bench: &mut Bench) -> Result<()> {
+        let tenants = bench.fleet.tenants(2).await?;
+        let [our_road, their_road] =
+            [Road::open(&bench.fleet, self.delay).await?, Road::open(&bench.fleet, self.delay).await?];
+        let (ours_opened, mut ours) = team_in_turns(bench, our_road.route(), &tenants).await?;
+        let (theirs_opened, mut theirs) = team_in_turns(bench, their_road.route(), &tenants[..1]).await?;
+
+        warm_up(&bench.plan, [&mut ours, &mut theirs]).await?;
+        let (steps, switches) = (ours.steps, switches_of(&ours_opened)?);
+        let rounds = interleave(&bench.plan, [&mut ours, &mut theirs]).await?;
+        let (steps, switches) = (ours.steps - steps, switches_of(&ours_opened)? - switches);
+        close_all(ours_opened).await?;
+        close_all(theirs_opened).await?;
+
+        bench.report.add(&Line {
+            bench: "checkout",
+            case: self.case.to_owned(),
+            tasks: Self::TASKS,
+            unit: Unit::PerSecond,
+            ours: Spread::of(rounds.iter().map(|round| round[0])).median,
+            baseline: Some(Spread::of(rounds.iter().map(|round| round[1])).median),
+            ratio: Some(Spread::of(rounds.iter().map(|round| round[0] / round[1]))),
+            hit: Some(1.0 - f64::from(switches) / f64::from(steps)),
+            round_trips: Some(Self::round_trips(bench, &tenants).await?),
+            target: Some(self.target),
+            against: "one tenant, no switch".to_owned(),
+        })
+    }
+
+    /// The same once more through a proxy that counts. It holds answers back, or one would now and then
+    /// arrive before all of what is sent without waiting for it was sent.
+    async fn round_trips(bench: &Bench, tenants: &[Tenant]) -> Result<f64> {
+        let proxy = Proxy::start(bench.fleet.port(), Duration::from_millis(1)).await?;
+        let (opened, mut ours) = team_in_turns(bench, Route::Port(proxy.port()), tenants).await?;
+        warm_up(&bench.plan, [&mut ours]).await?;
+        let (steps, flights) = (ours.steps, proxy.flights());
+        ours.play(bench.plan.round).await?;
+        let (steps, flights) = (ours.steps - steps, proxy.flights() - flights);
+        close_all(opened).await?;
+        Ok(f64::from(flights) / f64::from(steps))
+    }
+}
+
+/// Tasks with a pool of one connection each, or the pool would find a warm one for every tenant.
+async fn team_in_turns(
+    bench: &Bench,
+    route: Route,
+    tenants: &[Tenant],
+) -> Result<(Vec<Opened>, Team<ClientTask>)> {
+    let mut pools = Vec::new();
+    let mut tasks = Vec::new();
+    for seed in 0..Alternation::TASKS {
+        let pool = PoolConfig { max_connections: 1, ..PoolConfig::default() };
+        let opened = bench.fleet.open(route, pool).await?;
+        let clients = tenants.iter().map(|tenant| opened.tenancy.client(tenant));
+        let tenants = clients.collect::<tenantry::Result<_>>()?;
+        tasks.push(ClientTask { tenants, turn: 0, draw: Draw::new(&Traffic::Uniform(1), seed) });
+        pools.push(opened);
+    }
+    Ok((pools, Team::new(tasks)))
+}
+
+fn switches_of(pools: &[Opened]) -> Result<u32> {
+    pools.iter().map(Opened::switches).sum()
+}
+
+async fn close_all(pools: Vec<Opened>) -> Result<()> {
+    for opened in pools {
+        opened.close().await?;
+    }
+    Ok(())
+}
+
 /// The way of one side, which it shares with nobody.
 enum Road {
     Direct,
@@ -203,6 +289,13 @@ enum Road {
 }
 
 impl Road {
+    async fn open(fleet: &Fleet, delay: Option<Duration>) -> Result<Self> {
+        match delay {
+            Some(delay) => Ok(Self::Slow(Proxy::start(fleet.port(), delay).await?)),
+            None => Ok(Self::Direct),
+        }
+    }
+
     fn route(&self) -> Route {
         match self {
             Self::Direct => Route::Direct,

@@ -40,8 +40,8 @@ pub(crate) struct Opened {
 impl Opened {
     /// The checkouts so far whose connection had to be switched or opened first.
     pub(crate) fn switches(&self) -> Result<u32> {
-        let pools = self.tenancy.status().pools;
-        let counts = pools.values().map(|pool| pool.counts);
+        let status = self.tenancy.status();
+        let counts = status.pools.values().chain(status.client_pools.values()).map(|pool| pool.counts);
         Ok(u32::try_from(counts.map(|counts| counts.switched + counts.opened).sum::<u64>())?)
     }
 

@@ -100,6 +100,7 @@ impl Bench {
             Case::Limit => checkout::limit(self).await,
             Case::Zipf => checkout::zipf(self).await,
             Case::Uniform => checkout::uniform(self).await,
+            Case::SwitchTokio => checkout::switch_tokio(self).await,
             Case::Own => checkout::own(self).await,
             Case::Statements => statements::switch(self).await,
             Case::NoisyOne => noisy::one(self).await,

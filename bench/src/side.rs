@@ -7,6 +7,7 @@ use anyhow::Result;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool, Postgres};
 use tenantry::TenantDb;
+use tenantry::pool::TenantClient;
 use tenantry::tenant::Tenant;
 
 use crate::measure::Worker;
@@ -22,6 +23,23 @@ impl Worker for OurTask {
     async fn step(&mut self) -> Result<()> {
         let note = self.draw.note();
         read_note(&self.tenants[self.draw.tenant()], note).await
+    }
+}
+
+/// Ours, on tokio-postgres: so many tenants in turns.
+pub(crate) struct ClientTask {
+    pub(crate) tenants: Vec<TenantClient>,
+    pub(crate) turn: usize,
+    pub(crate) draw: Draw,
+}
+
+impl Worker for ClientTask {
+    async fn step(&mut self) -> Result<()> {
+        self.turn = (self.turn + 1) % self.tenants.len();
+        let note = self.draw.note();
+        let row = self.tenants[self.turn].query_one("SELECT title FROM note WHERE id = $1", &[&note]).await?;
+        let _: String = row.get(0);
+        Ok(())
     }
 }
 
