@@ -12,7 +12,7 @@ use crate::database::{Config, DatabaseConfig};
 use crate::doctor::{self, Finding};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::TenancyLayer;
-use crate::migrate::{self, Fleet, MigrationError, Migrations, Summary};
+use crate::migrate::{self, Fleet, MigrateOptions, MigrationError, Migrations, Summary};
 use crate::observe::Observer;
 use crate::pool::{
     Databases, Layout, MasterDb, PoolStatus, Preprocessor, Preprocessors, Role, SearchPath, TenantDb,
@@ -234,14 +234,49 @@ impl Tenancy {
     /// Brings the master schema and the fleet up to date. A tenant that fails does not stop the
     /// others; the observer hears of each.
     ///
+    /// A [`Fleet`] is migrated with the default [`MigrateOptions`]: four tenants at a time, and none of them
+    /// waits for a lock for more than three seconds at a stretch. What needs the same files as another
+    /// tenant, and can have them in one transaction, costs one round trip. The commits wait for the disk
+    /// once for each database, before this returns; after a crash of the server until then, some tenants may
+    /// be behind again. Dropping the future leaves each schema at the end of some file.
+    ///
     /// # Errors
     /// If the master schema's migrations fail, or the registry cannot be reached.
-    pub async fn migrate(&self, fleet: Fleet, observer: impl Observer) -> Result<Summary> {
+    pub async fn migrate(
+        &self,
+        options: impl Into<MigrateOptions>,
+        observer: impl Observer,
+    ) -> Result<Summary> {
         let context = &self.inner.context;
         let (databases, layout) = (&context.databases, &context.layout);
-        let summary = migrate::migrate(databases, layout, &context.migrations, &fleet, &observer).await;
+        let options = options.into();
+        let summary = migrate::migrate(databases, layout, &context.migrations, &options, &observer).await;
         self.inner.registry.forget_all();
         summary
+    }
+
+    /// Tells of each schema of the fleet which files [`migrate`](Self::migrate) would apply, and changes nothing.
+    ///
+    /// What has applied the same as another tenant is not asked again, so where all are up to date no
+    /// schema is opened.
+    ///
+    /// ```no_run
+    /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
+    /// let mut behind = 0;
+    /// tenancy
+    ///     .preview(&tenantry::Fleet::all(), |preview| {
+    ///         behind += usize::from(preview.pending.is_ok_and(|files| !files.is_empty()));
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the registry cannot be read, or a tenant that was named cannot be migrated.
+    pub async fn preview(&self, fleet: &Fleet, each: impl FnMut(migrate::Preview<'_>)) -> Result<()> {
+        let context = &self.inner.context;
+        migrate::preview(&context.databases, &context.layout, &context.migrations, fleet, each).await
     }
 
     /// Warns of the files that migrating this fleet would apply, and changes nothing.

@@ -1,9 +1,11 @@
 //! Migrates the fleet.
+use std::num::NonZeroU32;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use tenantry::migrate::{Summary, Warning};
+use tenantry::migrate::{Limits, MigrateOptions, Migration, Preview, Summary, Warning};
 use tenantry::observe::{Observer, Outcome};
 use tenantry::tenant::{Slug, Status};
 use tenantry::{Fleet, Tenancy};
@@ -22,6 +24,35 @@ pub(crate) struct Options {
     /// Changes nothing where the files that are pending have warnings
     #[arg(long)]
     deny_warnings: bool,
+    /// Shows which files would be applied where, and changes nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Tenants that are migrated at a time, each on a connection of its own
+    #[arg(long, value_name = "N", default_value_t = MigrateOptions::default().jobs)]
+    jobs: NonZeroU32,
+    /// How long a statement may wait for a lock, before the tenant is tried again later; 0 for ever
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = milliseconds(Limits::default().lock_timeout))]
+    lock_timeout_ms: u64,
+    /// How long a statement in a transaction may run; 0 for ever
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = milliseconds(Limits::default().statement_timeout))]
+    statement_timeout_ms: u64,
+    /// How often a tenant is tried whose migration could not get a lock
+    #[arg(long, value_name = "N", default_value_t = MigrateOptions::default().attempts)]
+    attempts: NonZeroU32,
+}
+
+impl Options {
+    fn migrate(&self, fleet: Fleet) -> MigrateOptions {
+        let limits = Limits {
+            lock_timeout: Duration::from_millis(self.lock_timeout_ms),
+            statement_timeout: Duration::from_millis(self.statement_timeout_ms),
+        };
+        MigrateOptions { fleet, jobs: self.jobs, limits, attempts: self.attempts }
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
@@ -33,14 +64,93 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         };
         let warnings = tenancy.lint(&fleet).await?;
         warn(cx, &warnings, options.deny_warnings)?;
+        if options.dry_run {
+            return dry_run(cx, tenancy, &fleet, &warnings).await;
+        }
         let progress = Progress::new(size, cx.output.format());
-        let result = tenancy.migrate(fleet, &progress).await;
+        let result = tenancy.migrate(options.migrate(fleet), &progress).await;
         progress.bar.finish_and_clear();
         let summary = result?;
         print(cx, summary, progress.failures(), &warnings);
         Ok(if summary.failed > 0 { Finish::SomeFailed } else { Finish::Done })
     })
     .await
+}
+
+/// Prints what would be done. Exit code 3 if some schema would be refused.
+async fn dry_run(
+    cx: &mut Context,
+    tenancy: &Tenancy,
+    fleet: &Fleet,
+    warnings: &[Warning],
+) -> anyhow::Result<Finish> {
+    let (mut behind, mut up_to_date) = (Vec::new(), 0);
+    let mut refused = Vec::new();
+    let format = cx.output.format();
+    tenancy
+        .preview(fleet, |preview| match &preview.pending {
+            Ok(files) if files.is_empty() => up_to_date += 1,
+            Ok(files) => behind.push(Behind::of(&preview, files)),
+            Err(error) => {
+                let report = Report::of(error);
+                print_report(format, &report);
+                refused.push(report);
+            }
+        })
+        .await?;
+    match format {
+        Format::Json => cx.output.json(&json!({
+            "behind": behind,
+            "up_to_date": up_to_date,
+            "refused": refused,
+            "warnings": warnings,
+        })),
+        Format::Table => {
+            for schema in &behind {
+                cx.output.line(&schema.to_text());
+            }
+            let (behind, refused) = (behind.len(), refused.len());
+            cx.output.line(&format!("schemas: {behind} behind, {up_to_date} up to date, {refused} refused"));
+        }
+    }
+    Ok(if refused.is_empty() { Finish::Done } else { Finish::SomeFailed })
+}
+
+/// A schema that would be migrated.
+#[derive(serde::Serialize)]
+struct Behind {
+    /// `None` for the master schema.
+    tenant: Option<String>,
+    pending: Vec<Pending>,
+}
+
+#[derive(serde::Serialize)]
+struct Pending {
+    version: i64,
+    file: String,
+    transaction: bool,
+}
+
+impl Behind {
+    fn of(preview: &Preview<'_>, files: &[&Migration]) -> Self {
+        let pending = files.iter().map(|migration| Pending {
+            version: migration.version(),
+            file: migration.file().to_owned(),
+            transaction: migration.is_transactional(),
+        });
+        Self { tenant: preview.tenant.map(|tenant| tenant.slug().to_string()), pending: pending.collect() }
+    }
+
+    fn to_text(&self) -> String {
+        let files: Vec<_> = self.pending.iter().map(Pending::to_text).collect();
+        format!("{}: {}", self.tenant.as_deref().unwrap_or("the master schema"), files.join(", "))
+    }
+}
+
+impl Pending {
+    fn to_text(&self) -> String {
+        if self.transaction { self.file.clone() } else { format!("{} (not in a transaction)", self.file) }
+    }
 }
 
 /// The tenants that were named. Each must be one that migrations reach.

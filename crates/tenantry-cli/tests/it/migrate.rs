@@ -65,3 +65,38 @@ async fn only_the_tenants_that_were_named_are_migrated() {
     let error = project.refused(1, &["migrate", "--tenant", "globex", "--tenant", "nobody"]);
     assert!(error.starts_with("error: no tenant goes by `nobody`\nhint: "), "{error}");
 }
+
+#[tokio::test]
+async fn a_dry_run_tells_what_would_be_applied_where_and_changes_nothing() {
+    let project = Project::with_tenants().await;
+    project.write("migrations/tenant/0002_done.sql", "ALTER TABLE note ADD done bool;");
+    project.ok(&["migrate", "--tenant", "globex"]);
+    project.write("migrations/master/0002_price.sql", "CREATE TABLE price (id int);");
+    let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY note_done ON note (done);\n";
+    project.write("migrations/tenant/0003_index.sql", index);
+    let plan = project.ok(&["migrate", "--dry-run"]);
+    let lines: Vec<_> = plan.lines().collect();
+    assert_eq!(lines.len(), 4, "{plan}");
+    assert!(lines[0].starts_with("the master schema: ") && lines[0].ends_with("0002_price.sql"), "{plan}");
+    assert!(lines[1].starts_with("acme: ") && lines[1].contains("0002_done.sql, "), "{plan}");
+    assert!(lines[1].ends_with("0003_index.sql (not in a transaction)"), "{plan}");
+    assert!(lines[2].starts_with("globex: ") && !lines[2].contains("0002"), "{plan}");
+    assert_eq!(lines[3], "schemas: 3 behind, 0 up to date, 0 refused");
+
+    let json = project.json(&["migrate", "--dry-run"]);
+    assert_eq!(json["behind"][0]["tenant"], json!(null));
+    assert_eq!(json["behind"][1]["pending"][0]["version"], 2);
+    assert_eq!(json["behind"][1]["pending"][1]["transaction"], false);
+    assert_eq!(project.json(&["migrate"])["migrated"], 3);
+    assert_eq!(project.ok(&["migrate", "--dry-run"]), "schemas: 0 behind, 3 up to date, 0 refused\n");
+
+    project.write("migrations/tenant/0002_done.sql", "ALTER TABLE note ADD done int;");
+    let refused = project.run(&["migrate", "--dry-run"]);
+    assert_eq!(refused.code, 3, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("0002_done.sql` was changed after it had been applied"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(refused.stdout, "schemas: 0 behind, 1 up to date, 2 refused\n");
+}

@@ -8,6 +8,7 @@ use super::concurrent_index::{self, Remains};
 use super::ledger::{self, Ledger};
 use super::lock::SchemaLock;
 use super::message::{Message, Place};
+use super::options::Limits;
 use super::plan::{Applied, Conflict, Step, plan};
 use super::set::{Migration, MigrationSet};
 use crate::error::{Error, ErrorKind, Result, breaks_connection};
@@ -22,6 +23,8 @@ pub(crate) struct Site<'a> {
     pub(crate) extensions: &'a [SchemaName],
     /// `None` for the master schema.
     pub(crate) tenant: Option<&'a Slug>,
+    /// In a run over the fleet: `None` where a schema is made that nobody uses yet.
+    pub(crate) limits: Option<Limits>,
 }
 
 impl Site<'_> {
@@ -36,6 +39,15 @@ impl Site<'_> {
             self.search_path(),
             Literal(&Identifier(self.schema.as_str()).to_string())
         )
+    }
+
+    /// Points a transaction at the schema, within the limits of the run.
+    fn enter_transaction(&self) -> String {
+        let enter = self.enter("SET LOCAL");
+        match self.limits {
+            Some(limits) => format!("{}; {enter}", limits.render()),
+            None => enter,
+        }
     }
 
     fn whose(&self) -> String {
@@ -98,7 +110,7 @@ async fn apply_pending(
     Ok(plan.migrations().map(Migration::version).collect())
 }
 
-fn conflict_error(site: Site<'_>, conflicts: &[Conflict]) -> Error {
+pub(super) fn conflict_error(site: Site<'_>, conflicts: &[Conflict]) -> Error {
     let list: Vec<_> = conflicts.iter().map(Conflict::to_string).collect();
     let hint = conflicts.first().map_or("", Conflict::hint);
     site.error(ErrorKind::Migration, format!("{} ({})", list.join("; "), site.whose())).with_hint(hint)
@@ -129,6 +141,37 @@ async fn settle_interrupted(
         }
     }
     Ok(())
+}
+
+/// Applies files that share a transaction to a schema of which `rows` is known, in one round trip: the
+/// server takes the lock, and compares the ledger with what is known, before anything else.
+///
+/// Answers `false` where that does not succeed, or where the files cannot share a transaction after all.
+/// Nothing has changed then, and [`bring_up_to_date`] finds out what to do.
+pub(super) async fn apply_at_once(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    rows: &[Applied],
+    migrations: &[&Migration],
+) -> Result<bool> {
+    let mut ledger = Ledger::of(site.schema, rows);
+    let is_free = SchemaLock::of(site.schema).try_in_transaction();
+    let mut message = Message::new();
+    message.push_own("BEGIN");
+    // A condition that does not hold divides by zero, which ends the transaction.
+    message.push_own(&format!("SELECT 1 / ({is_free} AND {})::int", ledger.is_as_expected()));
+    push_migrations(&mut message, site, &mut ledger, migrations);
+    message.push_own("COMMIT");
+    match run(connection, site, &message).await {
+        Err(error) if is_unexpected(&error) || needs_own_transaction(&error) => Ok(false),
+        result => result.map(|()| true),
+    }
+}
+
+/// The condition does not hold, or the ledger or its schema is not there. A file that fails in this way
+/// fails once more.
+fn is_unexpected(error: &Error) -> bool {
+    error.database_code().is_some_and(|code| matches!(&*code, "22012" | "42P01" | "3F000"))
 }
 
 /// Runs several files in one transaction, or each in its own where PostgreSQL insists.
@@ -173,7 +216,7 @@ async fn run_transaction(
 
 fn push_migrations(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, migrations: &[&Migration]) {
     for migration in migrations {
-        message.push_own(&site.enter("SET LOCAL"));
+        message.push_own(&site.enter_transaction());
         if is_left_out(Guard::LedgerFirst) {
             message.push_file(migration.up());
             message.push_own(&ledger.insert(migration, true));
@@ -187,7 +230,7 @@ fn push_migrations(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, m
         ledger.add(migration);
     }
     // Once more, for the triggers that are deferred to the commit.
-    message.push_own(&site.enter("SET LOCAL"));
+    message.push_own(&site.enter_transaction());
     message.push_own(&ledger.summarise());
 }
 

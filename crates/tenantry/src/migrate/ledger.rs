@@ -93,6 +93,16 @@ impl Ledger {
         format!("DELETE FROM {} WHERE version = {version} AND NOT success", self.table())
     }
 
+    /// A condition that holds if the table says what this says. The digest is computed there as here.
+    pub(crate) fn is_as_expected(&self) -> String {
+        format!(
+            "coalesce((SELECT pg_catalog.bool_and(success) AND {} = pg_catalog.sha256(pg_catalog.string_agg( \
+                 pg_catalog.int8send(version) || checksum, ''::pg_catalog.bytea ORDER BY version)) FROM {}), false)",
+            Bytes(self.digest().as_bytes()),
+            self.table(),
+        )
+    }
+
     /// Repeats what the ledger will hold in `tenantry.applied`, and whether the schema owns types.
     pub(crate) fn summarise(&self) -> String {
         let schema = Literal(self.schema.as_str());

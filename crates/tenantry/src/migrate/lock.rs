@@ -34,6 +34,11 @@ impl SchemaLock {
         Ok(taken.await?)
     }
 
+    /// A condition that takes the lock until the end of the transaction, and holds if nobody has it.
+    pub(super) fn try_in_transaction(self) -> String {
+        format!("pg_catalog.pg_try_advisory_xact_lock({})", self.key)
+    }
+
     /// Polls for the lock. A session that blocked on it could deadlock with `CREATE INDEX
     /// CONCURRENTLY`, which waits for every open snapshot.
     pub(crate) async fn take(self, connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
@@ -55,7 +60,7 @@ impl SchemaLock {
 }
 
 /// Between a half and one and a half times the pause, so that pollers do not march in step.
-fn jittered(pause: Duration) -> Duration {
+pub(super) fn jittered(pause: Duration) -> Duration {
     let [random, ..] = uuid::Uuid::new_v4().into_bytes();
     pause / 2 + pause * u32::from(random) / 255
 }

@@ -8,38 +8,52 @@
 //! | `message` | put files into one message, and find the way back from an error to file and line | no |
 //! | `ledger`, `lock` | what a schema has applied; who works on it | yes |
 //! | `apply` | bring one schema up to date | yes |
+//! | `fleet` | which tenants are meant, read page by page | yes |
 //! | `pending` | warn of the files that a fleet is about to apply | yes |
-//! | `fleet` | bring the master schema and all tenants up to date | yes |
+//! | `preview` | tell what a run would do | yes |
+//! | `groups` | what tenants need who have applied the same | yes |
+//! | `workers`, `blockers` | connections to work on; who makes one wait | yes |
+//! | `run`, `options` | bring the master schema and all tenants up to date, several at a time | yes |
 //!
 //! Each file is one transaction that holds its own ledger row and the row in `tenantry.applied`, so
 //! after any crash a file is applied completely or not at all. A `-- no-transaction` file holds one
 //! statement and leaves a mark in the ledger before it starts.
 
 mod apply;
+mod blockers;
 mod concurrent_index;
 mod error;
 mod fleet;
+mod groups;
 mod ledger;
 mod lint;
 mod lock;
 mod message;
+mod options;
 mod pending;
 mod plan;
+mod preview;
 mod refusal;
+mod run;
 mod script;
 mod set;
 mod source;
+mod workers;
 
 pub(crate) use self::apply::{
     Site, bring_up_to_date, commit, creation_message, needs_own_transaction, run_message, schema_message,
 };
 pub use self::error::MigrationError;
-pub(crate) use self::fleet::migrate;
-pub use self::fleet::{Fleet, Summary};
+pub use self::fleet::Fleet;
 pub(crate) use self::ledger::{Ledger, read as read_ledger};
 pub use self::lint::{Rule, Warning};
 pub(crate) use self::lock::SchemaLock;
+pub use self::options::{Limits, MigrateOptions};
 pub(crate) use self::pending::lint_pending;
+pub use self::preview::Preview;
+pub(crate) use self::preview::preview;
+pub use self::run::Summary;
+pub(crate) use self::run::migrate;
 pub use self::script::Script;
 pub use self::set::{Migration, MigrationSet, digest_of};
 pub use self::source::Migrations;

@@ -267,6 +267,18 @@ pub(crate) async fn domains_of(
     Ok(names)
 }
 
+/// Commits something for good. PostgreSQL writes its log in order, so what was committed before without
+/// waiting for the disk is on disk with it.
+pub(crate) async fn commit_to_disk(connection: &mut PgConnection) -> Result<()> {
+    sqlx::raw_sql(
+        "BEGIN; SET LOCAL synchronous_commit TO on;
+         UPDATE tenantry.installed SET installed_at = installed_at WHERE step = 1; COMMIT",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Tells every cache that what the schemas have applied has changed. Once per run, since a
 /// notification in every migration's transaction would serialise their commits.
 pub(crate) async fn announce_applied(connection: &mut PgConnection) -> Result<()> {

@@ -1,8 +1,10 @@
 //! Bringing the master schema and every tenant up to date.
 
+use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use tenantry::migrate::MigrateOptions;
 use tenantry::observe::{Observer, Outcome};
 use tenantry::tenant::{Alias, Status, Tenant};
 use tenantry::{ErrorKind, Fleet, NewTenant, Tenancy};
@@ -50,7 +52,11 @@ async fn check_migrated(tenancy: &Tenancy, expect: &[(&str, &[i64])]) {
     let summary = tenancy.migrate(Fleet::all(), &diary).await.unwrap();
     let expect: Vec<_> = expect.iter().map(|(who, applied)| ((*who).to_owned(), applied.to_vec())).collect();
     let migrated = expect.iter().filter(|(_, applied)| !applied.is_empty()).count();
-    assert_eq!(diary.applied(), expect);
+    let mut told = diary.applied();
+    assert_eq!(told[0], expect[0], "the master schema comes first");
+    // Several tenants are migrated at a time.
+    told[1..].sort();
+    assert_eq!(told, expect);
     assert_eq!((summary.migrated, summary.up_to_date), (migrated, expect.len() - migrated));
     assert_eq!(summary.failed, 0);
 }
@@ -403,8 +409,8 @@ async fn what_a_file_sets_reaches_neither_the_next_file_nor_the_next_tenant() {
             // An unset variable is null before anybody set it, and empty afterwards.
             let settings: Option<String> =
                 client.value(&format!("SELECT settings FROM {}", table(&tenant, seen))).await;
-            let settings = settings.unwrap_or_else(|| format!("0 {memory} "));
-            assert_eq!(settings, format!("0 {memory} "), "{slug}, {seen}");
+            let settings = settings.unwrap_or_else(|| format!("10min {memory} "));
+            assert_eq!(settings, format!("10min {memory} "), "{slug}, {seen}");
         }
     }
 }
@@ -609,4 +615,95 @@ async fn other_processes_hear_that_the_fleet_was_migrated() {
     assert!(!owns_types(&there, &acme).await);
     here.migrate(Fleet::all(), unobserved).await.unwrap();
     eventually("the other process knows", async || owns_types(&there, &acme).await).await;
+}
+
+/// Ten attempts within a second would not do: the pauses between four take three and a half.
+fn impatient(attempts: u32) -> MigrateOptions {
+    let mut options = MigrateOptions::from(Fleet::all());
+    options.limits.lock_timeout = Duration::from_millis(200);
+    options.attempts = NonZeroU32::new(attempts).unwrap();
+    options
+}
+
+#[tokio::test]
+async fn who_holds_the_lock_is_named_and_the_tenant_is_tried_again() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let tenancy = open(&database, &folder).await;
+    for slug in ["acme", "globex"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+    }
+    folder.write("tenant/0002_done.sql", "ALTER TABLE note ADD done bool");
+    let tenancy = open(&database, &folder).await;
+    let acme = tenancy.tenant("acme").await.unwrap();
+    let mut report = Client::owner(&database).await;
+    report.run("BEGIN").await;
+    report.count(&table(&acme, "note")).await;
+
+    let diary = Diary::default();
+    let summary = tenancy.migrate(impatient(2), &diary).await.unwrap();
+    assert_eq!((summary.migrated, summary.failed), (1, 1), "{diary:?}");
+    let entries = diary.0.into_inner().unwrap();
+    let (_, _, error) = entries.iter().find(|(who, ..)| who == "acme").unwrap();
+    let error = error.as_deref().unwrap();
+    for part in
+        ["0002_done.sql:1", "lock timeout", "it waited for process ", "idle in transaction", "count(*)"]
+    {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+
+    // It goes away during the pause after the first attempt, which takes at least a quarter second.
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        report.run("ROLLBACK").await;
+    };
+    let (summary, ()) = tokio::join!(tenancy.migrate(impatient(4), unobserved), release);
+    let summary = summary.unwrap();
+    assert_eq!((summary.migrated, summary.failed), (1, 0));
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_not_what_its_summary_says_is_believed() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE, "CREATE TABLE tag (name text)"]);
+    let tenancy = open(&database, &folder).await;
+    for slug in ["acme", "globex", "initech"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+    }
+    let globex = tenancy.tenant("globex").await.unwrap();
+    let mut client = Client::owner(&database).await;
+    let second = format!("DELETE FROM {} WHERE version = 2", table(&globex, "_sqlx_migrations"));
+    client.run(&second).await;
+    client.run(&format!("DROP TABLE {}", table(&globex, "tag"))).await;
+    folder.write("tenant/0003_done.sql", "ALTER TABLE note ADD done bool");
+    let tenancy = open(&database, &folder).await;
+    check_migrated(&tenancy, &[("master", &[]), ("acme", &[3]), ("globex", &[2, 3]), ("initech", &[3])])
+        .await;
+}
+
+#[tokio::test]
+async fn as_many_tenants_as_jobs_are_migrated_at_a_time() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let tenancy = open(&database, &folder).await;
+    for number in 0..7 {
+        tenancy.create(NewTenant::new(format!("tenant-{number}"))).await.unwrap();
+    }
+    folder.write("tenant/0002_slow.sql", "SELECT pg_sleep(0.3)");
+    let tenancy = open(&database, &folder).await;
+    let mut options = MigrateOptions::from(Fleet::all());
+    options.jobs = NonZeroU32::new(3).unwrap();
+    let mut client = Client::superuser(&database).await;
+    let watch = async {
+        let mut most = 0;
+        for _ in 0..8 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let at_work = "pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
+            most = most.max(client.count(at_work).await);
+        }
+        most
+    };
+    let (summary, most) = tokio::join!(tenancy.migrate(options, unobserved), watch);
+    assert_eq!(summary.unwrap().migrated, 7);
+    assert_eq!(most, 3);
 }
