@@ -8,17 +8,39 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FailPoint {
     /// A tenant is made in one transaction, which is not committed yet.
-    BeforeCreateCommit,
+    BeforeCreate,
     /// A tenant was made in one transaction.
-    AfterCreateCommit,
+    AfterCreate,
+    /// A spare is made, and not committed yet.
+    BeforeFill,
+    /// A spare was made.
+    AfterFill,
+    /// A spare becomes a tenant, which is not committed yet.
+    BeforeClaim,
+    /// A spare became a tenant.
+    AfterClaim,
 }
 
 impl FailPoint {
     #[cfg(test)]
+    pub(crate) const ALL: [Self; 6] = [
+        Self::BeforeCreate,
+        Self::AfterCreate,
+        Self::BeforeFill,
+        Self::AfterFill,
+        Self::BeforeClaim,
+        Self::AfterClaim,
+    ];
+
+    #[cfg(test)]
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::BeforeCreateCommit => "before-create-commit",
-            Self::AfterCreateCommit => "after-create-commit",
+            Self::BeforeCreate => "before-create",
+            Self::AfterCreate => "after-create",
+            Self::BeforeFill => "before-fill",
+            Self::AfterFill => "after-fill",
+            Self::BeforeClaim => "before-claim",
+            Self::AfterClaim => "after-claim",
         }
     }
 }

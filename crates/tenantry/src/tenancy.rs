@@ -19,8 +19,8 @@ use crate::pool::{
 };
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::{MasterClient, TenantClient};
-use crate::provision::{self, Context, NewTenant};
-use crate::registry::{self, CacheStatus, Registry, RegistryConfig, store};
+use crate::provision::{self, Context, NewTenant, SpareSummary};
+use crate::registry::{self, CacheStatus, Registry, RegistryConfig, Spare, store};
 use crate::resolve::{Resolution, Resolve, TenantKey};
 use crate::tenant::{Alias, DomainName, ReservedSlugs, SchemaName, Slug, Status, Tenant};
 
@@ -172,6 +172,31 @@ impl Tenancy {
             self.forget(tenant).await;
         }
         created
+    }
+
+    /// Removes the spares that are stale, and makes new ones until there are so many.
+    ///
+    /// A spare is a schema with all tenant migrations, made ahead of time: [`create`](Self::create) takes one
+    /// where it can, renames it, and is done in a few milliseconds. A spare that has not applied what the
+    /// migrations make now is never handed out, so call this after [`migrate`](Self::migrate), and from time to
+    /// time: when is the application's choice. Two who fill at once make no more than one.
+    ///
+    /// Only tenants of the default database are made of spares.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if each tenant has a role of its own, if a file runs outside of a transaction,
+    /// or if a function of the schema has the schema's own name in its text, which a rename does not change;
+    /// [`ErrorKind::Migration`] if a file fails.
+    pub async fn fill_spares(&self, count: u32) -> Result<SpareSummary> {
+        provision::fill_spares(&self.inner.context, count).await
+    }
+
+    /// All spares, the oldest first.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn spares(&self) -> Result<Vec<Spare>> {
+        provision::list_spares(&self.inner.context).await
     }
 
     /// Removes a tenant that is still `provisioning`, with whatever was made of it.

@@ -11,6 +11,7 @@ mod list;
 mod migrate;
 mod psql;
 mod show;
+mod spare;
 mod status;
 
 use std::path::PathBuf;
@@ -70,6 +71,7 @@ pub(crate) enum Command {
     Domain(domain::Options),
     Migrate(migrate::Options),
     Lint(lint::Options),
+    Spare(spare::Options),
     Status(status::Options),
     Exec(exec::Options),
     Psql(psql::Options),
@@ -110,6 +112,7 @@ impl Command {
             Self::Domain(options) => domain::run(options, cx).await,
             Self::Migrate(options) => migrate::run(options, cx).await,
             Self::Lint(options) => lint::run(options, cx),
+            Self::Spare(options) => spare::run(options, cx).await,
             Self::Status(options) => status::run(options, cx).await,
             Self::Exec(options) => exec::run(options, cx).await,
             Self::Psql(options) => psql::run(options, cx).await,

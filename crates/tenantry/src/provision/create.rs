@@ -4,7 +4,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::grants::grants;
 use super::new_tenant::NewTenant;
-use super::{Context, register};
+use super::{Context, register, spares};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::{
@@ -44,6 +44,9 @@ async fn create_new(
     if !fits_one_transaction(context, draft) {
         return create_stepwise(context, registry, new).await;
     }
+    if spares::claim(context, registry, draft, new.domains()).await? {
+        return Ok(());
+    }
     match create_at_once(context, registry, draft, new.domains()).await {
         Err(error) if needs_own_transaction(&error) => create_stepwise(context, registry, new).await,
         result => result,
@@ -82,16 +85,20 @@ async fn create_at_once(
 ) -> Result<()> {
     let mut tx = registry.begin().await?;
     insert(&mut tx, tenant, domains).await?;
-    let grants = grants(&mut tx, context, tenant).await?;
+    let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = context.site(tenant);
     run_message(&mut tx, site, &creation_message(site, context.migrations.tenant(), &grants)).await?;
-    fail_point::reached(FailPoint::BeforeCreateCommit);
+    fail_point::reached(FailPoint::BeforeCreate);
     commit(tx, site).await?;
-    fail_point::reached(FailPoint::AfterCreateCommit);
+    fail_point::reached(FailPoint::AfterCreate);
     Ok(())
 }
 
-async fn insert(connection: &mut PgConnection, tenant: &Tenant, domains: &[DomainName]) -> Result<()> {
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    tenant: &Tenant,
+    domains: &[DomainName],
+) -> Result<()> {
     store::insert_tenant(connection, tenant).await?;
     for domain in domains {
         store::insert_domain(connection, tenant, domain).await?;
@@ -143,7 +150,7 @@ async fn fill_schema(context: &Context, workplace: &mut PgConnection, tenant: &T
     let site = context.site(tenant);
     let mut tx = workplace.begin().await?;
     // A role of the tenant's own is made before the schema is filled, the ledger before both.
-    let grants = grants(&mut tx, context, tenant).await?;
+    let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     run_message(&mut tx, site, &schema_message(site, &grants)).await?;
     tx.commit().await?;
     bring_up_to_date(workplace, site, context.migrations.tenant()).await?;

@@ -8,36 +8,37 @@ use super::Context;
 use crate::error::Result;
 use crate::migrate::Ledger;
 use crate::sql::{Identifier, Literal, privileges};
-use crate::tenant::Tenant;
+use crate::tenant::{Alias, SchemaName};
 
 /// The statements that let the application, and the tenant's own role if there is one, work with
 /// the schema. Safe to repeat.
 pub(super) async fn grants(
     connection: &mut PgConnection,
     context: &Context,
-    tenant: &Tenant,
+    database: &Alias,
+    schema: &SchemaName,
 ) -> Result<String> {
-    let application = context.databases.config(tenant.database())?.application_role().to_owned();
+    let application = context.databases.config(database)?.application_role().to_owned();
     let (owner, version): (String, i32) =
         sqlx::query_as("SELECT current_user::text, current_setting('server_version_num')::int")
             .fetch_one(connection)
             .await?;
     let mut sql = String::new();
     if owner != application {
-        push_privileges(&mut sql, tenant, &application);
+        push_privileges(&mut sql, schema, &application);
     }
     if let Some(role) = &context.role {
-        let role = role.name_for(tenant.schema());
+        let role = role.name_for(schema);
         push_role(&mut sql, &role, &application, version);
-        push_privileges(&mut sql, tenant, &role);
+        push_privileges(&mut sql, schema, &role);
     }
     Ok(sql)
 }
 
 /// Everything but the ledger.
-fn push_privileges(sql: &mut String, tenant: &Tenant, role: &str) {
-    sql.push_str(&privileges(tenant.schema(), role));
-    let _ = writeln!(sql, "{};", Ledger::empty(tenant.schema()).revoke_from(role));
+fn push_privileges(sql: &mut String, schema: &SchemaName, role: &str) {
+    sql.push_str(&privileges(schema, role));
+    let _ = writeln!(sql, "{};", Ledger::empty(schema).revoke_from(role));
 }
 
 /// Creates the tenant's role and lets the application become it.

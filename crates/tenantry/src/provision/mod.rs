@@ -1,7 +1,8 @@
 //! Making tenants, and giving up half-made ones.
 //!
-//! [`create`] has two ways. Where all migrations are transactional and the tenant lives in the
-//! default database, the schema, its tables, its ledger and the row in the registry are one
+//! [`create`] has three ways. Where there is a spare, the tenant is made of that: its schema is renamed in
+//! the transaction that enters the tenant. Where all migrations are transactional and the tenant lives in
+//! the default database, the schema, its tables, its ledger and the row in the registry are one
 //! transaction: all of it or nothing. Otherwise the row comes first, as `provisioning`, and becomes
 //! `active` last; the same command goes on after any interruption, and [`abort`] removes
 //! what there is.
@@ -11,10 +12,13 @@ mod create;
 mod grants;
 mod new_tenant;
 mod register;
+mod spares;
 
 pub(crate) use self::abort::abort;
 pub(crate) use self::create::create;
 pub use self::new_tenant::NewTenant;
+pub use self::spares::SpareSummary;
+pub(crate) use self::spares::{fill as fill_spares, list as list_spares};
 
 use crate::migrate::{Migrations, Site};
 use crate::pool::{Databases, Layout, Role};

@@ -51,7 +51,7 @@ async fn take_over(context: &Context, connection: &mut PgConnection, tenant: &Te
         "{};\n{};\n{}",
         ledger.create(),
         ledger.summarise(),
-        grants(connection, context, tenant).await?
+        grants(connection, context, tenant.database(), tenant.schema()).await?
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await?;
     Ok(())

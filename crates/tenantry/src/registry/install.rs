@@ -14,6 +14,7 @@ use crate::tenant::{Alias, SchemaName};
 const STEPS: &[Step] = &[
     Step { number: 1, scope: Scope::EveryDatabase, sql: include_str!("sql/0001_database.sql") },
     Step { number: 2, scope: Scope::DefaultDatabase, sql: include_str!("sql/0002_tenants.sql") },
+    Step { number: 3, scope: Scope::DefaultDatabase, sql: include_str!("sql/0003_spares.sql") },
 ];
 
 struct Step {

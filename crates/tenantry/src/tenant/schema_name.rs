@@ -91,6 +91,12 @@ impl SchemaName {
         Self(format!("t_{readable}_{unique}", unique = &id[id.len() - 10..]).into())
     }
 
+    /// Makes a name for a schema that waits to become a tenant's.
+    pub(crate) fn generate_spare() -> Self {
+        let id = TenantId::random().as_uuid().simple().to_string();
+        Self(format!("tenantry_spare_{unique}", unique = &id[id.len() - 10..]).into())
+    }
+
     /// The name as PostgreSQL's catalog has it, unquoted.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -15,6 +15,7 @@ mod pooler;
 mod preprocessors;
 mod resilience;
 mod roles;
+mod spares;
 mod sqlx_migrator;
 mod stock;
 mod support;

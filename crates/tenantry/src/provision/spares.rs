@@ -1,0 +1,141 @@
+//! Schemas built ahead of time, so that a sign-up renames one instead of making one.
+//!
+//! A spare and its row in `tenantry.spare` appear in one transaction, and so does a tenant that is made
+//! of it, so whatever is interrupted leaves both or neither. Only the default database has spares, since
+//! only there are the schema and the registry one transaction.
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::Context;
+use super::grants::grants;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fail_point::{self, FailPoint};
+use crate::migrate::{Migration, Site, commit, creation_message, run_message};
+use crate::registry::spares::{self, Spare};
+use crate::sql::Identifier;
+use crate::tenant::{Alias, DomainName, SchemaName, Tenant};
+
+/// What became of the spares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct SpareSummary {
+    /// Spares that were made.
+    pub made: usize,
+    /// Spares that were removed, because the migrations have changed since.
+    pub removed: usize,
+}
+
+/// Removes what is stale, and makes spares until there are so many. Two who fill at once make no more.
+pub(crate) async fn fill(context: &Context, count: u32) -> Result<SpareSummary> {
+    check_possible(context)?;
+    let mut connection = context.databases.owner_connection(&Alias::default()).await?;
+    let mut summary = SpareSummary { removed: remove_stale(context, &mut connection).await?, made: 0 };
+    while make_one(context, &mut connection, count).await? {
+        summary.made += 1;
+    }
+    Ok(summary)
+}
+
+fn check_possible(context: &Context) -> Result<()> {
+    let unsupported = |message: &str| Error::new(ErrorKind::Unsupported, message);
+    if context.role.is_some() {
+        return Err(unsupported("a spare cannot be made where each tenant has a role of its own")
+            .with_hint("the role is named after the tenant's schema, and is made with it"));
+    }
+    let files = context.migrations.tenant();
+    match files.iter().find(|migration| !Migration::is_transactional(migration)) {
+        Some(migration) => Err(unsupported(&format!(
+            "a spare cannot be made while `{}` runs outside of a transaction",
+            migration.file()
+        ))),
+        None => Ok(()),
+    }
+}
+
+async fn remove_stale(context: &Context, connection: &mut PgConnection) -> Result<usize> {
+    let digest = context.migrations.tenant().digest();
+    let mut removed = 0;
+    loop {
+        let mut tx = connection.begin().await?;
+        let Some(schema) = spares::take_stale(&mut tx, &digest).await? else { return Ok(removed) };
+        let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", Identifier(schema.as_str()));
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *tx).await?;
+        spares::delete_applied(&mut tx, &schema).await?;
+        tx.commit().await?;
+        removed += 1;
+    }
+}
+
+/// Answers `false` if there are enough.
+async fn make_one(context: &Context, connection: &mut PgConnection, count: u32) -> Result<bool> {
+    let files = context.migrations.tenant();
+    let mut tx = connection.begin().await?;
+    spares::lock(&mut tx).await?;
+    if spares::count(&mut tx, &files.digest()).await? >= i64::from(count) {
+        return Ok(false);
+    }
+    let schema = SchemaName::generate_spare();
+    let site =
+        Site { schema: &schema, extensions: &context.layout.extension_schemas, tenant: None, limits: None };
+    let grants = grants(&mut tx, context, &Alias::default(), &schema).await?;
+    run_message(&mut tx, site, &creation_message(site, files, &grants)).await?;
+    refuse_own_name(&mut tx, &schema).await?;
+    spares::insert(&mut tx, &schema, &files.digest()).await?;
+    fail_point::reached(FailPoint::BeforeFill);
+    commit(tx, site).await?;
+    fail_point::reached(FailPoint::AfterFill);
+    Ok(true)
+}
+
+/// A function's body and its settings are text, which a rename of the schema does not reach.
+async fn refuse_own_name(connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    let Some(function) = spares::function_that_names(connection, schema).await? else { return Ok(()) };
+    let message = format!("a spare cannot be made, because the function `{function}` names its own schema");
+    Err(Error::new(ErrorKind::Unsupported, message).with_hint(
+        "a `SET search_path FROM CURRENT` does that, for example: leave it out, or go without spares",
+    ))
+}
+
+/// Makes a tenant of a spare. `false` if there is none, and then nothing has happened.
+pub(super) async fn claim(
+    context: &Context,
+    registry: &mut PgConnection,
+    tenant: &Tenant,
+    domains: &[DomainName],
+) -> Result<bool> {
+    if context.role.is_some() {
+        return Ok(false);
+    }
+    loop {
+        let mut tx = registry.begin().await?;
+        let digest = context.migrations.tenant().digest();
+        let Some(spare) = spares::take(&mut tx, &digest).await? else { return Ok(false) };
+        super::create::insert(&mut tx, tenant, domains).await?;
+        match rename(&mut tx, &spare, tenant.schema()).await {
+            Ok(()) => {
+                fail_point::reached(FailPoint::BeforeClaim);
+                tx.commit().await?;
+                fail_point::reached(FailPoint::AfterClaim);
+                return Ok(true);
+            }
+            // Somebody dropped it by hand. The next one may be there.
+            Err(error) if error.database_code().is_some_and(|code| code == "3F000") => {
+                tx.rollback().await?;
+                spares::delete(registry, &spare).await?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn rename(connection: &mut PgConnection, spare: &SchemaName, schema: &SchemaName) -> Result<()> {
+    let (from, to) = (Identifier(spare.as_str()), Identifier(schema.as_str()));
+    let rename = format!("ALTER SCHEMA {from} RENAME TO {to}");
+    sqlx::raw_sql(AssertSqlSafe(rename)).execute(&mut *connection).await?;
+    spares::rename_applied(connection, spare, schema).await
+}
+
+/// All spares, the oldest first.
+pub(crate) async fn list(context: &Context) -> Result<Vec<Spare>> {
+    let mut connection = context.databases.owner_connection(&Alias::default()).await?;
+    spares::list(&mut connection, &context.migrations.tenant().digest()).await
+}
