@@ -29,9 +29,13 @@ pub(crate) enum Case {
     Http,
     /// A tenant that is in memory.
     Lookup,
+    /// A fleet that is up to date.
+    MigrateNoop,
+    /// A column for each tenant of a fleet.
+    MigrateAddColumn,
 }
 
-const ALL: [Case; 11] = [
+const ALL: [Case; 13] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -43,6 +47,8 @@ const ALL: [Case; 11] = [
     Case::NoisyAll,
     Case::Http,
     Case::Lookup,
+    Case::MigrateNoop,
+    Case::MigrateAddColumn,
 ];
 
 impl Case {
@@ -60,6 +66,8 @@ impl Case {
             Self::NoisyAll => ("noisy", "all"),
             Self::Http => ("http", "get"),
             Self::Lookup => ("lookup", "find"),
+            Self::MigrateNoop => ("migrate", "noop"),
+            Self::MigrateAddColumn => ("migrate", "add-column"),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use sqlx::migrate::Migrator;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry::observe::Outcome;
 use tenantry::registry::RegistryConfig;
@@ -110,15 +111,23 @@ impl Fleet {
         pool: PoolConfig,
         registry: RegistryConfig,
     ) -> Result<Opened> {
+        let database = DatabaseConfig::from_url(&self.url(route))?.pool(pool);
         let tenancy = Tenancy::builder()
-            .database(DatabaseConfig::from_url(&self.url(route))?.pool(pool))
-            .migrations(Migrations::from_migrators(
-                sqlx::migrate!("migrations/master"),
-                sqlx::migrate!("migrations/tenant"),
-            )?)
+            .database(database)
+            .migrations(migrations(sqlx::migrate!("migrations/tenant"))?)
             .resolver(Subdomain::of("localhost")?)
             .registry(registry)
             .install(true)
+            .connect()
+            .await?;
+        Ok(Opened { tenancy })
+    }
+
+    /// A tenancy whose tenants should be at the end of these files.
+    pub(crate) async fn open_at(&self, tenant: Migrator) -> Result<Opened> {
+        let tenancy = Tenancy::builder()
+            .database(DatabaseConfig::from_url(&self.url(Route::Direct))?)
+            .migrations(migrations(tenant)?)
             .connect()
             .await?;
         Ok(Opened { tenancy })
@@ -142,6 +151,10 @@ impl Fleet {
     pub(crate) fn port(&self) -> u16 {
         self.server.port()
     }
+}
+
+fn migrations(tenant: Migrator) -> Result<Migrations> {
+    Ok(Migrations::from_migrators(sqlx::migrate!("migrations/master"), tenant)?)
 }
 
 /// Says what takes time, beside the figures.

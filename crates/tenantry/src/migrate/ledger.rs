@@ -104,16 +104,21 @@ impl Ledger {
     }
 
     /// Repeats what the ledger will hold in `tenantry.applied`, and whether the schema owns types.
+    ///
+    /// These are found by what depends on the schema, for which there is an index; `pg_type` has none by
+    /// schema, and would be read from one end to the other for each tenant. The row type of a table depends
+    /// on the table.
     pub(crate) fn summarise(&self) -> String {
         let schema = Literal(self.schema.as_str());
         let version = self.applied.keys().next_back().map_or_else(|| "NULL".to_owned(), i64::to_string);
         format!(
             "INSERT INTO tenantry.applied (schema_name, version, digest, owns_types, applied_at) \
              SELECT {schema}, {version}, {digest}, EXISTS ( \
-                 SELECT FROM pg_catalog.pg_type \
-                 LEFT JOIN pg_catalog.pg_class ON pg_class.oid = typrelid \
-                 WHERE typnamespace = {namespace}::pg_catalog.regnamespace \
-                   AND (typtype IN ('e', 'd') OR (typtype = 'c' AND relkind = 'c')) \
+                 SELECT FROM pg_catalog.pg_depend \
+                 JOIN pg_catalog.pg_type ON pg_type.oid = objid \
+                 WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
+                   AND refobjid = {namespace}::pg_catalog.regnamespace \
+                   AND classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND typtype IN ('e', 'd', 'c') \
              ), pg_catalog.now() \
              ON CONFLICT (schema_name) DO UPDATE SET version = excluded.version, digest = excluded.digest, \
                  owns_types = excluded.owns_types, applied_at = excluded.applied_at",

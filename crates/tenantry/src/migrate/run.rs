@@ -99,10 +99,19 @@ impl Run<'_> {
             tenant: None,
             limits: Some(self.options.limits),
         };
-        let result = bring_up_to_date(&mut worker.connection, site, self.migrations.master()).await;
+        let files = self.migrations.master();
+        let applied = store::applied(&mut worker.connection, &[site.schema.as_str()]).await?;
+        let is_current = applied.get(site.schema).is_some_and(|(digest, _)| *digest == files.digest());
+        let result = if is_current {
+            Ok(Vec::new())
+        } else {
+            bring_up_to_date(&mut worker.connection, site, files).await
+        };
         progress.note(None, &result, started.elapsed());
         result?;
-        self.hide_ledger(&mut worker.connection).await?;
+        if !is_current {
+            self.hide_ledger(&mut worker.connection).await?;
+        }
         self.workers.put_back(worker);
         Ok(())
     }
