@@ -1,4 +1,5 @@
 //! One file per command: its `Options`, as clap reads them, and `run`.
+mod baseline;
 mod completions;
 mod create;
 mod dev;
@@ -70,6 +71,7 @@ pub(crate) enum Command {
     Domain(domain::Options),
     Migrate(migrate::Options),
     Lint(lint::Options),
+    Baseline(baseline::Options),
     Status(status::Options),
     Exec(exec::Options),
     Psql(psql::Options),
@@ -110,6 +112,7 @@ impl Command {
             Self::Domain(options) => domain::run(options, cx).await,
             Self::Migrate(options) => migrate::run(options, cx).await,
             Self::Lint(options) => lint::run(options, cx),
+            Self::Baseline(options) => baseline::run(options, cx).await,
             Self::Status(options) => status::run(options, cx).await,
             Self::Exec(options) => exec::run(options, cx).await,
             Self::Psql(options) => psql::run(options, cx).await,
