@@ -29,8 +29,17 @@ pub(crate) async fn with_tenancy<T>(
     work: impl AsyncFnOnce(&mut Context, &Config, &Tenancy) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let config = configuration(&cx.global).await?;
-    let tenancy = Tenancy::builder().config(&config)?.connect().await?;
-    let result = work(cx, &config, &tenancy).await;
+    with_tenancy_of(cx, &config, async |cx, tenancy| work(cx, &config, tenancy).await).await
+}
+
+/// As [`with_tenancy`], with a configuration that is known.
+pub(crate) async fn with_tenancy_of<T>(
+    cx: &mut Context,
+    config: &Config,
+    work: impl AsyncFnOnce(&mut Context, &Tenancy) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let tenancy = Tenancy::builder().config(config)?.connect().await?;
+    let result = work(cx, &tenancy).await;
     let closed = tenancy.close(CLOSE_TIMEOUT).await;
     let value = result?;
     closed?;

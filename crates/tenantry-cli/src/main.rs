@@ -6,6 +6,7 @@
 //! * [`output`]: data on stdout, as a table or as JSON; everything else on stderr.
 //! * [`failure`]: what went wrong, why, and what to do about it.
 //! * [`fleet`]: all tenants, page by page.
+//! * [`pg_dump`]: PostgreSQL's own program, where it is new enough.
 //! * [`session_url`]: a URL whose sessions begin in the schema of a tenant.
 //!
 //! What tenants are and how they are made and migrated is the library's work, not done here.
@@ -14,6 +15,7 @@ mod connect;
 mod failure;
 mod fleet;
 mod output;
+mod pg_dump;
 mod session_url;
 
 use std::process::ExitCode;

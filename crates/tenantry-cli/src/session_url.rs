@@ -44,6 +44,13 @@ impl SessionUrl {
         Ok(Self::build(url, &session))
     }
 
+    /// The default database for a program that works as the owner and names all schemas itself.
+    pub(crate) fn of_owner(config: &Config) -> anyhow::Result<Self> {
+        let url = config.owner_url(&Alias::default()).and_then(|url| Url::parse(url).ok());
+        let url = url.ok_or_else(|| Failure::new("configuration", "the database URL cannot be read"))?;
+        Ok(Self::build(url, &Session { search_path: "tenantry_void".to_owned(), role: None }))
+    }
+
     fn build(mut url: Url, session: &Session) -> Self {
         let mut password =
             url.password().map(|password| percent_decode_str(password).decode_utf8_lossy().into());

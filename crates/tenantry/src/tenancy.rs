@@ -314,6 +314,39 @@ impl Tenancy {
         migrate::lint_pending(&context.databases, &context.layout, &context.migrations, fleet).await
     }
 
+    /// Makes the text of a `baseline.sql`: what the tenant migrations make of an empty schema, up to this
+    /// version or the newest one. `dump` gives what `pg_dump` says of a schema when it is called as the
+    /// owner, with [`pg_dump_arguments`](migrate::pg_dump_arguments).
+    ///
+    /// The migrations are replayed in a scratch schema of the default database, which is dropped again. A
+    /// future that is dropped leaves it behind.
+    ///
+    /// # Errors
+    /// If the migrations fail; if they leave rows, change privileges, or have a function or a string name
+    /// the schema; or whatever `dump` fails with.
+    pub async fn make_baseline<E: From<Error>>(
+        &self,
+        version: Option<i64>,
+        dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
+    ) -> Result<String, E> {
+        let context = &self.inner.context;
+        migrate::make_baseline(&context.databases, &context.layout, &context.migrations, version, dump).await
+    }
+
+    /// Proves that starting from the baseline makes what the migrations make, by comparing dumps of both
+    /// from scratch schemas, and answers with the version. Otherwise as [`make_baseline`](Self::make_baseline).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Migration`] with the first statement that differs; [`ErrorKind::InvalidInput`] if there
+    /// is no baseline.
+    pub async fn check_baseline<E: From<Error>>(
+        &self,
+        dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
+    ) -> Result<i64, E> {
+        let context = &self.inner.context;
+        migrate::check_baseline(&context.databases, &context.layout, &context.migrations, dump).await
+    }
+
     /// The migrations this was built with.
     pub fn migrations(&self) -> &Migrations {
         &self.inner.context.migrations

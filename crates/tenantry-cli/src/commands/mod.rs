@@ -1,4 +1,5 @@
 //! One file per command: its `Options`, as clap reads them, and `run`.
+mod baseline;
 mod completions;
 mod create;
 mod dev;
@@ -72,6 +73,7 @@ pub(crate) enum Command {
     Migrate(migrate::Options),
     Lint(lint::Options),
     Spare(spare::Options),
+    Baseline(baseline::Options),
     Status(status::Options),
     Exec(exec::Options),
     Psql(psql::Options),
@@ -113,6 +115,7 @@ impl Command {
             Self::Migrate(options) => migrate::run(options, cx).await,
             Self::Lint(options) => lint::run(options, cx),
             Self::Spare(options) => spare::run(options, cx).await,
+            Self::Baseline(options) => baseline::run(options, cx).await,
             Self::Status(options) => status::run(options, cx).await,
             Self::Exec(options) => exec::run(options, cx).await,
             Self::Psql(options) => psql::run(options, cx).await,

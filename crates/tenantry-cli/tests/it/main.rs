@@ -1,6 +1,8 @@
 //! The built program, against real servers.
 #![allow(clippy::unwrap_used)]
 
+/// What new tenants start from.
+mod baseline;
 /// A folder with a database, and the program run in it.
 mod bench;
 /// The embedded server: started, found, stopped.

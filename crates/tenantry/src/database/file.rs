@@ -50,6 +50,7 @@ pub struct Config {
     file: Option<PathBuf>,
     directory: PathBuf,
     content: Content,
+    ignores_baseline: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -177,7 +178,12 @@ impl Config {
         let mut table: Table = text.parse().map_err(wrong)?;
         overlay(&mut table, &variable)?;
         let content = Content::deserialize(table).map_err(wrong)?;
-        Ok(Self { file: file.map(Path::to_owned), directory: directory.to_owned(), content })
+        Ok(Self {
+            file: file.map(Path::to_owned),
+            directory: directory.to_owned(),
+            content,
+            ignores_baseline: false,
+        })
     }
 
     /// The file that was read, if there was one.
@@ -217,6 +223,21 @@ impl Config {
         for database in databases.values_mut() {
             database.url = database.direct_url.take();
         }
+    }
+
+    /// The URL with which schemas are made and migrated, its password included.
+    pub fn owner_url(&self, alias: &Alias) -> Option<&str> {
+        let database = self.content.databases.get(alias)?;
+        [&database.owner_url, &database.direct_url, &database.url].into_iter().find_map(Option::as_deref)
+    }
+
+    /// Leaves a `baseline.sql` unread, for whoever is about to write it again.
+    pub fn ignore_baseline(&mut self) {
+        self.ignores_baseline = true;
+    }
+
+    pub(crate) fn ignores_baseline(&self) -> bool {
+        self.ignores_baseline
     }
 
     /// Every database with its pool.

@@ -14,7 +14,7 @@ async fn a_second_runner_fails_before_any_ddl() {
     let files = migrations(&["SELECT nextval('public.drawn'); CREATE TABLE note (id int)"]);
     let site = Site { schema: acme.schema(), extensions: &[], tenant: Some(acme.slug()), limits: None };
 
-    let message = creation_message(site, files.tenant(), "");
+    let message = creation_message(site, &files, "").unwrap();
     let mut connection = PgConnection::connect(installation.database.url()).await.unwrap();
     for expect_success in [true, false] {
         let mut tx = connection.begin().await.unwrap();

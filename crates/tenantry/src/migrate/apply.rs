@@ -4,6 +4,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use sqlx::{AssertSqlSafe, Either, PgConnection, Postgres, Transaction};
 
+use super::baseline::{is_scratch, push_baseline};
 use super::concurrent_index::{self, Remains};
 use super::ledger::{self, Ledger};
 use super::lock::SchemaLock;
@@ -11,6 +12,7 @@ use super::message::{Message, Place};
 use super::options::Limits;
 use super::plan::{Applied, Conflict, Step, plan};
 use super::set::{Migration, MigrationSet};
+use super::source::Migrations;
 use crate::error::{Error, ErrorKind, Result, breaks_connection};
 use crate::guard::{Guard, is_left_out};
 use crate::sql::{Identifier, Literal, SearchPath};
@@ -21,7 +23,7 @@ use crate::tenant::{SchemaName, Slug};
 pub(crate) struct Site<'a> {
     pub(crate) schema: &'a SchemaName,
     pub(crate) extensions: &'a [SchemaName],
-    /// `None` for the master schema.
+    /// `None` for the master schema, and for a scratch schema.
     pub(crate) tenant: Option<&'a Slug>,
     /// In a run over the fleet: `None` where a schema is made that nobody uses yet.
     pub(crate) limits: Option<Limits>,
@@ -33,7 +35,7 @@ impl Site<'_> {
     }
 
     /// Points the session at the schema, and fails if the schema is not there.
-    fn enter(&self, set: &str) -> String {
+    pub(super) fn enter(&self, set: &str) -> String {
         format!(
             "{set} search_path TO {}; SELECT {}::pg_catalog.regnamespace",
             self.search_path(),
@@ -53,6 +55,7 @@ impl Site<'_> {
     fn whose(&self) -> String {
         match self.tenant {
             Some(slug) => format!("tenant `{slug}`, schema `{}`", self.schema),
+            None if is_scratch(self.schema) => format!("scratch schema `{}`", self.schema),
             None => format!("master schema `{}`", self.schema),
         }
     }
@@ -235,12 +238,16 @@ fn push_migrations(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, m
 }
 
 /// Makes a schema and everything in it, for a transaction that is already open.
-pub(crate) fn creation_message(site: Site<'_>, files: &MigrationSet, grants: &str) -> Message {
+///
+/// # Errors
+/// If the baseline cannot be put under the name of the schema.
+pub(crate) fn creation_message(site: Site<'_>, migrations: &Migrations, grants: &str) -> Result<Message> {
     let mut ledger = Ledger::empty(site.schema);
     let mut message = schema_message(site, grants);
-    let migrations: Vec<_> = files.iter().collect();
-    push_migrations(&mut message, site, &mut ledger, &migrations);
-    message
+    push_baseline(&mut message, site, &mut ledger, migrations)?;
+    let newer: Vec<_> = migrations.beyond_baseline().collect();
+    push_migrations(&mut message, site, &mut ledger, &newer);
+    Ok(message)
 }
 
 /// Makes a schema with an empty ledger, or finds both there. The grants come before the first

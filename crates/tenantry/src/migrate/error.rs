@@ -83,6 +83,12 @@ pub(super) enum Problem {
     Unterminated(#[from] Unterminated),
     #[error("a `-- no-transaction` file holds exactly one statement, and this one holds {statements}")]
     NotOneStatement { statements: usize },
+    #[error("the comments at its beginning name no version and digest")]
+    NoBaselineHead,
+    #[error("it was made from other files than the migrations up to version {version} are now")]
+    StaleBaseline { version: i64 },
+    #[error("the name of the schema is in a body, in a string or in a part of a name")]
+    NamesItsSchema,
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
@@ -104,6 +110,11 @@ impl Problem {
             Self::NotOneStatement { .. } => {
                 Some("give each statement a file of its own, so that an interrupted one can be told apart")
             }
+            Self::NoBaselineHead => Some("write it with `tenantry baseline`, and keep its head"),
+            Self::StaleBaseline { .. } => Some(
+                "restore those files if some tenant has applied them; else write it again with `tenantry baseline`",
+            ),
+            Self::NamesItsSchema => Some("use unqualified names there"),
             Self::Refused(refusal) => Some(refusal.hint()),
         }
     }

@@ -8,6 +8,7 @@
 //! | `message` | put files into one message, and find the way back from an error to file and line | no |
 //! | `ledger`, `lock` | what a schema has applied; who works on it | yes |
 //! | `apply` | bring one schema up to date | yes |
+//! | `baseline` | start new schemas from a snapshot; make it and compare it with a replay | yes |
 //! | `fleet` | which tenants are meant, read page by page | yes |
 //! | `pending` | warn of the files that a fleet is about to apply | yes |
 //! | `preview` | tell what a run would do | yes |
@@ -20,6 +21,7 @@
 //! statement and leaves a mark in the ledger before it starts.
 
 mod apply;
+mod baseline;
 mod blockers;
 mod concurrent_index;
 mod error;
@@ -42,6 +44,10 @@ mod workers;
 
 pub(crate) use self::apply::{
     Site, bring_up_to_date, commit, creation_message, needs_own_transaction, run_message, schema_message,
+};
+pub use self::baseline::{Baseline, pg_dump_arguments};
+pub(crate) use self::baseline::{
+    check as check_baseline, make as make_baseline, start as start_from_baseline,
 };
 pub use self::error::MigrationError;
 pub use self::fleet::Fleet;

@@ -25,9 +25,18 @@ impl MigrationSet {
         for down in downs {
             attach_down(&mut migrations, down)?;
         }
+        Ok(Self::of(migrations))
+    }
+
+    fn of(migrations: Vec<Migration>) -> Self {
         let digest =
             digest_of(migrations.iter().map(|migration| (migration.version(), migration.checksum())));
-        Ok(Self { migrations, digest })
+        Self { migrations, digest }
+    }
+
+    /// Those up to and with this version.
+    pub(crate) fn through(&self, version: i64) -> Self {
+        Self::of(self.iter().filter(|migration| migration.version() <= version).cloned().collect())
     }
 
     pub(super) fn empty() -> Self {

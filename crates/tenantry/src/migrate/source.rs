@@ -7,10 +7,11 @@ use std::{
 use sqlx::{AssertSqlSafe, SqlSafeStr, migrate::MigrationType};
 
 use super::{
+    baseline::{self, Baseline},
     error::{MigrationError, Problem},
     lint::{self, Home, Warning},
     script::Script,
-    set::MigrationSet,
+    set::{Migration, MigrationSet},
 };
 use crate::database::Config;
 use crate::pool::Layout;
@@ -20,6 +21,7 @@ use crate::tenant::SchemaName;
 ///
 /// The files follow sqlx's rules: `<version>_<description>.sql`, or a pair that ends in `.up.sql`
 /// and `.down.sql`; `-- no-transaction` as the very beginning of a file; other files are ignored.
+/// A `baseline.sql` beside the tenants' migrations is what new tenants start from.
 /// All of them are read and judged here, so that a mistake shows before anything is migrated.
 ///
 /// Cheap to clone.
@@ -27,6 +29,7 @@ use crate::tenant::SchemaName;
 pub struct Migrations {
     master: Arc<MigrationSet>,
     tenant: Arc<MigrationSet>,
+    baseline: Option<Arc<Baseline>>,
 }
 
 impl Migrations {
@@ -51,7 +54,12 @@ impl Migrations {
         if !config.names_migrations() && !master.exists() && !tenant.exists() {
             return Ok(Self::none());
         }
-        Self::read(&master, &tenant)
+        let migrations = Self::read_files(&master, &tenant)?;
+        if config.ignores_baseline() {
+            Ok(migrations)
+        } else {
+            migrations.with_file(&tenant.join(baseline::FILE))
+        }
     }
 
     /// Takes what `sqlx::migrate!("…")` compiled in.
@@ -69,7 +77,11 @@ impl Migrations {
 
     /// No migrations at all, for a fleet whose tables are made by something else.
     pub fn none() -> Self {
-        Self { master: Arc::new(MigrationSet::empty()), tenant: Arc::new(MigrationSet::empty()) }
+        Self {
+            master: Arc::new(MigrationSet::empty()),
+            tenant: Arc::new(MigrationSet::empty()),
+            baseline: None,
+        }
     }
 
     /// The migrations of the master schema.
@@ -80,6 +92,33 @@ impl Migrations {
     /// The migrations of each tenant's schema.
     pub fn tenant(&self) -> &MigrationSet {
         &self.tenant
+    }
+
+    /// Lets new tenants start from the text of a `baseline.sql`, for an application that compiled its
+    /// migrations in. Those that are read from directories have theirs already.
+    ///
+    /// # Errors
+    /// If it was made from other migrations than these, or holds what no migration may hold.
+    pub fn with_baseline(self, text: &str) -> Result<Self, MigrationError> {
+        let baseline = baseline::compiled_in(text, &self.tenant)?;
+        Ok(Self { baseline: Some(baseline), ..self })
+    }
+
+    /// What new tenants start from, if it is not an empty schema.
+    pub fn baseline(&self) -> Option<&Baseline> {
+        self.baseline.as_deref()
+    }
+
+    /// The tenant migrations that are part of the baseline.
+    pub(crate) fn squashed(&self) -> impl Iterator<Item = &Migration> {
+        let last = self.baseline().map(Baseline::version);
+        self.tenant.iter().filter(move |migration| Some(migration.version()) <= last)
+    }
+
+    /// The tenant migrations that a new tenant applies.
+    pub(crate) fn beyond_baseline(&self) -> impl Iterator<Item = &Migration> {
+        let last = self.baseline().map(Baseline::version);
+        self.tenant.iter().filter(move |migration| Some(migration.version()) > last)
     }
 
     /// What works in these files and makes a fleet of tenants hard to operate, with `extensions` as
@@ -114,6 +153,21 @@ impl Migrations {
     }
 
     fn read(master: &Path, tenant: &Path) -> Result<Self, Vec<MigrationError>> {
+        Self::read_files(master, tenant)?.with_file(&tenant.join(baseline::FILE))
+    }
+
+    fn with_file(self, path: &Path) -> Result<Self, Vec<MigrationError>> {
+        let file = path.display().to_string();
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self),
+            Err(error) => return Err(vec![MigrationError::in_file(file, Problem::from(error))]),
+        };
+        let baseline = Baseline::parse(&file, &text, &self.tenant)?;
+        Ok(Self { baseline: Some(Arc::new(baseline)), ..self })
+    }
+
+    fn read_files(master: &Path, tenant: &Path) -> Result<Self, Vec<MigrationError>> {
         let mut errors = Vec::new();
         let scripts = [read_dir(master, &mut errors), read_dir(tenant, &mut errors)];
         Self::new(scripts, errors)
@@ -128,7 +182,9 @@ impl Migrations {
             return Err(errors);
         }
         match (MigrationSet::new(master), MigrationSet::new(tenant)) {
-            (Ok(master), Ok(tenant)) => Ok(Self { master: Arc::new(master), tenant: Arc::new(tenant) }),
+            (Ok(master), Ok(tenant)) => {
+                Ok(Self { master: Arc::new(master), tenant: Arc::new(tenant), baseline: None })
+            }
             (master, tenant) => {
                 errors.extend(master.err());
                 errors.extend(tenant.err());

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::{
     Migration, SchemaLock, bring_up_to_date, commit, creation_message, needs_own_transaction, run_message,
-    schema_message,
+    schema_message, start_from_baseline,
 };
 use crate::registry::{store, with_applied};
 use crate::tenant::{Alias, DomainName, Status, Tenant};
@@ -72,8 +72,8 @@ fn already_exists(tenant: &Tenant) -> Error {
 }
 
 fn fits_one_transaction(context: &Context, tenant: &Tenant) -> bool {
-    let files = context.migrations.tenant();
-    *tenant.database() == Alias::default() && files.iter().all(Migration::is_transactional)
+    let mut files = context.migrations.beyond_baseline();
+    *tenant.database() == Alias::default() && files.all(Migration::is_transactional)
 }
 
 /// All of it or nothing. A future that is dropped half-way leaves nothing either.
@@ -87,7 +87,7 @@ async fn create_at_once(
     insert(&mut tx, tenant, domains).await?;
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = context.site(tenant);
-    run_message(&mut tx, site, &creation_message(site, context.migrations.tenant(), &grants)).await?;
+    run_message(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
     fail_point::reached(FailPoint::BeforeCreate);
     commit(tx, site).await?;
     fail_point::reached(FailPoint::AfterCreate);
@@ -152,6 +152,7 @@ async fn fill_schema(context: &Context, workplace: &mut PgConnection, tenant: &T
     // A role of the tenant's own is made before the schema is filled, the ledger before both.
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     run_message(&mut tx, site, &schema_message(site, &grants)).await?;
+    start_from_baseline(&mut tx, site, &context.migrations).await?;
     tx.commit().await?;
     bring_up_to_date(workplace, site, context.migrations.tenant()).await?;
     Ok(())

@@ -41,8 +41,7 @@ fn check_possible(context: &Context) -> Result<()> {
         return Err(unsupported("a spare cannot be made where each tenant has a role of its own")
             .with_hint("the role is named after the tenant's schema, and is made with it"));
     }
-    let files = context.migrations.tenant();
-    match files.iter().find(|migration| !Migration::is_transactional(migration)) {
+    match context.migrations.beyond_baseline().find(|migration| !Migration::is_transactional(migration)) {
         Some(migration) => Err(unsupported(&format!(
             "a spare cannot be made while `{}` runs outside of a transaction",
             migration.file()
@@ -77,7 +76,7 @@ async fn make_one(context: &Context, connection: &mut PgConnection, count: u32) 
     let site =
         Site { schema: &schema, extensions: &context.layout.extension_schemas, tenant: None, limits: None };
     let grants = grants(&mut tx, context, &Alias::default(), &schema).await?;
-    run_message(&mut tx, site, &creation_message(site, files, &grants)).await?;
+    run_message(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
     refuse_own_name(&mut tx, &schema).await?;
     spares::insert(&mut tx, &schema, &files.digest()).await?;
     fail_point::reached(FailPoint::BeforeFill);

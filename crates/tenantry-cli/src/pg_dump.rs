@@ -1,0 +1,79 @@
+//! PostgreSQL's own `pg_dump`, where it is new enough for the server.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+use tenantry::migrate::pg_dump_arguments;
+use tenantry::tenant::SchemaName;
+use tenantry::{Config, Tenancy};
+use tenantry_embedded::Binaries;
+
+use crate::failure::Failure;
+use crate::session_url::SessionUrl;
+
+/// A program that can dump the default database.
+pub(crate) struct PgDump {
+    program: PathBuf,
+    url: SessionUrl,
+}
+
+impl PgDump {
+    /// Looks in `PATH` first and then beside the server's programs, for one that is not older than the server.
+    pub(crate) async fn for_server(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Self> {
+        let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+            .fetch_one(&tenancy.master())
+            .await
+            .map_err(tenantry::Error::from)?;
+        let program = choose(version.unsigned_abs() / 10_000, candidates())?;
+        Ok(Self { program, url: SessionUrl::of_owner(config)? })
+    }
+
+    /// What it says of one schema.
+    pub(crate) fn run(&self, schema: &SchemaName) -> anyhow::Result<String> {
+        let mut command = Command::new(&self.program);
+        command.args(pg_dump_arguments(schema)).arg("--dbname").arg(self.url.without_password());
+        if let Some(password) = self.url.password() {
+            command.env("PGPASSWORD", password);
+        }
+        let output = command.output().context("pg_dump cannot be run")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            return Err(Failure::new("failed", format!("pg_dump failed: {said}")).into());
+        }
+        String::from_utf8(output.stdout).context("the database's encoding is not UTF-8")
+    }
+}
+
+fn candidates() -> Vec<PathBuf> {
+    let beside = Binaries::find().ok().map(|binaries| binaries.directory().join("pg_dump"));
+    [Some(PathBuf::from("pg_dump")), beside].into_iter().flatten().collect()
+}
+
+/// The first that is there and new enough: an older one refuses a newer server.
+fn choose(server: u32, candidates: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
+    let found: Vec<_> =
+        candidates.into_iter().filter_map(|program| Some((major_of(&program)?, program))).collect();
+    let newest = found.iter().map(|(major, _)| *major).max();
+    if let Some((_, program)) = found.into_iter().find(|(major, _)| *major >= server) {
+        return Ok(program);
+    }
+    let failure = match newest {
+        None => Failure::new("missing_program", "there is no pg_dump on this machine"),
+        Some(major) => {
+            let message = format!("pg_dump {major} is older than the server, which is PostgreSQL {server}");
+            Failure::new("old_program", message)
+        }
+    };
+    let hint = format!(
+        "install that of PostgreSQL {server} or newer (`apt-get install postgresql-client-{server}`)"
+    );
+    Err(failure.with_hint(hint).into())
+}
+
+/// From `pg_dump (PostgreSQL) 15.4 (Debian 15.4-1)`; `None` where there is no such program.
+fn major_of(program: &Path) -> Option<u32> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let version = text.split_once(") ")?.1;
+    version.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+}

@@ -1,0 +1,104 @@
+//! From the text of a dump to the text of a baseline.
+
+use super::rename::rename;
+use super::{Head, PLACEHOLDER};
+use crate::error::{Error, ErrorKind, Result};
+use crate::sql::lexer::{Kind, Lexer, Statements, Token};
+use crate::tenant::SchemaName;
+
+/// The text of a baseline file, head included.
+pub(super) fn baseline_of(dump: &str, schema: &SchemaName, head: Head) -> Result<String> {
+    let major = major_of(dump).ok_or_else(|| refused("the dump does not say which `pg_dump` made it"))?;
+    let mut text = head.render(major);
+    for statement in statements_of(dump, schema)? {
+        text.push('\n');
+        text.push_str(&statement);
+        text.push_str(";\n");
+    }
+    Ok(text)
+}
+
+/// What makes the objects of a schema, with the placeholder in its name's place; comments, psql's
+/// commands, the session's settings and the schema itself left out.
+pub(super) fn statements_of(dump: &str, schema: &SchemaName) -> Result<Vec<String>> {
+    let sql = without_meta_commands(dump);
+    if sql.contains(PLACEHOLDER) {
+        return Err(refused(format!("a name or a text of the migrations contains `{PLACEHOLDER}`")));
+    }
+    let mut kept = Vec::new();
+    for statement in Statements::of(&sql) {
+        let statement =
+            statement.map_err(|error| refused("the dump is not complete SQL").with_source(error))?;
+        let text = &sql[statement.range];
+        let tokens: Vec<Token<'_>> = Lexer::new(text).flatten().filter(|token| !token.is_comment()).collect();
+        if is_kept(&tokens)? {
+            let text = &text[..length_without_data(&tokens)];
+            kept.push(rename(text, schema.as_str(), PLACEHOLDER).map_err(|_| names_itself(text))?);
+        }
+    }
+    Ok(kept)
+}
+
+/// Newer versions of `pg_dump` put `\restrict` around the rest.
+fn without_meta_commands(dump: &str) -> String {
+    let mut sql = String::with_capacity(dump.len());
+    let mut copied = 0;
+    for token in Lexer::new(dump).flatten().filter(|token| token.kind == Kind::MetaCommand) {
+        sql.push_str(&dump[copied..token.start]);
+        copied = token.end();
+    }
+    sql.push_str(&dump[copied..]);
+    sql
+}
+
+fn is_kept(tokens: &[Token<'_>]) -> Result<bool> {
+    match tokens {
+        [set, setting, .., value] if set.is_keyword("set") => {
+            let is_default = value.text == "''" || value.is_keyword("heap");
+            let places_tables = setting.is_one_of("default_tablespace default_table_access_method");
+            if places_tables && !is_default {
+                let message = format!("a baseline cannot hold `{}` {}", setting.text, value.text);
+                return Err(refused(message));
+            }
+            Ok(false)
+        }
+        [select, _, _, function, ..] if select.is_keyword("select") && function.is_keyword("set_config") => {
+            Ok(false)
+        }
+        [create, schema, ..] => Ok(!(create.is_keyword("create") && schema.is_keyword("schema"))),
+        _ => Ok(true),
+    }
+}
+
+/// A dump without rows has all materialized views `WITH NO DATA`, and a new tenant could not read them.
+fn length_without_data(tokens: &[Token<'_>]) -> usize {
+    let end = |tokens: &[Token<'_>]| tokens.last().map_or(0, Token::end);
+    match tokens {
+        [create, view, .., with, no, data]
+            if create.is_keyword("create")
+                && view.is_keyword("materialized")
+                && with.is_keyword("with")
+                && no.is_keyword("no")
+                && data.is_keyword("data") =>
+        {
+            end(&tokens[..tokens.len() - 3])
+        }
+        tokens => end(tokens),
+    }
+}
+
+/// From `-- Dumped by pg_dump version 15.4 (Debian 15.4-1)`.
+fn major_of(dump: &str) -> Option<u32> {
+    let version = dump.lines().find_map(|line| line.strip_prefix("-- Dumped by pg_dump version "))?;
+    version.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+}
+
+fn names_itself(statement: &str) -> Error {
+    let first_line = statement.lines().next().unwrap_or_default();
+    refused(format!("`{first_line} …` has the name of its own schema in a body or a string"))
+        .with_hint("let it use unqualified names; `search_path` leads to the tenant's schema")
+}
+
+fn refused(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Migration, format!("no baseline can be made: {}", message.into()))
+}
