@@ -151,8 +151,8 @@ async fn every_metric_has_its_labels_and_values() {
         async move { select(&globex).await }
     });
     until(&tenancy, |status| status.waiting == 1).await;
-    assert_eq!(values.read("tenantry_held{database=default}"), Some(1.0));
-    assert_eq!(values.read("tenantry_waiting{database=default}"), Some(1.0));
+    assert_eq!(values.read("tenantry_held{database=default,driver=sqlx}"), Some(1.0));
+    assert_eq!(values.read("tenantry_waiting{database=default,driver=sqlx}"), Some(1.0));
     drop(held);
     waiter.await.unwrap();
 
@@ -173,17 +173,17 @@ async fn every_metric_has_its_labels_and_values() {
     until(&tenancy, |status| status.open == 0).await;
 
     let expect = [
-        ("tenantry_cleaned_total{database=default}", 2.0),
-        ("tenantry_closed_total{database=default,reason=doubtful}", 1.0),
-        ("tenantry_closed_total{database=default,reason=recycled}", 1.0),
-        ("tenantry_drained_total{database=default}", 1.0),
-        ("tenantry_held{database=default}", 0.0),
-        ("tenantry_look_ups_total{database=default,source=open}", 2.0),
-        ("tenantry_look_ups_total{database=default,source=switch}", 3.0),
-        ("tenantry_look_ups_total{database=default,source=warm}", 5.0),
-        ("tenantry_wait_seconds{database=default}", 1.0),
-        ("tenantry_waiting{database=default}", 0.0),
-        ("tenantry_waits_total{database=default}", 1.0),
+        ("tenantry_cleaned_total{database=default,driver=sqlx}", 2.0),
+        ("tenantry_closed_total{database=default,driver=sqlx,reason=doubtful}", 1.0),
+        ("tenantry_closed_total{database=default,driver=sqlx,reason=recycled}", 1.0),
+        ("tenantry_drained_total{database=default,driver=sqlx}", 1.0),
+        ("tenantry_held{database=default,driver=sqlx}", 0.0),
+        ("tenantry_look_ups_total{database=default,driver=sqlx,source=open}", 2.0),
+        ("tenantry_look_ups_total{database=default,driver=sqlx,source=switch}", 3.0),
+        ("tenantry_look_ups_total{database=default,driver=sqlx,source=warm}", 5.0),
+        ("tenantry_wait_seconds{database=default,driver=sqlx}", 1.0),
+        ("tenantry_waiting{database=default,driver=sqlx}", 0.0),
+        ("tenantry_waits_total{database=default,driver=sqlx}", 1.0),
     ];
     assert_eq!(values.take(), expect.map(|(metric, value)| (metric.to_owned(), value)).into());
 }

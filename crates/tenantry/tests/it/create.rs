@@ -122,11 +122,10 @@ async fn what_a_file_sets_for_the_session_ends_with_the_file() {
     let tenancy = tenancy(
         &database,
         &[
-            "SET statement_timeout = '1ms'; SET LOCAL work_mem = '1MB'; SET default_transaction_read_only = on",
-            "SELECT pg_sleep(0.02);
-             CREATE TABLE seen AS SELECT current_setting('statement_timeout') AS timeout,
+            "SET statement_timeout = '9min'; SET LOCAL work_mem = '1MB'; SET default_transaction_read_only = on",
+            "CREATE TABLE seen AS SELECT current_setting('statement_timeout') AS timeout,
                  current_setting('work_mem') AS memory, current_setting('search_path') AS path",
-            "SET statement_timeout = '1ms'; SET default_transaction_read_only = on",
+            "SET statement_timeout = '9min'; SET default_transaction_read_only = on",
         ],
     )
     .await;

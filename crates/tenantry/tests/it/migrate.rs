@@ -387,14 +387,13 @@ async fn what_a_file_sets_reaches_neither_the_next_file_nor_the_next_tenant() {
         tenancy.create(NewTenant::new(slug)).await.unwrap();
     }
     let look = "CREATE TABLE {} AS SELECT concat_ws(' ', current_setting('statement_timeout'), \
-                current_setting('work_mem'), coalesce(current_setting('app.mark', true), '')) AS settings, \
-                pg_sleep(0.01)::text AS slept";
-    let set = "SET statement_timeout = '1ms'; SET SESSION work_mem = '64kB'; \
+                current_setting('work_mem'), coalesce(current_setting('app.mark', true), '')) AS settings";
+    let set = "SET statement_timeout = '9min'; SET SESSION work_mem = '64kB'; \
                SELECT set_config('app.mark', 'left', false)";
     folder.write("tenant/0001_look.sql", &look.replace("{}", "before"));
     folder.write("tenant/0002_set.sql", set);
     folder.write("tenant/0003_look.sql", &look.replace("{}", "next_file"));
-    folder.write("tenant/0004_vacuum.sql", "-- no-transaction\nSET statement_timeout = '1ms'");
+    folder.write("tenant/0004_vacuum.sql", "-- no-transaction\nSET statement_timeout = '9min'");
     folder.write("tenant/0005_look.sql", &look.replace("{}", "after"));
     folder.write("tenant/0006_set.sql", set);
     let tenancy = open(&database, &folder).await;
