@@ -19,17 +19,45 @@ pub(crate) enum FailPoint {
     BeforeClaim,
     /// A spare became a tenant.
     AfterClaim,
+    /// A run has the lock, and was not entered yet.
+    BeforeRun,
+    /// A run was entered.
+    AfterRun,
+    /// The files that share a transaction are about to be sent.
+    BeforeMigrate,
+    /// The files that share a transaction were committed.
+    AfterMigrate,
+    /// The ledger is about to be told of a file without a transaction.
+    BeforeMark,
+    /// The ledger was told of a file without a transaction, which has not run yet.
+    AfterMark,
+    /// A file without a transaction has run, and the ledger does not know it yet.
+    BeforeFinish,
+    /// The ledger knows that a file without a transaction has run.
+    AfterFinish,
 }
 
 impl FailPoint {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const OF_CREATION: [Self; 6] = [
         Self::BeforeCreate,
         Self::AfterCreate,
         Self::BeforeFill,
         Self::AfterFill,
         Self::BeforeClaim,
         Self::AfterClaim,
+    ];
+
+    #[cfg(test)]
+    pub(crate) const OF_MIGRATION: [Self; 8] = [
+        Self::BeforeRun,
+        Self::AfterRun,
+        Self::BeforeMigrate,
+        Self::AfterMigrate,
+        Self::BeforeMark,
+        Self::AfterMark,
+        Self::BeforeFinish,
+        Self::AfterFinish,
     ];
 
     #[cfg(test)]
@@ -41,6 +69,14 @@ impl FailPoint {
             Self::AfterFill => "after-fill",
             Self::BeforeClaim => "before-claim",
             Self::AfterClaim => "after-claim",
+            Self::BeforeRun => "before-run",
+            Self::AfterRun => "after-run",
+            Self::BeforeMigrate => "before-migrate",
+            Self::AfterMigrate => "after-migrate",
+            Self::BeforeMark => "before-mark",
+            Self::AfterMark => "after-mark",
+            Self::BeforeFinish => "before-finish",
+            Self::AfterFinish => "after-finish",
         }
     }
 }

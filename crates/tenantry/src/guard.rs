@@ -29,6 +29,8 @@ pub(crate) enum Guard {
     Epoch,
     /// The ledger row is written before the migration.
     LedgerFirst,
+    /// A tenant's transaction looks whether its run was taken over.
+    RunToken,
     /// What `lastval()` would say is discarded on a switch.
     Sequences,
     /// A statement whose cached plan is stale is sent again.
@@ -64,6 +66,7 @@ impl Guard {
             Self::ForgetTypes => "forget-types",
             Self::Epoch => "epoch",
             Self::LedgerFirst => "ledger-first",
+            Self::RunToken => "run-token",
             Self::Sequences => "sequences",
             Self::SecondAttempt => "second-attempt",
             Self::ClosedPool => "closed-pool",

@@ -5,13 +5,38 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::tenant::Tenant;
 
+/// A part of a run over the fleet. The next one begins when every tenant of the one before is where it was
+/// to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wave {
+    /// The tenants that are tried first.
+    Canaries,
+    /// All others, and before them the master schema where there are no canaries.
+    Fleet,
+}
+
+impl Wave {
+    /// Counted from 1.
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Canaries => 1,
+            Self::Fleet => 2,
+        }
+    }
+}
+
 /// What became of one tenant in a migration of the fleet.
 #[derive(Debug)]
 pub struct Outcome<'a> {
     /// `None` for the master schema.
     pub tenant: Option<&'a Tenant>,
-    /// The versions that were applied now; empty if it was up to date.
+    /// The wave it was in.
+    pub wave: Wave,
+    /// The versions that were applied now.
     pub applied: &'a [i64],
+    /// The versions that were undone now. Where neither was, it was up to date.
+    pub undone: &'a [i64],
     /// What went wrong, if it did. The tenant is as it was before the file that failed.
     pub error: Option<&'a Error>,
     /// How long it took.
@@ -35,6 +60,16 @@ pub struct Outcome<'a> {
 pub trait Observer: Send + Sync {
     /// The master schema or one tenant is done, or failed.
     fn finished(&self, outcome: &Outcome<'_>);
+
+    /// A wave begins, which has no more than so many tenants.
+    fn wave_started(&self, wave: Wave, tenants: u64) {
+        let _ = (wave, tenants);
+    }
+
+    /// Whether to begin no further tenant. It is asked before each; those under way are finished.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 impl Observer for () {

@@ -12,7 +12,7 @@ use crate::database::{Config, DatabaseConfig};
 use crate::doctor::{self, Finding};
 use crate::error::{Error, ErrorKind, Result};
 use crate::http::TenancyLayer;
-use crate::migrate::{self, Fleet, MigrateOptions, MigrationError, Migrations, Summary};
+use crate::migrate::{self, MigrateOptions, MigrationError, Migrations, Summary};
 use crate::observe::Observer;
 use crate::pool::{
     Databases, Layout, MasterDb, PoolStatus, Preprocessor, Preprocessors, Role, SearchPath, TenantDb,
@@ -20,7 +20,7 @@ use crate::pool::{
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::{MasterClient, TenantClient};
 use crate::provision::{self, Context, NewTenant, SpareSummary};
-use crate::registry::{self, CacheStatus, Registry, RegistryConfig, Spare, store};
+use crate::registry::{self, CacheStatus, Registry, RegistryConfig, Run, RunEntry, Spare, runs, store};
 use crate::resolve::{Resolution, Resolve, TenantKey};
 use crate::tenant::{Alias, DomainName, ReservedSlugs, SchemaName, Slug, Status, Tenant};
 
@@ -256,8 +256,8 @@ impl Tenancy {
         names.iter().map(|name| Ok(DomainName::parse(name)?)).collect()
     }
 
-    /// Brings the master schema and the fleet up to date. A tenant that fails does not stop the
-    /// others; the observer hears of each.
+    /// Brings the master schema and the fleet up to date, or where the options say. A tenant that fails
+    /// does not stop the others; the observer hears of each.
     ///
     /// A [`Fleet`] is migrated with the default [`MigrateOptions`]: four tenants at a time, and none of them
     /// waits for a lock for more than three seconds at a stretch. What needs the same files as another
@@ -265,8 +265,13 @@ impl Tenancy {
     /// once for each database, before this returns; after a crash of the server until then, some tenants may
     /// be behind again. Dropping the future leaves each schema at the end of some file.
     ///
+    /// Where there is something to do, it is a [run](Self::runs) that is recorded, and nobody else migrates
+    /// the fleet at the same time. One that was interrupted is gone on with by
+    /// [`MigrateOptions::resuming`]; any other run gets to the same point, since what is applied is applied.
+    ///
     /// # Errors
     /// If the master schema's migrations fail, or the registry cannot be reached.
+    /// [`ErrorKind::Conflict`] if somebody else migrates the fleet.
     pub async fn migrate(
         &self,
         options: impl Into<MigrateOptions>,
@@ -280,7 +285,38 @@ impl Tenancy {
         summary
     }
 
-    /// Tells of each schema of the fleet which files [`migrate`](Self::migrate) would apply, and changes nothing.
+    /// The newest recorded runs, the newest first.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn runs(&self, limit: u32) -> Result<Vec<Run>> {
+        runs::newest(&self.master(), i64::from(limit)).await
+    }
+
+    /// The run of this number.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn run(&self, id: i64) -> Result<Option<Run>> {
+        runs::find(&self.master(), id).await
+    }
+
+    /// What a run did, page by page: up to `limit` schemas after the one with this slug, in the order of
+    /// their slugs. The first page comes after `None` and begins with the master schema. Schemas that had
+    /// nothing to do are not among them.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn run_entries_after(
+        &self,
+        run: &Run,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<RunEntry>> {
+        runs::entries_after(&self.master(), run.id, after, i64::from(limit)).await
+    }
+
+    /// Tells of each schema what [`migrate`](Self::migrate) would do with it, and changes nothing.
     ///
     /// What has applied the same as another tenant is not asked again, so where all are up to date no
     /// schema is opened.
@@ -289,8 +325,8 @@ impl Tenancy {
     /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
     /// let mut behind = 0;
     /// tenancy
-    ///     .preview(&tenantry::Fleet::all(), |preview| {
-    ///         behind += usize::from(preview.pending.is_ok_and(|files| !files.is_empty()));
+    ///     .preview(tenantry::Fleet::all(), |preview| {
+    ///         behind += usize::from(preview.changes.is_ok_and(|changes| !changes.is_empty()));
     ///     })
     ///     .await?;
     /// # Ok(())
@@ -299,19 +335,23 @@ impl Tenancy {
     ///
     /// # Errors
     /// If the registry cannot be read, or a tenant that was named cannot be migrated.
-    pub async fn preview(&self, fleet: &Fleet, each: impl FnMut(migrate::Preview<'_>)) -> Result<()> {
-        let context = &self.inner.context;
-        migrate::preview(&context.databases, &context.layout, &context.migrations, fleet, each).await
+    pub async fn preview(
+        &self,
+        options: impl Into<MigrateOptions>,
+        each: impl FnMut(migrate::Preview<'_>),
+    ) -> Result<()> {
+        let (context, options) = (&self.inner.context, options.into());
+        migrate::preview(&context.databases, &context.layout, &context.migrations, &options, each).await
     }
 
-    /// Warns of the files that migrating this fleet would apply, and changes nothing.
+    /// Warns of the files that [`migrate`](Self::migrate) would apply, and changes nothing.
     /// [`Rule`](migrate::Rule) says what is warned of; [`Migrations::lint`] looks at all files.
     ///
     /// # Errors
     /// If the registry cannot be read, or a tenant that was named cannot be migrated.
-    pub async fn lint(&self, fleet: &Fleet) -> Result<Vec<migrate::Warning>> {
-        let context = &self.inner.context;
-        migrate::lint_pending(&context.databases, &context.layout, &context.migrations, fleet).await
+    pub async fn lint(&self, options: impl Into<MigrateOptions>) -> Result<Vec<migrate::Warning>> {
+        let (context, options) = (&self.inner.context, options.into());
+        migrate::lint_pending(&context.databases, &context.layout, &context.migrations, &options).await
     }
 
     /// Makes the text of a `baseline.sql`: what the tenant migrations make of an empty schema, up to this

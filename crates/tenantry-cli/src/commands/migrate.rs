@@ -1,32 +1,102 @@
 //! Migrates the fleet.
+mod dry_run;
+mod progress;
+
 use std::num::NonZeroU32;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use tenantry::migrate::{Limits, MigrateOptions, Migration, Preview, Summary, Warning};
-use tenantry::observe::{Observer, Outcome};
-use tenantry::tenant::{Slug, Status};
+use tenantry::migrate::{Canaries, Direction, Limits, MaxFailures, MigrateOptions, Summary, Warning};
+use tenantry::tenant::Slug;
 use tenantry::{Fleet, Tenancy};
 
+use self::dry_run::dry_run;
+use self::progress::Progress;
 use super::{Context, Finish, lint};
 use crate::connect::with_tenancy;
 use crate::failure::{Failure, Report};
-use crate::output::{Format, note, print_report};
+use crate::output::{Format, confirm, note};
 
 /// Bring the master schema and every tenant up to date
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
+    #[command(flatten)]
+    selection: Selection,
+    #[command(flatten)]
+    course: Course,
+    #[command(flatten)]
+    effort: Effort,
+    /// Goes on with the newest run, or the one of this number: the same tenants, to the same version
+    #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["Selection", "Course"])]
+    #[allow(clippy::option_option, reason = "the number is optional, and so is the flag")]
+    resume: Option<Option<i64>>,
+    /// Waits while somebody else migrates the fleet
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    caution: Caution,
+}
+
+/// Which tenants.
+#[derive(Debug, clap::Args)]
+#[group(id = "Selection", multiple = true)]
+struct Selection {
     /// Only this tenant, and not the master schema; repeatable
     #[arg(long = "tenant", value_name = "SLUG")]
-    tenants: Vec<String>,
+    tenants: Vec<Slug>,
+    /// Only the tenants for which this holds, and not the master schema: SQL over the columns of
+    /// `tenantry.tenant`, such as "settings->>'plan' = 'pro'"
+    #[arg(long = "where", value_name = "CONDITION", conflicts_with = "tenants")]
+    condition: Option<String>,
+    /// All but this tenant; repeatable
+    #[arg(long, value_name = "SLUG")]
+    exclude: Vec<Slug>,
+}
+
+impl Selection {
+    fn fleet(self) -> Fleet {
+        let fleet = match self.condition {
+            Some(condition) => Fleet::matching(condition),
+            None if self.tenants.is_empty() => Fleet::all(),
+            None => Fleet::only(self.tenants),
+        };
+        fleet.except(self.exclude)
+    }
+}
+
+/// Where to, and in which waves.
+#[derive(Debug, clap::Args)]
+#[group(id = "Course", multiple = true)]
+struct Course {
+    /// Brings tenants to this version, also back by the `.down.sql` files; 0 undoes all. Leaves the master
+    /// schema alone
+    #[arg(long, value_name = "VERSION")]
+    to: Option<i64>,
+    /// Migrates so many tenants first, or those whose setting `canary` is true; stops if one fails
+    #[arg(long, value_name = "N|tagged")]
+    canary: Option<Canaries>,
+    /// Stops when more tenants have failed than this
+    #[arg(long, value_name = "N|P%")]
+    max_failures: Option<MaxFailures>,
+}
+
+/// What to make sure of before.
+#[derive(Debug, clap::Args)]
+struct Caution {
     /// Changes nothing where the files that are pending have warnings
     #[arg(long)]
     deny_warnings: bool,
     /// Shows which files would be applied where, and changes nothing
     #[arg(long)]
     dry_run: bool,
+    /// Undoes migrations without asking
+    #[arg(long)]
+    yes: bool,
+}
+
+/// How much of the server it may take.
+#[derive(Debug, clap::Args)]
+struct Effort {
     /// Tenants that are migrated at a time, each on a connection of its own
     #[arg(long, value_name = "N", default_value_t = MigrateOptions::default().jobs)]
     jobs: NonZeroU32,
@@ -41,136 +111,113 @@ pub(crate) struct Options {
     attempts: NonZeroU32,
 }
 
-impl Options {
-    fn migrate(&self, fleet: Fleet) -> MigrateOptions {
-        let limits = Limits {
-            lock_timeout: Duration::from_millis(self.lock_timeout_ms),
-            statement_timeout: Duration::from_millis(self.statement_timeout_ms),
-        };
-        MigrateOptions { fleet, jobs: self.jobs, limits, attempts: self.attempts }
-    }
-}
-
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     with_tenancy(cx, async |cx, _, tenancy| {
-        let fleet = fleet(tenancy, &options.tenants).await?;
-        let size = match options.tenants.len() {
-            0 => count(tenancy).await?,
-            chosen => chosen as u64,
+        let Options { selection, course, effort, resume, wait, caution } = options;
+        let what = match resume {
+            Some(id) => resumed(tenancy, id).await?,
+            None => begun(selection, course),
         };
-        let warnings = tenancy.lint(&fleet).await?;
-        warn(cx, &warnings, options.deny_warnings)?;
-        if options.dry_run {
-            return dry_run(cx, tenancy, &fleet, &warnings).await;
+        let migrate = with_effort(what, &effort, wait);
+        let warnings = tenancy.lint(migrate.clone()).await?;
+        warn(cx, &warnings, caution.deny_warnings)?;
+        if caution.dry_run {
+            return dry_run(cx, tenancy, migrate, &warnings).await;
         }
-        let progress = Progress::new(size, cx.output.format());
-        let result = tenancy.migrate(options.migrate(fleet), &progress).await;
-        progress.bar.finish_and_clear();
+        if migrate.to.is_some() && !confirm_undoing(tenancy, &migrate, caution.yes).await? {
+            return Ok(Finish::Done);
+        }
+        let progress = Progress::new(cx.output.format());
+        let result = migrate_until_interrupted(tenancy, migrate, &progress).await;
+        let failures = progress.finish();
         let summary = result?;
-        print(cx, summary, progress.failures(), &warnings);
-        Ok(if summary.failed > 0 { Finish::SomeFailed } else { Finish::Done })
+        print(cx, summary, &failures, &warnings);
+        finish(summary)
     })
     .await
 }
 
-/// Prints what would be done. Exit code 3 if some schema would be refused.
-async fn dry_run(
-    cx: &mut Context,
-    tenancy: &Tenancy,
-    fleet: &Fleet,
-    warnings: &[Warning],
-) -> anyhow::Result<Finish> {
-    let (mut behind, mut up_to_date) = (Vec::new(), 0);
-    let mut refused = Vec::new();
-    let format = cx.output.format();
+fn begun(selection: Selection, course: Course) -> MigrateOptions {
+    let Course { to, canary, max_failures } = course;
+    MigrateOptions { to, canaries: canary, max_failures, ..selection.fleet().into() }
+}
+
+async fn resumed(tenancy: &Tenancy, id: Option<i64>) -> anyhow::Result<MigrateOptions> {
+    let run = match id {
+        Some(id) => tenancy.run(id).await?,
+        None => tenancy.runs(1).await?.pop(),
+    };
+    let run = run.ok_or_else(|| {
+        let name = id.map_or_else(|| "no run".to_owned(), |id| format!("no run {id}"));
+        Failure::new("unknown_run", format!("there is {name} to go on with"))
+            .with_hint("`tenantry runs` shows the runs there are")
+    })?;
+    Ok(MigrateOptions::resuming(&run)?)
+}
+
+fn with_effort(what: MigrateOptions, effort: &Effort, wait: bool) -> MigrateOptions {
+    let limits = Limits {
+        lock_timeout: Duration::from_millis(effort.lock_timeout_ms),
+        statement_timeout: Duration::from_millis(effort.statement_timeout_ms),
+    };
+    MigrateOptions {
+        jobs: effort.jobs,
+        limits,
+        attempts: effort.attempts,
+        wait,
+        operator: operator(),
+        ..what
+    }
+}
+
+/// Who calls, from where, as which process.
+fn operator() -> String {
+    let user = whoami::username().unwrap_or_else(|_| "somebody".to_owned());
+    let host = whoami::hostname().unwrap_or_else(|_| "localhost".to_owned());
+    format!("{user}@{host} (process {})", std::process::id())
+}
+
+/// What undoes a migration takes tables and columns with all that is in them.
+async fn confirm_undoing(tenancy: &Tenancy, options: &MigrateOptions, is_sure: bool) -> anyhow::Result<bool> {
+    let mut schemas = 0;
     tenancy
-        .preview(fleet, |preview| match &preview.pending {
-            Ok(files) if files.is_empty() => up_to_date += 1,
-            Ok(files) => behind.push(Behind::of(&preview, files)),
-            Err(error) => {
-                let report = Report::of(error);
-                print_report(format, &report);
-                refused.push(report);
-            }
+        .preview(options.clone(), |preview| {
+            let changes = preview.changes.unwrap_or_default();
+            schemas += usize::from(changes.iter().any(|change| change.direction() == Direction::Down));
         })
         .await?;
-    match format {
-        Format::Json => cx.output.json(&json!({
-            "behind": behind,
-            "up_to_date": up_to_date,
-            "refused": refused,
-            "warnings": warnings,
-        })),
-        Format::Table => {
-            for schema in &behind {
-                cx.output.line(&schema.to_text());
+    if schemas == 0 {
+        return Ok(true);
+    }
+    confirm(
+        &format!("undo migrations of {schemas} tenants, and lose what they hold in what is dropped"),
+        is_sure,
+    )
+}
+
+/// Once interrupted, it ends after the tenants under way; twice, at once.
+async fn migrate_until_interrupted(
+    tenancy: &Tenancy,
+    options: MigrateOptions,
+    progress: &Progress,
+) -> tenantry::Result<Summary> {
+    let mut work = std::pin::pin!(tenancy.migrate(options, progress));
+    tokio::select! {
+        result = &mut work => return result,
+        interrupted = tokio::signal::ctrl_c() => {
+            if interrupted.is_ok() {
+                progress.cancel();
             }
-            let (behind, refused) = (behind.len(), refused.len());
-            cx.output.line(&format!("schemas: {behind} behind, {up_to_date} up to date, {refused} refused"));
         }
     }
-    Ok(if refused.is_empty() { Finish::Done } else { Finish::SomeFailed })
-}
-
-/// A schema that would be migrated.
-#[derive(serde::Serialize)]
-struct Behind {
-    /// `None` for the master schema.
-    tenant: Option<String>,
-    pending: Vec<Pending>,
-}
-
-#[derive(serde::Serialize)]
-struct Pending {
-    version: i64,
-    file: String,
-    transaction: bool,
-}
-
-impl Behind {
-    fn of(preview: &Preview<'_>, files: &[&Migration]) -> Self {
-        let pending = files.iter().map(|migration| Pending {
-            version: migration.version(),
-            file: migration.file().to_owned(),
-            transaction: migration.is_transactional(),
-        });
-        Self { tenant: preview.tenant.map(|tenant| tenant.slug().to_string()), pending: pending.collect() }
+    tokio::select! {
+        result = work => result,
+        Ok(()) = tokio::signal::ctrl_c() => std::process::exit(130),
     }
-
-    fn to_text(&self) -> String {
-        let files: Vec<_> = self.pending.iter().map(Pending::to_text).collect();
-        format!("{}: {}", self.tenant.as_deref().unwrap_or("the master schema"), files.join(", "))
-    }
-}
-
-impl Pending {
-    fn to_text(&self) -> String {
-        if self.transaction { self.file.clone() } else { format!("{} (not in a transaction)", self.file) }
-    }
-}
-
-/// The tenants that were named. Each must be one that migrations reach.
-async fn fleet(tenancy: &Tenancy, names: &[String]) -> anyhow::Result<Fleet> {
-    if names.is_empty() {
-        return Ok(Fleet::all());
-    }
-    let mut slugs: Vec<Slug> = Vec::new();
-    for name in names {
-        let tenant = tenancy.tenant(name).await?;
-        if !matches!(tenant.status(), Status::Active | Status::Suspended) {
-            let message = format!("tenant `{}` is {} and is not migrated", tenant.slug(), tenant.status());
-            return Err(Failure::new("tenant_unavailable", message)
-                .with_tenant(tenant.slug().as_str())
-                .with_hint("only tenants that are active or suspended are migrated")
-                .into());
-        }
-        slugs.push(tenant.slug().clone());
-    }
-    Ok(Fleet::only(slugs))
 }
 
 /// Tells what the lint says of the files that are about to be applied. Programs find it in the answer.
@@ -189,23 +236,15 @@ fn warn(cx: &Context, warnings: &[Warning], denies: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// How many tenants there are to migrate, for the bar.
-async fn count(tenancy: &Tenancy) -> tenantry::Result<u64> {
-    let count: i64 = sqlx::query_scalar(
-        "SELECT count(DISTINCT slug) FROM tenantry.tenant_lookup WHERE status IN ('active', 'suspended')",
-    )
-    .fetch_one(&tenancy.master())
-    .await?;
-    Ok(count.unsigned_abs())
-}
-
-fn print(cx: &mut Context, summary: Summary, failures: Vec<Report>, warnings: &[Warning]) {
-    let Summary { migrated, up_to_date, failed } = summary;
+fn print(cx: &mut Context, summary: Summary, failures: &[Report], warnings: &[Warning]) {
+    let Summary { run, migrated, up_to_date, failed, stopped } = summary;
     match cx.output.format() {
         Format::Json => cx.output.json(&json!({
+            "run": run,
             "migrated": migrated,
             "up_to_date": up_to_date,
             "failed": failed,
+            "stopped": stopped,
             "failures": failures,
             "warnings": warnings,
         })),
@@ -216,50 +255,15 @@ fn print(cx: &mut Context, summary: Summary, failures: Vec<Report>, warnings: &[
     }
 }
 
-/// Draws a bar on a terminal, and lines elsewhere.
-struct Progress {
-    bar: ProgressBar,
-    format: Format,
-    /// For JSON, which has them in the answer.
-    failures: Mutex<Vec<Report>>,
-}
-
-impl Progress {
-    fn new(size: u64, format: Format) -> Self {
-        // Hidden by itself where stderr is no terminal.
-        let bar = ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr());
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} {msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, format, failures: Mutex::default() }
-    }
-
-    fn failures(self) -> Vec<Report> {
-        self.failures.into_inner().unwrap_or_default()
-    }
-}
-
-impl Observer for &Progress {
-    fn finished(&self, outcome: &Outcome<'_>) {
-        let name = outcome.tenant.map_or("the master schema", |tenant| tenant.slug().as_str());
-        if outcome.tenant.is_some() {
-            self.bar.set_message(name.to_owned());
-            self.bar.inc(1);
-        }
-        match outcome.error {
-            // A failure of the master schema ends the command and is reported there.
-            Some(error) if outcome.tenant.is_some() => {
-                let report = Report::of(error);
-                self.bar.suspend(|| print_report(self.format, &report));
-                if let (Format::Json, Ok(mut failures)) = (self.format, self.failures.lock()) {
-                    failures.push(report);
-                }
-            }
-            None if !outcome.applied.is_empty() && self.bar.is_hidden() => {
-                let versions: Vec<_> = outcome.applied.iter().map(ToString::to_string).collect();
-                let elapsed = outcome.elapsed.as_millis();
-                note(self.format, &format!("migrated {name}: {} in {elapsed} ms", versions.join(", ")));
-            }
-            _ => {}
-        }
+fn finish(summary: Summary) -> anyhow::Result<Finish> {
+    match (summary.stopped, summary.run) {
+        (Some(stopped), Some(run)) => Err(Failure::new("stopped", format!("run {run} stopped: {stopped}"))
+            .with_hint(format!(
+                "`tenantry migrate --resume` goes on with it; `tenantry runs show {run}` shows what it did"
+            ))
+            .into()),
+        (Some(stopped), None) => Err(Failure::new("stopped", stopped.to_string()).into()),
+        (None, _) if summary.failed > 0 => Ok(Finish::SomeFailed),
+        (None, _) => Ok(Finish::Done),
     }
 }

@@ -11,6 +11,7 @@ mod lint;
 mod list;
 mod migrate;
 mod psql;
+mod runs;
 mod show;
 mod spare;
 mod status;
@@ -71,6 +72,7 @@ pub(crate) enum Command {
     Show(show::Options),
     Domain(domain::Options),
     Migrate(migrate::Options),
+    Runs(runs::Options),
     Lint(lint::Options),
     Spare(spare::Options),
     Baseline(baseline::Options),
@@ -113,6 +115,7 @@ impl Command {
             Self::Show(options) => show::run(options, cx).await,
             Self::Domain(options) => domain::run(options, cx).await,
             Self::Migrate(options) => migrate::run(options, cx).await,
+            Self::Runs(options) => runs::run(options, cx).await,
             Self::Lint(options) => lint::run(options, cx),
             Self::Spare(options) => spare::run(options, cx).await,
             Self::Baseline(options) => baseline::run(options, cx).await,

@@ -19,6 +19,8 @@ mod lint;
 mod migrate;
 /// What is refused, how it is said, and with which exit code.
 mod refusals;
+/// Recorded runs, and processes that are killed in the middle of one.
+mod runs;
 /// URLs and psql: other programs in the schema of a tenant.
 mod sessions;
 /// Colour, pipes, completions.

@@ -6,24 +6,29 @@ use std::process::Command;
 
 use sqlx::{Connection as _, PgConnection};
 
-use crate::NewTenant;
 use crate::fail_point::FailPoint;
+use crate::migrate::MigrateOptions;
+use crate::observe::Outcome;
+use crate::registry::RunState;
 use crate::testing::{Installation, installation};
+use crate::{Fleet, NewTenant};
 
 const NOTE: &str = "CREATE TABLE note (id int PRIMARY KEY)";
 
-/// What the process that dies is told, beside where: the database it works in.
+/// What the process that dies is told, beside where: the database it works in,
 const VICTIM_URL: &str = "TENANTRY_VICTIM_URL";
+/// and how many files of [`RELEASE`] it has.
+const VICTIM_FILES: &str = "TENANTRY_VICTIM_FILES";
 
 #[tokio::test]
 async fn whoever_dies_while_making_a_tenant_leaves_all_of_it_or_nothing() {
-    for point in FailPoint::ALL {
+    for point in FailPoint::OF_CREATION {
         let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
         // Where a spare is claimed, there is one.
         if matches!(point, FailPoint::BeforeClaim | FailPoint::AfterClaim) {
             installation.tenancy.fill_spares(1).await.unwrap();
         }
-        run_victim(&installation, point);
+        run_victim(&installation, point, 1);
         check_agreement(&installation, point).await;
 
         let made = installation.tenancy.create(NewTenant::new("acme")).await;
@@ -40,12 +45,65 @@ async fn whoever_dies_while_making_a_tenant_leaves_all_of_it_or_nothing() {
     }
 }
 
+/// What is migrated when the process dies: files that share a transaction, one that runs outside of any, and
+/// one behind it.
+const RELEASE: [&str; 5] = [
+    NOTE,
+    "ALTER TABLE note ADD COLUMN title text",
+    "INSERT INTO note VALUES (1, 'once')",
+    "-- no-transaction\nCREATE INDEX CONCURRENTLY note_title ON note (title)",
+    "INSERT INTO note VALUES (2, 'once')",
+];
+
+#[tokio::test]
+async fn whoever_dies_while_migrating_leaves_a_run_that_goes_on() {
+    let whole = FailPoint::OF_MIGRATION.map(|point| (point, RELEASE.len()));
+    // Without the others, the files that share a transaction are sent with the lock.
+    let at_once = [FailPoint::BeforeMigrate, FailPoint::AfterMigrate].map(|point| (point, 3));
+    for (point, files) in whole.into_iter().chain(at_once) {
+        let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
+        for slug in ["acme", "globex", "initech"] {
+            installation.create(slug).await;
+        }
+        run_victim(&installation, point, files);
+
+        let tenancy = open(installation.database.url(), &RELEASE[..files]).await;
+        let runs = tenancy.runs(1).await.unwrap();
+        assert_eq!(runs.is_empty(), point == FailPoint::BeforeRun, "{point:?}");
+        let options = runs.first().map_or_else(MigrateOptions::default, |run| {
+            assert_eq!(run.state, RunState::Interrupted, "{point:?}");
+            MigrateOptions::resuming(run).unwrap()
+        });
+        let summary = tenancy.migrate(options, |_: &Outcome<'_>| {}).await.unwrap();
+        assert_eq!((summary.migrated + summary.up_to_date, summary.failed), (4, 0), "{point:?}");
+        for slug in ["acme", "globex", "initech"] {
+            let tenant = tenancy.tenant(slug).await.unwrap();
+            assert_eq!(tenant.digest(), Some(&tenancy.migrations().tenant().digest()), "{point:?}");
+            let db = tenancy.db(&tenant).unwrap();
+            let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&db).await.unwrap();
+            assert_eq!(notes, if files == 3 { 1 } else { 2 }, "{point:?}: each file once");
+        }
+        assert_eq!(tenancy.runs(1).await.unwrap()[0].state, RunState::Done, "{point:?}");
+        check_agreement(&installation, point).await;
+    }
+}
+
+async fn open(url: &str, tenant_sql: &[&str]) -> crate::Tenancy {
+    crate::Tenancy::builder()
+        .database(crate::DatabaseConfig::from_url(url).unwrap())
+        .migrations(crate::testing::migrations(tenant_sql))
+        .connect()
+        .await
+        .unwrap()
+}
+
 /// Dies on the way, or fails this test.
-fn run_victim(installation: &Installation, point: FailPoint) {
+fn run_victim(installation: &Installation, point: FailPoint, files: usize) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "invariants::crashes::victim", "--nocapture"])
         .env("TENANTRY_DIE_AT", point.name())
         .env(VICTIM_URL, installation.database.url())
+        .env(VICTIM_FILES, files.to_string())
         .output()
         .unwrap();
     assert!(!output.status.success(), "{point:?} was not reached");
@@ -56,14 +114,13 @@ fn run_victim(installation: &Installation, point: FailPoint) {
 #[tokio::test]
 async fn victim() {
     let Ok(url) = std::env::var(VICTIM_URL) else { return };
-    let tenancy = crate::Tenancy::builder()
-        .database(crate::DatabaseConfig::from_url(&url).unwrap())
-        .migrations(crate::testing::migrations(&[NOTE]))
-        .connect()
-        .await
-        .unwrap();
     let die_at = std::env::var("TENANTRY_DIE_AT").unwrap();
-    if die_at.ends_with("fill") {
+    let files: usize = std::env::var(VICTIM_FILES).unwrap().parse().unwrap();
+    let tenancy = open(&url, &RELEASE[..files]).await;
+    let is_one_of = |points: &[FailPoint]| points.iter().any(|point| point.name() == die_at);
+    if is_one_of(&FailPoint::OF_MIGRATION) {
+        tenancy.migrate(Fleet::all(), |_: &Outcome<'_>| {}).await.unwrap();
+    } else if is_one_of(&[FailPoint::BeforeFill, FailPoint::AfterFill]) {
         tenancy.fill_spares(1).await.unwrap();
     } else {
         tenancy.create(NewTenant::new("acme")).await.unwrap();

@@ -12,7 +12,7 @@ async fn a_second_runner_fails_before_any_ddl() {
     // The file leaves a trace even where it is rolled back: a value drawn from a sequence.
     installation.run("CREATE SEQUENCE public.drawn").await;
     let files = migrations(&["SELECT nextval('public.drawn'); CREATE TABLE note (id int)"]);
-    let site = Site { schema: acme.schema(), extensions: &[], tenant: Some(acme.slug()), limits: None };
+    let site = Site { schema: acme.schema(), extensions: &[], tenant: Some(acme.slug()), terms: None };
 
     let message = creation_message(site, &files, "").unwrap();
     let mut connection = PgConnection::connect(installation.database.url()).await.unwrap();

@@ -13,6 +13,7 @@ mod fall_through;
 mod ledger;
 mod pooler;
 mod quoting;
+mod runs;
 mod statements;
 mod switching;
 

@@ -9,12 +9,14 @@ use super::concurrent_index::{self, Remains};
 use super::ledger::{self, Ledger};
 use super::lock::SchemaLock;
 use super::message::{Message, Place};
-use super::options::Limits;
-use super::plan::{Applied, Conflict, Step, plan};
-use super::set::{Migration, MigrationSet};
+use super::options::Terms;
+use super::plan::{Applied, Change, Changed, Conflict, Direction, Step, Target, plan};
+use super::set::MigrationSet;
 use super::source::Migrations;
 use crate::error::{Error, ErrorKind, Result, breaks_connection};
+use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, is_left_out};
+use crate::registry::runs;
 use crate::sql::{Identifier, Literal, SearchPath};
 use crate::tenant::{SchemaName, Slug};
 
@@ -26,7 +28,7 @@ pub(crate) struct Site<'a> {
     /// `None` for the master schema, and for a scratch schema.
     pub(crate) tenant: Option<&'a Slug>,
     /// In a run over the fleet: `None` where a schema is made that nobody uses yet.
-    pub(crate) limits: Option<Limits>,
+    pub(crate) terms: Option<Terms>,
 }
 
 impl Site<'_> {
@@ -46,10 +48,17 @@ impl Site<'_> {
     /// Points a transaction at the schema, within the limits of the run.
     fn enter_transaction(&self) -> String {
         let enter = self.enter("SET LOCAL");
-        match self.limits {
-            Some(limits) => format!("{}; {enter}", limits.render()),
+        match self.terms {
+            Some(terms) => format!("{}; {enter}", terms.limits.render()),
             None => enter,
         }
+    }
+
+    /// The condition that the run was not taken over.
+    fn has_token(&self) -> Option<String> {
+        let token = self.terms.filter(|_| !is_left_out(Guard::RunToken))?.token;
+        let token = Literal(&token.to_string());
+        Some(format!("EXISTS (SELECT FROM tenantry.run_token WHERE token = {token})"))
     }
 
     fn whose(&self) -> String {
@@ -69,48 +78,58 @@ impl Site<'_> {
     }
 }
 
-/// Applies what is pending and answers with the versions that were applied.
+/// Brings a schema to the target and answers with what was done.
 ///
 /// Repeating it after any interruption goes on where it stopped. Dropping the future leaves the
 /// schema at the end of some file, or a `-- no-transaction` file marked as interrupted.
+pub(crate) async fn bring_to(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    files: &MigrationSet,
+    target: Target<'_>,
+) -> Result<Changed> {
+    let lock = SchemaLock::of(site.schema);
+    lock.take(connection, site.schema).await?;
+    let result = change(connection, site, files, target).await;
+    let released = lock.release(connection).await;
+    // Where both fail, the file that lost the connection says more.
+    let changed = result?;
+    released?;
+    Ok(changed)
+}
+
+/// Applies everything.
 pub(crate) async fn bring_up_to_date(
     connection: &mut PgConnection,
     site: Site<'_>,
     files: &MigrationSet,
-) -> Result<Vec<i64>> {
-    let lock = SchemaLock::of(site.schema);
-    lock.take(connection, site.schema).await?;
-    let result = apply_pending(connection, site, files).await;
-    let released = lock.release(connection).await;
-    // Where both fail, the file that lost the connection says more.
-    let applied = result?;
-    released?;
-    Ok(applied)
+) -> Result<Changed> {
+    bring_to(connection, site, files, Target::latest(files)).await
 }
 
-async fn apply_pending(
+async fn change(
     connection: &mut PgConnection,
     site: Site<'_>,
     files: &MigrationSet,
-) -> Result<Vec<i64>> {
+    target: Target<'_>,
+) -> Result<Changed> {
     let mut rows = ledger::read(connection, site.schema).await?;
     settle_interrupted(connection, site, files, &mut rows).await?;
-    let plan = plan(files, &rows).map_err(|conflicts| conflict_error(site, &conflicts))?;
+    let plan = plan(target, &rows).map_err(|conflicts| conflict_error(site, &conflicts))?;
     let mut ledger = Ledger::of(site.schema, &rows);
     if plan.is_empty() {
         // A schema that was migrated by sqlx itself, or restored, has no summary yet.
         let mut message = Message::new();
         message.push_own(&ledger.summarise());
         run(connection, site, &message).await?;
-        return Ok(Vec::new());
     }
     for step in &plan.steps {
         match step {
-            Step::Batch(migrations) => run_batch(connection, site, &mut ledger, migrations).await?,
-            Step::Alone(migration) => run_alone(connection, site, &mut ledger, migration).await?,
+            Step::Batch(changes) => run_batch(connection, site, &mut ledger, changes).await?,
+            Step::Alone(change) => run_alone(connection, site, &mut ledger, *change).await?,
         }
     }
-    Ok(plan.migrations().map(Migration::version).collect())
+    Ok(plan.changes().collect())
 }
 
 pub(super) fn conflict_error(site: Site<'_>, conflicts: &[Conflict]) -> Error {
@@ -150,31 +169,42 @@ async fn settle_interrupted(
 /// server takes the lock, and compares the ledger with what is known, before anything else.
 ///
 /// Answers `false` where that does not succeed, or where the files cannot share a transaction after all.
-/// Nothing has changed then, and [`bring_up_to_date`] finds out what to do.
+/// Nothing has changed then, and [`bring_to`] finds out what to do.
 pub(super) async fn apply_at_once(
     connection: &mut PgConnection,
     site: Site<'_>,
     rows: &[Applied],
-    migrations: &[&Migration],
+    changes: &[Change<'_>],
 ) -> Result<bool> {
     let mut ledger = Ledger::of(site.schema, rows);
-    let is_free = SchemaLock::of(site.schema).try_in_transaction();
+    let mut conditions = vec![SchemaLock::of(site.schema).try_in_transaction(), ledger.is_as_expected()];
+    conditions.extend(site.has_token());
     let mut message = Message::new();
     message.push_own("BEGIN");
-    // A condition that does not hold divides by zero, which ends the transaction.
-    message.push_own(&format!("SELECT 1 / ({is_free} AND {})::int", ledger.is_as_expected()));
-    push_migrations(&mut message, site, &mut ledger, migrations);
+    push_condition(&mut message, &conditions);
+    push_changes(&mut message, site, &mut ledger, changes);
     message.push_own("COMMIT");
+    fail_point::reached(FailPoint::BeforeMigrate);
     match run(connection, site, &message).await {
         Err(error) if is_unexpected(&error) || needs_own_transaction(&error) => Ok(false),
-        result => result.map(|()| true),
+        result => {
+            fail_point::reached(FailPoint::AfterMigrate);
+            result.map(|()| true)
+        }
+    }
+}
+
+/// What does not hold divides by zero, which ends the transaction.
+fn push_condition(message: &mut Message, conditions: &[String]) {
+    if !conditions.is_empty() {
+        message.push_own(&format!("SELECT 1 / ({})::int", conditions.join(" AND ")));
     }
 }
 
 /// The condition does not hold, or the ledger or its schema is not there. A file that fails in this way
 /// fails once more.
 fn is_unexpected(error: &Error) -> bool {
-    error.database_code().is_some_and(|code| matches!(&*code, "22012" | "42P01" | "3F000"))
+    is_division_by_zero(error) || error.database_code().is_some_and(|code| code == "42P01" || code == "3F000")
 }
 
 /// Runs several files in one transaction, or each in its own where PostgreSQL insists.
@@ -182,14 +212,14 @@ async fn run_batch(
     connection: &mut PgConnection,
     site: Site<'_>,
     ledger: &mut Ledger,
-    migrations: &[&Migration],
+    changes: &[Change<'_>],
 ) -> Result<()> {
     let mut after = ledger.clone();
-    match run_transaction(connection, site, &mut after, migrations).await {
+    match run_transaction(connection, site, &mut after, changes).await {
         Ok(()) => *ledger = after,
-        Err(error) if migrations.len() > 1 && needs_own_transaction(&error) => {
-            for migration in migrations {
-                run_transaction(connection, site, ledger, &[migration]).await?;
+        Err(error) if changes.len() > 1 && needs_own_transaction(&error) => {
+            for change in changes {
+                run_transaction(connection, site, ledger, &[*change]).await?;
             }
         }
         Err(error) => return Err(error),
@@ -207,34 +237,85 @@ async fn run_transaction(
     connection: &mut PgConnection,
     site: Site<'_>,
     ledger: &mut Ledger,
-    migrations: &[&Migration],
+    changes: &[Change<'_>],
 ) -> Result<()> {
     let mut message = Message::new();
     message.push_own("BEGIN");
+    push_condition(&mut message, site.has_token().as_slice());
     message.push_own(&ledger.create());
-    push_migrations(&mut message, site, ledger, migrations);
+    push_changes(&mut message, site, ledger, changes);
     message.push_own("COMMIT");
-    run(connection, site, &message).await
+    fail_point::reached(FailPoint::BeforeMigrate);
+    run_in_turn(connection, site, &message).await?;
+    fail_point::reached(FailPoint::AfterMigrate);
+    Ok(())
 }
 
-fn push_migrations(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, migrations: &[&Migration]) {
-    for migration in migrations {
+/// Runs a message that begins with the condition that the run was not taken over.
+async fn run_in_turn(connection: &mut PgConnection, site: Site<'_>, message: &Message) -> Result<()> {
+    let result = run(connection, site, message).await;
+    if let (Err(error), Some(terms)) = (&result, site.terms)
+        && is_division_by_zero(error)
+        && !runs::has_token(connection, terms.token).await?
+    {
+        return Err(taken_over());
+    }
+    result
+}
+
+fn is_division_by_zero(error: &Error) -> bool {
+    error.database_code().is_some_and(|code| code == "22012")
+}
+
+/// Somebody else took the lock of the run, which this one must have lost.
+#[derive(Debug, thiserror::Error)]
+#[error("somebody else has begun to migrate the fleet")]
+struct TakenOver;
+
+fn taken_over() -> Error {
+    Error::new(ErrorKind::Conflict, "the run was taken over")
+        .with_hint("`tenantry runs` shows by whom")
+        .with_source(TakenOver)
+}
+
+/// Whether the run has to end, because it may not change schemas any more.
+pub(super) fn was_taken_over(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<TakenOver>)
+}
+
+fn push_changes(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, changes: &[Change<'_>]) {
+    for change in changes {
+        let version = change.migration().version();
         message.push_own(&site.enter_transaction());
-        if is_left_out(Guard::LedgerFirst) {
-            message.push_file(migration.up());
-            message.push_own(&ledger.insert(migration, true));
-        } else {
-            message.push_own(&ledger.insert(migration, true));
-            message.push_file(migration.up());
+        match change.direction() {
+            Direction::Up => {
+                push_up(message, ledger, *change);
+                ledger.add(change.migration());
+            }
+            Direction::Down => {
+                message.push_own(&ledger.delete(version));
+                message.push_file(change.script());
+                message.push_own("RESET ALL");
+                ledger.remove(version);
+            }
         }
-        // What the file has set, be it a timeout or, in a function, the path, is for itself alone.
-        message.push_own("RESET ALL");
-        message.push_own(&ledger.finish(migration.version()));
-        ledger.add(migration);
     }
     // Once more, for the triggers that are deferred to the commit.
     message.push_own(&site.enter_transaction());
     message.push_own(&ledger.summarise());
+}
+
+fn push_up(message: &mut Message, ledger: &Ledger, change: Change<'_>) {
+    if is_left_out(Guard::LedgerFirst) {
+        message.push_file(change.script());
+        message.push_own(&ledger.insert(change.migration(), true));
+    } else {
+        message.push_own(&ledger.insert(change.migration(), true));
+        message.push_file(change.script());
+    }
+    // What the file has set, be it a timeout or, in a function, the path, is for itself alone.
+    message.push_own("RESET ALL");
+    message.push_own(&ledger.finish(change.migration().version()));
 }
 
 /// Makes a schema and everything in it, for a transaction that is already open.
@@ -245,8 +326,8 @@ pub(crate) fn creation_message(site: Site<'_>, migrations: &Migrations, grants: 
     let mut ledger = Ledger::empty(site.schema);
     let mut message = schema_message(site, grants);
     push_baseline(&mut message, site, &mut ledger, migrations)?;
-    let newer: Vec<_> = migrations.beyond_baseline().collect();
-    push_migrations(&mut message, site, &mut ledger, &newer);
+    let newer: Vec<_> = migrations.beyond_baseline().map(Change::apply).collect();
+    push_changes(&mut message, site, &mut ledger, &newer);
     Ok(message)
 }
 
@@ -266,28 +347,64 @@ async fn run_alone(
     connection: &mut PgConnection,
     site: Site<'_>,
     ledger: &mut Ledger,
-    migration: &Migration,
+    change: Change<'_>,
 ) -> Result<()> {
-    let mut mark = Message::new();
-    mark.push_own(&site.enter("SET"));
-    mark.push_own(&ledger.create());
-    mark.push_own(&ledger.insert(migration, false));
-    run(connection, site, &mark).await?;
+    fail_point::reached(FailPoint::BeforeMark);
+    run_in_turn(connection, site, &mark(site, ledger, change)).await?;
+    fail_point::reached(FailPoint::AfterMark);
 
     let mut message = Message::new();
-    message.push_file(migration.up());
+    message.push_file(change.script());
     if let Err(error) = run(connection, site, &message).await {
         if did_nothing(&error) {
-            send(connection, &ledger.delete(migration.version())).await?;
+            send(connection, &unmark(ledger, change)).await?;
         }
         return Err(error);
     }
-    ledger.add(migration);
-    let mut done = Message::new();
-    done.push_own("RESET ALL");
-    done.push_own(&ledger.finish(migration.version()));
-    done.push_own(&ledger.summarise());
-    run(connection, site, &done).await
+    fail_point::reached(FailPoint::BeforeFinish);
+    run(connection, site, &finish(ledger, change)).await?;
+    fail_point::reached(FailPoint::AfterFinish);
+    Ok(())
+}
+
+/// Notes that a file is about to run, and enters the schema for it.
+fn mark(site: Site<'_>, ledger: &Ledger, change: Change<'_>) -> Message {
+    let mut message = Message::new();
+    push_condition(&mut message, site.has_token().as_slice());
+    message.push_own(&site.enter("SET"));
+    message.push_own(&ledger.create());
+    message.push_own(&match change.direction() {
+        Direction::Up => ledger.insert(change.migration(), false),
+        Direction::Down => ledger.unfinish(change.migration().version()),
+    });
+    message
+}
+
+/// Takes back that a file is about to run.
+fn unmark(ledger: &Ledger, change: Change<'_>) -> String {
+    match change.direction() {
+        Direction::Up => ledger.delete(change.migration().version()),
+        Direction::Down => ledger.restore(change.migration().version()),
+    }
+}
+
+/// Notes that a file has run.
+fn finish(ledger: &mut Ledger, change: Change<'_>) -> Message {
+    let version = change.migration().version();
+    let mut message = Message::new();
+    message.push_own("RESET ALL");
+    match change.direction() {
+        Direction::Up => {
+            message.push_own(&ledger.finish(version));
+            ledger.add(change.migration());
+        }
+        Direction::Down => {
+            message.push_own(&ledger.delete(version));
+            ledger.remove(version);
+        }
+    }
+    message.push_own(&ledger.summarise());
+    message
 }
 
 /// Syntax errors and missing names (class 42) are found before a statement begins to work.

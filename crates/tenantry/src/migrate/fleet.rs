@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 
 use futures_util::stream::{self, Stream};
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 
 use super::workers::Workers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::Databases;
-use crate::registry::{store, with_applied};
+use crate::registry::{Selection, store, with_applied};
 use crate::tenant::{Alias, Slug, Status, Tenant};
 
 /// Tenants read from the registry at a time: a few megabytes, and ten thousand that are up to date are three
@@ -15,9 +17,21 @@ use crate::tenant::{Alias, Slug, Status, Tenant};
 pub(super) const PAGE: i64 = 5_000;
 
 /// Which tenants are meant.
-#[derive(Clone, Debug, Default)]
+///
+/// ```
+/// use tenantry::Fleet;
+/// use tenantry::tenant::Slug;
+///
+/// // Everybody on a plan, but for one.
+/// let fleet = Fleet::matching("settings->>'plan' = 'pro'").except([Slug::parse("acme")?]);
+/// # let _ = fleet;
+/// # Ok::<_, tenantry::tenant::InvalidSlug>(())
+/// ```
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Fleet {
-    pub(super) only: Option<Vec<Slug>>,
+    only: Option<Vec<Slug>>,
+    condition: Option<String>,
+    except: Vec<Slug>,
 }
 
 impl Fleet {
@@ -28,17 +42,71 @@ impl Fleet {
 
     /// Only these tenants, and not the master schema.
     pub fn only(slugs: impl IntoIterator<Item = Slug>) -> Self {
-        Self { only: Some(slugs.into_iter().collect()) }
+        Self { only: Some(slugs.into_iter().collect()), ..Self::default() }
+    }
+
+    /// Only the tenants that are served or suspended and for which this SQL holds, and not the master schema.
+    ///
+    /// It is an expression over the columns of `tenantry.tenant`, such as `slug`, `database`, `status`,
+    /// `settings` and `created_at`. It is the operator's own: it reaches the server as it is, in a
+    /// transaction that is `READ ONLY`, so never take it from a user.
+    pub fn matching(condition: impl Into<String>) -> Self {
+        Self { condition: Some(condition.into()), ..Self::default() }
+    }
+
+    /// Without these tenants.
+    #[must_use]
+    pub fn except(self, slugs: impl IntoIterator<Item = Slug>) -> Self {
+        Self { except: slugs.into_iter().collect(), ..self }
+    }
+
+    /// Whether the master schema belongs to it.
+    pub(super) fn has_master(&self) -> bool {
+        self.only.is_none() && self.condition.is_none()
+    }
+
+    /// How many tenants it has, or how many of those that are canaries by their settings.
+    pub(super) async fn count(&self, registry: &mut PgConnection, tagged: bool) -> Result<u64> {
+        match &self.only {
+            Some(slugs) if !tagged => {
+                let meant = slugs.iter().filter(|slug| !self.except.contains(slug));
+                Ok(u64::try_from(meant.count()).unwrap_or(u64::MAX))
+            }
+            _ => self.selection().count(registry, tagged).await,
+        }
+    }
+
+    /// Its tenants after this slug, no more than a page.
+    async fn after(&self, registry: &mut PgConnection, after: &str) -> Result<Vec<Tenant>> {
+        match &self.only {
+            // All of them are checked before any is migrated.
+            Some(slugs) if after.is_empty() => {
+                let mut tenants = named(registry, slugs).await?;
+                tenants.retain(|tenant| !self.except.contains(tenant.slug()));
+                Ok(tenants)
+            }
+            Some(_) => Ok(Vec::new()),
+            None => self.selection().page(registry, after, PAGE).await,
+        }
+    }
+
+    fn selection(&self) -> Selection<'_> {
+        Selection {
+            only: self.only.as_deref(),
+            condition: self.condition.as_deref(),
+            except: &self.except,
+            statuses: &[Status::Active, Status::Suspended],
+        }
     }
 }
 
 /// Whether a tenant keeps up with the fleet.
-pub(super) fn is_migrated(tenant: &Tenant) -> bool {
+fn is_migrated(tenant: &Tenant) -> bool {
     matches!(tenant.status(), Status::Active | Status::Suspended)
 }
 
-/// The tenants that were asked for by name. All of them are checked before any is migrated.
-pub(super) async fn named(registry: &mut sqlx::PgConnection, slugs: &[Slug]) -> Result<Vec<Tenant>> {
+/// The tenants that were asked for by name.
+async fn named(registry: &mut PgConnection, slugs: &[Slug]) -> Result<Vec<Tenant>> {
     let mut tenants = Vec::new();
     for slug in slugs {
         let found = store::tenant_by_slug(&mut *registry, slug).await?;
@@ -47,7 +115,9 @@ pub(super) async fn named(registry: &mut sqlx::PgConnection, slugs: &[Slug]) -> 
         })?;
         if !is_migrated(&tenant) {
             let message = format!("tenant `{slug}` is {} and is not migrated", tenant.status());
-            return Err(Error::new(ErrorKind::TenantUnavailable, message).with_tenant(slug));
+            return Err(Error::new(ErrorKind::TenantUnavailable, message)
+                .with_tenant(slug)
+                .with_hint("only tenants that are active or suspended are migrated"));
         }
         tenants.push(tenant);
     }
@@ -91,16 +161,12 @@ async fn read_page(
     position: &mut Position,
 ) -> Result<()> {
     let mut worker = workers.take(&Alias::default()).await?;
-    let page = match &fleet.only {
-        Some(slugs) => named(&mut worker.connection, slugs).await?,
-        None => store::tenants_after(&mut worker.connection, &position.after, PAGE).await?,
-    };
+    let page = fleet.after(&mut worker.connection, &position.after).await?;
     workers.put_back(worker);
-    position.is_last_page = fleet.only.is_some() || page.is_empty();
-    if let Some(last) = page.last() {
-        last.slug().as_str().clone_into(&mut position.after);
+    match page.last() {
+        Some(last) => last.slug().as_str().clone_into(&mut position.after),
+        None => position.is_last_page = true,
     }
-    let page: Vec<_> = page.into_iter().filter(is_migrated).collect();
     // Where a database is away, each of its tenants says so itself.
     position.page = with_applied(databases, page.clone()).await.unwrap_or(page).into();
     Ok(())

@@ -38,6 +38,11 @@ impl Ledger {
         self.applied.insert(migration.version(), migration.checksum().to_vec());
     }
 
+    /// Notes that a migration is not applied any more, once it is undone.
+    pub(crate) fn remove(&mut self, version: i64) {
+        self.applied.remove(&version);
+    }
+
     pub(crate) fn digest(&self) -> Digest {
         digest_of(self.applied.iter().map(|(version, checksum)| (*version, checksum.as_slice())))
     }
@@ -88,9 +93,19 @@ impl Ledger {
         )
     }
 
-    /// Takes back that a migration was about to run.
+    /// Notes that something outside of a transaction is about to undo a migration.
+    pub(crate) fn unfinish(&self, version: i64) -> String {
+        format!("UPDATE {} SET success = false WHERE version = {version}", self.table())
+    }
+
+    /// Takes back that something was about to undo a migration.
+    pub(crate) fn restore(&self, version: i64) -> String {
+        format!("UPDATE {} SET success = true WHERE version = {version}", self.table())
+    }
+
+    /// Takes out a migration that was about to run, or one that was undone.
     pub(crate) fn delete(&self, version: i64) -> String {
-        format!("DELETE FROM {} WHERE version = {version} AND NOT success", self.table())
+        format!("DELETE FROM {} WHERE version = {version}", self.table())
     }
 
     /// A condition that holds if the table says what this says. The digest is computed there as here.

@@ -1,7 +1,15 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
 use super::fleet::Fleet;
+use super::plan::Target;
+use super::source::Migrations;
+use super::wave::{Canaries, MaxFailures};
+use crate::error::{Error, ErrorKind, Result};
+use crate::registry::{Run, RunState};
 use crate::sql::Literal;
 
 /// What is migrated, and how much of the server that may take.
@@ -22,8 +30,18 @@ use crate::sql::Literal;
 pub struct MigrateOptions {
     /// Which schemas. Default: [`Fleet::all`].
     pub fleet: Fleet,
+    /// The version that each tenant is brought to, forwards or back by its `.down.sql` files; 0 undoes all.
+    /// The master schema, which has versions of its own, is left alone then.
+    ///
+    /// Default: all files.
+    pub to: Option<i64>,
+    /// Who is migrated before the others, to find out whether it goes well. Default: nobody.
+    pub canaries: Option<Canaries>,
+    /// When to give up. Default: never; a tenant that fails stops nobody.
+    pub max_failures: Option<MaxFailures>,
     /// How many tenants are migrated at a time. Each takes one connection to its database, beside the
-    /// pools' and one for the registry; one more while a tenant waits for a lock a second time.
+    /// pools', one for the registry and one that holds the lock of the run; one more while a tenant waits
+    /// for a lock a second time.
     ///
     /// Default: 4.
     pub jobs: NonZeroU32,
@@ -34,12 +52,38 @@ pub struct MigrateOptions {
     ///
     /// Default: 4.
     pub attempts: NonZeroU32,
+    /// Whether to wait where somebody else migrates the fleet. Default: no, that is
+    /// [`ErrorKind::Conflict`].
+    pub wait: bool,
+    /// Who does it, for those who read [`Tenancy::runs`](crate::Tenancy::runs), and for whoever wants to
+    /// migrate at the same time. Default: the number of this process.
+    pub operator: String,
+    /// The run that goes on; see [`MigrateOptions::resuming`]. Default: a new one is begun.
+    pub resumes: Option<Resumed>,
+}
+
+/// A run that goes on.
+#[derive(Clone, Copy, Debug)]
+pub struct Resumed {
+    pub(super) id: i64,
+    pub(super) wave: i32,
 }
 
 impl Default for MigrateOptions {
     fn default() -> Self {
         const FOUR: NonZeroU32 = NonZeroU32::new(4).unwrap();
-        Self { fleet: Fleet::default(), jobs: FOUR, limits: Limits::default(), attempts: FOUR }
+        Self {
+            fleet: Fleet::default(),
+            to: None,
+            canaries: None,
+            max_failures: None,
+            jobs: FOUR,
+            limits: Limits::default(),
+            attempts: FOUR,
+            wait: false,
+            operator: format!("process {}", std::process::id()),
+            resumes: None,
+        }
     }
 }
 
@@ -47,6 +91,60 @@ impl From<Fleet> for MigrateOptions {
     fn from(fleet: Fleet) -> Self {
         Self { fleet, ..Self::default() }
     }
+}
+
+/// What of the options belongs to the run, whoever goes on with it.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    fleet: Fleet,
+    to: Option<i64>,
+    canaries: Option<Canaries>,
+    max_failures: Option<MaxFailures>,
+}
+
+impl MigrateOptions {
+    /// To go on with a run that was interrupted, that stopped, or in which some tenants failed: the same
+    /// tenants, brought to the same version, in the same waves. The rest are defaults.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the run has nothing left to do.
+    pub fn resuming(run: &Run) -> Result<Self> {
+        if run.state == RunState::Done {
+            let message = format!("run {} is done", run.id);
+            return Err(Error::new(ErrorKind::InvalidInput, message).with_hint("begin a new one"));
+        }
+        let kept: Kept = serde_json::from_value(run.options.clone()).map_err(|error| {
+            let message = format!("run {} was begun by another version of tenantry", run.id);
+            Error::new(ErrorKind::InvalidInput, message).with_hint("begin a new one").with_source(error)
+        })?;
+        let Kept { fleet, to, canaries, max_failures } = kept;
+        let resumes = Some(Resumed { id: run.id, wave: run.wave });
+        Ok(Self { fleet, to, canaries, max_failures, resumes, ..Self::default() })
+    }
+
+    pub(super) fn target<'a>(&self, migrations: &'a Migrations) -> Result<Target<'a>> {
+        let files = migrations.tenant();
+        self.to.map_or_else(|| Ok(Target::latest(files)), |version| Target::version(files, version))
+    }
+
+    /// Whether the master schema is migrated as well.
+    pub(super) fn has_master(&self) -> bool {
+        self.to.is_none() && self.fleet.has_master()
+    }
+
+    pub(super) fn to_keep(&self) -> serde_json::Value {
+        let Self { fleet, to, canaries, max_failures, .. } = self.clone();
+        // Nothing in it can fail to be JSON.
+        serde_json::to_value(Kept { fleet, to, canaries, max_failures }).unwrap_or_default()
+    }
+}
+
+/// On what terms a schema is changed that is in use.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(super) limits: Limits,
+    /// Whoever migrates the fleet has it.
+    pub(super) token: Uuid,
 }
 
 /// The limits of a migration's transaction. `-- no-transaction` files have none: they are made to

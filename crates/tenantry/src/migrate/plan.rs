@@ -1,6 +1,9 @@
 use std::collections::HashMap;
 
+use super::script::Script;
 use super::set::{Migration, MigrationSet};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::Digest;
 
 /// One row of a schema's ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +14,123 @@ pub(crate) struct Applied {
     pub(crate) success: bool,
 }
 
-/// What has to be done to bring one schema up to date.
+/// Where schemas are to be brought: the files that are to be applied, and no others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'a> {
+    files: &'a MigrationSet,
+    /// The newest version that is to be applied; `None` for all files.
+    version: Option<i64>,
+    digest: Digest,
+}
+
+impl<'a> Target<'a> {
+    /// All files.
+    pub(crate) fn latest(files: &'a MigrationSet) -> Self {
+        Self { files, version: None, digest: files.digest() }
+    }
+
+    /// The files up to and with this version; 0 for none of them.
+    ///
+    /// # Errors
+    /// If no file has this version.
+    pub(crate) fn version(files: &'a MigrationSet, version: i64) -> Result<Self> {
+        if version != 0 && files.get(version).is_none() {
+            let message = format!("there is no migration with version {version}");
+            return Err(
+                Error::new(ErrorKind::InvalidInput, message).with_hint("give the number of a file, or 0")
+            );
+        }
+        Ok(Self { files, version: Some(version), digest: files.through(version).digest() })
+    }
+
+    /// What a schema that is there has applied.
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The newest version that it has applied then.
+    pub(crate) fn newest(&self) -> Option<i64> {
+        self.version.or_else(|| self.files.latest()).filter(|version| *version != 0)
+    }
+
+    fn has(&self, version: i64) -> bool {
+        self.version.is_none_or(|newest| version <= newest)
+    }
+}
+
+/// A migration that is applied, or undone.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    migration: &'a Migration,
+    direction: Direction,
+    script: &'a Script,
+}
+
+/// Which way a schema goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// The migration is applied.
+    Up,
+    /// The migration is undone, by its `.down.sql`.
+    Down,
+}
+
+impl<'a> Change<'a> {
+    pub(super) fn apply(migration: &'a Migration) -> Self {
+        Self { migration, direction: Direction::Up, script: migration.up() }
+    }
+
+    fn undo(migration: &'a Migration) -> Result<Self, Conflict> {
+        let (version, file) = (migration.version(), migration.file());
+        let script =
+            migration.down().ok_or_else(|| Conflict::NoWayBack { version, file: file.to_owned() })?;
+        Ok(Self { migration, direction: Direction::Down, script })
+    }
+
+    /// What is applied or undone.
+    pub fn migration(&self) -> &'a Migration {
+        self.migration
+    }
+
+    /// Whether it is applied or undone.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// The file that does it.
+    pub fn script(&self) -> &'a Script {
+        self.script
+    }
+}
+
+/// The versions that were applied and undone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) applied: Vec<i64>,
+    pub(crate) undone: Vec<i64>,
+}
+
+impl Changed {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.applied.is_empty() && self.undone.is_empty()
+    }
+}
+
+impl<'a> FromIterator<Change<'a>> for Changed {
+    fn from_iter<T: IntoIterator<Item = Change<'a>>>(changes: T) -> Self {
+        let mut done = Self::default();
+        for change in changes {
+            match change.direction {
+                Direction::Up => done.applied.push(change.migration.version()),
+                Direction::Down => done.undone.push(change.migration.version()),
+            }
+        }
+        done
+    }
+}
+
+/// What has to be done to bring one schema to a target.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) steps: Vec<Step<'a>>,
@@ -20,10 +139,10 @@ pub(crate) struct Plan<'a> {
 /// What is run at once.
 #[derive(Clone, Debug)]
 pub(crate) enum Step<'a> {
-    /// Consecutive migrations that share one transaction; never empty.
-    Batch(Vec<&'a Migration>),
-    /// A migration that runs outside of a transaction.
-    Alone(&'a Migration),
+    /// Consecutive changes that share one transaction; never empty.
+    Batch(Vec<Change<'a>>),
+    /// A change that runs outside of a transaction.
+    Alone(Change<'a>),
 }
 
 /// Where a ledger and the files contradict each other.
@@ -35,6 +154,8 @@ pub(crate) enum Conflict {
     Missing { version: i64 },
     #[error("`{file}` was interrupted")]
     Interrupted { version: i64, file: String },
+    #[error("`{file}` cannot be undone")]
+    NoWayBack { version: i64, file: String },
 }
 
 impl Conflict {
@@ -45,19 +166,23 @@ impl Conflict {
             Self::Interrupted { .. } => {
                 "find out how far it came: undo that or finish it by hand, then migrate again"
             }
+            Self::NoWayBack { .. } => {
+                "write a `.down.sql` beside its `.up.sql`, or go on with a new migration"
+            }
         }
     }
 }
 
-/// Compares the files with what one schema has applied.
+/// Compares a target with what one schema has applied.
 ///
 /// A pending version below the newest applied one is planned like any other, as sqlx does: branches
-/// merge in any order.
+/// merge in any order. What is to be undone is undone first, the newest first.
 ///
 /// # Errors
 /// Every conflict, by ascending version; an interrupted migration is reported as that and nothing
 /// else, even when its file was changed meanwhile to cure it.
-pub(crate) fn plan<'a>(files: &'a MigrationSet, applied: &[Applied]) -> Result<Plan<'a>, Vec<Conflict>> {
+pub(crate) fn plan<'a>(target: Target<'a>, applied: &[Applied]) -> Result<Plan<'a>, Vec<Conflict>> {
+    let files = target.files;
     let mut conflicts: Vec<_> =
         applied.iter().filter_map(|row| Some((row.version, conflict(files, row)?))).collect();
     if !conflicts.is_empty() {
@@ -65,8 +190,13 @@ pub(crate) fn plan<'a>(files: &'a MigrationSet, applied: &[Applied]) -> Result<P
         return Err(conflicts.into_iter().map(|(_, conflict)| conflict).collect());
     }
     let applied: HashMap<_, _> = applied.iter().map(|row| (row.version, row)).collect();
-    let pending = files.iter().filter(|migration| !applied.contains_key(&migration.version()));
-    Ok(Plan { steps: steps(pending) })
+    let is_applied = |migration: &&Migration| applied.contains_key(&migration.version());
+    let surplus = files.iter().rev().filter(|migration| !target.has(migration.version()));
+    let undone = surplus.filter(is_applied).map(Change::undo).collect::<Result<Vec<_>, _>>();
+    let pending = files.iter().filter(|migration| target.has(migration.version()));
+    let applied = pending.filter(|migration| !is_applied(migration)).map(Change::apply);
+    let changes = undone.map_err(|conflict| vec![conflict])?.into_iter().chain(applied);
+    Ok(Plan { steps: steps(changes) })
 }
 
 impl<'a> Plan<'a> {
@@ -74,17 +204,17 @@ impl<'a> Plan<'a> {
         self.steps.is_empty()
     }
 
-    /// All pending migrations, in the order in which they run.
-    pub(crate) fn migrations(&self) -> impl Iterator<Item = &'a Migration> {
-        self.steps.iter().flat_map(Step::migrations).copied()
+    /// All changes, in the order in which they run.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = Change<'a>> {
+        self.steps.iter().flat_map(Step::changes).copied()
     }
 }
 
 impl<'a> Step<'a> {
-    pub(crate) fn migrations(&self) -> &[&'a Migration] {
+    pub(crate) fn changes(&self) -> &[Change<'a>] {
         match self {
-            Self::Batch(migrations) => migrations,
-            Self::Alone(migration) => std::slice::from_ref(migration),
+            Self::Batch(changes) => changes,
+            Self::Alone(change) => std::slice::from_ref(change),
         }
     }
 }
@@ -102,13 +232,13 @@ fn conflict(files: &MigrationSet, row: &Applied) -> Option<Conflict> {
     }
 }
 
-fn steps<'a>(pending: impl Iterator<Item = &'a Migration>) -> Vec<Step<'a>> {
+fn steps<'a>(changes: impl Iterator<Item = Change<'a>>) -> Vec<Step<'a>> {
     let mut steps = Vec::new();
-    for migration in pending {
+    for change in changes {
         match steps.last_mut() {
-            _ if !migration.is_transactional() => steps.push(Step::Alone(migration)),
-            Some(Step::Batch(batch)) => batch.push(migration),
-            _ => steps.push(Step::Batch(vec![migration])),
+            _ if !change.script.is_transactional() => steps.push(Step::Alone(change)),
+            Some(Step::Batch(batch)) => batch.push(change),
+            _ => steps.push(Step::Batch(vec![change])),
         }
     }
     steps

@@ -6,10 +6,10 @@ use futures_util::TryStreamExt as _;
 use sqlx::PgConnection;
 
 use super::apply::{Site, conflict_error};
-use super::fleet::{Fleet, tenants};
+use super::fleet::tenants;
 use super::ledger;
-use super::plan::plan;
-use super::set::{Migration, MigrationSet};
+use super::options::MigrateOptions;
+use super::plan::{Change, Target, plan};
 use super::source::Migrations;
 use super::workers::Workers;
 use crate::error::Result;
@@ -21,9 +21,9 @@ use crate::tenant::{Alias, Digest, Tenant};
 pub struct Preview<'a> {
     /// `None` for the master schema.
     pub tenant: Option<&'a Tenant>,
-    /// The files it would apply, in their order, or why it would fail before the first; it may fail in any
-    /// of them all the same.
-    pub pending: Result<Vec<&'a Migration>>,
+    /// What it would do, in that order, or why it would fail before the first file; it may fail
+    /// in any of them all the same.
+    pub changes: Result<Vec<Change<'a>>>,
 }
 
 /// Tells of each schema what a run would do. Schemas that have applied the same are asked once.
@@ -31,48 +31,50 @@ pub(crate) async fn preview(
     databases: &Databases,
     layout: &Layout,
     migrations: &Migrations,
-    fleet: &Fleet,
+    options: &MigrateOptions,
     mut each: impl FnMut(Preview<'_>),
 ) -> Result<()> {
     let workers = Workers::of(databases);
-    if fleet.only.is_none() {
+    let target = options.target(migrations)?;
+    if options.has_master() {
         let mut worker = workers.take(&Alias::default()).await?;
         let site = Site {
             schema: &layout.master_schema,
             extensions: &layout.extension_schemas,
             tenant: None,
-            limits: None,
+            terms: None,
         };
-        let pending = pending(&mut worker.connection, site, migrations.master()).await;
+        let files = Target::latest(migrations.master());
+        let changes = changes(&mut worker.connection, site, files).await;
         workers.put_back(worker);
-        each(Preview { tenant: None, pending });
+        each(Preview { tenant: None, changes });
     }
-    let mut tenants = std::pin::pin!(tenants(databases, &workers, fleet));
-    let mut known = Known::of(migrations.tenant());
+    let mut tenants = std::pin::pin!(tenants(databases, &workers, &options.fleet));
+    let mut known = Known::of(target);
     while let Some(tenant) = tenants.try_next().await? {
-        let pending = known.pending(&workers, layout, &tenant).await;
-        each(Preview { tenant: Some(&tenant), pending });
+        let changes = known.changes(&workers, layout, &tenant).await;
+        each(Preview { tenant: Some(&tenant), changes });
     }
     Ok(())
 }
 
-/// What is pending where a digest is applied.
+/// What is to be done where a digest is applied.
 struct Known<'a> {
-    files: &'a MigrationSet,
-    by_digest: HashMap<Digest, Vec<&'a Migration>>,
+    target: Target<'a>,
+    by_digest: HashMap<Digest, Vec<Change<'a>>>,
 }
 
 impl<'a> Known<'a> {
-    fn of(files: &'a MigrationSet) -> Self {
-        Self { files, by_digest: HashMap::from([(files.digest(), Vec::new())]) }
+    fn of(target: Target<'a>) -> Self {
+        Self { target, by_digest: HashMap::from([(target.digest(), Vec::new())]) }
     }
 
-    async fn pending(
+    async fn changes(
         &mut self,
         workers: &Workers<'_>,
         layout: &Layout,
         tenant: &Tenant,
-    ) -> Result<Vec<&'a Migration>> {
+    ) -> Result<Vec<Change<'a>>> {
         if let Some(known) = tenant.digest().and_then(|digest| self.by_digest.get(digest)) {
             return Ok(known.clone());
         }
@@ -81,23 +83,23 @@ impl<'a> Known<'a> {
             schema: tenant.schema(),
             extensions: &layout.extension_schemas,
             tenant: Some(tenant.slug()),
-            limits: None,
+            terms: None,
         };
-        let pending = pending(&mut worker.connection, site, self.files).await?;
+        let changes = changes(&mut worker.connection, site, self.target).await?;
         workers.put_back(worker);
         if let Some(digest) = tenant.digest() {
-            self.by_digest.insert(*digest, pending.clone());
+            self.by_digest.insert(*digest, changes.clone());
         }
-        Ok(pending)
+        Ok(changes)
     }
 }
 
-async fn pending<'a>(
+async fn changes<'a>(
     connection: &mut PgConnection,
     site: Site<'_>,
-    files: &'a MigrationSet,
-) -> Result<Vec<&'a Migration>> {
+    target: Target<'a>,
+) -> Result<Vec<Change<'a>>> {
     let rows = ledger::read(connection, site.schema).await?;
-    let plan = plan(files, &rows).map_err(|conflicts| conflict_error(site, &conflicts))?;
-    Ok(plan.migrations().collect())
+    let plan = plan(target, &rows).map_err(|conflicts| conflict_error(site, &conflicts))?;
+    Ok(plan.changes().collect())
 }

@@ -1,3 +1,5 @@
+use std::collections::HashMap;
+
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -11,6 +13,8 @@ use crate::tenant::Digest;
 pub struct MigrationSet {
     migrations: Vec<Migration>,
     digest: Digest,
+    /// For each version, what a schema is at that has applied all files up to it.
+    versions: HashMap<Digest, i64>,
 }
 
 impl MigrationSet {
@@ -29,9 +33,13 @@ impl MigrationSet {
     }
 
     fn of(migrations: Vec<Migration>) -> Self {
-        let digest =
-            digest_of(migrations.iter().map(|migration| (migration.version(), migration.checksum())));
-        Self { migrations, digest }
+        let mut hash = Hash::default();
+        let mut versions = HashMap::new();
+        for migration in &migrations {
+            hash.add(migration.version(), migration.checksum());
+            versions.insert(hash.digest(), migration.version());
+        }
+        Self { migrations, digest: hash.digest(), versions }
     }
 
     /// Those up to and with this version.
@@ -40,12 +48,17 @@ impl MigrationSet {
     }
 
     pub(super) fn empty() -> Self {
-        Self { migrations: Vec::new(), digest: digest_of([]) }
+        Self::of(Vec::new())
     }
 
     /// What a schema that has applied all of them is at.
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// The version of a schema that has applied all files up to it, and no other.
+    pub fn version_of(&self, digest: &Digest) -> Option<i64> {
+        self.versions.get(digest).copied()
     }
 
     /// The newest version; `None` when there are no migrations.
@@ -130,12 +143,26 @@ impl Migration {
 
 /// The digest of applied migrations, given as version and checksum by ascending version.
 pub fn digest_of<'a>(applied: impl IntoIterator<Item = (i64, &'a [u8])>) -> Digest {
-    let mut hash = Sha256::new();
+    let mut hash = Hash::default();
     for (version, checksum) in applied {
-        hash.update(version.to_be_bytes());
-        hash.update(checksum);
+        hash.add(version, checksum);
     }
-    Digest::from_bytes(hash.finalize().into())
+    hash.digest()
+}
+
+/// The hash of applied migrations, one by one.
+#[derive(Clone, Default)]
+struct Hash(Sha256);
+
+impl Hash {
+    fn add(&mut self, version: i64, checksum: &[u8]) {
+        self.0.update(version.to_be_bytes());
+        self.0.update(checksum);
+    }
+
+    fn digest(&self) -> Digest {
+        Digest::from_bytes(self.0.clone().finalize().into())
+    }
 }
 
 fn refuse_same_versions(migrations: &[Migration]) -> Result<(), MigrationError> {

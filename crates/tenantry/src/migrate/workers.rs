@@ -17,11 +17,10 @@ pub(super) struct Workers<'a> {
     idle: Mutex<Vec<Worker>>,
 }
 
-/// A connection that may create and alter schemas, and the process of the server behind it.
+/// A connection that may create and alter schemas.
 pub(super) struct Worker {
     alias: Alias,
     pub(super) connection: PgConnection,
-    pub(super) pid: i32,
 }
 
 impl<'a> Workers<'a> {
@@ -33,9 +32,8 @@ impl<'a> Workers<'a> {
         if let Some(worker) = self.take_idle(alias) {
             return Ok(worker);
         }
-        let mut connection = self.databases.owner_connection(alias).await?;
-        let pid = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await?;
-        Ok(Worker { alias: alias.clone(), connection, pid })
+        let connection = self.databases.owner_connection(alias).await?;
+        Ok(Worker { alias: alias.clone(), connection })
     }
 
     pub(super) fn put_back(&self, worker: Worker) {

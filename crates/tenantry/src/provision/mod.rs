@@ -40,7 +40,7 @@ impl Context {
             schema: tenant.schema(),
             extensions: &self.layout.extension_schemas,
             tenant: Some(tenant.slug()),
-            limits: None,
+            terms: None,
         }
     }
 }

@@ -74,7 +74,7 @@ async fn make_one(context: &Context, connection: &mut PgConnection, count: u32) 
     }
     let schema = SchemaName::generate_spare();
     let site =
-        Site { schema: &schema, extensions: &context.layout.extension_schemas, tenant: None, limits: None };
+        Site { schema: &schema, extensions: &context.layout.extension_schemas, tenant: None, terms: None };
     let grants = grants(&mut tx, context, &Alias::default(), &schema).await?;
     run_message(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
     refuse_own_name(&mut tx, &schema).await?;

@@ -15,6 +15,8 @@ const STEPS: &[Step] = &[
     Step { number: 1, scope: Scope::EveryDatabase, sql: include_str!("sql/0001_database.sql") },
     Step { number: 2, scope: Scope::DefaultDatabase, sql: include_str!("sql/0002_tenants.sql") },
     Step { number: 3, scope: Scope::DefaultDatabase, sql: include_str!("sql/0003_spares.sql") },
+    Step { number: 4, scope: Scope::EveryDatabase, sql: include_str!("sql/0004_run_token.sql") },
+    Step { number: 5, scope: Scope::DefaultDatabase, sql: include_str!("sql/0005_runs.sql") },
 ];
 
 struct Step {

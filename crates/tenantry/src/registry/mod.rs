@@ -1,20 +1,24 @@
 //! Who the tenants are: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
-//! statement, and so has `spares`. `cache` answers most look-ups without any statement, and `listener` keeps it true:
-//! every change of a row is announced with `NOTIFY`, by a trigger, whoever made it.
+//! statement, and so have `spares` and `runs`; `selection` reads the tenants that somebody chose. `cache`
+//! answers most look-ups without any statement, and `listener` keeps it true: every change of a row is
+//! announced with `NOTIFY`, by a trigger, whoever made it.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
 //! arrives within milliseconds. While it is not, nothing is served longer than
 //! [`RegistryConfig::cache_ttl`] after it was read, and the cache is emptied when the listener is back.
 //!
-//! The default database holds tenants, domains and spares; every database holds `tenantry.applied`.
+//! The default database holds tenants, domains, spares and runs; every database holds `tenantry.applied`
+//! and the token of the run that may migrate there.
 
 mod applied;
 mod cache;
 mod install;
 mod listener;
 mod lookup;
+pub(crate) mod runs;
+mod selection;
 pub(crate) mod spares;
 pub(crate) mod store;
 
@@ -22,4 +26,6 @@ pub(crate) use self::applied::with_applied;
 pub(crate) use self::install::{LEDGER, install_in, verify_in};
 pub(crate) use self::lookup::Registry;
 pub use self::lookup::{CacheStatus, RegistryConfig};
+pub use self::runs::{Run, RunEntry, RunState};
+pub(crate) use self::selection::Selection;
 pub use self::spares::Spare;

@@ -27,8 +27,17 @@ macro_rules! select_tenant {
     };
 }
 
+/// All tenants, as [`TenantRow`]s. A condition may follow.
+pub(super) const SELECT_TENANT: &str = select_tenant!("");
+
 /// A row of the registry, read into the types of the domain.
-struct TenantRow(Tenant);
+pub(super) struct TenantRow(Tenant);
+
+impl TenantRow {
+    pub(super) fn into_tenant(self) -> Tenant {
+        self.0
+    }
+}
 
 impl FromRow<'_, PgRow> for TenantRow {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
@@ -58,7 +67,7 @@ fn nonsense(id: TenantId, error: sqlx::Error) -> sqlx::Error {
 }
 
 /// Tells a registry that may not be read from a database in trouble.
-fn unreadable(error: sqlx::Error) -> Error {
+pub(super) fn unreadable(error: sqlx::Error) -> Error {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     if code.as_deref() != Some("42501") {
         return error.into();

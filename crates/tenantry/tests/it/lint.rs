@@ -16,7 +16,7 @@ async fn open(database: &ScratchDatabase, folder: &Folder) -> Tenancy {
 
 /// The versions that are warned of, those of the master schema first.
 async fn warned(tenancy: &Tenancy, fleet: Fleet) -> Vec<i64> {
-    tenancy.lint(&fleet).await.unwrap().iter().map(tenantry::migrate::Warning::version).collect()
+    tenancy.lint(fleet).await.unwrap().iter().map(tenantry::migrate::Warning::version).collect()
 }
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn only_files_that_somebody_has_not_applied_are_warned_of() {
     assert_eq!(warned(&tenancy, Fleet::all()).await, [50, 2], "globex has not applied it yet");
     assert_eq!(warned(&tenancy, Fleet::only([slug("globex")])).await, [2]);
     assert!(warned(&tenancy, Fleet::only([slug("acme")])).await.is_empty());
-    check_error(tenancy.lint(&Fleet::only([slug("nobody")])).await, ErrorKind::UnknownTenant, &["nobody"]);
+    check_error(tenancy.lint(Fleet::only([slug("nobody")])).await, ErrorKind::UnknownTenant, &["nobody"]);
 
     tenancy.migrate(Fleet::only([slug("globex")]), unobserved).await.unwrap();
     Client::owner(&database).await.run("UPDATE tenantry.tenant SET status = 'deleted'").await;
@@ -48,13 +48,17 @@ async fn only_files_that_somebody_has_not_applied_are_warned_of() {
 }
 
 #[tokio::test]
-async fn a_tenant_of_which_nothing_is_known_has_everything_before_it() {
+async fn a_tenant_without_a_summary_is_asked_for_its_ledger() {
     let database = database().await;
     let folder = Folder::of(&[BAD, "SELECT 1", BAD]);
     let tenancy = open(&database, &folder).await;
     tenancy.create(NewTenant::new("acme")).await.unwrap();
-    Client::owner(&database).await.run("DELETE FROM tenantry.applied").await;
-    assert_eq!(warned(&tenancy, Fleet::all()).await, [1, 3]);
+    let mut client = Client::owner(&database).await;
+    client.run("DELETE FROM tenantry.applied").await;
+    assert!(warned(&tenancy, Fleet::all()).await.is_empty());
+    let acme = tenancy.tenant("acme").await.unwrap();
+    client.run(&format!("DELETE FROM \"{}\"._sqlx_migrations WHERE version > 1", acme.schema())).await;
+    assert_eq!(warned(&tenancy, Fleet::all()).await, [3]);
 }
 
 #[tokio::test]

@@ -486,7 +486,7 @@ async fn a_database_that_is_away_fails_only_its_own_tenants() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_runs_at_once_apply_each_file_once() {
+async fn two_runs_one_of_which_waits_apply_each_file_once() {
     let database = database().await;
     let folder = Folder::of(&[NOTE]);
     let tenancy = open(&database, &folder).await;
@@ -502,7 +502,10 @@ async fn two_runs_at_once_apply_each_file_once() {
     folder.write("tenant/0004_row.sql", "INSERT INTO note (title) VALUES ('once')");
     let tenancies = [open(&database, &folder).await, open(&database, &folder).await, tenancy];
     let [one, two, _] = &tenancies;
-    let run = async |tenancy: &Tenancy| tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
+    let run = async |tenancy: &Tenancy| {
+        let options = MigrateOptions { wait: true, ..MigrateOptions::default() };
+        tenancy.migrate(options, unobserved).await.unwrap()
+    };
     let (first, second) = tokio::join!(run(one), run(two));
     assert_eq!(first.failed + second.failed, 0);
     assert_eq!(first.migrated + second.migrated, 11, "{first:?} {second:?}");

@@ -115,7 +115,7 @@ impl<E: From<Error>, D: AsyncFnMut(&SchemaName) -> Result<String, E>> Scratch<'_
 
     async fn fill(&self, schema: &SchemaName, filling: Filling<'_>) -> Result<()> {
         let mut connection = self.databases.owner_connection(&Alias::default()).await?;
-        let site = Site { schema, extensions: &self.layout.extension_schemas, tenant: None, limits: None };
+        let site = Site { schema, extensions: &self.layout.extension_schemas, tenant: None, terms: None };
         let create = format!("CREATE SCHEMA {}", Identifier(schema.as_str()));
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await?;
         match filling {

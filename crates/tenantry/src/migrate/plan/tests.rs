@@ -28,17 +28,78 @@ fn ledger(files: &MigrationSet, versions: &[i64]) -> Vec<Applied> {
 #[track_caller]
 fn check(migrations: &[(i64, &str)], applied: &[i64], expect: &str) {
     let files = files(migrations);
-    let plan = plan(&files, &ledger(&files, applied)).unwrap();
+    check_plan(Target::latest(&files), &ledger(&files, applied), expect);
+}
+
+/// Batches are in brackets, and what is undone has a minus.
+#[track_caller]
+fn check_plan(target: Target<'_>, applied: &[Applied], expect: &str) {
+    let plan = plan(target, applied).unwrap();
+    let name = |change: &Change<'_>| match change.direction() {
+        Direction::Up => change.migration().version().to_string(),
+        Direction::Down => format!("-{}", change.migration().version()),
+    };
     let describe = |step: &Step<'_>| {
-        let versions: Vec<_> = step.migrations().iter().map(|it| it.version().to_string()).collect();
+        let names: Vec<_> = step.changes().iter().map(name).collect();
         match step {
-            Step::Batch(_) => format!("[{}]", versions.join(" ")),
-            Step::Alone(_) => versions.join(" "),
+            Step::Batch(_) => format!("[{}]", names.join(" ")),
+            Step::Alone(_) => names.join(" "),
         }
     };
     let steps: Vec<_> = plan.steps.iter().map(describe).collect();
     assert_eq!(steps.join(" "), expect);
     assert_eq!(plan.is_empty(), expect.is_empty());
+}
+
+/// Migrations that can be undone, but for those with an odd hundred.
+fn there_and_back(versions: &[i64]) -> MigrationSet {
+    let up = versions.iter().map(|version| script_of(*version, MigrationType::ReversibleUp, PLAIN).unwrap());
+    let reversible = versions.iter().filter(|version| **version / 100 % 2 == 0);
+    let down = reversible.map(|version| {
+        let sql = if version % 10 == 5 { ALONE } else { PLAIN };
+        script_of(*version, MigrationType::ReversibleDown, sql).unwrap()
+    });
+    MigrationSet::new(up.chain(down).collect()).unwrap()
+}
+
+#[track_caller]
+fn check_to(versions: &[i64], applied: &[i64], to: i64, expect: &str) {
+    let files = there_and_back(versions);
+    let target = Target::version(&files, to).unwrap();
+    check_plan(target, &ledger(&files, applied), expect);
+}
+
+#[test]
+fn a_target_is_reached_from_both_sides() {
+    check_to(&[1, 2, 3, 4], &[1, 2, 3, 4], 4, "");
+    check_to(&[1, 2, 3, 4], &[1], 3, "[2 3]");
+    check_to(&[1, 2, 3, 4], &[1, 2, 3, 4], 2, "[-4 -3]");
+    check_to(&[1, 2, 3, 4], &[1, 2, 3, 4], 0, "[-4 -3 -2 -1]");
+    check_to(&[1, 2, 3, 4], &[], 0, "");
+    // What is undone goes first.
+    check_to(&[1, 2, 3, 4], &[1, 4], 3, "[-4 2 3]");
+    check_to(&[1, 5, 7], &[1, 5, 7], 0, "[-7] -5 [-1]");
+}
+
+#[test]
+fn the_digest_of_a_target_is_that_of_its_files() {
+    let (all, some) = (there_and_back(&[1, 2, 3]), there_and_back(&[1, 2]));
+    let target = Target::version(&all, 2).unwrap();
+    assert_eq!((target.digest(), target.newest()), (some.digest(), Some(2)));
+    assert_eq!(all.version_of(&some.digest()), Some(2));
+    let nothing = Target::version(&all, 0).unwrap();
+    assert_eq!((nothing.digest(), nothing.newest()), (MigrationSet::empty().digest(), None));
+    let error = Target::version(&all, 4).unwrap_err();
+    assert_eq!(error.to_string(), "there is no migration with version 4");
+}
+
+#[test]
+fn a_migration_without_a_way_back_is_named() {
+    let files = there_and_back(&[1, 100, 200]);
+    let applied = ledger(&files, &[1, 100, 200]);
+    check_plan(Target::version(&files, 100).unwrap(), &applied, "[-200]");
+    let conflicts = plan(Target::version(&files, 1).unwrap(), &applied).unwrap_err();
+    assert_eq!(conflicts, [Conflict::NoWayBack { version: 100, file: "100_a.up.sql".to_owned() }]);
 }
 
 #[test]
@@ -58,7 +119,7 @@ fn a_version_that_arrives_late_is_applied_in_its_place() {
 
 #[track_caller]
 fn check_conflicts(files: &MigrationSet, applied: &[Applied], expect: &[Conflict]) {
-    assert_eq!(plan(files, applied).unwrap_err(), expect);
+    assert_eq!(plan(Target::latest(files), applied).unwrap_err(), expect);
     assert!(expect.iter().all(|conflict| !conflict.hint().is_empty()));
 }
 
@@ -103,15 +164,15 @@ proptest! {
             migrations.iter().map(|(version, (alone, _))| (*version, if *alone { ALONE } else { PLAIN })).collect();
         let applied = migrations.iter().filter(|(_, (_, applied))| *applied).map(|(version, _)| *version);
         let files = files(&texts);
-        let plan = plan(&files, &ledger(&files, &applied.collect::<Vec<_>>())).unwrap();
+        let plan = plan(Target::latest(&files), &ledger(&files, &applied.collect::<Vec<_>>())).unwrap();
 
         let pending: Vec<_> =
             migrations.iter().filter(|(_, (_, applied))| !applied).map(|(version, _)| *version).collect();
-        prop_assert_eq!(plan.migrations().map(Migration::version).collect::<Vec<_>>(), pending);
+        prop_assert_eq!(plan.changes().map(|it| it.migration().version()).collect::<Vec<_>>(), pending);
         for step in &plan.steps {
             let batched = matches!(step, Step::Batch(_));
-            prop_assert!(!step.migrations().is_empty());
-            prop_assert!(step.migrations().iter().all(|it| it.is_transactional() == batched));
+            prop_assert!(!step.changes().is_empty());
+            prop_assert!(step.changes().iter().all(|it| it.script().is_transactional() == batched));
         }
         let neighbours = |pair: &[Step<'_>]| pair.iter().all(|step| matches!(step, Step::Batch(_)));
         prop_assert!(!plan.steps.windows(2).any(neighbours), "two batches in a row are one");

@@ -1,0 +1,120 @@
+//! Tenants that are chosen by what the registry knows of them.
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::store::{self, SELECT_TENANT};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::{Slug, Status, Tenant};
+
+/// Which tenants are chosen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Selection<'a> {
+    /// All, if `None`.
+    pub(crate) only: Option<&'a [Slug]>,
+    /// SQL of the operator's own, over the columns of `tenantry.tenant`.
+    pub(crate) condition: Option<&'a str>,
+    pub(crate) except: &'a [Slug],
+    pub(crate) statuses: &'a [Status],
+}
+
+impl Selection<'_> {
+    /// Those after this slug, in the order of their slugs.
+    pub(crate) async fn page(
+        &self,
+        registry: &mut PgConnection,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Tenant>> {
+        let select = format!(
+            "{SELECT_TENANT} WHERE {} AND tenant.slug > $4 COLLATE \"C\" \
+             ORDER BY tenant.slug COLLATE \"C\" LIMIT $5",
+            self.filter()
+        );
+        let rows: Vec<store::TenantRow> = self
+            .read(registry, async |connection| {
+                sqlx::query_as(AssertSqlSafe(select))
+                    .bind(self.only.map(texts))
+                    .bind(texts(self.except))
+                    .bind(self.statuses())
+                    .bind(after)
+                    .bind(limit)
+                    .fetch_all(connection)
+                    .await
+            })
+            .await?;
+        Ok(rows.into_iter().map(store::TenantRow::into_tenant).collect())
+    }
+
+    /// How many there are, or how many of those whose setting `canary` is true.
+    pub(crate) async fn count(&self, registry: &mut PgConnection, tagged: bool) -> Result<u64> {
+        let count = format!(
+            "SELECT count(*) FROM tenantry.tenant WHERE {} AND (settings @> '{{\"canary\": true}}' OR NOT $4)",
+            self.filter()
+        );
+        let count: i64 = self
+            .read(registry, async |connection| {
+                sqlx::query_scalar(AssertSqlSafe(count))
+                    .bind(self.only.map(texts))
+                    .bind(texts(self.except))
+                    .bind(self.statuses())
+                    .bind(tagged)
+                    .fetch_one(connection)
+                    .await
+            })
+            .await?;
+        Ok(count.unsigned_abs())
+    }
+
+    fn statuses(&self) -> Vec<&'static str> {
+        self.statuses.iter().map(|status| status.as_str()).collect()
+    }
+
+    /// In parentheses and on lines of its own, the condition stays one whatever it holds.
+    fn filter(&self) -> String {
+        let mut filter = "($1::text[] IS NULL OR tenant.slug = ANY ($1)) AND tenant.slug <> ALL ($2) \
+                          AND tenant.status = ANY ($3)"
+            .to_owned();
+        if let Some(condition) = self.condition {
+            filter.push_str(" AND tenant.id IN (SELECT id FROM tenantry.tenant WHERE (\n");
+            filter.push_str(condition);
+            filter.push_str("\n))");
+        }
+        filter
+    }
+
+    /// Where there is a condition, it may call functions, which are not to change anything.
+    async fn read<T>(
+        &self,
+        registry: &mut PgConnection,
+        read: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T> {
+        if self.condition.is_none() {
+            return read(registry).await.map_err(|error| self.explain(error));
+        }
+        let mut tx = registry.begin_with("BEGIN READ ONLY").await?;
+        let found = read(&mut tx).await.map_err(|error| self.explain(error))?;
+        tx.commit().await?;
+        Ok(found)
+    }
+
+    /// What PostgreSQL refuses is the condition, where there is one.
+    fn explain(&self, error: sqlx::Error) -> Error {
+        let refusal = error.as_database_error().map(|refusal| refusal.message().to_owned());
+        match (self.condition, refusal) {
+            (Some(condition), Some(refusal)) => {
+                let message = format!("tenants cannot be chosen by `{condition}`: {refusal}");
+                Error::new(ErrorKind::InvalidInput, message)
+                    .with_hint(
+                        "it is a condition over the columns of `tenantry.tenant`, \
+                         as in `settings->>'plan' = 'pro'`",
+                    )
+                    .with_source(error)
+            }
+            _ => store::unreadable(error),
+        }
+    }
+}
+
+fn texts(slugs: &[Slug]) -> Vec<&str> {
+    slugs.iter().map(Slug::as_str).collect()
+}
