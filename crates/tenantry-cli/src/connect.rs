@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
 use tenantry::tenant::Alias;
-use tenantry::{Config, Tenancy};
+use tenantry::{Builder, Config, PoolConfig, Tenancy};
 use tenantry_embedded::{Binaries, ErrorKind, KeptServer};
 
 use crate::commands::{Context, Global};
@@ -38,12 +38,23 @@ pub(crate) async fn with_tenancy_of<T>(
     config: &Config,
     work: impl AsyncFnOnce(&mut Context, &Tenancy) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    let tenancy = Tenancy::builder().config(config)?.connect().await?;
+    let tenancy = builder(config)?.connect().await?;
     let result = work(cx, &tenancy).await;
     let closed = tenancy.close(CLOSE_TIMEOUT).await;
     let value = result?;
     closed?;
     Ok(value)
+}
+
+/// Pools that read no answer to its end for which nobody waits: a command that is done with one is at its
+/// end.
+fn builder(config: &Config) -> tenantry::Result<Builder> {
+    let mut builder = Tenancy::builder().config(config)?;
+    for (alias, database) in config.databases()? {
+        let pool = PoolConfig { drain_timeout: Duration::ZERO, ..database.pool_config().clone() };
+        builder = builder.database_as(alias, database.pool(pool));
+    }
+    Ok(builder)
 }
 
 /// The configuration with a default database in it, for commands, which work in sessions of their own.

@@ -90,7 +90,8 @@ impl DatabaseConfig {
         self
     }
 
-    pub(crate) fn pool_config(&self) -> &PoolConfig {
+    /// What was set with [`pool`](Self::pool).
+    pub fn pool_config(&self) -> &PoolConfig {
         &self.pool
     }
 
