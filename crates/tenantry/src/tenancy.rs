@@ -730,7 +730,6 @@ impl Builder {
     }
 }
 
-/// The files of the configured directories. Directories that nobody named need not be there.
 fn unknown_preprocessor(name: &str, known: &[Arc<dyn Preprocessor>]) -> Error {
     let names: Vec<_> = known.iter().map(|preprocessor| preprocessor.name()).collect();
     Error::new(ErrorKind::Configuration, format!("no preprocessor is named `{name}`"))

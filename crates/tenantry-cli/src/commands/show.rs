@@ -38,7 +38,7 @@ fn key_of(text: &str) -> tenantry::Result<TenantKey> {
 /// Prints all there is to know of a tenant.
 pub(super) async fn print(cx: &mut Context, tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<()> {
     let domains = tenancy.domains(tenant).await?;
-    let migrated = Migrated::of(tenancy, tenant, tenant.digest());
+    let migrated = Migrated::of(tenancy, tenant);
     let mut json = serde_json::to_value(tenant)?;
     if cx.output.format() == Format::Json {
         json["domains"] = serde_json::to_value(&domains)?;
