@@ -3,13 +3,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tenantry::migrate::MigrationSet;
-use tenantry::tenant::{Alias, Digest, Status};
+use tenantry::registry::Run;
+use tenantry::tenant::{Alias, Digest, Slug, Status, Tenant};
 use tenantry::{Config, Tenancy};
 
 use super::{Context, Finish};
 use crate::connect::{self, with_tenancy};
 use crate::failure::Report;
-use crate::fleet::{Migrated, Pages};
+use crate::fleet::{Listed, Migrated, Pages};
 use crate::output::Format;
 
 /// Show databases, tenants and migrations on one screen
@@ -19,10 +20,18 @@ pub(crate) struct Options {}
 #[derive(Serialize)]
 struct Screen {
     databases: Vec<Database>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenants: Option<BTreeMap<&'static str, Counts>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    migrations: Option<Migrations>,
+    #[serde(flatten)]
+    fleet: Option<Fleet>,
+}
+
+/// What the registry knows.
+#[derive(Serialize)]
+struct Fleet {
+    tenants: BTreeMap<&'static str, Counts>,
+    versions: Vec<AtVersion>,
+    spares: Spares,
+    migrations: Migrations,
+    last_run: Option<Run>,
 }
 
 #[derive(Serialize)]
@@ -43,6 +52,34 @@ struct Counts {
     failed: usize,
 }
 
+/// The tenants that keep up with the fleet and have applied the same.
+#[derive(Serialize)]
+struct AtVersion {
+    files: Files,
+    version: Option<i64>,
+    tenants: usize,
+    /// The first of them.
+    example: Slug,
+}
+
+/// Which files a schema has applied.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Files {
+    /// None of which anything is known.
+    Nothing,
+    /// Others than there are up to any version: one in between is missing, or a file was changed.
+    Other,
+    /// All up to a version.
+    UpToVersion,
+}
+
+#[derive(Default, Serialize)]
+struct Spares {
+    up_to_date: usize,
+    behind: usize,
+}
+
 #[derive(Serialize)]
 struct Migrations {
     master: Directory,
@@ -61,11 +98,10 @@ struct Directory {
 
 pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     let config = connect::configuration(&cx.global).await?;
-    let mut screen = Screen { databases: databases(&config).await?, tenants: None, migrations: None };
+    let mut screen = Screen { databases: databases(&config).await?, fleet: None };
     // Also when a database is down: then the others are shown, and the error after them.
     let result = with_tenancy(cx, async |_, config, tenancy| {
-        screen.tenants = Some(tenants(tenancy).await?);
-        screen.migrations = Some(migrations(config, tenancy).await?);
+        screen.fleet = Some(fleet(config, tenancy).await?);
         Ok(())
     })
     .await;
@@ -95,19 +131,52 @@ async fn databases(config: &Config) -> anyhow::Result<Vec<Database>> {
     Ok(databases)
 }
 
-async fn tenants(tenancy: &Tenancy) -> anyhow::Result<BTreeMap<&'static str, Counts>> {
-    let mut by_status: BTreeMap<_, _> =
+async fn fleet(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Fleet> {
+    let mut tenants: BTreeMap<_, _> =
         Status::ALL.into_iter().map(|status| (status.as_str(), Counts::default())).collect();
+    let mut versions = BTreeMap::new();
     let mut pages = Pages::of(tenancy);
     loop {
         let page = pages.next().await?;
         if page.is_empty() {
-            return Ok(by_status);
+            break;
         }
-        for listed in page {
-            by_status.entry(listed.tenant.status().as_str()).or_default().add(listed.migrated);
+        for Listed { tenant, migrated } in page {
+            tenants.entry(tenant.status().as_str()).or_default().add(migrated);
+            if matches!(tenant.status(), Status::Active | Status::Suspended) {
+                let (_, count) =
+                    versions.entry(place(tenancy, &tenant)).or_insert_with(|| (tenant.slug().clone(), 0));
+                *count += 1;
+            }
         }
     }
+    let at_version = |((files, version), (example, tenants))| AtVersion { files, version, tenants, example };
+    Ok(Fleet {
+        tenants,
+        versions: versions.into_iter().map(at_version).collect(),
+        spares: spares(tenancy).await?,
+        migrations: migrations(config, tenancy).await?,
+        last_run: tenancy.runs(1).await?.pop(),
+    })
+}
+
+/// Where a tenant is; those furthest behind come first.
+fn place(tenancy: &Tenancy, tenant: &Tenant) -> (Files, Option<i64>) {
+    let files = tenancy.migrations().tenant();
+    match tenant.digest() {
+        None => (Files::Nothing, None),
+        Some(digest) => match files.version_of(digest) {
+            Some(version) => (Files::UpToVersion, Some(version)),
+            None if files.is_empty() && *digest == files.digest() => (Files::Nothing, None),
+            None => (Files::Other, None),
+        },
+    }
+}
+
+async fn spares(tenancy: &Tenancy) -> tenantry::Result<Spares> {
+    let all = tenancy.spares().await?;
+    let up_to_date = all.iter().filter(|spare| spare.is_current).count();
+    Ok(Spares { up_to_date, behind: all.len() - up_to_date })
 }
 
 impl Counts {
@@ -160,11 +229,43 @@ fn print(cx: &mut Context, screen: &Screen) {
         vec![alias, database.address.clone(), server, registry(database).to_owned()]
     });
     cx.output.table(&["DATABASE", "ADDRESS", "SERVER", "REGISTRY"], rows);
-    if let Some(tenants) = &screen.tenants {
-        print_tenants(cx, tenants);
+    if let Some(fleet) = &screen.fleet {
+        print_tenants(cx, &fleet.tenants);
+        print_versions(cx, &fleet.versions);
+        print_migrations(cx, &fleet.migrations);
+        print_rest(cx, fleet);
     }
-    if let Some(migrations) = &screen.migrations {
-        print_migrations(cx, migrations);
+}
+
+fn print_versions(cx: &mut Context, versions: &[AtVersion]) {
+    if versions.is_empty() {
+        return;
+    }
+    cx.output.line("");
+    let name = |at: &AtVersion| match (at.files, at.version) {
+        (Files::UpToVersion, Some(version)) => version.to_string(),
+        (Files::Other, _) => "other files".to_owned(),
+        _ => "nothing".to_owned(),
+    };
+    let rows = versions.iter().map(|at| vec![name(at), at.tenants.to_string(), at.example.to_string()]);
+    cx.output.rows(Some(&["AT VERSION", "TENANTS", "FIRST"]), &[1], rows);
+}
+
+/// What is not always there.
+fn print_rest(cx: &mut Context, fleet: &Fleet) {
+    let mut facts = Vec::new();
+    let Spares { up_to_date, behind } = fleet.spares;
+    if up_to_date + behind > 0 {
+        facts.push(("spares", format!("{up_to_date} up to date, {behind} behind")));
+    }
+    if let Some(run) = &fleet.last_run {
+        let (id, state) = (run.id, run.state.as_str());
+        let counts = format!("{} migrated, {} failed", run.migrated, run.failed);
+        facts.push(("last run", format!("{id}, {state}: {counts}, by {}", run.operator)));
+    }
+    if !facts.is_empty() {
+        cx.output.line("");
+        cx.output.facts(&facts);
     }
 }
 

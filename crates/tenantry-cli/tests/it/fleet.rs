@@ -138,3 +138,38 @@ async fn more_tenants_than_a_page_are_listed_once_each() {
     assert_eq!(project.ok(&["list"]).lines().count(), 1101);
     assert_eq!(project.json(&["status"])["tenants"]["suspended"]["total"], 1100);
 }
+
+#[tokio::test]
+async fn one_screen_tells_who_is_at_which_version() {
+    let project = Project::with_tenants().await;
+    project.ok(&["create", "initech"]);
+    project.ok(&["migrate"]);
+    project.ok(&["spare", "fill", "--count", "2"]);
+    project.write("migrations/tenant/0002_more.sql", "ALTER TABLE note ADD COLUMN more int NOT NULL;");
+    project.ok(&["exec", "--tenant", "globex", "DELETE FROM note"]);
+    assert_eq!(project.run(&["migrate", "--exclude", "initech"]).code, 3);
+    project.ok(&["spare", "fill", "--count", "1"]);
+    project.write("migrations/tenant/0003_last.sql", "CREATE TABLE last ();");
+    project.ok(&["migrate", "--tenant", "initech"]);
+
+    let status = project.json(&["status"]);
+    let at = |version, example| json!({ "files": "up_to_version", "version": version, "tenants": 1, "example": example });
+    assert_eq!(status["versions"], json!([at(1, "acme"), at(2, "globex"), at(3, "initech")]));
+    assert_eq!(status["spares"], json!({ "up_to_date": 0, "behind": 1 }));
+    assert_eq!(status["last_run"]["state"], "done");
+    let screen = project.ok(&["status"]);
+    let versions = "\nAT VERSION  TENANTS  FIRST\n1                 1  acme\n2                 1  globex\n";
+    assert!(screen.contains(versions), "{screen}");
+    assert!(
+        screen.contains("\nspares    0 up to date, 1 behind\nlast run  3, done: 1 migrated, 0 failed, by "),
+        "{screen}"
+    );
+
+    // A change by hand is no version.
+    let change = format!(
+        "UPDATE tenantry.applied SET digest = sha256('') WHERE schema_name = '{}'",
+        project.json(&["show", "acme"])["schema"].as_str().unwrap()
+    );
+    project.ok(&["exec", "--master", &change]);
+    assert!(project.ok(&["status"]).contains("\nother files        1  acme\n"));
+}
