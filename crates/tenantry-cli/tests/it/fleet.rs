@@ -153,7 +153,10 @@ async fn one_screen_tells_who_is_at_which_version() {
     project.ok(&["migrate", "--tenant", "initech"]);
 
     let status = project.json(&["status"]);
-    let at = |version, example| json!({ "files": "up_to_version", "version": version, "tenants": 1, "example": example });
+    let at = |version: i64, example: &str| {
+        let files = "up_to_version";
+        json!({ "files": files, "version": version, "tenants": 1, "example": example })
+    };
     assert_eq!(status["versions"], json!([at(1, "acme"), at(2, "globex"), at(3, "initech")]));
     assert_eq!(status["spares"], json!({ "up_to_date": 0, "behind": 1 }));
     assert_eq!(status["last_run"]["state"], "done");
