@@ -88,7 +88,15 @@ impl fmt::Display for SearchPath<'_> {
 ///
 /// Default privileges belong to who creates the objects, so the migrating role must send them.
 pub(crate) fn privileges(schema: &SchemaName, role: &str) -> String {
-    let (schema, role) = (Identifier(schema.as_str()), Identifier(role));
+    privileges_of(&Identifier(schema.as_str()), &Identifier(role))
+}
+
+/// The same for the server's `format()`, which is given the schema and the role.
+pub(crate) fn privileges_format() -> String {
+    privileges_of(&"%1$I", &"%2$I")
+}
+
+fn privileges_of(schema: &dyn fmt::Display, role: &dyn fmt::Display) -> String {
     let mut sql = format!("GRANT USAGE ON SCHEMA {schema} TO {role};\n");
     for (rights, objects) in [
         ("SELECT, INSERT, UPDATE, DELETE", "TABLES"),

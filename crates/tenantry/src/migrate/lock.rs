@@ -39,6 +39,17 @@ impl SchemaLock {
         format!("pg_catalog.pg_try_advisory_xact_lock({})", self.key)
     }
 
+    /// A condition that holds while somebody has the lock, for who only wants to know.
+    pub(crate) fn is_held(self) -> String {
+        // A key of 64 bits is shown as its two halves.
+        format!(
+            "EXISTS (SELECT FROM pg_catalog.pg_locks JOIN pg_catalog.pg_database ON pg_database.oid = database \
+                     WHERE datname = pg_catalog.current_database() AND locktype = 'advisory' AND objsubid = 1 \
+                       AND (classid::bigint << 32 | objid::bigint) = {})",
+            self.key
+        )
+    }
+
     /// Polls for the lock. A session that blocked on it could deadlock with `CREATE INDEX
     /// CONCURRENTLY`, which waits for every open snapshot.
     pub(crate) async fn take(self, connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
