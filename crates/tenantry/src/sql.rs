@@ -113,6 +113,16 @@ fn privileges_of(schema: &dyn fmt::Display, role: &dyn fmt::Display) -> String {
     sql
 }
 
+/// A condition that holds while some session of this database has an advisory lock.
+pub(crate) fn is_advisory_lock_held(key: i64) -> String {
+    // A key of 64 bits is shown as its two halves.
+    format!(
+        "EXISTS (SELECT FROM pg_catalog.pg_locks JOIN pg_catalog.pg_database ON pg_database.oid = pg_locks.database \
+                 WHERE datname = pg_catalog.current_database() AND locktype = 'advisory' AND objsubid = 1 \
+                   AND (classid::bigint << 32 | objid::bigint) = {key})"
+    )
+}
+
 /// Tags a statement with what its tenant has applied.
 ///
 /// A prepared statement belongs to its text. Two tenants at different versions must not share one,

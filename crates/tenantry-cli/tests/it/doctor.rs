@@ -129,6 +129,11 @@ async fn the_commands_that_are_named_mend() {
     );
     check_mended(&project, interrupted, half_made).await;
 
+    let killed = "INSERT INTO tenantry.run (state, operator, digest, options, wave)
+        SELECT 'running', 'somebody', digest, options, wave FROM tenantry.run ORDER BY id DESC LIMIT 1";
+    let unfinished = ("warning", "run 2, begun by somebody, was interrupted", "tenantry migrate --resume");
+    check_mended(&project, killed, unfinished).await;
+
     let given_up = "UPDATE tenantry.tenant SET status = 'purging' WHERE slug = 'acme'";
     let half_gone = ("warning", "tenant `acme` is purging", "tenantry create acme --abort --yes");
     check_mended(&project, given_up, half_gone).await;

@@ -9,6 +9,9 @@ use crate::migrate::MigrateOptions;
 /// The listener of the registry.
 const LISTENERS: i64 = 1;
 
+/// Of a migration: one for the registry, and one that holds the lock of the run.
+const BESIDE_JOBS: i64 = 2;
+
 /// Whether the largest schema can be dropped: that takes a lock for every object in it, all in one transaction.
 pub(super) async fn locks(patient: &mut Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
     let largest = LARGEST.replace("/* tenants */", &patient.tenant_schemas());
@@ -73,7 +76,7 @@ pub(super) async fn connections(patient: &mut Patient<'_>) -> Result<Option<Find
     let limits: Vec<(String, i64)> = limits.collect::<Result<_, sqlx::Error>>()?;
     let Some((name, most)) = limits.into_iter().min_by_key(|(_, most)| *most) else { return Ok(None) };
     let pool = i64::from(config.max_connections);
-    let jobs = i64::from(MigrateOptions::default().jobs.get());
+    let jobs = i64::from(MigrateOptions::default().jobs.get()) + BESIDE_JOBS;
     let need = pool + LISTENERS + jobs;
     if need <= most {
         return Ok(None);

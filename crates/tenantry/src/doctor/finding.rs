@@ -62,6 +62,8 @@ pub enum Check {
     MissingSchema,
     /// Making or removing a tenant was interrupted.
     HalfMade,
+    /// A run over the fleet was interrupted.
+    InterruptedRun,
     /// A migration outside of a transaction was interrupted.
     InterruptedMigration,
     /// The ledger in a schema and the row in `tenantry.applied` say different things.

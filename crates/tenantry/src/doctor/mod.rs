@@ -11,6 +11,7 @@
 //! | `roles` | what the application's role is | `Superuser`, `MayCreate`, `Memberships` |
 //! | `privileges` | what it may use | `Registry`, `MissingPrivilege`, `MayCreate` |
 //! | `schemas` | the registry against the schemas | `OrphanSchema`, `MissingSchema`, `HalfMade` |
+//! | `runs` | the last run over the fleet | `InterruptedRun` |
 //! | `ledgers` | ledgers against `tenantry.applied` | `InterruptedMigration`, `Ledger` |
 //! | `foreign_keys` | what ties tenants to each other | `CrossingForeignKey`, `SharedForeignKey` |
 //! | `drift` | schemas against each other | `Drift` |
@@ -29,6 +30,7 @@ mod pooler;
 mod privileges;
 mod roles;
 mod roster;
+mod runs;
 mod schemas;
 mod session;
 
@@ -142,6 +144,8 @@ impl<'a> Patient<'a> {
         findings.extend(self.or_unexamined("the privileges on the schemas of tenants", looked));
         let looked = privileges::roles(self).await;
         findings.extend(self.or_unexamined("the roles of tenants", looked));
+        let looked = runs::interrupted(self).await;
+        findings.extend(self.or_unexamined("the runs", looked));
         if let Some(roster) = roster.as_deref_mut() {
             let looked = schemas::orphans(self, roster).await;
             findings.extend(self.or_unexamined("the schemas", looked));

@@ -6,6 +6,7 @@ use sqlx::Row as _;
 
 use super::{PAGE, Session, list};
 use crate::database::DatabaseConfig;
+use crate::registry::newest_step;
 use crate::sql::Literal;
 use crate::tenant::{Alias, Status};
 
@@ -126,24 +127,23 @@ fn entries(alias: &Alias) -> String {
 
 /// Whether a session sees what a database should have of the registry.
 pub(super) async fn state(session: &mut Session, alias: &Alias) -> Result<State, sqlx::Error> {
-    let tables: &[&str] =
-        if *alias == Alias::default() { &["applied", "tenant", "spare"] } else { &["applied"] };
-    let rows = session
-        .rows(&format!(
+    let tables = session
+        .rows(
             "SELECT pg_catalog.has_schema_privilege(relnamespace, 'USAGE') \
                 AND pg_catalog.has_table_privilege(pg_class.oid, 'SELECT') AS is_readable \
              FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace \
-             WHERE nspname = 'tenantry' AND relname IN ({})",
-            list(tables.iter().copied()),
-        ))
+             WHERE nspname = 'tenantry' AND relkind = 'r'",
+        )
         .await?;
-    if rows.len() < tables.len() {
+    if tables.is_empty() {
         return Ok(State::Missing);
     }
-    for row in rows {
-        if !row.try_get::<bool, _>("is_readable")? {
+    for table in tables {
+        if !table.try_get::<bool, _>("is_readable")? {
             return Ok(State::Unreadable);
         }
     }
-    Ok(State::Readable)
+    let step = session.rows("SELECT coalesce(max(step), 0) AS newest FROM tenantry.installed").await?;
+    let newest = step.first().map_or(Ok(0), |row| row.try_get("newest"))?;
+    Ok(if newest < newest_step(alias) { State::Missing } else { State::Readable })
 }

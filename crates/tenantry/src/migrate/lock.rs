@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::is_advisory_lock_held;
 use crate::tenant::SchemaName;
 
 /// How long to wait for somebody else who migrates the same schema.
@@ -41,13 +42,7 @@ impl SchemaLock {
 
     /// A condition that holds while somebody has the lock, for who only wants to know.
     pub(crate) fn is_held(self) -> String {
-        // A key of 64 bits is shown as its two halves.
-        format!(
-            "EXISTS (SELECT FROM pg_catalog.pg_locks JOIN pg_catalog.pg_database ON pg_database.oid = database \
-                     WHERE datname = pg_catalog.current_database() AND locktype = 'advisory' AND objsubid = 1 \
-                       AND (classid::bigint << 32 | objid::bigint) = {})",
-            self.key
-        )
+        is_advisory_lock_held(self.key)
     }
 
     /// Polls for the lock. A session that blocked on it could deadlock with `CREATE INDEX

@@ -415,9 +415,9 @@ async fn more_connections_than_the_server_takes_are_found() {
     let findings = check(&open(fits + 1).await, &[(Check::Connections, says)]).await;
     assert_eq!(findings[0].severity, Severity::Warning);
 
-    let limit = format!("ALTER DATABASE {} CONNECTION LIMIT 8", database.name());
+    let limit = format!("ALTER DATABASE {} CONNECTION LIMIT 11", database.name());
     Client::superuser(&database).await.run(&limit).await;
-    check(&open(5).await, &[(Check::Connections, "the connection limit of the database leaves 8")]).await;
+    check(&open(5).await, &[(Check::Connections, "the connection limit of the database leaves 11")]).await;
 }
 
 #[tokio::test]
