@@ -38,12 +38,61 @@ pub(super) async fn compare(
         let (suspects, closed) = read_page(patient, &page).await?;
         unreadable += closed;
         told.extend(confirmed(patient, roster, &suspects).await?);
+        told.extend(lost(patient, roster, &page).await?);
         // Each ledger that was read stays in the memory of its session.
         patient.catalog.close().await;
     }
     let mut findings = told.finish();
     findings.extend((unreadable > 0).then(|| not_compared(patient, unreadable)));
     Ok(findings)
+}
+
+/// Schemas that have applied something and say nothing of it.
+async fn lost(
+    patient: &mut Patient<'_>,
+    roster: &mut Roster,
+    page: &[Entry],
+) -> Result<Vec<Finding>, sqlx::Error> {
+    let query = format!(
+        "SELECT applied.schema_name AS schema, \
+            (SELECT min(other.schema_name) FROM tenantry.applied AS other \
+             WHERE other.digest = applied.digest AND {OTHER_HAS_LEDGER}) AS model \
+         FROM tenantry.applied JOIN pg_catalog.pg_namespace ON nspname::text = schema_name \
+         WHERE version IS NOT NULL AND schema_name IN ({}) AND NOT EXISTS (SELECT FROM pg_catalog.pg_class \
+             WHERE relname = {} AND relnamespace = pg_namespace.oid)",
+        list(page.iter().map(|entry| entry.schema.as_str())),
+        Literal(LEDGER),
+    );
+    let mut findings = Vec::new();
+    for row in patient.catalog.rows(&query).await? {
+        let (schema, model): (&str, Option<&str>) = (row.try_get("schema")?, row.try_get("model")?);
+        // A spare that became a tenant while this was asked is not there any more.
+        for entry in roster.entries_of(patient.alias, &[schema]).await? {
+            let what = format!("{} has no ledger, and a row in `tenantry.applied`", entry.whose());
+            let why = "the next migration begins with the first file, and fails on what is there";
+            findings
+                .push(patient.error(Check::Ledger, what, why).mended_by(copy_ledger(patient, schema, model)));
+        }
+    }
+    Ok(findings)
+}
+
+/// Asked only where a ledger is lost.
+const OTHER_HAS_LEDGER: &str = "EXISTS (SELECT FROM pg_catalog.pg_class \
+    JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace \
+    WHERE relname = '_sqlx_migrations' AND nspname::text = other.schema_name)";
+
+/// What has applied the same has the same ledger.
+fn copy_ledger(patient: &Patient<'_>, schema: &str, model: Option<&str>) -> String {
+    let Some(model) = model else { return format!("restore `{schema}.{LEDGER}` from a backup") };
+    let [own, other] = [schema, model].map(|schema| format!("{}.{LEDGER}", Identifier(schema)));
+    // By default the application may work with what its owner creates.
+    let hide = if patient.has_two_logins() {
+        format!("; REVOKE ALL ON {own} FROM {}", Identifier(patient.config.application_role()))
+    } else {
+        String::new()
+    };
+    format!("CREATE TABLE {own} (LIKE {other} INCLUDING ALL); INSERT INTO {own} SELECT * FROM {other}{hide}")
 }
 
 /// Looks again. A migration that was at work is idle only after it has ended, and then its mark is gone; and

@@ -72,10 +72,11 @@ pub(crate) async fn examine<'a>(
     };
     let mut findings = Vec::new();
     for (alias, config) in databases {
-        let mut patient = Patient::new(alias, config, layout, role).await;
+        let mut patient = Patient::new(alias, config, layout, role);
         match patient.examine().await {
             Ok(found) => {
                 findings.extend(found);
+                patient.catalog = catalog_session(config).await;
                 findings.extend(patient.examine_fleet(roster.as_mut()).await);
             }
             Err(error) => findings.push(unreachable(alias, config, &error)),
@@ -95,14 +96,9 @@ fn unreachable(alias: &Alias, config: &DatabaseConfig, error: &sqlx::Error) -> F
 }
 
 impl<'a> Patient<'a> {
-    async fn new(
-        alias: &'a Alias,
-        config: &'a DatabaseConfig,
-        layout: &'a Layout,
-        role: Option<&'a Role>,
-    ) -> Self {
-        let application = Session::new(config.bare_application());
-        Self { alias, config, layout, role, application, catalog: catalog_session(config).await }
+    fn new(alias: &'a Alias, config: &'a DatabaseConfig, layout: &'a Layout, role: Option<&'a Role>) -> Self {
+        let [application, catalog] = [(); 2].map(|()| Session::new(config.bare_application()));
+        Self { alias, config, layout, role, application, catalog }
     }
 
     async fn close(&mut self) {
@@ -210,6 +206,12 @@ impl<'a> Patient<'a> {
         });
         let each: Vec<_> = each.collect();
         if each.is_empty() { Ok(Vec::new()) } else { self.catalog.column(&each.join(" UNION ALL ")).await }
+    }
+
+    /// Whether the schemas belong to somebody else than the application.
+    fn has_two_logins(&self) -> bool {
+        let owner = self.config.bare(Way::Owner);
+        owner.is_some_and(|owner| owner.get_username() != self.config.application_role())
     }
 
     /// The names of the schemas that are there for all tenants.

@@ -4,7 +4,6 @@ use sqlx::Row as _;
 
 use super::finding::named;
 use super::{Check, Finding, Patient, list};
-use crate::database::Way;
 use crate::pool::Role;
 use crate::registry::LEDGER;
 use crate::sql::{Identifier, Literal, VOID_SCHEMA, privileges_format};
@@ -130,9 +129,7 @@ fn owners(patient: &Patient<'_>) -> String {
     let role = patient.config.application_role();
     let is_superuser =
         format!("(SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = {})", Literal(role));
-    let owner = patient.config.bare(Way::Owner);
-    let has_two_logins = owner.is_some_and(|owner| owner.get_username() != role);
-    let unless_owned = if has_two_logins {
+    let unless_owned = if patient.has_two_logins() {
         String::new()
     } else {
         format!("AND NOT pg_catalog.pg_has_role({}, nspowner, 'USAGE')", Literal(role))

@@ -1,7 +1,6 @@
 //! What the application's role may do.
 
 use super::{Check, Finding, Patient};
-use crate::database::Way;
 use crate::sql::{Identifier, Literal, VOID_SCHEMA};
 use crate::tenant::SchemaName;
 
@@ -49,12 +48,13 @@ pub(super) async fn creating(patient: &mut Patient<'_>) -> Result<Vec<Finding>, 
 
 fn schemas_to_create_in(patient: &Patient<'_>) -> String {
     let shared = patient.layout.extension_schemas.iter().map(SchemaName::as_str);
-    let names: Vec<_> =
-        [VOID_SCHEMA, "public"].into_iter().chain(shared).map(|name| Literal(name).to_string()).collect();
-    let owner = patient.config.bare(Way::Owner);
-    let has_two_logins = owner.is_some_and(|owner| owner.get_username() != patient.config.application_role());
+    let names: Vec<_> = [VOID_SCHEMA, "public", "tenantry"]
+        .into_iter()
+        .chain(shared)
+        .map(|name| Literal(name).to_string())
+        .collect();
     // With a single login the application is the owner, who may create wherever nobody took that away.
-    let unless_owned = if has_two_logins {
+    let unless_owned = if patient.has_two_logins() {
         String::new()
     } else {
         let is_owner = "pg_catalog.pg_has_role(nspowner, 'USAGE')";

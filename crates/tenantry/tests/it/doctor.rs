@@ -182,6 +182,33 @@ async fn a_summary_that_says_more_than_the_ledger_is_found() {
 }
 
 #[tokio::test]
+async fn a_ledger_that_is_lost_is_found() {
+    let logins = two_logins().await;
+    close_public(&logins.database).await;
+    let tenancy = logins.builder().migrations(tenant_files(&[NOTE])).connect().await.unwrap();
+    let acme = tenancy.create(NewTenant::new("acme")).await.unwrap();
+    let mut owner = Client::owner(&logins.database).await;
+    let (ledger, elsewhere) = (table(&acme, "_sqlx_migrations"), table(&acme, "lost"));
+    owner.run(&format!("ALTER TABLE {ledger} RENAME TO lost")).await;
+    let found = [(Check::Ledger, "tenant `acme` has no ledger, and a row in")];
+    let findings = check(&tenancy, &found).await;
+    assert_eq!(findings[0].remedy, format!("restore `{}._sqlx_migrations` from a backup", acme.schema()));
+    owner.run(&format!("ALTER TABLE {elsewhere} RENAME TO _sqlx_migrations")).await;
+    check(&tenancy, &[]).await;
+
+    // What has applied the same has the same ledger.
+    tenancy.create(NewTenant::new("globex")).await.unwrap();
+    owner.run(&format!("DROP TABLE {ledger}")).await;
+    let findings = check(&tenancy, &found).await;
+    owner.run(&findings[0].remedy).await;
+    check(&tenancy, &[]).await;
+    let summary = tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
+    assert_eq!((summary.migrated, summary.failed), (0, 0));
+    let db = tenancy.db(&acme).unwrap();
+    sqlx::query("SELECT * FROM _sqlx_migrations").execute(&db).await.unwrap_err();
+}
+
+#[tokio::test]
 async fn a_foreign_key_to_another_tenant_is_an_error() {
     let mut fixture = Fixture::new(&[NOTE]).await;
     let (acme, globex) = (fixture.create("acme").await, fixture.create("globex").await);
@@ -240,13 +267,14 @@ async fn what_the_application_needs_and_must_not_have_is_found() {
     }
     superuser
         .run(&format!(
-            "GRANT CREATE ON SCHEMA {} TO {role};
+            "GRANT CREATE ON SCHEMA {}, tenantry TO {role};
              REVOKE SELECT ON tenantry.tenant, tenantry.domain FROM {role};
              REVOKE USAGE ON SCHEMA extensions, tenantry_void FROM PUBLIC",
             tenants[1].schema(),
         ))
         .await;
     let found = [
+        (Check::MayCreate, "may create in the schema `tenantry`"),
         (Check::MissingPrivilege, "may not read `domain`, `tenant` in the schema `tenantry`"),
         (Check::MissingPrivilege, "may not use the schema `extensions`"),
         (Check::MissingPrivilege, "may not use the schema `tenantry_void`"),
@@ -379,6 +407,7 @@ async fn a_schema_that_takes_more_than_half_of_all_locks_is_found() {
     assert!((counted..=counted + 2).contains(&taken), "{taken} locks for {counted} objects");
 
     owner.run(&format!("DROP SCHEMA {} CASCADE; CREATE SCHEMA {0}", acme.schema())).await;
+    owner.run("DELETE FROM tenantry.applied").await;
     check(&tenancy, &[]).await;
 }
 
