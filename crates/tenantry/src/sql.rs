@@ -88,7 +88,15 @@ impl fmt::Display for SearchPath<'_> {
 ///
 /// Default privileges belong to who creates the objects, so the migrating role must send them.
 pub(crate) fn privileges(schema: &SchemaName, role: &str) -> String {
-    let (schema, role) = (Identifier(schema.as_str()), Identifier(role));
+    privileges_of(&Identifier(schema.as_str()), &Identifier(role))
+}
+
+/// The same for the server's `format()`, which is given the schema and the role.
+pub(crate) fn privileges_format() -> String {
+    privileges_of(&"%1$I", &"%2$I")
+}
+
+fn privileges_of(schema: &dyn fmt::Display, role: &dyn fmt::Display) -> String {
     let mut sql = format!("GRANT USAGE ON SCHEMA {schema} TO {role};\n");
     for (rights, objects) in [
         ("SELECT, INSERT, UPDATE, DELETE", "TABLES"),
@@ -103,6 +111,16 @@ pub(crate) fn privileges(schema: &SchemaName, role: &str) -> String {
         );
     }
     sql
+}
+
+/// A condition that holds while some session of this database has an advisory lock.
+pub(crate) fn is_advisory_lock_held(key: i64) -> String {
+    // A key of 64 bits is shown as its two halves.
+    format!(
+        "EXISTS (SELECT FROM pg_catalog.pg_locks JOIN pg_catalog.pg_database ON pg_database.oid = pg_locks.database \
+                 WHERE datname = pg_catalog.current_database() AND locktype = 'advisory' AND objsubid = 1 \
+                   AND (classid::bigint << 32 | objid::bigint) = {key})"
+    )
 }
 
 /// Tags a statement with what its tenant has applied.

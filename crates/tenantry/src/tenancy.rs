@@ -483,18 +483,23 @@ impl Tenancy {
         &*self.inner.resolver
     }
 
-    /// Looks for what is not set up as it should be, on connections of its own. Changes nothing.
+    /// Looks for what is not set up as it should be and for parts that do not agree: schemas and registry,
+    /// ledgers and their summaries, tenants that have applied the same. [`Check`](doctor::Check) lists all. On
+    /// connections of its own; changes nothing.
+    ///
+    /// What it asks is about all schemas or a page of them at a time, and it holds no more than a page. It reads
+    /// what is in each schema, so how long it takes grows with the number of tables.
     ///
     /// ```no_run
     /// # async fn example(tenancy: tenantry::Tenancy) {
     /// for finding in tenancy.doctor().await {
-    ///     eprintln!("{:?}: {}; {}", finding.severity, finding.what, finding.remedy);
+    ///     eprintln!("{:?}: {}: {}. {}", finding.severity, finding.what, finding.why, finding.remedy);
     /// }
     /// # }
     /// ```
     pub async fn doctor(&self) -> Vec<Finding> {
         let context = &self.inner.context;
-        doctor::examine(context.databases.configs(), &context.layout).await
+        doctor::examine(context.databases.configs(), &context.layout, context.role.as_ref()).await
     }
 
     /// The pools and the cache at this moment.
@@ -706,7 +711,7 @@ impl Builder {
 
     /// As [`Tenancy::doctor`], also where nothing can connect as it should or the registry is missing.
     pub async fn doctor(&self) -> Vec<Finding> {
-        doctor::examine(self.databases.iter(), &self.layout).await
+        doctor::examine(self.databases.iter(), &self.layout, self.role.as_ref()).await
     }
 
     /// The preprocessors that run: those that were given, in the order that was chosen.

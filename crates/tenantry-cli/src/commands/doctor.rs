@@ -5,9 +5,11 @@ use tenantry::doctor::{Finding, Severity};
 use super::{Context, Finish};
 use crate::connect;
 use crate::failure::Failure;
-use crate::output::Format;
+use crate::output::{Format, visible};
 
-/// Look for what is not set up as it should be, and say what mends it
+/// Look for what is not set up as it should be, say why it matters and what mends it
+///
+/// Nothing is changed. Fails if there is an error among the findings; warnings alone do not fail it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {}
 
@@ -28,15 +30,19 @@ pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> 
 fn print(cx: &mut Context, findings: &[Finding]) {
     if findings.is_empty() {
         cx.output.line("nothing found");
-        return;
     }
-    let rows = findings.iter().map(|finding| {
+    for (index, finding) in findings.iter().enumerate() {
         let severity = match finding.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let database = finding.database.to_string();
-        vec![severity.to_owned(), database, finding.what.clone(), finding.remedy.clone()]
-    });
-    cx.output.table(&["SEVERITY", "DATABASE", "FINDING", "REMEDY"], rows);
+        let gap = if index == 0 { "" } else { "\n" };
+        cx.output.line(&format!(
+            "{gap}{severity} in database {}: {}",
+            finding.database,
+            visible(&finding.what)
+        ));
+        cx.output.line(&format!("  why:  {}", visible(&finding.why)));
+        cx.output.line(&format!("  mend: {}", visible(&finding.remedy)));
+    }
 }

@@ -15,6 +15,7 @@ const NOT_IN_FRONT: Expected =
 const DIRECT_PASSES: Expected =
     ("error", "`direct_url` passes a pooler", "let `direct_url` lead to the server");
 const OWNER_PASSES: Expected = ("error", "`owner_url` passes a pooler", "let `owner_url` lead to the server");
+const NO_REGISTRY: Expected = ("warning", "the registry is not installed", "tenantry init");
 const SUPERUSER: Expected =
     ("error", "the application logs in as the superuser `postgres`", "CREATE ROLE saas_app LOGIN");
 
@@ -30,6 +31,7 @@ fn check(project: &Project, expected: &[Expected]) {
         );
         assert!(finding["what"].as_str().unwrap().starts_with(what), "{finding}");
         assert!(finding["remedy"].as_str().unwrap().starts_with(remedy), "{finding}");
+        assert!(finding["check"].is_string() && finding["why"].is_string(), "{finding}");
     }
     let has_error = expected.iter().any(|(severity, ..)| *severity == "error");
     assert_eq!(done.code, i32::from(has_error), "{}", done.stderr);
@@ -71,10 +73,103 @@ const OWNER: &str = "TENANTRY_DATABASES_DEFAULT_OWNER_URL";
 async fn nothing_is_found_where_nothing_is_wrong() {
     let project = Project::new().await;
     project.close_public().await;
-    check(&project, &[]);
-    assert_eq!(project.ok(&["doctor"]), "nothing found\n");
+    check(&project, &[NO_REGISTRY]);
     project.ok(&["init"]);
     check(&project, &[]);
+    assert_eq!(project.ok(&["doctor"]), "nothing found\n");
+}
+
+#[tokio::test]
+async fn people_read_what_is_wrong_and_why_and_what_mends_it() {
+    let project = Project::new().await;
+    project.close_public().await;
+    assert_eq!(
+        project.ok(&["doctor"]),
+        "warning in database default: the registry is not installed, or is of an older version\n  \
+           why:  without it there are no tenants here\n  \
+           mend: tenantry init\n"
+    );
+}
+
+/// Makes trouble with the owner's SQL, and checks that the command that is named mends it.
+async fn check_mended(project: &Project, trouble: &str, expected: Expected) {
+    let mut owner = PgConnection::connect(&project.direct()).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(trouble)).execute(&mut owner).await.unwrap();
+    check(project, &[expected]);
+    let done = project.run(&["doctor", "--format", "json"]);
+    let findings: Vec<Value> = serde_json::from_str(&done.stdout).unwrap();
+    let remedy = findings[0]["remedy"].as_str().unwrap();
+    let command = remedy.split(" #").next().unwrap().strip_prefix("tenantry ").unwrap();
+    let arguments: Vec<_> = command.split_whitespace().map(|word| word.trim_matches('\'')).collect();
+    project.ok(&arguments);
+    check(project, &[]);
+}
+
+#[tokio::test]
+async fn the_commands_that_are_named_mend() {
+    let project = Project::with_tenants().await;
+    project.close_public().await;
+    check(&project, &[]);
+    let row_lost = "DELETE FROM tenantry.tenant WHERE slug = 'acme'";
+    let orphan =
+        ("warning", "no row of the registry owns the schema `t_acme_", "tenantry create acme --schema");
+    check_mended(&project, row_lost, orphan).await;
+    assert!(project.ok(&["exec", "--tenant", "acme", "SELECT title FROM note"]).contains("of acme"));
+
+    let restored = "DELETE FROM tenantry.applied WHERE schema_name LIKE 't\\_acme\\_%'";
+    let unknown = ("warning", "tenant `acme` has a ledger, and no row", "tenantry migrate --tenant acme");
+    check_mended(&project, restored, unknown).await;
+
+    let interrupted =
+        "UPDATE tenantry.tenant SET status = 'provisioning', last_error = 'lost' WHERE slug = 'acme'";
+    let half_made = (
+        "warning",
+        "tenant `acme` is provisioning, and nobody is working on it: lost",
+        "tenantry create acme",
+    );
+    check_mended(&project, interrupted, half_made).await;
+
+    let killed = "INSERT INTO tenantry.run (state, operator, digest, options, wave)
+        SELECT 'running', 'somebody', digest, options, wave FROM tenantry.run ORDER BY id DESC LIMIT 1";
+    let unfinished = ("warning", "run 2, begun by somebody, was interrupted", "tenantry migrate --resume");
+    check_mended(&project, killed, unfinished).await;
+
+    let given_up = "UPDATE tenantry.tenant SET status = 'purging' WHERE slug = 'acme'";
+    let half_gone = ("warning", "tenant `acme` is purging", "tenantry create acme --abort --yes");
+    check_mended(&project, given_up, half_gone).await;
+    assert!(!project.ok(&["list"]).contains("acme"));
+}
+
+#[tokio::test]
+async fn an_interrupted_migration_is_found_and_resumed() {
+    let project = Project::with_tenants().await;
+    project.close_public().await;
+    project.write(
+        "migrations/tenant/0002_title.sql",
+        "-- no-transaction\nCREATE INDEX CONCURRENTLY note_title ON note (title);",
+    );
+    project.ok(&["migrate"]);
+    let mut owner = PgConnection::connect(&project.direct()).await.unwrap();
+    let schema: String = sqlx::query_scalar("SELECT schema_name FROM tenantry.tenant WHERE slug = 'globex'")
+        .fetch_one(&mut owner)
+        .await
+        .unwrap();
+    // As a crash leaves it: the mark is there, the index and the summary are not.
+    let interrupted = format!(
+        "DROP INDEX {schema}.note_title;
+         UPDATE {schema}._sqlx_migrations SET success = false WHERE version = 2;
+         UPDATE tenantry.applied SET (version, digest) = (SELECT 1, sha256(int8send(version) || checksum)
+             FROM {schema}._sqlx_migrations WHERE version = 1) WHERE schema_name = '{schema}'"
+    );
+    let expected =
+        ("error", "version 2 began in tenant `globex` and did not end", "tenantry migrate --tenant globex");
+    check_mended(&project, &interrupted, expected).await;
+    let index: Option<String> =
+        sqlx::query_scalar(AssertSqlSafe(format!("SELECT to_regclass('{schema}.note_title')::text")))
+            .fetch_one(&mut owner)
+            .await
+            .unwrap();
+    assert!(index.is_some(), "it is there again");
 }
 
 #[tokio::test]
@@ -116,7 +211,7 @@ async fn a_superuser_is_no_role_for_an_application() {
     let mut project = Project::new().await;
     let superuser = project.database.as_ref().unwrap().superuser_url().to_owned();
     project.configure(&[(URL, &superuser)]);
-    check(&project, &[SUPERUSER]);
+    check(&project, &[SUPERUSER, NO_REGISTRY]);
 }
 
 #[tokio::test]
@@ -135,6 +230,7 @@ async fn an_application_that_may_create_where_tenants_share_is_warned_of() {
     );
     sqlx::raw_sql(AssertSqlSafe(grant)).execute(&mut superuser).await.unwrap();
     project.configure(&[(URL, &url), (OWNER, &direct)]);
+    project.ok(&["init"]);
     let warns: [Expected; 2] =
         ["extensions", "tenantry_void"].map(|_| ("warning", "the application's role", "REVOKE"));
     check(&project, &warns);

@@ -2,17 +2,24 @@ use serde::Serialize;
 
 use crate::tenant::Alias;
 
+/// Findings of one check that are told one by one; of the rest, how many there are.
+pub(super) const TOLD: usize = 10;
+
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
+    /// What was looked at. Stays the same from release to release, where the sentences may not.
+    pub check: Check,
     /// How bad it is.
     pub severity: Severity,
     /// The database in which it was found.
     pub database: Alias,
     /// What is wrong, in one sentence.
     pub what: String,
-    /// The setting or the SQL that mends it.
+    /// Why that matters, in one sentence.
+    pub why: String,
+    /// What mends it: the SQL for who owns the schemas, a `tenantry` command, or the setting.
     pub remedy: String,
 }
 
@@ -26,16 +33,143 @@ pub enum Severity {
     Error,
 }
 
+/// What a [`Finding`] is about. As JSON in snake case: `"orphan_schema"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Check {
+    /// A database, or a way to it, does not answer.
+    Unreachable,
+    /// Something could not be looked at.
+    Unexamined,
+    /// The mode of the pool is not that of the pooler in front of the database.
+    PoolMode,
+    /// There is no way past the pooler, or one that passes it after all.
+    DirectWay,
+    /// The application is a superuser.
+    Superuser,
+    /// The application may create where it should not.
+    MayCreate,
+    /// The application may not use what it needs.
+    MissingPrivilege,
+    /// A role is a member of so many others that it is slow to become one of them.
+    Memberships,
+    /// The registry is not installed, or is of an older version.
+    Registry,
+    /// Nobody owns a schema that looks like one of Tenantry's.
+    OrphanSchema,
+    /// A tenant or a spare has no schema.
+    MissingSchema,
+    /// Making or removing a tenant was interrupted.
+    HalfMade,
+    /// A run over the fleet was interrupted.
+    InterruptedRun,
+    /// A migration outside of a transaction was interrupted.
+    InterruptedMigration,
+    /// The ledger in a schema and the row in `tenantry.applied` say different things.
+    Ledger,
+    /// A schema differs from others that have applied the same.
+    Drift,
+    /// A foreign key leads from one tenant to another.
+    CrossingForeignKey,
+    /// Foreign keys lead from tenants to shared tables.
+    SharedForeignKey,
+    /// The server has too few locks to drop the largest schema.
+    Locks,
+    /// The server takes fewer connections than the configuration may open.
+    Connections,
+}
+
 impl Finding {
-    pub(super) fn error(alias: &Alias, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(Severity::Error, alias, what.into(), remedy.into())
+    /// What is wrong and why that matters. [`mended_by`](Self::mended_by) completes it.
+    pub(super) fn error(check: Check, alias: &Alias, what: impl Into<String>, why: &str) -> Self {
+        Self::new(check, Severity::Error, alias, what.into(), why)
     }
 
-    pub(super) fn warning(alias: &Alias, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(Severity::Warning, alias, what.into(), remedy.into())
+    pub(super) fn warning(check: Check, alias: &Alias, what: impl Into<String>, why: &str) -> Self {
+        Self::new(check, Severity::Warning, alias, what.into(), why)
     }
 
-    fn new(severity: Severity, alias: &Alias, what: String, remedy: String) -> Self {
-        Self { severity, database: alias.clone(), what, remedy }
+    pub(super) fn mended_by(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
+
+    fn new(check: Check, severity: Severity, alias: &Alias, what: String, why: &str) -> Self {
+        let (database, why, remedy) = (alias.clone(), why.to_owned(), String::new());
+        Self { check, severity, database, what, why, remedy }
+    }
+}
+
+/// The findings of one check in one database, however many there are: where a backup was restored that is
+/// too old, the trouble is that of every tenant.
+#[derive(Default)]
+pub(super) struct Told {
+    findings: Vec<Finding>,
+    more: usize,
+}
+
+impl Told {
+    pub(super) fn push(&mut self, finding: Finding) {
+        if self.findings.len() < TOLD {
+            self.findings.push(finding);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    pub(super) fn extend(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        findings.into_iter().for_each(|finding| self.push(finding));
+    }
+
+    /// Counts some that nobody looked at closely.
+    pub(super) fn leave_out(&mut self, count: usize) {
+        self.more += count;
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Finding> {
+        if self.more > 0 {
+            let last = self.findings.last().cloned();
+            self.findings.extend(last.map(|last| Finding {
+                what: format!("{} more of the same", self.more),
+                remedy: "mend those above, then run `tenantry doctor` again".to_owned(),
+                ..last
+            }));
+        }
+        self.findings
+    }
+}
+
+/// The first few of some names, for a sentence: `` `a`, `b` and 7 more ``.
+pub(super) fn named(names: &[String], count: usize) -> String {
+    let shown: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    match count.saturating_sub(shown.len()) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_of_many_is_told_of_a_few() {
+        let mut told = Told::default();
+        for number in 0..TOLD + 5 {
+            let what = format!("number {number}");
+            told.push(Finding::error(Check::Drift, &Alias::default(), what, "so").mended_by("x"));
+        }
+        let findings = told.finish();
+        assert_eq!(findings.len(), TOLD + 1);
+        assert_eq!(findings[TOLD].what, "5 more of the same");
+        assert_eq!(findings[TOLD].remedy, "mend those above, then run `tenantry doctor` again");
+    }
+
+    #[test]
+    fn names_that_are_left_out_are_counted() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(named(&names, 2), "`a`, `b`");
+        assert_eq!(named(&names, 9), "`a`, `b` and 7 more");
     }
 }

@@ -1,91 +1,242 @@
-//! Whether an installation is set up as it should be.
+//! Whether an installation is set up as it should be, and whether its parts agree.
 //!
 //! [`Tenancy::doctor`](crate::Tenancy::doctor) and [`Builder::doctor`](crate::Builder::doctor) look at each
-//! database and answer with [`Finding`]s: what is wrong, and what mends it. Nothing is changed, and the
-//! registry need not be there. The connections are plain ones of its own, so that it can look at what the
-//! pool could not work with.
+//! database and answer with [`Finding`]s: what is wrong, why that matters, and what mends it. Nothing is
+//! changed, and the registry need not be there. The connections are plain ones of its own, so that it can
+//! look at what the pool could not work with.
 //!
-//! A check is a function from a `Patient` to findings, and stands in the list of checks here.
+//! | file | what it looks at | [`Check`]s |
+//! | --- | --- | --- |
+//! | `pooler` | poolers on the ways to the database | `PoolMode`, `DirectWay` |
+//! | `roles` | what the application's role is | `Superuser`, `MayCreate`, `Memberships` |
+//! | `privileges` | what it may use | `Registry`, `MissingPrivilege`, `MayCreate` |
+//! | `schemas` | the registry against the schemas | `OrphanSchema`, `MissingSchema`, `HalfMade` |
+//! | `runs` | the last run over the fleet | `InterruptedRun` |
+//! | `ledgers` | ledgers against `tenantry.applied` | `InterruptedMigration`, `Ledger` |
+//! | `foreign_keys` | what ties tenants to each other | `CrossingForeignKey`, `SharedForeignKey` |
+//! | `drift` | schemas against each other | `Drift` |
+//! | `capacity` | the server's limits against the need | `Locks`, `Connections` |
+//!
+//! A check is a function from a `Patient` to findings. Its questions are about all schemas of a database, or
+//! about a page of them, never about one. One that cannot be answered is a finding itself, and stops no
+//! other.
 
+mod capacity;
+mod drift;
 mod finding;
+mod foreign_keys;
+mod ledgers;
 mod pooler;
+mod privileges;
 mod roles;
+mod roster;
+mod runs;
+mod schemas;
+mod session;
 
-use std::time::Duration;
-
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
-
-pub use self::finding::{Finding, Severity};
+pub use self::finding::{Check, Finding, Severity};
+use self::roster::Roster;
+use self::session::Session;
 use crate::database::{DatabaseConfig, Way};
-use crate::pool::Layout;
-use crate::tenant::Alias;
+use crate::migrate::SchemaLock;
+use crate::pool::{Layout, Role};
+use crate::sql::Literal;
+use crate::tenant::{Alias, SchemaName};
 
-/// How long one database may take in all.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Schemas that one question is about.
+const PAGE: usize = 250;
 
-/// One database, with a connection of the application's role.
+/// One database, with a connection of the application's role and one that may see more.
 struct Patient<'a> {
     alias: &'a Alias,
     config: &'a DatabaseConfig,
     layout: &'a Layout,
-    application: PgConnection,
+    /// Set where every tenant has a role of its own.
+    role: Option<&'a Role>,
+    application: Session,
+    /// Of who owns the schemas, where there is a way for that; otherwise of the application.
+    catalog: Session,
 }
 
 /// Looks at every database, one after the other.
 pub(crate) async fn examine<'a>(
     databases: impl Iterator<Item = (&'a Alias, &'a DatabaseConfig)>,
     layout: &Layout,
+    role: Option<&Role>,
 ) -> Vec<Finding> {
+    let databases: Vec<_> = databases.collect();
+    let default = databases.iter().find(|(alias, _)| **alias == Alias::default());
+    let mut roster = match default {
+        Some((_, config)) => Roster::open(config).await,
+        None => None,
+    };
     let mut findings = Vec::new();
     for (alias, config) in databases {
-        let examined = tokio::time::timeout(PATIENCE, examine_one(alias, config, layout)).await;
-        findings.extend(match examined {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => vec![unreachable(alias, config, &error.to_string())],
-            Err(_) => vec![unreachable(alias, config, &format!("no answer within {PATIENCE:?}"))],
-        });
+        let mut patient = Patient::new(alias, config, layout, role);
+        match patient.examine().await {
+            Ok(found) => {
+                findings.extend(found);
+                patient.catalog = catalog_session(config).await;
+                findings.extend(patient.examine_fleet(roster.as_mut()).await);
+            }
+            Err(error) => findings.push(unreachable(alias, config, &error)),
+        }
+        patient.close().await;
+    }
+    if let Some(roster) = &mut roster {
+        roster.close().await;
     }
     findings
 }
 
-async fn examine_one(
-    alias: &Alias,
-    config: &DatabaseConfig,
-    layout: &Layout,
-) -> Result<Vec<Finding>, sqlx::Error> {
-    let application = PgConnection::connect_with(&config.bare_application()).await?;
-    let mut patient = Patient { alias, config, layout, application };
-    let mut findings = Vec::new();
-    findings.extend(pooler::mode(&patient).await?);
-    findings.extend(pooler::missing_direct_url(&patient));
-    findings.extend(pooler::way_past(&patient, Way::Direct).await);
-    findings.extend(pooler::way_past(&patient, Way::Owner).await);
-    findings.extend(roles::superuser(&mut patient).await?);
-    findings.extend(roles::creating(&mut patient).await?);
-    let _ = patient.application.close().await;
-    Ok(findings)
+fn unreachable(alias: &Alias, config: &DatabaseConfig, error: &sqlx::Error) -> Finding {
+    let what = format!("{} cannot be examined: {error}", config.address());
+    Finding::error(Check::Unreachable, alias, what, "no tenant that lives there can be served")
+        .mended_by("check that the server runs there and that `url` is right")
 }
 
-fn unreachable(alias: &Alias, config: &DatabaseConfig, why: &str) -> Finding {
-    Finding::error(
-        alias,
-        format!("{} cannot be examined: {why}", config.address()),
-        "check that the server runs there and that `url` is right",
-    )
-}
-
-impl Patient<'_> {
-    fn error(&self, what: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding::error(self.alias, what, remedy)
+impl<'a> Patient<'a> {
+    fn new(alias: &'a Alias, config: &'a DatabaseConfig, layout: &'a Layout, role: Option<&'a Role>) -> Self {
+        let [application, catalog] = [(); 2].map(|()| Session::new(config.bare_application()));
+        Self { alias, config, layout, role, application, catalog }
     }
 
-    fn warning(&self, what: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding::warning(self.alias, what, remedy)
+    async fn close(&mut self) {
+        self.application.close().await;
+        self.catalog.close().await;
+    }
+
+    /// The ways to the database, and who goes there.
+    async fn examine(&mut self) -> Result<Vec<Finding>, sqlx::Error> {
+        let mut findings = Vec::new();
+        findings.extend(pooler::mode(self).await?);
+        findings.extend(pooler::missing_direct_url(self));
+        findings.extend(pooler::way_past(self, Way::Direct).await);
+        findings.extend(pooler::way_past(self, Way::Owner).await);
+        findings.extend(roles::superuser(self).await?);
+        findings.extend(roles::creating(self).await?);
+        findings.extend(roles::memberships(self).await?);
+        Ok(findings)
+    }
+
+    /// What lives there.
+    async fn examine_fleet(&mut self, mut roster: Option<&mut Roster>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let state = roster::state(&mut self.catalog, self.alias).await;
+        match state {
+            Ok(roster::State::Readable) => {}
+            Ok(roster::State::Missing) => return vec![privileges::missing_registry(self)],
+            Ok(roster::State::Unreadable) => {
+                let looked = privileges::registry(self).await;
+                return self.or_unexamined("the privileges on the registry", looked);
+            }
+            Err(_) => return self.or_unexamined("the registry", state.map(|_| Vec::new())),
+        }
+        let looked = privileges::registry(self).await;
+        findings.extend(self.or_unexamined("the privileges on the registry", looked));
+        let looked = privileges::shared(self).await;
+        findings.extend(self.or_unexamined("the privileges on shared schemas", looked));
+        let looked = privileges::tenants(self).await;
+        findings.extend(self.or_unexamined("the privileges on the schemas of tenants", looked));
+        let looked = privileges::roles(self).await;
+        findings.extend(self.or_unexamined("the roles of tenants", looked));
+        let looked = runs::interrupted(self).await;
+        findings.extend(self.or_unexamined("the runs", looked));
+        if let Some(roster) = roster.as_deref_mut() {
+            let looked = schemas::orphans(self, roster).await;
+            findings.extend(self.or_unexamined("the schemas", looked));
+            let looked = schemas::missing(self, roster).await;
+            findings.extend(self.or_unexamined("the rows of the registry", looked));
+            let looked = ledgers::compare(self, roster).await;
+            findings.extend(self.or_unexamined("the ledgers", looked));
+        }
+        let looked = foreign_keys::crossing(self).await;
+        findings.extend(self.or_unexamined("the foreign keys between tenants", looked));
+        let looked = foreign_keys::shared(self).await;
+        findings.extend(self.or_unexamined("the foreign keys to shared tables", looked));
+        if let Some(roster) = roster {
+            let looked = drift::compare(self, roster).await;
+            findings.extend(self.or_unexamined("what is in the schemas", looked));
+        }
+        let looked = capacity::locks(self).await;
+        findings.extend(self.or_unexamined("the locks of the server", looked));
+        let looked = capacity::connections(self).await;
+        findings.extend(self.or_unexamined("the connections of the server", looked));
+        findings
+    }
+
+    /// What was found, or that it could not be looked for.
+    fn or_unexamined<T>(&self, subject: &str, looked: Result<T, sqlx::Error>) -> Vec<Finding>
+    where
+        T: IntoIterator<Item = Finding>,
+    {
+        match looked {
+            Ok(findings) => findings.into_iter().collect(),
+            Err(error) => {
+                let what = format!("{subject} could not be looked at: {error}");
+                let finding = self.error(Check::Unexamined, what, "trouble there would not be found");
+                vec![finding.mended_by("mend that, then run `tenantry doctor` again")]
+            }
+        }
+    }
+
+    fn error(&self, check: Check, what: impl Into<String>, why: &str) -> Finding {
+        Finding::error(check, self.alias, what, why)
+    }
+
+    fn warning(&self, check: Check, what: impl Into<String>, why: &str) -> Finding {
+        Finding::warning(check, self.alias, what, why)
+    }
+
+    /// A query for `oid` and `nspname` of the schemas of tenants and spares, as far as they have applied
+    /// anything.
+    fn tenant_schemas(&self) -> String {
+        format!(
+            "SELECT pg_namespace.oid, nspname FROM pg_catalog.pg_namespace \
+             JOIN tenantry.applied ON applied.schema_name = nspname::text WHERE nspname NOT IN ({})",
+            list(self.shared_schemas()),
+        )
+    }
+
+    /// Those of some schemas on which nobody works at this moment.
+    async fn idle(&mut self, schemas: &[&str]) -> Result<Vec<String>, sqlx::Error> {
+        let each = schemas.iter().filter_map(|schema| SchemaName::parse(schema).ok()).map(|schema| {
+            let is_held = SchemaLock::of(&schema).is_held();
+            format!("SELECT {}::text WHERE NOT {is_held}", Literal(schema.as_str()))
+        });
+        let each: Vec<_> = each.collect();
+        if each.is_empty() { Ok(Vec::new()) } else { self.catalog.column(&each.join(" UNION ALL ")).await }
+    }
+
+    /// Whether the schemas belong to somebody else than the application.
+    fn has_two_logins(&self) -> bool {
+        let owner = self.config.bare(Way::Owner);
+        owner.is_some_and(|owner| owner.get_username() != self.config.application_role())
+    }
+
+    /// The names of the schemas that are there for all tenants.
+    fn shared_schemas(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.layout.master_schema)
+            .chain(&self.layout.extension_schemas)
+            .map(SchemaName::as_str)
     }
 }
 
-/// The first column of every row, by the simple protocol: a pooler may stand in between.
-async fn column(connection: &mut PgConnection, sql: &str) -> Result<Vec<String>, sqlx::Error> {
-    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+/// A session of who may see most.
+async fn catalog_session(config: &DatabaseConfig) -> Session {
+    for way in [Way::Owner, Way::Direct] {
+        let Some(options) = config.bare(way) else { continue };
+        let mut session = Session::new(options);
+        if session.rows("SELECT 1").await.is_ok() {
+            return session;
+        }
+    }
+    Session::new(config.bare_application())
+}
+
+/// Texts as literals, for an `IN (…)`.
+fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let literals: Vec<_> = texts.into_iter().map(|text| Literal(text).to_string()).collect();
+    // Nothing is in a list of nothing, but that is no SQL.
+    if literals.is_empty() { "NULL".to_owned() } else { literals.join(", ") }
 }

@@ -1,9 +1,8 @@
 //! Whether the ways to a database pass a pooler in transaction mode, as the configuration says they do.
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection};
 
-use super::{Finding, Patient, column};
+use super::{Check, Finding, Patient, Session};
 use crate::database::{PoolMode, Way};
 
 /// Questions put to each of two clients. A pooler that chooses among sessions at random would have to choose
@@ -14,16 +13,21 @@ const ROUNDS: usize = 8;
 pub(super) async fn mode(patient: &Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
     let lends = lends_sessions(&patient.config.bare_application()).await?;
     Ok(match (patient.config.pool_config().mode, lends) {
-        (PoolMode::Session, true) => Some(patient.error(
-            "a pooler in transaction mode stands in front of it, while `pool.mode` is `session`: tenants could \
-             read each other's rows",
-            "set `mode = \"transaction\"` under `[pool]` in tenantry.toml, or TENANTRY_POOL_MODE=transaction",
-        )),
-        (PoolMode::Transaction, false) => Some(patient.warning(
-            "`pool.mode` is `transaction`, and no pooler in that mode was found: every statement takes four \
-             round trips where one would do",
-            "set `mode = \"session\"` under `[pool]` in tenantry.toml, or TENANTRY_POOL_MODE=session",
-        )),
+        (PoolMode::Session, true) => {
+            let what = "a pooler in transaction mode stands in front of it, while `pool.mode` is `session`";
+            let finding = patient.error(Check::PoolMode, what, "tenants could read each other's rows");
+            Some(finding.mended_by(
+                "set `mode = \"transaction\"` under `[pool]` in tenantry.toml, or TENANTRY_POOL_MODE=transaction",
+            ))
+        }
+        (PoolMode::Transaction, false) => {
+            let what = "`pool.mode` is `transaction`, and no pooler in that mode was found";
+            let why = "every statement takes four round trips where one would do";
+            let finding = patient.warning(Check::PoolMode, what, why);
+            Some(finding.mended_by(
+                "set `mode = \"session\"` under `[pool]` in tenantry.toml, or TENANTRY_POOL_MODE=session",
+            ))
+        }
         (PoolMode::Session, false) | (PoolMode::Transaction, true) => None,
     })
 }
@@ -34,17 +38,16 @@ pub(super) fn missing_direct_url(patient: &Patient<'_>) -> Option<Finding> {
     if config.pool_config().mode == PoolMode::Session || config.bare(Way::Direct).is_some() {
         return None;
     }
-    let mut what =
-        "`direct_url` is not set, so changes of tenants are seen only when the cache expires".to_owned();
-    if config.bare(Way::Owner).is_none() {
-        what.push_str(", and nothing can be created or migrated");
-    }
+    let why = match config.bare(Way::Owner) {
+        Some(_) => "changes of tenants are seen only when the cache expires",
+        None => "changes of tenants are seen only when the cache expires; nothing can be created or migrated",
+    };
     let (alias, name) = (patient.alias, patient.alias.as_str().to_uppercase());
     let remedy = format!(
         "set `direct_url`, which leads to the server past the pooler, under `[databases.{alias}]` in \
          tenantry.toml, or TENANTRY_DATABASES_{name}_DIRECT_URL"
     );
-    Some(patient.warning(what, remedy))
+    Some(patient.warning(Check::DirectWay, "`direct_url` is not set", why).mended_by(remedy))
 }
 
 /// Whether a way that should pass no pooler passes one.
@@ -53,14 +56,18 @@ pub(super) async fn way_past(patient: &Patient<'_>, way: Way) -> Option<Finding>
     let key = way.key();
     match lends_sessions(&options).await {
         Ok(false) => None,
-        Ok(true) => Some(patient.error(
-            format!("`{key}` passes a pooler in transaction mode: what it is for needs a session of its own"),
-            format!("let `{key}` lead to the server itself"),
-        )),
-        Err(error) => Some(patient.error(
-            format!("`{key}` leads to no database that can be examined: {error}"),
-            format!("check that the server runs there and that `{key}` is right"),
-        )),
+        Ok(true) => {
+            let what = format!("`{key}` passes a pooler in transaction mode");
+            let why = "what it is for needs a session of its own";
+            let finding = patient.error(Check::DirectWay, what, why);
+            Some(finding.mended_by(format!("let `{key}` lead to the server itself")))
+        }
+        Err(error) => {
+            let what = format!("`{key}` leads to no database that can be examined: {error}");
+            let why = "what goes that way, such as migrations, does not work";
+            let remedy = format!("check that the server runs there and that `{key}` is right");
+            Some(patient.error(Check::Unreachable, what, why).mended_by(remedy))
+        }
     }
 }
 
@@ -70,18 +77,17 @@ pub(super) async fn way_past(patient: &Patient<'_>, way: Way) -> Option<Finding>
 /// each has a session, with or without a pooler, these are two that stay the same. Nothing else is
 /// asked, so nothing can be left behind in a session that is shared.
 async fn lends_sessions(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
-    let mut first = PgConnection::connect_with(options).await?;
-    let mut second = PgConnection::connect_with(options).await?;
+    let (mut first, mut second) = (Session::new(options.clone()), Session::new(options.clone()));
     let (own, others) = (process(&mut first).await?, process(&mut second).await?);
     let mut lends = own == others;
     for _ in 1..ROUNDS {
         lends |= process(&mut first).await? != own || process(&mut second).await? != others;
     }
-    let _ = first.close().await;
-    let _ = second.close().await;
+    first.close().await;
+    second.close().await;
     Ok(lends)
 }
 
-async fn process(client: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
-    Ok(column(client, "SELECT pg_catalog.pg_backend_pid()::text").await?.pop())
+async fn process(client: &mut Session) -> Result<Option<String>, sqlx::Error> {
+    Ok(client.column("SELECT pg_catalog.pg_backend_pid()::text").await?.pop())
 }

@@ -1,7 +1,6 @@
 //! What the application's role may do.
 
-use super::{Finding, Patient, column};
-use crate::database::Way;
+use super::{Check, Finding, Patient};
 use crate::sql::{Identifier, Literal, VOID_SCHEMA};
 use crate::tenant::SchemaName;
 
@@ -11,19 +10,19 @@ pub(super) async fn superuser(patient: &mut Patient<'_>) -> Result<Option<Findin
         return Ok(None);
     }
     let role = patient.config.application_role();
-    Ok(Some(patient.error(
-        format!(
-            "the application logs in as the superuser `{role}`, for whom PostgreSQL checks no privilege: a `CREATE` \
-             on a vanished schema would succeed elsewhere"
-        ),
+    let finding = patient.error(
+        Check::Superuser,
+        format!("the application logs in as the superuser `{role}`"),
+        "PostgreSQL checks no privilege for a superuser: a `CREATE` on a vanished schema would succeed elsewhere",
+    );
+    Ok(Some(finding.mended_by(
         "CREATE ROLE saas_app LOGIN PASSWORD '…', and log in as that role in `url`; who owns the tables logs in \
          by `owner_url`",
     )))
 }
 
 async fn is_superuser(patient: &mut Patient<'_>) -> Result<bool, sqlx::Error> {
-    let answer =
-        column(&mut patient.application, "SELECT pg_catalog.current_setting('is_superuser')").await?;
+    let answer = patient.application.column("SELECT pg_catalog.current_setting('is_superuser')").await?;
     Ok(answer == ["on"])
 }
 
@@ -33,27 +32,29 @@ pub(super) async fn creating(patient: &mut Patient<'_>) -> Result<Vec<Finding>, 
         return Ok(Vec::new());
     }
     let ask = schemas_to_create_in(patient);
-    let schemas = column(&mut patient.application, &ask).await?;
+    let schemas = patient.application.column(&ask).await?;
     let role = patient.config.application_role();
     let finding = |schema: String| {
-        patient.warning(
-            format!(
-                "the application's role `{role}` may create in the schema `{schema}`, which tenants share"
-            ),
-            format!("REVOKE CREATE ON SCHEMA {} FROM PUBLIC, {}", Identifier(&schema), Identifier(role)),
-        )
+        let revoke =
+            format!("REVOKE CREATE ON SCHEMA {} FROM PUBLIC, {}", Identifier(&schema), Identifier(role));
+        let what = format!(
+            "the application's role `{role}` may create in the schema `{schema}`, which tenants share"
+        );
+        let why = "what one tenant's statement creates there, all tenants see";
+        patient.warning(Check::MayCreate, what, why).mended_by(revoke)
     };
     Ok(schemas.into_iter().map(finding).collect())
 }
 
 fn schemas_to_create_in(patient: &Patient<'_>) -> String {
     let shared = patient.layout.extension_schemas.iter().map(SchemaName::as_str);
-    let names: Vec<_> =
-        [VOID_SCHEMA, "public"].into_iter().chain(shared).map(|name| Literal(name).to_string()).collect();
-    let owner = patient.config.bare(Way::Owner);
-    let has_two_logins = owner.is_some_and(|owner| owner.get_username() != patient.config.application_role());
+    let names: Vec<_> = [VOID_SCHEMA, "public", "tenantry"]
+        .into_iter()
+        .chain(shared)
+        .map(|name| Literal(name).to_string())
+        .collect();
     // With a single login the application is the owner, who may create wherever nobody took that away.
-    let unless_owned = if has_two_logins {
+    let unless_owned = if patient.has_two_logins() {
         String::new()
     } else {
         let is_owner = "pg_catalog.pg_has_role(nspowner, 'USAGE')";
@@ -64,4 +65,24 @@ fn schemas_to_create_in(patient: &Patient<'_>) -> String {
          AND pg_catalog.has_schema_privilege(oid, 'CREATE') {unless_owned} ORDER BY 1",
         names.join(", "),
     )
+}
+
+/// Until PostgreSQL 16, the first `SET ROLE` of a session reads all roles it may become: 6 ms at a thousand.
+const MOST_MEMBERSHIPS: i64 = 1_000;
+
+pub(super) async fn memberships(patient: &mut Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
+    let query = "SELECT count(*)::text FROM pg_catalog.pg_auth_members \
+                 JOIN pg_catalog.pg_roles ON pg_roles.oid = member \
+                 WHERE rolname = current_user AND NOT rolsuper \
+                   AND pg_catalog.current_setting('server_version_num')::int < 170000";
+    let count = patient.application.column(query).await?;
+    let count: i64 = count.first().and_then(|count| count.parse().ok()).unwrap_or_default();
+    if count <= MOST_MEMBERSHIPS {
+        return Ok(None);
+    }
+    let role = patient.config.application_role();
+    let what = format!("the application's role `{role}` is a member of {count} roles");
+    let why = "up to PostgreSQL 16, the first statement of each connection waits while all of them are read";
+    let remedy = "upgrade to PostgreSQL 17 or later, or give each part of the fleet a login of its own";
+    Ok(Some(patient.warning(Check::Memberships, what, why).mended_by(remedy)))
 }

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::is_advisory_lock_held;
 use crate::tenant::SchemaName;
 
 /// How long to wait for somebody else who migrates the same schema.
@@ -37,6 +38,11 @@ impl SchemaLock {
     /// A condition that takes the lock until the end of the transaction, and holds if nobody has it.
     pub(super) fn try_in_transaction(self) -> String {
         format!("pg_catalog.pg_try_advisory_xact_lock({})", self.key)
+    }
+
+    /// A condition that holds while somebody has the lock, for who only wants to know.
+    pub(crate) fn is_held(self) -> String {
+        is_advisory_lock_held(self.key)
     }
 
     /// Polls for the lock. A session that blocked on it could deadlock with `CREATE INDEX

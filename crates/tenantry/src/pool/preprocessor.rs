@@ -280,7 +280,12 @@ impl Role {
 
     /// The role of the tenant that lives in `schema`.
     pub fn name_for(&self, schema: &SchemaName) -> String {
-        format!("{}_{schema}", self.installation)
+        format!("{}{schema}", self.prefix())
+    }
+
+    /// How the names of all roles of tenants begin.
+    pub(crate) fn prefix(&self) -> String {
+        format!("{}_", self.installation)
     }
 }
 

@@ -189,6 +189,11 @@ pub(crate) async fn verify_in(executor: impl Executor<'_, Database = Postgres>, 
         .with_hint("run `tenantry init`, or build with `.install(true)`"))
 }
 
+/// The step that the registry of a database has come to with this version of the library.
+pub(crate) fn newest_step(alias: &Alias) -> i32 {
+    steps_for(alias).map(|step| step.number).max().unwrap_or_default()
+}
+
 fn steps_for(alias: &Alias) -> impl Iterator<Item = &'static Step> {
     let is_default = *alias == Alias::default();
     STEPS.iter().filter(move |step| is_default || step.scope == Scope::EveryDatabase)

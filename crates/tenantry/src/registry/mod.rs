@@ -23,7 +23,7 @@ pub(crate) mod spares;
 pub(crate) mod store;
 
 pub(crate) use self::applied::with_applied;
-pub(crate) use self::install::{LEDGER, install_in, verify_in};
+pub(crate) use self::install::{LEDGER, install_in, newest_step, verify_in};
 pub(crate) use self::lookup::Registry;
 pub use self::lookup::{CacheStatus, RegistryConfig};
 pub use self::runs::{Run, RunEntry, RunState};

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::tenant::Digest;
 
 /// The key of the advisory lock of whoever migrates the fleet: "tenantru" in ASCII.
-const RUN_LOCK: i64 = 0x7465_6e61_6e74_7275;
+pub(crate) const RUN_LOCK: i64 = 0x7465_6e61_6e74_7275;
 
 /// A migration of the fleet that was recorded, because there was something to do.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]

@@ -5,6 +5,7 @@ mod baseline;
 mod code;
 mod create;
 mod create_stepwise;
+mod doctor;
 mod existing_schema;
 mod http;
 mod install;

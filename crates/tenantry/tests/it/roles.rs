@@ -21,12 +21,12 @@ pub(crate) fn url_as(database: &ScratchDatabase, role: &str, password: &str) -> 
 }
 
 /// A database with a login that may do nothing but what it is granted.
-struct TwoLogins {
-    database: ScratchDatabase,
-    application: String,
+pub(crate) struct TwoLogins {
+    pub(crate) database: ScratchDatabase,
+    pub(crate) application: String,
 }
 
-async fn two_logins() -> TwoLogins {
+pub(crate) async fn two_logins() -> TwoLogins {
     let database = database().await;
     let application = format!("{}_app", database.name());
     let create = format!("CREATE ROLE {application} LOGIN PASSWORD 'app'");
@@ -35,7 +35,7 @@ async fn two_logins() -> TwoLogins {
 }
 
 impl TwoLogins {
-    fn builder(&self) -> Builder {
+    pub(crate) fn builder(&self) -> Builder {
         let application = url_as(&self.database, &self.application, "app");
         let config = DatabaseConfig::from_url(&application).unwrap().owner_url(self.database.url()).unwrap();
         Tenancy::builder().database(config).install(true)

@@ -1,0 +1,149 @@
+//! What the registry says of the schemas of a database, page by page.
+
+use std::collections::HashSet;
+
+use sqlx::Row as _;
+
+use super::{PAGE, Session, list};
+use crate::database::DatabaseConfig;
+use crate::registry::newest_step;
+use crate::sql::Literal;
+use crate::tenant::{Alias, Status};
+
+/// Whether a database has its part of the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    Missing,
+    Unreadable,
+    Readable,
+}
+
+/// A schema that should be there.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) schema: String,
+    /// `None` for a spare.
+    pub(super) tenant: Option<TenantEntry>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct TenantEntry {
+    pub(super) slug: String,
+    pub(super) status: Status,
+    pub(super) last_error: Option<String>,
+}
+
+impl Entry {
+    /// ``tenant `acme` `` or ``spare `tenantry_spare_…` ``.
+    pub(super) fn whose(&self) -> String {
+        match &self.tenant {
+            Some(tenant) => format!("tenant `{}`", tenant.slug),
+            None => format!("spare `{}`", self.schema),
+        }
+    }
+
+    pub(super) fn status(&self) -> Option<Status> {
+        self.tenant.as_ref().map(|tenant| tenant.status)
+    }
+}
+
+/// The rows of tenants and spares, in the default database.
+pub(super) struct Roster {
+    session: Session,
+}
+
+impl Roster {
+    /// `None` if the registry is not there or cannot be read, which the default database's own
+    /// examination tells of.
+    pub(super) async fn open(config: &DatabaseConfig) -> Option<Self> {
+        let mut session = super::catalog_session(config).await;
+        let state = state(&mut session, &Alias::default()).await;
+        matches!(state, Ok(State::Readable)).then_some(Self { session })
+    }
+
+    pub(super) async fn close(&mut self) {
+        self.session.close().await;
+    }
+
+    /// A page of what should be in this database, by the names of the schemas.
+    pub(super) async fn page_after(&mut self, alias: &Alias, after: &str) -> Result<Vec<Entry>, sqlx::Error> {
+        let page = format!(
+            "SELECT * FROM ({}) AS entry WHERE schema_name COLLATE \"C\" > {} \
+             ORDER BY schema_name COLLATE \"C\" LIMIT {PAGE}",
+            entries(alias),
+            Literal(after),
+        );
+        self.read(&page).await
+    }
+
+    /// What should still be in this database, of some schemas.
+    pub(super) async fn entries_of(
+        &mut self,
+        alias: &Alias,
+        schemas: &[&str],
+    ) -> Result<Vec<Entry>, sqlx::Error> {
+        let names = list(schemas.iter().copied());
+        let query = format!("SELECT * FROM ({}) AS entry WHERE schema_name IN ({names})", entries(alias));
+        self.read(&query).await
+    }
+
+    /// Those of some schemas that somebody owns. A tenant of another database counts too, since it may
+    /// be on its way, and two aliases may lead to one database.
+    pub(super) async fn owned(&mut self, schemas: &[&str]) -> Result<HashSet<String>, sqlx::Error> {
+        let names = list(schemas.iter().copied());
+        let owned = format!(
+            "SELECT schema_name FROM tenantry.tenant WHERE schema_name IN ({names}) \
+             UNION ALL SELECT schema_name FROM tenantry.spare WHERE schema_name IN ({names})"
+        );
+        Ok(self.session.column(&owned).await?.into_iter().collect())
+    }
+
+    async fn read(&mut self, query: &str) -> Result<Vec<Entry>, sqlx::Error> {
+        let rows = self.session.rows(query).await?;
+        let read = |row: &sqlx::postgres::PgRow| {
+            let slug: Option<String> = row.try_get("slug")?;
+            let status: Option<&str> = row.try_get("status")?;
+            let last_error = row.try_get("last_error")?;
+            let tenant = slug.zip(status.and_then(|status| Status::parse(status).ok()));
+            let tenant = tenant.map(|(slug, status)| TenantEntry { slug, status, last_error });
+            Ok(Entry { schema: row.try_get("schema_name")?, tenant })
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+/// Only the default database has spares.
+fn entries(alias: &Alias) -> String {
+    let spares = if *alias == Alias::default() {
+        "UNION ALL SELECT schema_name, NULL, NULL, NULL FROM tenantry.spare"
+    } else {
+        ""
+    };
+    format!(
+        "SELECT schema_name, slug, status, last_error FROM tenantry.tenant WHERE database = {} {spares}",
+        Literal(alias.as_str()),
+    )
+}
+
+/// Whether a session sees what a database should have of the registry.
+pub(super) async fn state(session: &mut Session, alias: &Alias) -> Result<State, sqlx::Error> {
+    let tables = session
+        .rows(
+            "SELECT pg_catalog.has_schema_privilege(relnamespace, 'USAGE') \
+                AND pg_catalog.has_table_privilege(pg_class.oid, 'SELECT') AS is_readable \
+             FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace \
+             WHERE nspname = 'tenantry' AND relkind = 'r'",
+        )
+        .await?;
+    if tables.is_empty() {
+        return Ok(State::Missing);
+    }
+    for table in tables {
+        if !table.try_get::<bool, _>("is_readable")? {
+            return Ok(State::Unreadable);
+        }
+    }
+    let step = session.rows("SELECT coalesce(max(step), 0) AS newest FROM tenantry.installed").await?;
+    let newest = step.first().map_or(Ok(0), |row| row.try_get("newest"))?;
+    Ok(if newest < newest_step(alias) { State::Missing } else { State::Readable })
+}

@@ -1,0 +1,158 @@
+//! The registry against the schemas that are there.
+
+use std::collections::HashSet;
+
+use super::finding::Told;
+use super::roster::{Entry, Roster, TenantEntry};
+use super::{Check, Finding, PAGE, Patient, list};
+use crate::sql::{Identifier, Literal};
+use crate::tenant::{Alias, Slug, Status};
+
+/// How the names of schemas look that Tenantry makes.
+const GENERATED: &str = "^(t_.+|tenantry_spare)_[0-9a-f]{10}$|^tenantry_baseline_[0-9a-f]+$";
+
+/// Schemas that look like Tenantry's, or have applied something, and are in no row of the registry.
+pub(super) async fn orphans(
+    patient: &mut Patient<'_>,
+    roster: &mut Roster,
+) -> Result<Vec<Finding>, sqlx::Error> {
+    let mut told = Told::default();
+    let mut after = String::new();
+    loop {
+        let page = candidates(patient, &after).await?;
+        let Some(last) = page.last() else { return Ok(told.finish()) };
+        after.clone_from(last);
+        let owned = roster.owned(&page.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        let orphans: Vec<_> =
+            page.iter().map(String::as_str).filter(|schema| !owned.contains(*schema)).collect();
+        // Somebody may have removed them, schema and row, between the two questions.
+        for schema in present(patient, &orphans).await? {
+            told.push(orphan(patient, &schema));
+        }
+    }
+}
+
+async fn candidates(patient: &mut Patient<'_>, after: &str) -> Result<Vec<String>, sqlx::Error> {
+    let shared = list(patient.shared_schemas());
+    let query = format!(
+        "SELECT nspname::text FROM pg_catalog.pg_namespace \
+         WHERE nspname::text COLLATE \"C\" > {} AND nspname NOT IN ({shared}) \
+           AND (nspname::text ~ {} OR EXISTS \
+                (SELECT FROM tenantry.applied WHERE applied.schema_name = nspname::text)) \
+         ORDER BY nspname::text COLLATE \"C\" LIMIT {PAGE}",
+        Literal(after),
+        Literal(GENERATED),
+    );
+    patient.catalog.column(&query).await
+}
+
+fn orphan(patient: &Patient<'_>, schema: &str) -> Finding {
+    let what = format!("no row of the registry owns the schema `{schema}`");
+    let name = Identifier(schema);
+    let forget = format!("DELETE FROM tenantry.applied WHERE schema_name = {}", Literal(schema));
+    if schema.starts_with("tenantry_") {
+        let why =
+            "unless `tenantry baseline` is at work, it takes room for nothing, and no command removes it";
+        return patient
+            .warning(Check::OrphanSchema, what, why)
+            .mended_by(format!("DROP SCHEMA {name} CASCADE; {forget}"));
+    }
+    // It may hold what a customer believes to be safe, so dropping it is not what is proposed first.
+    let why = "nobody is served from it, and it may hold all that is left of a tenant";
+    let keep = format!(
+        "tenantry create {} --schema '{}'{}",
+        slug_in(schema),
+        schema.replace('\'', r"'\''"),
+        database_option(patient)
+    );
+    let drop = format!("DROP SCHEMA {name} CASCADE; {forget}");
+    let remedy = format!("{keep}   # or, if nobody needs its rows: {drop}");
+    patient.warning(Check::OrphanSchema, what, why).mended_by(remedy)
+}
+
+/// The readable part of a name that was made from a slug.
+fn slug_in(schema: &str) -> String {
+    let readable = schema.strip_prefix("t_").and_then(|name| name.rsplit_once('_'));
+    let slug = readable.and_then(|(slug, _)| Slug::parse(&slug.replace('_', "-")).ok());
+    slug.map_or_else(|| "SLUG".to_owned(), |slug| slug.to_string())
+}
+
+fn database_option(patient: &Patient<'_>) -> String {
+    if *patient.alias == Alias::default() { String::new() } else { format!(" --database {}", patient.alias) }
+}
+
+/// Rows of the registry whose schema is not there, and tenants that were left half-made.
+pub(super) async fn missing(
+    patient: &mut Patient<'_>,
+    roster: &mut Roster,
+) -> Result<Vec<Finding>, sqlx::Error> {
+    let mut told = Told::default();
+    let mut after = String::new();
+    loop {
+        let page = roster.page_after(patient.alias, &after).await?;
+        let Some(last) = page.last() else { return Ok(told.finish()) };
+        after.clone_from(&last.schema);
+        let schemas: Vec<_> = page.iter().map(|entry| entry.schema.as_str()).collect();
+        let present: HashSet<_> = present(patient, &schemas).await?.into_iter().collect();
+        let has_trouble = |entry: &&Entry| is_half_made(entry) || !present.contains(&entry.schema);
+        let suspects: Vec<_> = page.iter().filter(has_trouble).map(|entry| entry.schema.as_str()).collect();
+        let suspects = patient.idle(&suspects).await?;
+        let suspects: Vec<_> = suspects.iter().map(String::as_str).collect();
+        // A row that was read may be gone by now, together with its schema.
+        for entry in roster.entries_of(patient.alias, &suspects).await? {
+            told.extend(half_made(patient, &entry).or_else(|| without_schema(patient, &entry)));
+        }
+    }
+}
+
+fn is_half_made(entry: &Entry) -> bool {
+    matches!(entry.status(), Some(Status::Provisioning | Status::Purging))
+}
+
+fn half_made(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
+    let TenantEntry { slug, status, last_error } = entry.tenant.as_ref()?;
+    let remedy = match status {
+        Status::Provisioning => format!("tenantry create {slug}{}", database_option(patient)),
+        Status::Purging => format!("tenantry create {slug} --abort --yes"),
+        _ => return None,
+    };
+    let reason = last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+    let what = format!("tenant `{slug}` is {status}, and nobody is working on it{reason}");
+    let why = "it is not served, and its slug is taken";
+    Some(patient.warning(Check::HalfMade, what, why).mended_by(remedy))
+}
+
+fn without_schema(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
+    let what = format!("{} has no schema: `{}` is not there", entry.whose(), entry.schema);
+    let schema = Literal(&entry.schema);
+    let Some(TenantEntry { slug, status, .. }) = &entry.tenant else {
+        let why = "a sign-up tries it in vain, and takes longer";
+        let forget = format!("DELETE FROM tenantry.spare WHERE schema_name = {schema}");
+        return Some(patient.warning(Check::MissingSchema, what, why).mended_by(forget));
+    };
+    match status {
+        // There need not be one yet, or any more.
+        Status::Provisioning | Status::Purging | Status::Moving => None,
+        Status::Active | Status::Suspended | Status::Deleted => {
+            let why = "every statement of the tenant fails, and so do migrations";
+            let begin_anew =
+                format!("UPDATE tenantry.tenant SET status = 'provisioning' WHERE slug = {}", Literal(slug));
+            let create = format!("tenantry create {slug}{}", database_option(patient));
+            let remedy = format!(
+                "restore the schema from a backup; or begin anew without rows: {begin_anew}; then `{create}`"
+            );
+            Some(patient.error(Check::MissingSchema, what, why).mended_by(remedy))
+        }
+    }
+}
+
+/// Which of some schemas are there.
+async fn present(patient: &mut Patient<'_>, schemas: &[&str]) -> Result<Vec<String>, sqlx::Error> {
+    if schemas.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names = list(schemas.iter().copied());
+    let query =
+        format!("SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname IN ({names}) ORDER BY 1");
+    patient.catalog.column(&query).await
+}

@@ -1,0 +1,54 @@
+use std::io;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
+
+/// How long one question may take. What comes after it is asked on a new connection.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection that is opened when it is needed, and again after trouble.
+pub(super) struct Session {
+    options: PgConnectOptions,
+    connection: Option<PgConnection>,
+}
+
+impl Session {
+    pub(super) fn new(options: PgConnectOptions) -> Self {
+        // A question about ten thousand schemas is long and may be slow, and is no news for the log.
+        Self { options: options.disable_statement_logging(), connection: None }
+    }
+
+    /// All rows of a query, by the simple protocol: a pooler may stand in between.
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+        let ask = async {
+            // Taken out: a connection on which this is given up still waits for the answer.
+            let mut connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => self.options.connect().await?,
+            };
+            let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut connection).await;
+            if matches!(rows, Ok(_) | Err(sqlx::Error::Database(_))) {
+                self.connection = Some(connection);
+            }
+            rows
+        };
+        let answer = tokio::time::timeout(PATIENCE, ask).await;
+        answer.unwrap_or_else(|_| {
+            let late = io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}"));
+            Err(sqlx::Error::Io(late))
+        })
+    }
+
+    /// The first column of every row.
+    pub(super) async fn column(&mut self, sql: &str) -> Result<Vec<String>, sqlx::Error> {
+        self.rows(sql).await?.iter().map(|row| row.try_get(0)).collect()
+    }
+
+    /// Closes the connection. The next question opens another.
+    pub(super) async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let _ = connection.close().await;
+        }
+    }
+}
