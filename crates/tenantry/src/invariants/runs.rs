@@ -24,10 +24,12 @@ async fn a_run_that_was_taken_over_changes_no_further_tenant() {
     sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut blocker).await.unwrap();
     let run =
         tokio::spawn(async move { first.migrate(one_by_one(Fleet::all()), |_: &Outcome<'_>| {}).await });
-    let holder =
-        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 'x6e747275'::bit(32)::bigint";
+    let holder = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = 'x6e747275'::bit(32)::bigint \
+                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     wait_for(&installation, holder).await;
-    wait_for(&installation, "SELECT pid FROM pg_locks WHERE NOT granted").await;
+    let waiting = "SELECT pid FROM pg_locks WHERE NOT granted
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    wait_for(&installation, waiting).await;
     installation
         .run_as_superuser(&format!("SELECT pg_terminate_backend(pid) FROM ({holder}) AS holder"))
         .await;

@@ -46,9 +46,9 @@ impl Site<'_> {
         )
     }
 
-    /// Points a transaction at the schema, within the limits of the run.
+    /// Points a transaction at the schema, which has its ledger, within the limits of the run.
     fn enter_transaction(&self) -> String {
-        let enter = self.enter("SET LOCAL");
+        let enter = format!("SET LOCAL search_path TO {}", self.search_path());
         match self.terms {
             Some(terms) => format!("{}; {enter}", terms.limits.render()),
             None => enter,
@@ -187,6 +187,11 @@ pub(super) async fn apply_at_once(
     message.push_own("BEGIN");
     push_condition(&mut message, &conditions);
     push_changes(&mut message, site, &mut ledger, changes);
+    message.push_own(&if changes.iter().any(|change| change.script().may_change_types()) {
+        ledger.summarise()
+    } else {
+        ledger.summarise_without_types()
+    });
     message.push_own("COMMIT");
     fail_point::reached(FailPoint::BeforeMigrate);
     match run(connection, site, &message).await {
@@ -248,6 +253,7 @@ async fn run_transaction(
     push_condition(&mut message, site.has_token().as_slice());
     message.push_own(&ledger.create());
     push_changes(&mut message, site, ledger, changes);
+    message.push_own(&ledger.summarise());
     message.push_own("COMMIT");
     fail_point::reached(FailPoint::BeforeMigrate);
     run_in_turn(connection, site, &message).await?;
@@ -306,7 +312,6 @@ fn push_changes(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, chan
     }
     // Once more, for the triggers that are deferred to the commit.
     message.push_own(&site.enter_transaction());
-    message.push_own(&ledger.summarise());
 }
 
 fn push_up(message: &mut Message, ledger: &Ledger, change: Change<'_>) {
@@ -332,6 +337,7 @@ pub(crate) fn creation_message(site: Site<'_>, migrations: &Migrations, grants: 
     push_baseline(&mut message, site, &mut ledger, migrations)?;
     let newer: Vec<_> = migrations.beyond_baseline().map(Change::apply).collect();
     push_changes(&mut message, site, &mut ledger, &newer);
+    message.push_own(&ledger.summarise());
     Ok(message)
 }
 

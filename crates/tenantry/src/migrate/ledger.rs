@@ -118,6 +118,22 @@ impl Ledger {
         )
     }
 
+    /// Repeats what the ledger will hold in the row of `tenantry.applied`, which is there, of a schema whose
+    /// types stay the same. To find out about types costs more than all else around a small file.
+    pub(crate) fn summarise_without_types(&self) -> String {
+        format!(
+            "UPDATE tenantry.applied SET version = {}, digest = {}, applied_at = pg_catalog.now() \
+             WHERE schema_name = {}",
+            self.newest(),
+            Bytes(self.digest().as_bytes()),
+            Literal(self.schema.as_str()),
+        )
+    }
+
+    fn newest(&self) -> String {
+        self.applied.keys().next_back().map_or_else(|| "NULL".to_owned(), i64::to_string)
+    }
+
     /// Repeats what the ledger will hold in `tenantry.applied`, and whether the schema owns types.
     ///
     /// These are found by what depends on the schema, for which there is an index; `pg_type` has none by
@@ -125,7 +141,7 @@ impl Ledger {
     /// on the table.
     pub(crate) fn summarise(&self) -> String {
         let schema = Literal(self.schema.as_str());
-        let version = self.applied.keys().next_back().map_or_else(|| "NULL".to_owned(), i64::to_string);
+        let version = self.newest();
         format!(
             "INSERT INTO tenantry.applied (schema_name, version, digest, owns_types, applied_at) \
              SELECT {schema}, {version}, {digest}, EXISTS ( \

@@ -5,6 +5,7 @@
 //! | `source`, `set`, `script` | read migration files, sqlx's format; refuse what no migration may hold | no |
 //! | `lint` | warn of what works and makes a fleet hard to operate | no |
 //! | `code` | migrations that are functions of the application | no |
+//! | `types` | which statements leave a schema the types it owns | no |
 //! | `plan` | compare what is wanted with one schema's ledger | no |
 //! | `wave` | who is migrated first, and when to give up | no |
 //! | `message` | put files into one message, and find the way back from an error to file and line | no |
@@ -45,6 +46,7 @@ mod run;
 mod script;
 mod set;
 mod source;
+mod types;
 mod wave;
 mod workers;
 

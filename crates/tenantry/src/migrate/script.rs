@@ -4,6 +4,7 @@ use super::{
     code,
     error::{MigrationError, Problem},
     refusal::Refusal,
+    types,
 };
 use crate::sql::lexer::{Lexer, Statement, Statements, Token};
 
@@ -17,6 +18,7 @@ pub struct Script(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     file: String,
+    may_change_types: bool,
     // sqlx's own type, so that its rules for checksum and `-- no-transaction` stay its own.
     source: sqlx::migrate::Migration,
     statements: Vec<Statement>,
@@ -33,7 +35,9 @@ impl Script {
             problems.push((statement.line, Problem::CodeWithStatements));
         }
         if problems.is_empty() {
-            return Ok(Self(Arc::new(Inner { file, source, statements })));
+            let may_change_types =
+                statements.iter().any(|it| types::may_change(&source.sql.as_str()[it.range.clone()]));
+            return Ok(Self(Arc::new(Inner { file, may_change_types, source, statements })));
         }
         let error = |(line, problem)| MigrationError::at_line(file.as_str(), line, problem);
         Err(problems.into_iter().map(error).collect())
@@ -62,6 +66,11 @@ impl Script {
     /// Whether it is SQL that can share a transaction with other files.
     pub fn is_plain(&self) -> bool {
         self.is_transactional() && !self.is_code()
+    }
+
+    /// Whether the schema may own other types afterwards.
+    pub(super) fn may_change_types(&self) -> bool {
+        self.0.may_change_types
     }
 
     pub(crate) fn statements(&self) -> &[Statement] {

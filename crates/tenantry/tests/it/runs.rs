@@ -258,7 +258,8 @@ async fn a_run_that_loses_its_lock_ends_and_can_go_on() {
     let tenancy = open(&database, &folder).await;
     let mut client = Client::superuser(&database).await;
     let end_holder = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' \
-                      AND objid = 'x6e747275'::bit(32)::bigint";
+                      AND objid = 'x6e747275'::bit(32)::bigint \
+                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     let diary = UpTo::tenants(usize::MAX);
     let (result, ()) = tokio::join!(tenancy.migrate(one_by_one(), &diary), async {
         eventually("somebody is done", async || diary.seen() > 0).await;
