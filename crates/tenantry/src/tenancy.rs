@@ -184,7 +184,7 @@ impl Tenancy {
     /// Only tenants of the default database are made of spares.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if each tenant has a role of its own, if a file runs outside of a transaction,
+    /// [`ErrorKind::Unsupported`] if each tenant has a role of its own, if a file is not plain SQL in a transaction,
     /// or if a function of the schema has the schema's own name in its text, which a rename does not change;
     /// [`ErrorKind::Migration`] if a file fails.
     pub async fn fill_spares(&self, count: u32) -> Result<SpareSummary> {

@@ -2,9 +2,10 @@
 
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
-use sqlx::{AssertSqlSafe, Either, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection as _, Either, PgConnection, Postgres, Transaction};
 
 use super::baseline::{is_scratch, push_baseline};
+use super::code::Code;
 use super::concurrent_index::{self, Remains};
 use super::ledger::{self, Ledger};
 use super::lock::SchemaLock;
@@ -126,7 +127,10 @@ async fn change(
     for step in &plan.steps {
         match step {
             Step::Batch(changes) => run_batch(connection, site, &mut ledger, changes).await?,
-            Step::Alone(change) => run_alone(connection, site, &mut ledger, *change).await?,
+            Step::Alone(change) => match change.code() {
+                Some(code) => run_code(connection, site, &mut ledger, *change, code).await?,
+                None => run_alone(connection, site, &mut ledger, *change).await?,
+            },
         }
     }
     Ok(plan.changes().collect())
@@ -340,6 +344,44 @@ pub(crate) fn schema_message(site: Site<'_>, grants: &str) -> Message {
     message.push_own(&Ledger::empty(site.schema).create());
     message.push_own(grants);
     message
+}
+
+/// Runs a function in a transaction of its own, between the two halves of what surrounds a file.
+async fn run_code(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    ledger: &mut Ledger,
+    change: Change<'_>,
+    code: &Code,
+) -> Result<()> {
+    let migration = change.migration();
+    // As sqlx's own transaction, so that one that the function begins is a savepoint.
+    let mut tx = connection.begin().await?;
+    if let (Some(_), Some(terms)) = (site.has_token(), site.terms)
+        && !runs::has_token(&mut tx, terms.token).await?
+    {
+        return Err(taken_over());
+    }
+    let mut before = Message::new();
+    before.push_own(&ledger.create());
+    before.push_own(&site.enter_transaction());
+    before.push_own(&ledger.insert(migration, true));
+    run_message(&mut tx, site, &before).await?;
+    let result = code.run(&mut tx).await;
+    // What it has prepared knows the tables and types of this tenant.
+    tx.clear_cached_statements().await?;
+    result.map_err(|error| {
+        let message = format!("{}: {error} ({})", migration.file(), site.whose());
+        site.error(ErrorKind::Migration, message).with_source(error)
+    })?;
+    let mut after = Message::new();
+    after.push_own("RESET ALL");
+    after.push_own(&site.enter_transaction());
+    after.push_own(&ledger.finish(migration.version()));
+    ledger.add(migration);
+    after.push_own(&ledger.summarise());
+    run_message(&mut tx, site, &after).await?;
+    commit(tx, site).await
 }
 
 /// Runs a file that must not be in a transaction. The ledger is told before and after.

@@ -83,6 +83,10 @@ pub(super) enum Problem {
     Unterminated(#[from] Unterminated),
     #[error("a `-- no-transaction` file holds exactly one statement, and this one holds {statements}")]
     NotOneStatement { statements: usize },
+    #[error("a `-- code` file stands for a function of the application, and this one holds a statement")]
+    CodeWithStatements,
+    #[error("no file of version {version} begins with `-- code`")]
+    NoCodeFile { version: i64 },
     #[error("the comments at its beginning name no version and digest")]
     NoBaselineHead,
     #[error("it was made from other files than the migrations up to version {version} are now")]
@@ -109,6 +113,10 @@ impl Problem {
             Self::Unterminated(_) => Some("close it; this is where it begins"),
             Self::NotOneStatement { .. } => {
                 Some("give each statement a file of its own, so that an interrupted one can be told apart")
+            }
+            Self::CodeWithStatements => Some("give the statement a file of its own"),
+            Self::NoCodeFile { .. } => {
+                Some("add one, so that the command line knows of the migration as well")
             }
             Self::NoBaselineHead => Some("write it with `tenantry baseline`, and keep its head"),
             Self::StaleBaseline { .. } => Some(

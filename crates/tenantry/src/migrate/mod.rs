@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `source`, `set`, `script` | read migration files, sqlx's format; refuse what no migration may hold | no |
 //! | `lint` | warn of what works and makes a fleet hard to operate | no |
+//! | `code` | migrations that are functions of the application | no |
 //! | `plan` | compare what is wanted with one schema's ledger | no |
 //! | `wave` | who is migrated first, and when to give up | no |
 //! | `message` | put files into one message, and find the way back from an error to file and line | no |
@@ -25,6 +26,7 @@
 mod apply;
 mod baseline;
 mod blockers;
+mod code;
 mod concurrent_index;
 mod error;
 mod fleet;
@@ -53,6 +55,7 @@ pub use self::baseline::{Baseline, pg_dump_arguments};
 pub(crate) use self::baseline::{
     check as check_baseline, make as make_baseline, start as start_from_baseline,
 };
+pub use self::code::CodeFuture;
 pub use self::error::MigrationError;
 pub use self::fleet::Fleet;
 pub(crate) use self::ledger::{Ledger, read as read_ledger};

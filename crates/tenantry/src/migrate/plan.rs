@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use super::code::Code;
 use super::script::Script;
 use super::set::{Migration, MigrationSet};
 use crate::error::{Error, ErrorKind, Result};
@@ -77,6 +78,14 @@ pub enum Direction {
 }
 
 impl<'a> Change<'a> {
+    fn try_apply(migration: &'a Migration) -> Result<Self, Conflict> {
+        if migration.up().is_code() && migration.code().is_none() {
+            let (version, file) = (migration.version(), migration.file().to_owned());
+            return Err(Conflict::NoCode { version, file });
+        }
+        Ok(Self::apply(migration))
+    }
+
     pub(super) fn apply(migration: &'a Migration) -> Self {
         Self { migration, direction: Direction::Up, script: migration.up() }
     }
@@ -96,6 +105,11 @@ impl<'a> Change<'a> {
     /// Whether it is applied or undone.
     pub fn direction(&self) -> Direction {
         self.direction
+    }
+
+    /// The function that does it, instead of the file.
+    pub(super) fn code(&self) -> Option<&'a Code> {
+        self.migration.code().filter(|_| self.script.is_code())
     }
 
     /// The file that does it.
@@ -141,7 +155,7 @@ pub(crate) struct Plan<'a> {
 pub(crate) enum Step<'a> {
     /// Consecutive changes that share one transaction; never empty.
     Batch(Vec<Change<'a>>),
-    /// A change that runs outside of a transaction.
+    /// A change that runs outside of a transaction, or is a function of the application.
     Alone(Change<'a>),
 }
 
@@ -156,6 +170,8 @@ pub(crate) enum Conflict {
     Interrupted { version: i64, file: String },
     #[error("`{file}` cannot be undone")]
     NoWayBack { version: i64, file: String },
+    #[error("`{file}` stands for a function that this program does not have")]
+    NoCode { version: i64, file: String },
 }
 
 impl Conflict {
@@ -169,6 +185,7 @@ impl Conflict {
             Self::NoWayBack { .. } => {
                 "write a `.down.sql` beside its `.up.sql`, or go on with a new migration"
             }
+            Self::NoCode { .. } => "migrate with the application's own program, which registers the function",
         }
     }
 }
@@ -192,11 +209,11 @@ pub(crate) fn plan<'a>(target: Target<'a>, applied: &[Applied]) -> Result<Plan<'
     let applied: HashMap<_, _> = applied.iter().map(|row| (row.version, row)).collect();
     let is_applied = |migration: &&Migration| applied.contains_key(&migration.version());
     let surplus = files.iter().rev().filter(|migration| !target.has(migration.version()));
-    let undone = surplus.filter(is_applied).map(Change::undo).collect::<Result<Vec<_>, _>>();
-    let pending = files.iter().filter(|migration| target.has(migration.version()));
-    let applied = pending.filter(|migration| !is_applied(migration)).map(Change::apply);
-    let changes = undone.map_err(|conflict| vec![conflict])?.into_iter().chain(applied);
-    Ok(Plan { steps: steps(changes) })
+    let undone = surplus.filter(is_applied).map(Change::undo);
+    let meant = files.iter().filter(|migration| target.has(migration.version()));
+    let pending = meant.filter(|migration| !is_applied(migration)).map(Change::try_apply);
+    let changes: Result<Vec<_>, _> = undone.chain(pending).collect();
+    Ok(Plan { steps: steps(changes.map_err(|conflict| vec![conflict])?) })
 }
 
 impl<'a> Plan<'a> {
@@ -232,11 +249,11 @@ fn conflict(files: &MigrationSet, row: &Applied) -> Option<Conflict> {
     }
 }
 
-fn steps<'a>(changes: impl Iterator<Item = Change<'a>>) -> Vec<Step<'a>> {
+fn steps(changes: Vec<Change<'_>>) -> Vec<Step<'_>> {
     let mut steps = Vec::new();
     for change in changes {
         match steps.last_mut() {
-            _ if !change.script.is_transactional() => steps.push(Step::Alone(change)),
+            _ if !change.script.is_plain() => steps.push(Step::Alone(change)),
             Some(Step::Batch(batch)) => batch.push(change),
             _ => steps.push(Step::Batch(vec![change])),
         }

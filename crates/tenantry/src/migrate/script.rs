@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use super::{
+    code,
     error::{MigrationError, Problem},
     refusal::Refusal,
 };
@@ -25,7 +26,12 @@ impl Script {
     /// # Errors
     /// Names every line that a migration must not hold.
     pub(super) fn parse(file: String, source: sqlx::migrate::Migration) -> Result<Self, Vec<MigrationError>> {
-        let (statements, problems) = read(source.sql.as_str(), !source.no_tx);
+        let (statements, mut problems) = read(source.sql.as_str(), !source.no_tx);
+        if is_code(source.sql.as_str())
+            && let Some(statement) = statements.first()
+        {
+            problems.push((statement.line, Problem::CodeWithStatements));
+        }
         if problems.is_empty() {
             return Ok(Self(Arc::new(Inner { file, source, statements })));
         }
@@ -48,6 +54,16 @@ impl Script {
         !self.0.source.no_tx
     }
 
+    /// Whether it stands for a function of the application; its first line would be `-- code`.
+    pub fn is_code(&self) -> bool {
+        is_code(self.sql())
+    }
+
+    /// Whether it is SQL that can share a transaction with other files.
+    pub fn is_plain(&self) -> bool {
+        self.is_transactional() && !self.is_code()
+    }
+
     pub(crate) fn statements(&self) -> &[Statement] {
         &self.0.statements
     }
@@ -55,6 +71,10 @@ impl Script {
     pub(super) fn source(&self) -> &sqlx::migrate::Migration {
         &self.0.source
     }
+}
+
+fn is_code(sql: &str) -> bool {
+    sql.lines().next().is_some_and(|line| line.trim_end() == code::MARK)
 }
 
 /// The statements of a file, and what is wrong on which line.

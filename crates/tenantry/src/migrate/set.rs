@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    code::Code,
     error::{MigrationError, Problem},
     script::Script,
 };
@@ -23,7 +24,8 @@ impl MigrationSet {
     pub(super) fn new(scripts: Vec<Script>) -> Result<Self, MigrationError> {
         let (downs, ups): (Vec<_>, Vec<_>) =
             scripts.into_iter().partition(|script| script.source().migration_type.is_down_migration());
-        let mut migrations: Vec<_> = ups.into_iter().map(|up| Migration { up, down: None }).collect();
+        let mut migrations: Vec<_> =
+            ups.into_iter().map(|up| Migration { up, down: None, code: None }).collect();
         migrations.sort_by_key(Migration::version);
         refuse_same_versions(&migrations)?;
         for down in downs {
@@ -49,6 +51,17 @@ impl MigrationSet {
 
     pub(super) fn empty() -> Self {
         Self::of(Vec::new())
+    }
+
+    /// Has a function run where the file of this version says that one does.
+    pub(super) fn with_code(mut self, version: i64, code: Code) -> Result<Self, MigrationError> {
+        let file = self.migrations.iter_mut().find(|migration| migration.version() == version);
+        let Some(migration) = file.filter(|migration| migration.up.is_code()) else {
+            let file = format!("version {version}");
+            return Err(MigrationError::in_file(file, Problem::NoCodeFile { version }));
+        };
+        migration.code = Some(code);
+        Ok(self)
     }
 
     /// What a schema that has applied all of them is at.
@@ -102,6 +115,7 @@ impl<'a> IntoIterator for &'a MigrationSet {
 pub struct Migration {
     up: Script,
     down: Option<Script>,
+    code: Option<Code>,
 }
 
 impl Migration {
@@ -125,14 +139,18 @@ impl Migration {
         self.up.file()
     }
 
-    /// Whether it runs in a transaction.
-    pub fn is_transactional(&self) -> bool {
-        self.up.is_transactional()
+    /// Whether it is SQL that can share a transaction with other files.
+    pub fn is_plain(&self) -> bool {
+        self.up.is_plain()
     }
 
     /// What applies it.
     pub fn up(&self) -> &Script {
         &self.up
+    }
+
+    pub(super) fn code(&self) -> Option<&Code> {
+        self.code.as_ref()
     }
 
     /// What undoes it.

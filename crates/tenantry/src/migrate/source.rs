@@ -4,10 +4,11 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::{AssertSqlSafe, SqlSafeStr, migrate::MigrationType};
+use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr, migrate::MigrationType};
 
 use super::{
     baseline::{self, Baseline},
+    code::{Code, CodeFuture},
     error::{MigrationError, Problem},
     lint::{self, Home, Warning},
     script::Script,
@@ -102,6 +103,48 @@ impl Migrations {
     pub fn with_baseline(self, text: &str) -> Result<Self, MigrationError> {
         let baseline = baseline::compiled_in(text, &self.tenant)?;
         Ok(Self { baseline: Some(baseline), ..self })
+    }
+
+    /// Has an async function run where a tenant migration is more than SQL can do. Its file says so in its
+    /// first line, `-- code`, and holds nothing else but comments: so everybody who has the files knows of
+    /// the migration, and only this program can apply it.
+    ///
+    /// The function gets a connection that is in the tenant's schema and in a transaction, which also holds
+    /// the ledger row. It must not end that, and may be called again for the same tenant after an error.
+    ///
+    /// ```no_run
+    /// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// // migrations/tenant/0005_initials.sql: `-- code`
+    /// let migrations = tenantry::Migrations::from_dirs("migrations/master", "migrations/tenant")?
+    ///     .with_code(5, |connection| {
+    ///         Box::pin(async move {
+    ///             let names: Vec<(i64, String)> =
+    ///                 sqlx::query_as("SELECT id, name FROM person").fetch_all(&mut *connection).await?;
+    ///             for (id, name) in names {
+    ///                 let initials: String = name.split(' ').filter_map(|word| word.chars().next()).collect();
+    ///                 sqlx::query("UPDATE person SET initials = $2 WHERE id = $1")
+    ///                     .bind(id)
+    ///                     .bind(initials)
+    ///                     .execute(&mut *connection)
+    ///                     .await?;
+    ///             }
+    ///             Ok(())
+    ///         })
+    ///     })?;
+    /// # let _ = migrations;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If no file of this version begins with `-- code`.
+    pub fn with_code(
+        self,
+        version: i64,
+        function: impl for<'c> Fn(&'c mut PgConnection) -> CodeFuture<'c> + Send + Sync + 'static,
+    ) -> Result<Self, MigrationError> {
+        let tenant = Arc::unwrap_or_clone(self.tenant).with_code(version, Code::new(function))?;
+        Ok(Self { tenant: Arc::new(tenant), ..self })
     }
 
     /// What new tenants start from, if it is not an empty schema.

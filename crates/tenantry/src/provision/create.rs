@@ -73,7 +73,7 @@ fn already_exists(tenant: &Tenant) -> Error {
 
 fn fits_one_transaction(context: &Context, tenant: &Tenant) -> bool {
     let mut files = context.migrations.beyond_baseline();
-    *tenant.database() == Alias::default() && files.all(Migration::is_transactional)
+    *tenant.database() == Alias::default() && files.all(Migration::is_plain)
 }
 
 /// All of it or nothing. A future that is dropped half-way leaves nothing either.

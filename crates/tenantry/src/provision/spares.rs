@@ -10,7 +10,7 @@ use super::Context;
 use super::grants::grants;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
-use crate::migrate::{Migration, Site, commit, creation_message, run_message};
+use crate::migrate::{Site, commit, creation_message, run_message};
 use crate::registry::spares::{self, Spare};
 use crate::sql::Identifier;
 use crate::tenant::{Alias, DomainName, SchemaName, Tenant};
@@ -41,9 +41,9 @@ fn check_possible(context: &Context) -> Result<()> {
         return Err(unsupported("a spare cannot be made where each tenant has a role of its own")
             .with_hint("the role is named after the tenant's schema, and is made with it"));
     }
-    match context.migrations.beyond_baseline().find(|migration| !Migration::is_transactional(migration)) {
+    match context.migrations.beyond_baseline().find(|migration| !migration.is_plain()) {
         Some(migration) => Err(unsupported(&format!(
-            "a spare cannot be made while `{}` runs outside of a transaction",
+            "a spare cannot be made while `{}` needs a transaction of its own, or none",
             migration.file()
         ))),
         None => Ok(()),

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod baseline;
+mod code;
 mod create;
 mod create_stepwise;
 mod existing_schema;

@@ -172,7 +172,7 @@ proptest! {
         for step in &plan.steps {
             let batched = matches!(step, Step::Batch(_));
             prop_assert!(!step.changes().is_empty());
-            prop_assert!(step.changes().iter().all(|it| it.script().is_transactional() == batched));
+            prop_assert!(step.changes().iter().all(|it| it.script().is_plain() == batched));
         }
         let neighbours = |pair: &[Step<'_>]| pair.iter().all(|step| matches!(step, Step::Batch(_)));
         prop_assert!(!plan.steps.windows(2).any(neighbours), "two batches in a row are one");

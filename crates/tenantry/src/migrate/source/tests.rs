@@ -153,7 +153,7 @@ fn what_was_compiled_in_is_called_by_its_name() {
     let notes = migrations.tenant().get(3).unwrap();
     assert_eq!((notes.file(), notes.description()), ("3_notes_and_more.up.sql", "notes and more"));
     assert_eq!(notes.down().map(Script::file), Some("3_notes_and_more.down.sql"));
-    assert!(!migrations.tenant().get(4).unwrap().is_transactional());
+    assert!(!migrations.tenant().get(4).unwrap().is_plain());
 }
 
 #[test]
