@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 
 use crate::database::{Config, DatabaseConfig};
 use crate::doctor::{self, Finding};
 use crate::error::{Error, ErrorKind, Result};
+use crate::for_each;
 use crate::http::TenancyLayer;
-use crate::migrate::{self, MigrateOptions, MigrationError, Migrations, Summary};
+use crate::migrate::{self, Fleet, MigrateOptions, MigrationError, Migrations, Summary};
 use crate::observe::Observer;
 use crate::pool::{
     Databases, Layout, MasterDb, PoolStatus, Preprocessor, Preprocessors, Role, SearchPath, TenantDb,
@@ -103,12 +106,100 @@ impl Tenancy {
     /// If the registry cannot be read.
     pub async fn tenants_after(&self, after: &str, limit: u32) -> Result<Vec<Tenant>> {
         let page = store::tenants_after(&self.master(), after, i64::from(limit)).await?;
+        Ok(self.complete(page).await)
+    }
+
+    /// The same of those tenants of the fleet that are served.
+    pub(crate) async fn served_after(&self, fleet: &Fleet, after: &str, limit: u32) -> Result<Vec<Tenant>> {
+        let page = fleet.served_after(&self.master(), after, limit).await?;
+        Ok(self.complete(page).await)
+    }
+
+    async fn complete(&self, page: Vec<Tenant>) -> Vec<Tenant> {
         let complete = registry::with_applied(&self.inner.context.databases, page.clone()).await;
         // A database that is down hides how far its tenants are, not that they exist.
-        Ok(complete.unwrap_or_else(|error| {
+        complete.unwrap_or_else(|error| {
             tracing::warn!(%error, "Cannot tell what some tenants have applied");
             page
-        }))
+        })
+    }
+
+    /// Does something for every tenant of the fleet that is served, several at a time, and tells of each when
+    /// it is done: for periodic work, and for reports across tenants.
+    ///
+    /// A job that fails stops nobody. Nothing begins before the stream is first asked for a result, and no
+    /// job is ahead of it by more than `concurrency`, so memory does not grow with the number of tenants.
+    /// The error of the stream itself is that of the registry, and comes last.
+    ///
+    /// ```no_run
+    /// use std::num::NonZeroU32;
+    /// use std::pin::pin;
+    ///
+    /// use futures_util::TryStreamExt as _;
+    /// use tenantry::{Fleet, TenantDb};
+    ///
+    /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
+    /// const FOUR: NonZeroU32 = NonZeroU32::new(4).unwrap();
+    /// let count = async |db: TenantDb| {
+    ///     sqlx::query_scalar::<_, i64>("SELECT count(*) FROM note").fetch_one(&db).await
+    /// };
+    /// let mut counts = pin!(tenancy.for_each(Fleet::all(), FOUR, count));
+    /// while let Some((tenant, notes)) = counts.try_next().await? {
+    ///     match notes {
+    ///         Ok(notes) => println!("{}: {notes} notes", tenant.slug()),
+    ///         Err(error) => eprintln!("{}: {error}", tenant.slug()),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Who gets a job
+    ///
+    /// Jobs begin in the order of the slugs. A tenant gets one if it was active at most a second before; who
+    /// is suspended or removed until then is left out, as is who was not active from the beginning. What
+    /// happens later is for the job to meet: a schema that is gone is [`ErrorKind::MissingSchema`].
+    ///
+    /// The tenant is the job's argument. It is not the task's [`current`](Self::current) one, unless the job
+    /// says so with [`scope`](Self::scope).
+    ///
+    /// # Concurrency
+    ///
+    /// Each job is a task of its own, which goes on while nobody asks for results. No more run at the same
+    /// time than one tenant may have connections ([`PoolConfig::reserve`](crate::PoolConfig::reserve)), in
+    /// the database where these are fewest. So jobs that hold a connection leave some to requests, and to those
+    /// jobs that look a second one up. Two fleets at once share what there is.
+    ///
+    /// Dropping the stream begins no more jobs and ends those under way at their next `.await`: what a
+    /// transaction did is rolled back.
+    ///
+    /// # Errors
+    /// Of the stream: [`ErrorKind::UnknownTenant`] and [`ErrorKind::TenantUnavailable`] before anything
+    /// begins, if a tenant that was named is not there or not active. Of a tenant: whatever the job fails
+    /// with, and whatever [`db`](Self::db) does.
+    ///
+    /// # Panics
+    /// When a job panics, and outside of a tokio runtime.
+    pub fn for_each<T, E, F, Fut>(
+        &self,
+        fleet: Fleet,
+        concurrency: NonZeroU32,
+        job: F,
+    ) -> impl Stream<Item = Result<(Tenant, Result<T, E>)>> + Send + use<T, E, F, Fut>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: FnMut(TenantDb) -> Fut + Send,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        for_each::for_each(self.clone(), fleet, concurrency, job)
+    }
+
+    /// The most jobs that leave a connection to others, whatever database they work in.
+    pub(crate) fn room_for_jobs(&self) -> u32 {
+        let configs = self.inner.context.databases.configs();
+        let caps = configs.map(|(_, config)| config.pool_config().cap_per_tenant());
+        caps.min().unwrap_or(1)
     }
 
     /// The tables of a tenant. This is where its status counts, for requests and for jobs alike.

@@ -6,6 +6,7 @@ mod code;
 mod create;
 mod create_stepwise;
 mod existing_schema;
+mod for_each;
 mod http;
 mod install;
 mod lint;
