@@ -122,5 +122,5 @@ pub use self::database::{Config, DatabaseConfig, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::migrate::{Fleet, Migrations};
 pub use self::pool::{MasterDb, TenantDb};
-pub use self::provision::{NewTenant, SpareSummary};
+pub use self::provision::{KeepSpares, NewTenant, SpareKeeper, SpareSummary};
 pub use self::tenancy::{Builder, Tenancy, TenancyStatus};

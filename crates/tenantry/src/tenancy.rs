@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::Notify;
 
 use crate::database::{Config, DatabaseConfig};
 use crate::doctor::{self, Finding};
@@ -22,7 +23,7 @@ use crate::pool::{
 };
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::{MasterClient, TenantClient};
-use crate::provision::{self, Context, NewTenant, SpareSummary};
+use crate::provision::{self, Context, KeepSpares, NewTenant, SpareKeeper, SpareSummary, Stale};
 use crate::registry::{self, CacheStatus, Registry, RegistryConfig, Run, RunEntry, Spare, runs, store};
 use crate::resolve::{Resolution, Resolve, TenantKey};
 use crate::tenant::{Alias, DomainName, ReservedSlugs, SchemaName, Slug, Status, Tenant};
@@ -58,7 +59,7 @@ pub struct Tenancy {
 }
 
 struct Inner {
-    context: Context,
+    context: Arc<Context>,
     registry: Registry,
     resolver: Arc<dyn Resolve>,
 }
@@ -270,7 +271,7 @@ impl Tenancy {
     /// A spare is a schema with all tenant migrations, made ahead of time: [`create`](Self::create) takes one
     /// where it can, renames it, and is done in a few milliseconds. A spare that has not applied what the
     /// migrations make now is never handed out, so call this after [`migrate`](Self::migrate), and from time to
-    /// time: when is the application's choice. Two who fill at once make no more than one.
+    /// time, or have it done by [`keep_spares`](Self::keep_spares). Two who fill at once make no more than one.
     ///
     /// Only tenants of the default database are made of spares.
     ///
@@ -279,7 +280,36 @@ impl Tenancy {
     /// or if a function of the schema has the schema's own name in its text, which a rename does not change;
     /// [`ErrorKind::Migration`] if a file fails.
     pub async fn fill_spares(&self, count: u32) -> Result<SpareSummary> {
-        provision::fill_spares(&self.inner.context, count).await
+        provision::fill_spares(&self.inner.context, count, Stale::Now).await
+    }
+
+    /// Keeps so many spares in the background: looks at once, whenever this process has made a tenant of
+    /// one, and from time to time for what others have taken.
+    ///
+    /// Any number of servers may do so at once; together they make no more than one. Failures are logged, and
+    /// it is tried again after growing pauses. It needs a connection of its own while it looks. Stale spares
+    /// are replaced; the old ones are removed when they are 15 minutes old, since while servers are
+    /// replaced one by one the version before has spares as well, and may be making them.
+    ///
+    /// ```no_run
+    /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
+    /// use tenantry::KeepSpares;
+    ///
+    /// let spares = tenancy.keep_spares(KeepSpares { count: 20, ..KeepSpares::default() })?;
+    /// // … serve requests …
+    /// spares.stop().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if each tenant has a role of its own, or if a file runs outside of a
+    /// transaction.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn keep_spares(&self, options: KeepSpares) -> Result<SpareKeeper> {
+        SpareKeeper::start(Arc::clone(&self.inner.context), options)
     }
 
     /// All spares, the oldest first.
@@ -791,7 +821,9 @@ impl Builder {
             migrations: self.migrations,
             reserved: self.reserved,
             role: self.role,
+            spare_taken: Notify::new(),
         };
+        let context = Arc::new(context);
         Ok(Tenancy { inner: Arc::new(Inner { context, registry, resolver: self.resolver }) })
     }
 
