@@ -31,6 +31,9 @@ use crate::failure::{self, Failure};
 pub(crate) struct Options {
     #[command(flatten)]
     target: Target,
+    /// Not in this tenant; repeatable
+    #[arg(long, value_name = "SLUG", conflicts_with_all = ["tenants", "master"])]
+    exclude: Vec<Slug>,
     #[command(flatten)]
     source: Source,
     /// How many tenants at a time; no more than one tenant may have connections, which is `pool.max_connections`
@@ -44,14 +47,18 @@ pub(crate) struct Options {
 #[group(required = true, multiple = false)]
 struct Target {
     /// In the schema of this tenant; of each of them when repeated
-    #[arg(long, value_name = "SLUG")]
-    tenant: Vec<String>,
+    #[arg(long = "tenant", value_name = "SLUG")]
+    tenants: Vec<Slug>,
     /// In the master schema
     #[arg(long)]
     master: bool,
     /// In the schema of each active tenant; those that fail stop nobody
     #[arg(long)]
     all: bool,
+    /// In the schema of each active tenant for which this holds: SQL over the columns of
+    /// `tenantry.tenant`, such as "settings->>'plan' = 'pro'"
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,19 +73,29 @@ struct Source {
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     let sql = read_sql(&options.source)?;
-    with_tenancy(cx, async |cx, _, tenancy| match &*options.target.tenant {
-        [slug] => {
-            let tenant = tenancy.tenant(slug).await?;
-            run_in_one(cx, tenancy, Some(&tenant), &sql).await
-        }
-        [] if options.target.master => run_in_one(cx, tenancy, None, &sql).await,
-        [] => fleet::run(cx, tenancy, Fleet::all(), options.jobs, sql.into()).await,
-        slugs => {
-            let slugs: Vec<_> = slugs.iter().map(|slug| Slug::parse(slug)).collect::<Result<_, _>>()?;
-            fleet::run(cx, tenancy, Fleet::only(slugs), options.jobs, sql.into()).await
-        }
+    with_tenancy(cx, async |cx, _, tenancy| match options.target.fleet() {
+        Some(fleet) => fleet::run(cx, tenancy, fleet.except(options.exclude), options.jobs, sql.into()).await,
+        None => match options.target.tenants.first() {
+            Some(slug) => {
+                let tenant = tenancy.tenant(slug.as_str()).await?;
+                run_in_one(cx, tenancy, Some(&tenant), &sql).await
+            }
+            None => run_in_one(cx, tenancy, None, &sql).await,
+        },
     })
     .await
+}
+
+impl Target {
+    /// Which tenants, unless it is one or the master schema.
+    fn fleet(&self) -> Option<Fleet> {
+        match (&self.condition, &*self.tenants) {
+            (Some(condition), _) => Some(Fleet::matching(condition)),
+            (None, []) if self.all => Some(Fleet::all()),
+            (None, [] | [_]) => None,
+            (None, slugs) => Some(Fleet::only(slugs.iter().cloned())),
+        }
+    }
 }
 
 fn read_sql(source: &Source) -> anyhow::Result<String> {

@@ -216,7 +216,7 @@ async fn answers_that_cannot_be_printed_yet_do_not_fill_the_memory() {
 }
 
 #[tokio::test]
-async fn several_tenants_may_be_named() {
+async fn some_tenants_are_named_or_chosen() {
     let project = Project::with_tenants().await;
     project.ok(&["create", "initech"]);
     let done = project.run(&[
@@ -228,6 +228,12 @@ async fn several_tenants_may_be_named() {
         "SELECT title FROM note WHERE id = 1",
     ]);
     assert_eq!(done.stdout, "tenant  title\nacme    of acme\nglobex  of globex\n");
+    let sql = "SELECT count(*) FROM note";
+    let done = project.run(&["exec", "--where", "slug <> 'acme'", "--exclude", "initech", sql]);
+    assert_eq!(done.stdout, "tenant  count\nglobex  2\n");
+    project.refused(2, &["exec", "--tenant", "acme", "--exclude", "acme", sql]);
+    let error = project.refused(1, &["exec", "--where", "slug <>", sql]);
+    assert!(error.contains("error: tenants cannot be chosen by `slug <>`"), "{error}");
     let error = project.refused(1, &["exec", "--tenant", "acme", "--tenant", "nobody", "DELETE FROM note"]);
     assert!(error.contains("`nobody`"), "{error}");
     assert_eq!(project.ok(&["exec", "--tenant", "acme", "SELECT count(*) FROM note"]), "count\n2\n");
