@@ -70,6 +70,7 @@
 //! | decide which tenant a request is for | [`resolve`] |
 //! | use it with axum, or any tower service | [`http`] |
 //! | set more than the schema on each connection | [`pool::Preprocessor`] |
+//! | do something for every tenant | [`Tenancy::for_each`] |
 //! | write migrations, and bring a fleet up to date | [`migrate`], [`Tenancy::migrate`] |
 //! | configure it by file and environment | [`Config`] |
 //! | work behind a pooler such as `PgBouncer` | [`database::PoolMode`] |
@@ -100,6 +101,7 @@ pub mod database;
 pub mod doctor;
 mod error;
 mod fail_point;
+mod for_each;
 mod guard;
 pub mod http;
 #[cfg(test)]
@@ -120,5 +122,5 @@ pub use self::database::{Config, DatabaseConfig, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::migrate::{Fleet, Migrations};
 pub use self::pool::{MasterDb, TenantDb};
-pub use self::provision::{NewTenant, SpareSummary};
+pub use self::provision::{KeepSpares, NewTenant, SpareKeeper, SpareSummary};
 pub use self::tenancy::{Builder, Tenancy, TenancyStatus};

@@ -2,24 +2,28 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::Stream;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
+use tokio::sync::Notify;
 
 use crate::database::{Config, DatabaseConfig};
 use crate::doctor::{self, Finding};
 use crate::error::{Error, ErrorKind, Result};
+use crate::for_each;
 use crate::http::TenancyLayer;
-use crate::migrate::{self, MigrateOptions, MigrationError, Migrations, Summary};
+use crate::migrate::{self, Fleet, MigrateOptions, MigrationError, Migrations, Summary};
 use crate::observe::Observer;
 use crate::pool::{
     Databases, Layout, MasterDb, PoolStatus, Preprocessor, Preprocessors, Role, SearchPath, TenantDb,
 };
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::{MasterClient, TenantClient};
-use crate::provision::{self, Context, NewTenant, SpareSummary};
+use crate::provision::{self, Context, KeepSpares, NewTenant, SpareKeeper, SpareSummary, Stale};
 use crate::registry::{self, CacheStatus, Registry, RegistryConfig, Run, RunEntry, Spare, runs, store};
 use crate::resolve::{Resolution, Resolve, TenantKey};
 use crate::tenant::{Alias, DomainName, ReservedSlugs, SchemaName, Slug, Status, Tenant};
@@ -55,7 +59,7 @@ pub struct Tenancy {
 }
 
 struct Inner {
-    context: Context,
+    context: Arc<Context>,
     registry: Registry,
     resolver: Arc<dyn Resolve>,
 }
@@ -103,12 +107,100 @@ impl Tenancy {
     /// If the registry cannot be read.
     pub async fn tenants_after(&self, after: &str, limit: u32) -> Result<Vec<Tenant>> {
         let page = store::tenants_after(&self.master(), after, i64::from(limit)).await?;
+        Ok(self.complete(page).await)
+    }
+
+    /// The same of those tenants of the fleet that are served.
+    pub(crate) async fn served_after(&self, fleet: &Fleet, after: &str, limit: u32) -> Result<Vec<Tenant>> {
+        let page = fleet.served_after(&self.master(), after, limit).await?;
+        Ok(self.complete(page).await)
+    }
+
+    async fn complete(&self, page: Vec<Tenant>) -> Vec<Tenant> {
         let complete = registry::with_applied(&self.inner.context.databases, page.clone()).await;
         // A database that is down hides how far its tenants are, not that they exist.
-        Ok(complete.unwrap_or_else(|error| {
+        complete.unwrap_or_else(|error| {
             tracing::warn!(%error, "Cannot tell what some tenants have applied");
             page
-        }))
+        })
+    }
+
+    /// Does something for every tenant of the fleet that is served, several at a time, and tells of each when
+    /// it is done: for periodic work, and for reports across tenants.
+    ///
+    /// A job that fails stops nobody. Nothing begins before the stream is first asked for a result, and no
+    /// job is ahead of it by more than `concurrency`, so memory does not grow with the number of tenants.
+    /// The error of the stream itself is that of the registry, and comes last.
+    ///
+    /// ```no_run
+    /// use std::num::NonZeroU32;
+    /// use std::pin::pin;
+    ///
+    /// use futures_util::TryStreamExt as _;
+    /// use tenantry::{Fleet, TenantDb};
+    ///
+    /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
+    /// const FOUR: NonZeroU32 = NonZeroU32::new(4).unwrap();
+    /// let count = async |db: TenantDb| {
+    ///     sqlx::query_scalar::<_, i64>("SELECT count(*) FROM note").fetch_one(&db).await
+    /// };
+    /// let mut counts = pin!(tenancy.for_each(Fleet::all(), FOUR, count));
+    /// while let Some((tenant, notes)) = counts.try_next().await? {
+    ///     match notes {
+    ///         Ok(notes) => println!("{}: {notes} notes", tenant.slug()),
+    ///         Err(error) => eprintln!("{}: {error}", tenant.slug()),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Who gets a job
+    ///
+    /// Jobs begin in the order of the slugs. A tenant gets one if it was active at most a second before; who
+    /// is suspended or removed until then is left out, as is who was not active from the beginning. What
+    /// happens later is for the job to meet: a schema that is gone is [`ErrorKind::MissingSchema`].
+    ///
+    /// The tenant is the job's argument. It is not the task's [`current`](Self::current) one, unless the job
+    /// says so with [`scope`](Self::scope).
+    ///
+    /// # Concurrency
+    ///
+    /// Each job is a task of its own, which goes on while nobody asks for results. No more run at the same
+    /// time than one tenant may have connections ([`PoolConfig::reserve`](crate::PoolConfig::reserve)), in
+    /// the database where these are fewest. So jobs that hold a connection leave some to requests, and to those
+    /// jobs that look a second one up. Two fleets at once share what there is.
+    ///
+    /// Dropping the stream begins no more jobs and ends those under way at their next `.await`: what a
+    /// transaction did is rolled back.
+    ///
+    /// # Errors
+    /// Of the stream: [`ErrorKind::UnknownTenant`] and [`ErrorKind::TenantUnavailable`] before anything
+    /// begins, if a tenant that was named is not there or not active. Of a tenant: whatever the job fails
+    /// with, and whatever [`db`](Self::db) does.
+    ///
+    /// # Panics
+    /// When a job panics, and outside of a tokio runtime.
+    pub fn for_each<T, E, F, Fut>(
+        &self,
+        fleet: Fleet,
+        concurrency: NonZeroU32,
+        job: F,
+    ) -> impl Stream<Item = Result<(Tenant, Result<T, E>)>> + Send + use<T, E, F, Fut>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: FnMut(TenantDb) -> Fut + Send,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        for_each::for_each(self.clone(), fleet, concurrency, job)
+    }
+
+    /// The most jobs that leave a connection to others, whatever database they work in.
+    pub(crate) fn room_for_jobs(&self) -> u32 {
+        let configs = self.inner.context.databases.configs();
+        let caps = configs.map(|(_, config)| config.pool_config().cap_per_tenant());
+        caps.min().unwrap_or(1)
     }
 
     /// The tables of a tenant. This is where its status counts, for requests and for jobs alike.
@@ -179,7 +271,7 @@ impl Tenancy {
     /// A spare is a schema with all tenant migrations, made ahead of time: [`create`](Self::create) takes one
     /// where it can, renames it, and is done in a few milliseconds. A spare that has not applied what the
     /// migrations make now is never handed out, so call this after [`migrate`](Self::migrate), and from time to
-    /// time: when is the application's choice. Two who fill at once make no more than one.
+    /// time, or have it done by [`keep_spares`](Self::keep_spares). Two who fill at once make no more than one.
     ///
     /// Only tenants of the default database are made of spares.
     ///
@@ -188,7 +280,36 @@ impl Tenancy {
     /// or if a function of the schema has the schema's own name in its text, which a rename does not change;
     /// [`ErrorKind::Migration`] if a file fails.
     pub async fn fill_spares(&self, count: u32) -> Result<SpareSummary> {
-        provision::fill_spares(&self.inner.context, count).await
+        provision::fill_spares(&self.inner.context, count, Stale::Now).await
+    }
+
+    /// Keeps so many spares in the background: looks at once, whenever this process has made a tenant of
+    /// one, and from time to time for what others have taken.
+    ///
+    /// Any number of servers may do so at once; together they make no more than one. Failures are logged, and
+    /// it is tried again after growing pauses. It needs a connection of its own while it looks. Stale spares
+    /// are replaced; the old ones are removed when they are 15 minutes old, since while servers are
+    /// replaced one by one the version before has spares as well, and may be making them.
+    ///
+    /// ```no_run
+    /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
+    /// use tenantry::KeepSpares;
+    ///
+    /// let spares = tenancy.keep_spares(KeepSpares { count: 20, ..KeepSpares::default() })?;
+    /// // … serve requests …
+    /// spares.stop().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if each tenant has a role of its own, or if a file runs outside of a
+    /// transaction.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn keep_spares(&self, options: KeepSpares) -> Result<SpareKeeper> {
+        SpareKeeper::start(Arc::clone(&self.inner.context), options)
     }
 
     /// All spares, the oldest first.
@@ -259,7 +380,7 @@ impl Tenancy {
     /// Brings the master schema and the fleet up to date, or where the options say. A tenant that fails
     /// does not stop the others; the observer hears of each.
     ///
-    /// A [`Fleet`](crate::Fleet) is migrated with the default [`MigrateOptions`]: four tenants at a time, and none of them
+    /// A [`Fleet`] is migrated with the default [`MigrateOptions`]: four tenants at a time, and none of them
     /// waits for a lock for more than three seconds at a stretch. What needs the same files as another
     /// tenant, and can have them in one transaction, costs one round trip. The commits wait for the disk
     /// once for each database, before this returns; after a crash of the server until then, some tenants may
@@ -705,7 +826,9 @@ impl Builder {
             migrations: self.migrations,
             reserved: self.reserved,
             role: self.role,
+            spare_taken: Notify::new(),
         };
+        let context = Arc::new(context);
         Ok(Tenancy { inner: Arc::new(Inner { context, registry, resolver: self.resolver }) })
     }
 

@@ -18,7 +18,7 @@ const ORDER: &[&[&str]] = &[
     &["migrate"],
     &["provision"],
     &["lifecycle", "doctor"],
-    &["tenancy"],
+    &["tenancy", "for_each"],
     &["http"],
 ];
 

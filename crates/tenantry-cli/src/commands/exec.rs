@@ -1,49 +1,64 @@
 //! Runs the operator's own SQL, word for word, in the schema of a tenant.
+mod answer;
+mod fleet;
 mod rows;
 
 use std::fs;
 use std::io::Read as _;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::PgErrorPosition;
 use sqlx::{AssertSqlSafe, Either, Row as _};
-use tenantry::Tenancy;
 use tenantry::pool::Checkout;
-use tenantry::tenant::{Status, Tenant};
+use tenantry::tenant::{Slug, Tenant};
+use tenantry::{Fleet, Tenancy};
 
+use self::answer::Answer;
 use self::rows::Rows;
 use super::{Context, Finish};
 use crate::connect::with_tenancy;
-use crate::failure::{self, Failure, Report};
-use crate::fleet::Pages;
-use crate::output::{note, print_report};
+use crate::failure::{self, Failure};
 
 /// Run SQL in the schema of a tenant, in the master schema, or in the schema of every tenant
 ///
-/// Several statements at once are one transaction, unless they say otherwise.
+/// Several statements at once are one transaction, unless they say otherwise. What several tenants answer is one
+/// table, in the order of their slugs, whoever is done first. Meanwhile those behind wait with a few hundred kB
+/// each, 64 of them at most.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     target: Target,
+    /// Not in this tenant; repeatable
+    #[arg(long, value_name = "SLUG", conflicts_with_all = ["tenants", "master"])]
+    exclude: Vec<Slug>,
     #[command(flatten)]
     source: Source,
+    /// How many tenants at a time; no more than one tenant may have connections, which is `pool.max_connections`
+    /// less `pool.reserve`
+    #[arg(long, value_name = "N", default_value = "4")]
+    jobs: NonZeroU32,
 }
 
 /// Where it runs. There is no default: a tenant is an explicit value.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Target {
-    /// In the schema of this tenant
-    #[arg(long, value_name = "SLUG")]
-    tenant: Option<String>,
+    /// In the schema of this tenant; of each of them when repeated
+    #[arg(long = "tenant", value_name = "SLUG")]
+    tenants: Vec<Slug>,
     /// In the master schema
     #[arg(long)]
     master: bool,
-    /// In the schema of each active tenant, one after the other; those that fail stop nobody
+    /// In the schema of each active tenant; those that fail stop nobody
     #[arg(long)]
     all: bool,
+    /// In the schema of each active tenant for which this holds: SQL over the columns of
+    /// `tenantry.tenant`, such as "settings->>'plan' = 'pro'"
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -58,15 +73,29 @@ struct Source {
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     let sql = read_sql(&options.source)?;
-    with_tenancy(cx, async |cx, _, tenancy| match &options.target.tenant {
-        _ if options.target.all => run_in_all(cx, tenancy, &sql).await,
-        Some(slug) => {
-            let tenant = tenancy.tenant(slug).await?;
-            run_in_one(cx, tenancy, Some(&tenant), &sql).await
-        }
-        None => run_in_one(cx, tenancy, None, &sql).await,
+    with_tenancy(cx, async |cx, _, tenancy| match options.target.fleet() {
+        Some(fleet) => fleet::run(cx, tenancy, fleet.except(options.exclude), options.jobs, sql.into()).await,
+        None => match options.target.tenants.first() {
+            Some(slug) => {
+                let tenant = tenancy.tenant(slug.as_str()).await?;
+                run_in_one(cx, tenancy, Some(&tenant), &sql).await
+            }
+            None => run_in_one(cx, tenancy, None, &sql).await,
+        },
     })
     .await
+}
+
+impl Target {
+    /// Which tenants, unless it is one or the master schema.
+    fn fleet(&self) -> Option<Fleet> {
+        match (&self.condition, &*self.tenants) {
+            (Some(condition), _) => Some(Fleet::matching(condition)),
+            (None, []) if self.all => Some(Fleet::all()),
+            (None, [] | [_]) => None,
+            (None, slugs) => Some(Fleet::only(slugs.iter().cloned())),
+        }
+    }
 }
 
 fn read_sql(source: &Source) -> anyhow::Result<String> {
@@ -89,69 +118,43 @@ async fn run_in_one(
     tenant: Option<&Tenant>,
     sql: &str,
 ) -> anyhow::Result<Finish> {
-    let mut rows = Rows::of_one(&mut cx.output);
-    rows.begin_schema(tenant);
-    let result = run_in(tenancy, tenant, sql, &mut rows).await;
-    rows.end_schema(None);
-    rows.finish();
-    result.map(|()| Finish::Done)
-}
-
-async fn run_in_all(cx: &mut Context, tenancy: &Tenancy, sql: &str) -> anyhow::Result<Finish> {
-    let format = cx.output.format();
-    let mut rows = Rows::of_all(&mut cx.output);
-    let (mut tenants, mut failed) = (0, 0);
-    let mut pages = Pages::of(tenancy);
-    loop {
-        let page = pages.next().await?;
-        if page.is_empty() {
-            break;
-        }
-        let active = page.iter().map(|listed| &listed.tenant).filter(|it| it.status() == Status::Active);
-        for tenant in active {
-            tenants += 1;
-            rows.begin_schema(Some(tenant));
-            // Nobody reading any more is no reason to leave half of the fleet out.
-            let report = match run_in(tenancy, Some(tenant), sql, &mut rows).await {
-                Ok(()) => None,
-                Err(error) => Some(Report::of(error.as_ref()).of_tenant(tenant)),
-            };
-            failed += usize::from(report.is_some());
-            rows.end_schema(report.as_ref());
-            if let Some(report) = report {
-                print_report(format, &report);
-            }
-        }
-    }
-    let printed = rows.finish();
-    note(format, &format!("{tenants} tenants, {failed} failed, {printed} rows"));
-    Ok(if failed > 0 { Finish::SomeFailed } else { Finish::Done })
-}
-
-async fn run_in(
-    tenancy: &Tenancy,
-    tenant: Option<&Tenant>,
-    sql: &str,
-    rows: &mut Rows<'_>,
-) -> anyhow::Result<()> {
     let checkout = match tenant {
         Some(tenant) => tenancy.db(tenant)?.acquire().await,
         None => tenancy.master().acquire().await,
     };
     let mut checkout = checkout.map_err(tenantry::Error::from)?;
-    stop_with_us(&mut checkout).await;
+    let (mut answer, pieces) = Answer::begin();
+    let work = async {
+        let result = run_in(&mut checkout, tenant, sql, &mut answer).await;
+        answer.end(None).await;
+        result
+    };
+    let mut rows = Rows::of_one(&mut cx.output);
+    let (result, _) = tokio::join!(work, rows.print(tenant, pieces));
+    rows.finish();
+    result.map(|()| Finish::Done)
+}
+
+/// Runs the statements while somebody wants the answer.
+async fn run_in(
+    checkout: &mut Checkout,
+    tenant: Option<&Tenant>,
+    sql: &str,
+    answer: &mut Answer,
+) -> anyhow::Result<()> {
+    stop_with_us(checkout).await;
     // The simple protocol takes several statements, and answers with text whatever the types are.
-    let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut checkout);
-    while !rows.are_unread() {
+    let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut *checkout);
+    while !answer.is_unwanted() {
         match results.try_next().await {
-            Ok(Some(Either::Right(row))) => rows.push(&row)?,
-            Ok(Some(Either::Left(done))) => rows.end_statement(done.rows_affected()),
+            Ok(Some(Either::Right(row))) => answer.push(&row).await?,
+            Ok(Some(Either::Left(done))) => answer.end_statement(done.rows_affected()).await,
             Ok(None) => break,
             Err(error) => return Err(explain(error, tenant, sql)),
         }
     }
     drop(results);
-    refuse_open_transaction(&mut checkout, sql).await
+    refuse_open_transaction(checkout, sql).await
 }
 
 /// What was not committed is lost when the connection goes back, so nobody may take it for done.

@@ -141,3 +141,100 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(100));
     }
 }
+
+/// Schemas without tables, in a fraction of the time that `create` takes.
+async fn with_schemas(number: usize) -> Project {
+    let project = Project::new().await;
+    project.ok(&["init"]);
+    let sql = format!(
+        "INSERT INTO tenantry.tenant (id, slug, schema_name, status)
+         SELECT gen_random_uuid(), 't' || n, 's' || n, 'active' FROM generate_series(1000, 999 + {number}) n;
+         DO $$ DECLARE name text; BEGIN
+             FOR name IN SELECT schema_name FROM tenantry.tenant LOOP
+                 EXECUTE format('CREATE SCHEMA %I', name);
+             END LOOP;
+         END $$"
+    );
+    project.ok(&["exec", "--master", &sql]);
+    project
+}
+
+#[tokio::test]
+async fn several_tenants_are_worked_on_at_a_time() {
+    let project = with_schemas(9).await;
+    // Each waits until it meets two others, and long enough for these to meet it.
+    let sql = "DO $$ BEGIN
+                   PERFORM pg_advisory_xact_lock_shared(7);
+                   FOR n IN 1..500 LOOP
+                       EXIT WHEN 3 <= (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 7
+                           AND database = (SELECT oid FROM pg_database WHERE datname = current_database()));
+                       IF n = 500 THEN RAISE 'it was alone'; END IF;
+                       PERFORM pg_sleep(0.02);
+                   END LOOP;
+                   PERFORM pg_sleep(0.3);
+               END $$";
+    let done = project.run(&["exec", "--all", "--jobs", "3", sql]);
+    assert_eq!((done.code, &*done.stderr), (0, "9 tenants, 0 failed, 0 rows\n"));
+}
+
+#[tokio::test]
+async fn tenants_are_printed_in_order_whoever_is_done_first() {
+    let project = with_schemas(150).await;
+    let sql = "SELECT pg_sleep(CASE current_schema() WHEN 's1000' THEN 1 ELSE 0 END);
+               SELECT 1 / (current_schema() <> 's1070')::int AS one, current_schema() AS schema";
+    let results = project.run(&["exec", "--all", "--format", "json", sql]);
+    assert_eq!(results.code, 3);
+    let results: serde_json::Value = serde_json::from_str(&results.stdout).unwrap();
+    let tenants =
+        results.as_array().unwrap().iter().map(|result| result["tenant"].as_str().unwrap().to_owned());
+    let tenants: Vec<_> = tenants.collect();
+    assert_eq!(tenants.len(), 300);
+    assert!(tenants.is_sorted(), "{tenants:?}");
+    let failed = &results[2 * 70 + 1];
+    assert_eq!((&failed["tenant"], &failed["error"]["tenant"]), (&json!("t1070"), &json!("t1070")));
+    assert_eq!(results[299]["rows"], json!([{ "one": "1", "schema": "s1149" }]));
+}
+
+/// Where nobody reads yet, the first tenant cannot go on, and the others may not be kept in memory.
+#[tokio::test]
+async fn answers_that_cannot_be_printed_yet_do_not_fill_the_memory() {
+    let project = with_schemas(8).await;
+    let sql = "SELECT repeat('x', 1000) AS text FROM generate_series(1, 50000)";
+    let mut command = project.command(&["exec", "--all", "--format", "json", sql]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    if cfg!(target_os = "linux") {
+        std::thread::sleep(Duration::from_secs(2));
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let peak: u32 = peak.split_whitespace().next().unwrap().parse().unwrap();
+        assert!(peak < 60_000, "{peak} kB, where each of four tenants answers with 50 MB");
+    }
+    let mut text = String::new();
+    std::io::Read::read_to_string(child.stdout.as_mut().unwrap(), &mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(text.matches("\"text\"").count(), 8 * 50_000);
+}
+
+#[tokio::test]
+async fn some_tenants_are_named_or_chosen() {
+    let project = Project::with_tenants().await;
+    project.ok(&["create", "initech"]);
+    let done = project.run(&[
+        "exec",
+        "--tenant",
+        "globex",
+        "--tenant",
+        "acme",
+        "SELECT title FROM note WHERE id = 1",
+    ]);
+    assert_eq!(done.stdout, "tenant  title\nacme    of acme\nglobex  of globex\n");
+    let sql = "SELECT count(*) FROM note";
+    let done = project.run(&["exec", "--where", "slug <> 'acme'", "--exclude", "initech", sql]);
+    assert_eq!(done.stdout, "tenant  count\nglobex  2\n");
+    project.refused(2, &["exec", "--tenant", "acme", "--exclude", "acme", sql]);
+    let error = project.refused(1, &["exec", "--where", "slug <>", sql]);
+    assert!(error.contains("error: tenants cannot be chosen by `slug <>`"), "{error}");
+    let error = project.refused(1, &["exec", "--tenant", "acme", "--tenant", "nobody", "DELETE FROM note"]);
+    assert!(error.contains("`nobody`"), "{error}");
+    assert_eq!(project.ok(&["exec", "--tenant", "acme", "SELECT count(*) FROM note"]), "count\n2\n");
+}

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::workers::Workers;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pool::Databases;
+use crate::pool::{Databases, MasterDb};
 use crate::registry::{Selection, store, with_applied};
 use crate::tenant::{Alias, Slug, Status, Tenant};
 
@@ -97,6 +97,22 @@ impl Fleet {
             except: &self.except,
             statuses: &[Status::Active, Status::Suspended],
         }
+    }
+
+    /// The tenants that were asked for by name.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Slug> {
+        self.only.iter().flatten().filter(|slug| !self.except.contains(slug))
+    }
+
+    /// Its tenants after this slug that are served, in the order of their slugs.
+    pub(crate) async fn served_after(
+        &self,
+        registry: &MasterDb,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Tenant>> {
+        let served = Selection { statuses: &[Status::Active], ..self.selection() };
+        served.page_in(registry, after, i64::from(limit)).await
     }
 }
 

@@ -66,7 +66,7 @@ impl SchemaLock {
 }
 
 /// Between a half and one and a half times the pause, so that pollers do not march in step.
-pub(super) fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     let [random, ..] = uuid::Uuid::new_v4().into_bytes();
     pause / 2 + pause * u32::from(random) / 255
 }

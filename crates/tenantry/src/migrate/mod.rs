@@ -62,7 +62,7 @@ pub use self::error::MigrationError;
 pub use self::fleet::Fleet;
 pub(crate) use self::ledger::{Ledger, read as read_ledger};
 pub use self::lint::{Rule, Warning};
-pub(crate) use self::lock::SchemaLock;
+pub(crate) use self::lock::{SchemaLock, jittered};
 pub use self::options::{Limits, MigrateOptions, Resumed};
 pub(crate) use self::pending::lint_pending;
 pub use self::plan::{Change, Direction};

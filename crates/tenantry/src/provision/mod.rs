@@ -12,13 +12,17 @@ mod create;
 mod grants;
 mod new_tenant;
 mod register;
+mod spare_keeper;
 mod spares;
 
 pub(crate) use self::abort::abort;
 pub(crate) use self::create::create;
 pub use self::new_tenant::NewTenant;
+pub use self::spare_keeper::{KeepSpares, SpareKeeper};
 pub use self::spares::SpareSummary;
-pub(crate) use self::spares::{fill as fill_spares, list as list_spares};
+pub(crate) use self::spares::{Stale, fill as fill_spares, list as list_spares};
+
+use tokio::sync::Notify;
 
 use crate::migrate::{Migrations, Site};
 use crate::pool::{Databases, Layout, Role};
@@ -32,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) reserved: ReservedSlugs,
     /// Set where every tenant has a role of its own.
     pub(crate) role: Option<Role>,
+    /// Wakes who keeps spares.
+    pub(crate) spare_taken: Notify,
 }
 
 impl Context {

@@ -4,6 +4,8 @@
 //! of it, so whatever is interrupted leaves both or neither. Only the default database has spares, since
 //! only there are the schema and the registry one transaction.
 
+use std::time::Duration;
+
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::Context;
@@ -24,18 +26,28 @@ pub struct SpareSummary {
     pub removed: usize,
 }
 
+/// When a spare that has applied anything else than the files is removed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stale {
+    Now,
+    /// So long after it was made: until then another version of the application may want it.
+    After(Duration),
+}
+
 /// Removes what is stale, and makes spares until there are so many. Two who fill at once make no more.
-pub(crate) async fn fill(context: &Context, count: u32) -> Result<SpareSummary> {
+pub(crate) async fn fill(context: &Context, count: u32, stale: Stale) -> Result<SpareSummary> {
     check_possible(context)?;
     let mut connection = context.databases.owner_connection(&Alias::default()).await?;
-    let mut summary = SpareSummary { removed: remove_stale(context, &mut connection).await?, made: 0 };
+    let mut summary = SpareSummary { removed: remove_stale(context, &mut connection, stale).await?, made: 0 };
     while make_one(context, &mut connection, count).await? {
         summary.made += 1;
     }
+    // Rolls back the transaction that found enough. The server complains of one that is just left.
+    let _ = connection.close().await;
     Ok(summary)
 }
 
-fn check_possible(context: &Context) -> Result<()> {
+pub(super) fn check_possible(context: &Context) -> Result<()> {
     let unsupported = |message: &str| Error::new(ErrorKind::Unsupported, message);
     if context.role.is_some() {
         return Err(unsupported("a spare cannot be made where each tenant has a role of its own")
@@ -50,12 +62,16 @@ fn check_possible(context: &Context) -> Result<()> {
     }
 }
 
-async fn remove_stale(context: &Context, connection: &mut PgConnection) -> Result<usize> {
+async fn remove_stale(context: &Context, connection: &mut PgConnection, stale: Stale) -> Result<usize> {
     let digest = context.migrations.tenant().digest();
+    let age = match stale {
+        Stale::Now => Duration::ZERO,
+        Stale::After(age) => age,
+    };
     let mut removed = 0;
     loop {
         let mut tx = connection.begin().await?;
-        let Some(schema) = spares::take_stale(&mut tx, &digest).await? else { return Ok(removed) };
+        let Some(schema) = spares::take_stale(&mut tx, &digest, age).await? else { return Ok(removed) };
         let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", Identifier(schema.as_str()));
         sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *tx).await?;
         spares::delete_applied(&mut tx, &schema).await?;
@@ -114,6 +130,7 @@ pub(super) async fn claim(
                 fail_point::reached(FailPoint::BeforeClaim);
                 tx.commit().await?;
                 fail_point::reached(FailPoint::AfterClaim);
+                context.spare_taken.notify_one();
                 return Ok(true);
             }
             // Somebody dropped it by hand. The next one may be there.

@@ -1,9 +1,12 @@
 //! Tenants that are chosen by what the registry knows of them.
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryAs;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres};
 
-use super::store::{self, SELECT_TENANT};
+use super::store::{self, SELECT_TENANT, TenantRow};
 use crate::error::{Error, ErrorKind, Result};
+use crate::pool::MasterDb;
 use crate::tenant::{Slug, Status, Tenant};
 
 /// Which tenants are chosen.
@@ -25,24 +28,40 @@ impl Selection<'_> {
         after: &str,
         limit: i64,
     ) -> Result<Vec<Tenant>> {
+        let select = self.select(after, limit);
+        let rows = self.read(registry, async |connection| select.fetch_all(connection).await).await?;
+        Ok(rows.into_iter().map(TenantRow::into_tenant).collect())
+    }
+
+    /// The same through the pool, as the application.
+    pub(crate) async fn page_in(&self, registry: &MasterDb, after: &str, limit: i64) -> Result<Vec<Tenant>> {
+        let select = self.select(after, limit);
+        let rows = match self.condition {
+            None => select.fetch_all(registry).await.map_err(|error| self.explain(error))?,
+            Some(_) => {
+                let mut tx = registry.begin().await?;
+                // The pool begins the transaction, which nobody has used yet.
+                sqlx::query("SET LOCAL transaction_read_only TO on").execute(&mut *tx).await?;
+                let rows = select.fetch_all(&mut *tx).await.map_err(|error| self.explain(error))?;
+                tx.commit().await?;
+                rows
+            }
+        };
+        Ok(rows.into_iter().map(TenantRow::into_tenant).collect())
+    }
+
+    fn select<'a>(&'a self, after: &'a str, limit: i64) -> QueryAs<'a, Postgres, TenantRow, PgArguments> {
         let select = format!(
             "{SELECT_TENANT} WHERE {} AND tenant.slug > $4 COLLATE \"C\" \
              ORDER BY tenant.slug COLLATE \"C\" LIMIT $5",
             self.filter()
         );
-        let rows: Vec<store::TenantRow> = self
-            .read(registry, async |connection| {
-                sqlx::query_as(AssertSqlSafe(select))
-                    .bind(self.only.map(texts))
-                    .bind(texts(self.except))
-                    .bind(self.statuses())
-                    .bind(after)
-                    .bind(limit)
-                    .fetch_all(connection)
-                    .await
-            })
-            .await?;
-        Ok(rows.into_iter().map(store::TenantRow::into_tenant).collect())
+        sqlx::query_as(AssertSqlSafe(select))
+            .bind(self.only.map(texts))
+            .bind(texts(self.except))
+            .bind(self.statuses())
+            .bind(after)
+            .bind(limit)
     }
 
     /// How many there are, or how many of those whose setting `canary` is true.

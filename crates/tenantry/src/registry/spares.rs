@@ -61,13 +61,19 @@ pub(crate) async fn take(connection: &mut PgConnection, digest: &Digest) -> Resu
     schema(sqlx::query_scalar(take).bind(digest.as_bytes().as_slice()).fetch_optional(connection).await?)
 }
 
-/// Takes one out of the list that has applied anything else.
-pub(crate) async fn take_stale(connection: &mut PgConnection, digest: &Digest) -> Result<Option<SchemaName>> {
+/// Takes one out of the list that has applied anything else and is as old as this.
+pub(crate) async fn take_stale(
+    connection: &mut PgConnection,
+    digest: &Digest,
+    age: Duration,
+) -> Result<Option<SchemaName>> {
     let take = "DELETE FROM tenantry.spare WHERE schema_name = (
-                    SELECT schema_name FROM tenantry.spare WHERE digest <> $1
+                    SELECT schema_name FROM tenantry.spare
+                    WHERE digest <> $1 AND created_at <= pg_catalog.now() - pg_catalog.make_interval(secs => $2)
                     LIMIT 1 FOR UPDATE SKIP LOCKED
                 ) RETURNING schema_name";
-    schema(sqlx::query_scalar(take).bind(digest.as_bytes().as_slice()).fetch_optional(connection).await?)
+    let taken = sqlx::query_scalar(take).bind(digest.as_bytes().as_slice()).bind(age.as_secs_f64());
+    schema(taken.fetch_optional(connection).await?)
 }
 
 fn schema(name: Option<String>) -> Result<Option<SchemaName>> {

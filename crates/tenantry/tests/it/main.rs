@@ -7,6 +7,7 @@ mod create;
 mod create_stepwise;
 mod doctor;
 mod existing_schema;
+mod for_each;
 mod http;
 mod install;
 mod lint;

@@ -1,8 +1,14 @@
 //! Schemas built ahead of time.
 
-use tenantry::{ErrorKind, Fleet, NewTenant, SpareSummary, Tenancy};
+use std::time::Duration;
 
-use crate::support::{Client, Folder, builder, database, domain, ledger, unobserved};
+use tenantry::registry::Spare;
+use tenantry::{DatabaseConfig, ErrorKind, Fleet, KeepSpares, NewTenant, SpareSummary, Tenancy};
+use tenantry_embedded::ScratchServer;
+
+use crate::support::{
+    Client, Folder, builder, check_error, database, domain, eventually, ledger, random_up_to, unobserved,
+};
 
 const NOTE: &str = "CREATE TABLE note (id int PRIMARY KEY); CREATE FUNCTION twice(n int) RETURNS int \
                     LANGUAGE sql AS 'SELECT 2 * n'";
@@ -118,4 +124,149 @@ async fn what_a_rename_would_break_is_refused_and_leaves_nothing() {
     let mut client = Client::owner(&database).await;
     assert_eq!(client.count("pg_namespace WHERE nspname LIKE 'tenantry_spare%'").await, 0);
     assert_eq!(client.count("tenantry.spare").await, 0);
+}
+
+fn keep(count: u32) -> KeepSpares {
+    KeepSpares { count, interval: Duration::from_millis(300) }
+}
+
+/// Long enough that nothing happens by the timer.
+fn keep_patiently(count: u32) -> KeepSpares {
+    KeepSpares { count, interval: Duration::from_secs(3600) }
+}
+
+async fn until_there_are(tenancy: &Tenancy, spares: usize) {
+    eventually("as many spares as are kept", async || {
+        tenancy
+            .spares()
+            .await
+            .is_ok_and(|found| found.iter().filter(|spare| spare.is_current).count() == spares)
+    })
+    .await;
+}
+
+/// Schemas of spares, and whether each is in the list: one that is half-made would not be.
+async fn check_whole(client: &mut Client) {
+    let schemas = client.count("pg_namespace WHERE nspname LIKE 'tenantry_spare%'").await;
+    assert_eq!(schemas, client.count("tenantry.spare JOIN pg_namespace ON nspname = schema_name").await);
+}
+
+#[tokio::test]
+async fn a_spare_that_was_taken_is_made_again_by_itself() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let tenancy = builder(&database).migrations(folder.migrations()).connect().await.unwrap();
+    let keeper = tenancy.keep_spares(keep_patiently(2)).unwrap();
+    until_there_are(&tenancy, 2).await;
+    for slug in ["acme", "globex", "initech"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+        until_there_are(&tenancy, 2).await;
+    }
+    keeper.stop().await;
+    tenancy.create(NewTenant::new("hooli")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(count(&tenancy).await, 1, "nobody makes any after it was stopped");
+}
+
+#[tokio::test]
+async fn who_keep_spares_together_make_no_more_than_each_would_alone() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let mut tenancies = Vec::new();
+    for _ in 0..2 {
+        tenancies.push(builder(&database).migrations(folder.migrations()).connect().await.unwrap());
+    }
+    let keepers = tenancies.iter().map(|tenancy| tenancy.keep_spares(keep(3)).unwrap());
+    let keepers: Vec<_> = keepers.collect();
+    let mut client = Client::owner(&database).await;
+    until_there_are(&tenancies[0], 3).await;
+    for number in 0..6 {
+        let tenancy = &tenancies[number % 2];
+        tenancy.create(NewTenant::new(format!("t{number}"))).await.unwrap();
+        assert!(client.count("tenantry.spare").await <= 3);
+    }
+    until_there_are(&tenancies[1], 3).await;
+    // What a third party takes is found by the timer.
+    client.run("DELETE FROM tenantry.spare").await;
+    until_there_are(&tenancies[0], 3).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(client.count("tenantry.spare").await, 3);
+    drop(keepers);
+}
+
+#[tokio::test]
+async fn stopping_at_any_moment_leaves_no_half_made_spare() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let tenancy = builder(&database).migrations(folder.migrations()).connect().await.unwrap();
+    let mut client = Client::owner(&database).await;
+    for round in 1..20 {
+        let keeper = tenancy.keep_spares(keep_patiently(3 * round)).unwrap();
+        tokio::time::sleep(random_up_to(Duration::from_millis(60))).await;
+        keeper.stop().await;
+        check_whole(&mut client).await;
+    }
+    assert!(count(&tenancy).await > 0, "it had time to make some");
+    eventually("nobody holds the lock of those who make spares", async || {
+        client
+            .count(
+                "pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database \
+                      WHERE datname = current_database())",
+            )
+            .await
+            == 0
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn spares_of_another_version_are_replaced_and_not_fought_over() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let old = builder(&database).migrations(folder.migrations()).connect().await.unwrap();
+    folder.write("tenant/0002_tag.sql", "CREATE TABLE tag (name text)");
+    let new = builder(&database).migrations(folder.migrations()).connect().await.unwrap();
+    let keepers = [old.keep_spares(keep(2)).unwrap(), new.keep_spares(keep(2)).unwrap()];
+    until_there_are(&old, 2).await;
+    until_there_are(&new, 2).await;
+    let before = new.spares().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let schemas = |spares: &[Spare]| spares.iter().map(|spare| spare.schema.clone()).collect::<Vec<_>>();
+    assert_eq!(schemas(&new.spares().await.unwrap()), schemas(&before), "each leaves the other's alone");
+
+    let [keeper, _of_the_new] = keepers;
+    keeper.stop().await;
+    let age = "UPDATE tenantry.spare SET created_at = created_at - interval '1 hour'";
+    Client::owner(&database).await.run(age).await;
+    eventually("what the version before has left is removed", async || {
+        let left = new.spares().await.unwrap();
+        left.len() == 2 && left.iter().all(|spare| spare.is_current)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_away_has_its_spares_again() {
+    let mut server = ScratchServer::start().await.unwrap();
+    let database = server.database("app").await.unwrap();
+    let config = DatabaseConfig::from_url(database.url()).unwrap();
+    let folder = Folder::of(&[NOTE]);
+    let builder = Tenancy::builder().database(config).install(true);
+    let tenancy = builder.migrations(folder.migrations()).connect().await.unwrap();
+    let keeper = tenancy.keep_spares(keep(2)).unwrap();
+    until_there_are(&tenancy, 2).await;
+    server.kill().await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    server.start_again().await.unwrap();
+    Client::connect(database.url()).await.run("DELETE FROM tenantry.spare").await;
+    until_there_are(&tenancy, 2).await;
+    keeper.stop().await;
+}
+
+#[tokio::test]
+async fn who_can_never_make_spares_is_told_at_once() {
+    let database = database().await;
+    let folder = Folder::of(&["-- no-transaction\nVACUUM"]);
+    let tenancy = builder(&database).migrations(folder.migrations()).connect().await.unwrap();
+    check_error(tenancy.keep_spares(keep(1)), ErrorKind::Unsupported, &["0001_"]);
 }

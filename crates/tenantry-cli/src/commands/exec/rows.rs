@@ -1,14 +1,15 @@
 //! Rows of any shape, printed as they come.
 use serde_json::json;
-use sqlx::postgres::PgRow;
-use sqlx::{Column as _, Row as _};
 use tenantry::tenant::Tenant;
 
+use super::answer::{Piece, Pieces};
 use crate::failure::Report;
 use crate::output::{Format, Output, note};
 
-/// Rows a table is aligned over; what follows is aligned anew, so that memory has a limit.
+/// Rows a table is aligned over, and how large they may be together; what follows is aligned anew, so that
+/// memory has a limit.
 const BLOCK: usize = 500;
+const BLOCK_BYTES: usize = 1024 * 1024;
 const NULL: &str = "NULL";
 
 /// Prints the results of statements, in one schema or in many.
@@ -20,6 +21,7 @@ pub(super) struct Rows<'a> {
     columns: Vec<String>,
     /// What is not printed yet of a table.
     block: Vec<Vec<String>>,
+    block_bytes: usize,
     is_header_due: bool,
     /// Rows of the statement that runs.
     of_statement: usize,
@@ -46,6 +48,7 @@ impl<'a> Rows<'a> {
             tenant: None,
             columns: Vec::new(),
             block: Vec::new(),
+            block_bytes: 0,
             is_header_due: true,
             of_statement: 0,
             printed: 0,
@@ -53,30 +56,50 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Whether going on is of no use: nobody reads, and no other schema waits.
-    pub(super) fn are_unread(&self) -> bool {
-        self.output.is_closed() && !self.is_fleet
-    }
-
-    pub(super) fn begin_schema(&mut self, tenant: Option<&Tenant>) {
+    /// Prints what one schema answers, and tells why that ended, if it failed. Where nobody reads and no other
+    /// schema waits, the rest is left.
+    pub(super) async fn print(&mut self, tenant: Option<&Tenant>, mut pieces: Pieces) -> Option<Report> {
         self.tenant = tenant.map(|tenant| tenant.slug().to_string());
+        let mut failure = None;
+        while let Some(page) = pieces.recv().await {
+            for piece in page {
+                match piece {
+                    Piece::Columns(columns) => self.begin_rows(columns),
+                    Piece::Row(cells) => self.push(cells),
+                    Piece::Done(affected) => self.end_statement(affected),
+                    Piece::Failure(report) => failure = Some(report),
+                }
+            }
+            if self.output.is_closed() && !self.is_fleet {
+                break;
+            }
+        }
+        self.end_schema(failure.as_ref());
+        failure
     }
 
-    pub(super) fn push(&mut self, row: &PgRow) -> Result<(), tenantry::Error> {
-        let columns: Vec<_> = row.columns().iter().map(|column| column.name().to_owned()).collect();
-        let cells = (0..columns.len()).map(|index| row.try_get_unchecked::<Option<String>, _>(index));
-        let cells = cells.collect::<Result<Vec<_>, sqlx::Error>>()?;
+    fn begin_rows(&mut self, columns: Vec<String>) {
+        let columns = match self.output.format() {
+            Format::Json => distinct(&columns),
+            Format::Table => columns,
+        };
+        if columns != self.columns {
+            self.print_block();
+            self.columns = columns;
+            self.is_header_due = true;
+        }
+    }
+
+    fn push(&mut self, cells: Vec<Option<String>>) {
         match self.output.format() {
-            Format::Json => self.push_json(&columns, &cells),
-            Format::Table => self.push_table(columns, cells),
+            Format::Json => self.push_json(&cells),
+            Format::Table => self.push_table(cells),
         }
         self.of_statement += 1;
         self.printed += 1;
-        Ok(())
     }
 
-    /// Notes that a statement is done.
-    pub(super) fn end_statement(&mut self, affected: u64) {
+    fn end_statement(&mut self, affected: u64) {
         match self.output.format() {
             Format::Json => self.close_result(&json!({ "affected": affected })),
             Format::Table if !self.is_fleet => {
@@ -90,8 +113,7 @@ impl<'a> Rows<'a> {
         self.of_statement = 0;
     }
 
-    /// Notes that a schema is done, and why it was not, if it was not.
-    pub(super) fn end_schema(&mut self, failure: Option<&Report>) {
+    fn end_schema(&mut self, failure: Option<&Report>) {
         if self.output.format() == Format::Json {
             match failure {
                 Some(report) => self.close_result(&json!({ "error": report })),
@@ -117,24 +139,21 @@ impl<'a> Rows<'a> {
         self.printed
     }
 
-    fn push_table(&mut self, columns: Vec<String>, cells: Vec<Option<String>>) {
-        if columns != self.columns {
-            self.print_block();
-            self.columns = columns;
-            self.is_header_due = true;
-        }
+    fn push_table(&mut self, cells: Vec<Option<String>>) {
         let mut row: Vec<_> = cells.into_iter().map(|cell| cell.unwrap_or_else(|| NULL.to_owned())).collect();
         if self.is_fleet {
             row.insert(0, self.tenant.clone().unwrap_or_default());
         }
+        self.block_bytes += row.iter().map(String::len).sum::<usize>();
         self.block.push(row);
-        if self.block.len() >= BLOCK {
+        if self.block.len() >= BLOCK || self.block_bytes >= BLOCK_BYTES {
             self.print_block();
         }
     }
 
     fn print_block(&mut self) {
         let block = std::mem::take(&mut self.block);
+        self.block_bytes = 0;
         if block.is_empty() {
             return;
         }
@@ -148,14 +167,14 @@ impl<'a> Rows<'a> {
     }
 
     /// One row as an object, in the list of the result it belongs to.
-    fn push_json(&mut self, columns: &[String], cells: &[Option<String>]) {
+    fn push_json(&mut self, cells: &[Option<String>]) {
         if self.of_statement == 0 {
             self.open_result();
         } else {
             self.output.text(", ");
         }
-        let names = distinct(columns);
-        let fields = names.iter().zip(cells).map(|(name, cell)| format!("{}: {}", json!(name), json!(cell)));
+        let fields =
+            self.columns.iter().zip(cells).map(|(name, cell)| format!("{}: {}", json!(name), json!(cell)));
         let object = fields.collect::<Vec<_>>().join(", ");
         self.output.text(&format!("{{{object}}}"));
     }

@@ -1,0 +1,86 @@
+//! What a schema answers, on its way from who runs the statements to who prints.
+use sqlx::postgres::PgRow;
+use sqlx::{Column as _, Row as _};
+use tokio::sync::mpsc;
+
+use crate::failure::Report;
+
+/// Pieces are handed over when they are about as large as this.
+const PAGE_BYTES: usize = 64 * 1024;
+/// Pages that may wait for the printer. Who has more to say waits himself.
+const PAGES: usize = 2;
+
+/// A piece of an answer.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// What the columns of the rows to come are called.
+    Columns(Vec<String>),
+    Row(Vec<Option<String>>),
+    /// A statement is done and has affected so many rows.
+    Done(u64),
+    /// The last piece, if there was an error.
+    Failure(Report),
+}
+
+/// The end of an answer at which it is printed.
+pub(super) type Pieces = mpsc::Receiver<Vec<Piece>>;
+
+/// The end of an answer at which it is given. Holds one page, and as many more as may wait.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pages: mpsc::Sender<Vec<Piece>>,
+    page: Vec<Piece>,
+    bytes: usize,
+    are_columns_known: bool,
+}
+
+impl Answer {
+    pub(super) fn begin() -> (Self, Pieces) {
+        let (pages, pieces) = mpsc::channel(PAGES);
+        (Self { pages, page: Vec::new(), bytes: 0, are_columns_known: false }, pieces)
+    }
+
+    /// Whether nobody prints it any more.
+    pub(super) fn is_unwanted(&self) -> bool {
+        self.pages.is_closed()
+    }
+
+    /// Adds a row, and waits while too much is not printed yet.
+    pub(super) async fn push(&mut self, row: &PgRow) -> Result<(), tenantry::Error> {
+        if !self.are_columns_known {
+            let columns = row.columns().iter().map(|column| column.name().to_owned());
+            self.page.push(Piece::Columns(columns.collect()));
+            self.are_columns_known = true;
+        }
+        let cells = (0..row.len()).map(|index| row.try_get_unchecked::<Option<String>, _>(index));
+        let cells = cells.collect::<Result<Vec<_>, sqlx::Error>>()?;
+        self.bytes += size_of_val(&*cells) + cells.iter().flatten().map(String::len).sum::<usize>();
+        self.page.push(Piece::Row(cells));
+        if self.bytes >= PAGE_BYTES {
+            self.hand_over().await;
+        }
+        Ok(())
+    }
+
+    /// Notes that a statement is done. If the printer has nothing to do, it gets what there is.
+    pub(super) async fn end_statement(&mut self, affected: u64) {
+        self.page.push(Piece::Done(affected));
+        self.bytes += size_of::<Piece>();
+        self.are_columns_known = false;
+        if self.bytes >= PAGE_BYTES || self.pages.capacity() > 0 {
+            self.hand_over().await;
+        }
+    }
+
+    /// Hands over what is left.
+    pub(super) async fn end(mut self, failure: Option<Report>) {
+        self.page.extend(failure.map(Piece::Failure));
+        self.hand_over().await;
+    }
+
+    async fn hand_over(&mut self) {
+        self.bytes = 0;
+        // Nobody prints it any more.
+        let _ = self.pages.send(std::mem::take(&mut self.page)).await;
+    }
+}

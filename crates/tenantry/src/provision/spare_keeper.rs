@@ -1,0 +1,97 @@
+//! Makes spares in the background.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::Context;
+use super::spares::{self, Stale};
+use crate::error::{Error, Result};
+use crate::migrate::jittered;
+
+/// How long to rest after the first failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// A version of the application that is being replaced makes spares as well, which are stale to this one.
+const REPLACEMENT: Duration = Duration::from_mins(15);
+
+/// How many spares to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeepSpares {
+    /// As many as sign-ups may come while a new one is made. Default: 10.
+    pub count: u32,
+    /// How often to look for what others have taken. What this process takes is made again at once. Also the
+    /// longest pause after failures. Default: 30 s.
+    pub interval: Duration,
+}
+
+impl Default for KeepSpares {
+    fn default() -> Self {
+        Self { count: 10, interval: Duration::from_secs(30) }
+    }
+}
+
+/// Keeps spares until it is stopped or dropped; made by [`Tenancy::keep_spares`](crate::Tenancy::keep_spares).
+///
+/// A spare is made in one transaction, so none is ever left half-made.
+#[derive(Debug)]
+#[must_use = "dropping it stops the keeping of spares"]
+pub struct SpareKeeper(JoinHandle<()>);
+
+impl SpareKeeper {
+    pub(crate) fn start(context: Arc<Context>, options: KeepSpares) -> Result<Self> {
+        spares::check_possible(&context)?;
+        Ok(Self(tokio::spawn(keep(context, options))))
+    }
+
+    /// Stops, and waits until the connection is closed.
+    pub async fn stop(mut self) {
+        self.0.abort();
+        let _ = (&mut self.0).await;
+    }
+}
+
+impl Drop for SpareKeeper {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn keep(context: Arc<Context>, options: KeepSpares) {
+    let mut pause = FIRST_PAUSE;
+    let mut failure: Option<String> = None;
+    loop {
+        match spares::fill(&context, options.count, Stale::After(REPLACEMENT)).await {
+            Ok(summary) => {
+                if failure.take().is_some() || summary.made > 0 {
+                    tracing::info!(
+                        made = summary.made,
+                        removed = summary.removed,
+                        "Made {} spares",
+                        summary.made
+                    );
+                }
+                pause = FIRST_PAUSE;
+                let timer = tokio::time::sleep(jittered(options.interval));
+                tokio::select! {
+                    () = timer => {}
+                    () = context.spare_taken.notified() => {}
+                }
+            }
+            Err(error) => {
+                report(&error, &mut failure);
+                tokio::time::sleep(jittered(pause)).await;
+                pause = (pause * 2).min(options.interval);
+            }
+        }
+    }
+}
+
+/// Says once what lasts.
+fn report(error: &Error, failure: &mut Option<String>) {
+    let text = error.to_string();
+    if failure.as_ref() != Some(&text) {
+        tracing::warn!(%error, hint = error.hint(), "No spares are made: {error}");
+        *failure = Some(text);
+    }
+}
