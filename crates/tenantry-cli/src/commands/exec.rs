@@ -74,7 +74,10 @@ struct Source {
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     let sql = read_sql(&options.source)?;
     with_tenancy(cx, async |cx, _, tenancy| match options.target.fleet() {
-        Some(fleet) => fleet::run(cx, tenancy, fleet.except(options.exclude), options.jobs, sql.into()).await,
+        Some(fleet) => {
+            let fleet = fleet.except(options.exclude);
+            Box::pin(fleet::run(cx, tenancy, fleet, options.jobs, sql.into())).await
+        }
         None => match options.target.tenants.first() {
             Some(slug) => {
                 let tenant = tenancy.tenant(slug.as_str()).await?;

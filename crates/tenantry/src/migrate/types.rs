@@ -23,7 +23,7 @@ pub(super) fn may_change(statement: &str) -> bool {
     let begins_with = |words: &&[&str]| {
         words.len() <= tokens.len() && words.iter().zip(&tokens).all(|(word, token)| token.is_keyword(word))
     };
-    !HARMLESS.iter().any(|words| begins_with(&words))
+    !HARMLESS.iter().any(begins_with)
 }
 
 #[cfg(test)]

@@ -36,17 +36,15 @@ impl Selection<'_> {
     /// The same through the pool, as the application.
     pub(crate) async fn page_in(&self, registry: &MasterDb, after: &str, limit: i64) -> Result<Vec<Tenant>> {
         let select = self.select(after, limit);
-        let rows = match self.condition {
-            None => select.fetch_all(registry).await.map_err(|error| self.explain(error))?,
-            Some(_) => {
-                let mut tx = registry.begin().await?;
-                // The pool begins the transaction, which nobody has used yet.
-                sqlx::query("SET LOCAL transaction_read_only TO on").execute(&mut *tx).await?;
-                let rows = select.fetch_all(&mut *tx).await.map_err(|error| self.explain(error))?;
-                tx.commit().await?;
-                rows
-            }
-        };
+        if self.condition.is_none() {
+            let rows = select.fetch_all(registry).await.map_err(|error| self.explain(error))?;
+            return Ok(rows.into_iter().map(TenantRow::into_tenant).collect());
+        }
+        let mut tx = registry.begin().await?;
+        // The pool begins the transaction, which nobody has used yet.
+        sqlx::query("SET LOCAL transaction_read_only TO on").execute(&mut *tx).await?;
+        let rows = select.fetch_all(&mut *tx).await.map_err(|error| self.explain(error))?;
+        tx.commit().await?;
         Ok(rows.into_iter().map(TenantRow::into_tenant).collect())
     }
 

@@ -183,7 +183,7 @@ async fn dropping_the_stream_ends_the_jobs_and_leaves_nothing() {
             let mut tx = db.begin().await?;
             sqlx::query("INSERT INTO note VALUES ('half')").execute(&mut *tx).await?;
             written.notify_one();
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             tx.commit().await
         }
     };

@@ -132,7 +132,7 @@ fn keep(count: u32) -> KeepSpares {
 
 /// Long enough that nothing happens by the timer.
 fn keep_patiently(count: u32) -> KeepSpares {
-    KeepSpares { count, interval: Duration::from_secs(3600) }
+    KeepSpares { count, interval: Duration::from_hours(1) }
 }
 
 async fn until_there_are(tenancy: &Tenancy, spares: usize) {
