@@ -13,11 +13,10 @@ use axum::Router;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post};
 use tenantry::http::Rejection;
+use tenantry::migrate::MigrateOptions;
 use tenantry::observe::Outcome;
 use tenantry::resolve::Subdomain;
-use tenantry::{
-    DatabaseConfig, ErrorKind, Fleet, MasterDb, Migrations, NewTenant, Result, Tenancy, TenantDb,
-};
+use tenantry::{DatabaseConfig, ErrorKind, MasterDb, Migrations, NewTenant, Result, Tenancy, TenantDb};
 
 use self::page::Port;
 
@@ -38,7 +37,9 @@ pub async fn open(database_url: &str) -> Result<Tenancy> {
         .install(true)
         .connect()
         .await?;
-    tenancy.migrate(Fleet::all(), log).await?;
+    // Another process may have just begun.
+    let options = MigrateOptions { wait: true, ..MigrateOptions::default() };
+    tenancy.migrate(options, log).await?;
     seed(&tenancy, "acme", "Acme", &["Test the rocket skates", "Order more anvils"]).await?;
     seed(&tenancy, "globex", "Globex", &["Water the orchids", "Book the volcano"]).await?;
     Ok(tenancy)
