@@ -29,13 +29,15 @@ pub(crate) enum Case {
     Http,
     /// A tenant that is in memory.
     Lookup,
+    /// A tenant of twenty tables, by replay and of a spare.
+    Create,
     /// A fleet that is up to date.
     MigrateNoop,
     /// A column for each tenant of a fleet.
     MigrateAddColumn,
 }
 
-const ALL: [Case; 13] = [
+const ALL: [Case; 14] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -47,6 +49,7 @@ const ALL: [Case; 13] = [
     Case::NoisyAll,
     Case::Http,
     Case::Lookup,
+    Case::Create,
     Case::MigrateNoop,
     Case::MigrateAddColumn,
 ];
@@ -66,6 +69,7 @@ impl Case {
             Self::NoisyAll => ("noisy", "all"),
             Self::Http => ("http", "get"),
             Self::Lookup => ("lookup", "find"),
+            Self::Create => ("create", "tenant"),
             Self::MigrateNoop => ("migrate", "noop"),
             Self::MigrateAddColumn => ("migrate", "add-column"),
         }

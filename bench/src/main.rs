@@ -13,13 +13,15 @@
 //! other, and the lowest and the highest ratio stand beside the median. Verification and hygiene stay
 //! on: the pool differs from its defaults only in sizes.
 //!
-//! * [`checkout`], [`statements`], [`noisy`], [`http`], [`lookup`], [`migrate`]: the cases.
+//! * [`checkout`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`migrate`]: the
+//!   cases.
 //! * [`fleet`]: a PostgreSQL of our own, and the tenants in it; [`side`]: who is compared.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
 
 mod case;
 mod checkout;
+mod create;
 mod fleet;
 mod http;
 mod lookup;
@@ -108,6 +110,7 @@ impl Bench {
             Case::NoisyAll => noisy::all(self).await,
             Case::Http => http::get(self).await,
             Case::Lookup => lookup::find(self).await,
+            Case::Create => create::create(self).await,
             Case::MigrateNoop => migrate::noop(self).await,
             Case::MigrateAddColumn => migrate::add_column(self).await,
         }

@@ -1,0 +1,148 @@
+//! Making a tenant of twenty tables, against `psql` with the same statements, and of a spare.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use sqlx::AssertSqlSafe;
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use tenantry::{DatabaseConfig, Migrations, NewTenant, Tenancy};
+use tenantry_embedded::KeptServer;
+
+use crate::Bench;
+use crate::measure::Spread;
+use crate::report::{Line, Target, Unit};
+
+const TABLES: usize = 20;
+
+/// What one round took, in milliseconds.
+struct Round {
+    replay: f64,
+    psql: f64,
+    spare: f64,
+}
+
+/// On a server of its own: the others do not write to the disk, and here that is most of the time.
+pub(crate) async fn create(bench: &mut Bench) -> Result<()> {
+    let folder = Folder::make()?;
+    let server = KeptServer::start(&folder.0).await?;
+    let measured = measure(&server, &folder.0, bench.plan.rounds).await;
+    server.stop().await?;
+    let rounds = measured?;
+    let by_psql = rounds.iter().map(|round| round.replay / round.psql).collect();
+    let by_replay = rounds.iter().map(|round| round.spare / round.replay).collect();
+    let replay = Spread::of(rounds.iter().map(|round| round.replay)).median;
+    let spare = Spread::of(rounds.iter().map(|round| round.spare)).median;
+    bench.report.add(&line("replay", replay, by_psql, 1.15, "psql -1 -f of the same statements"))?;
+    bench.report.add(&line("spare", spare, by_replay, 0.05, "create/replay"))
+}
+
+fn line(case: &str, ours: f64, ratios: Vec<f64>, most: f64, against: &str) -> Line {
+    let ratio = Spread::of(ratios);
+    Line {
+        bench: "create",
+        case: case.to_owned(),
+        tasks: 1,
+        unit: Unit::Milliseconds,
+        ours,
+        baseline: Some(ours / ratio.median),
+        ratio: Some(ratio),
+        hit: None,
+        round_trips: None,
+        target: Some(Target::RatioAtMost(most)),
+        against: against.to_owned(),
+    }
+}
+
+async fn measure(server: &KeptServer, folder: &Path, rounds: u32) -> Result<Vec<Round>> {
+    let url = server.database("bench").await?;
+    let tenant = Migrator { migrations: Cow::from(vec![file()]), ..Migrator::DEFAULT };
+    let tenancy = Tenancy::builder()
+        .database(DatabaseConfig::from_url(&url)?)
+        .migrations(Migrations::from_migrators(sqlx::migrate!("migrations/master"), tenant)?)
+        .install(true)
+        .connect()
+        .await?;
+    let mut measured = Vec::new();
+    for round in 0..=rounds {
+        let replay = timed(tenancy.create(NewTenant::new(format!("replay-{round}")))).await?;
+        let script = folder.join("create.sql");
+        let schema = format!("psql_{round}");
+        std::fs::write(
+            &script,
+            format!("CREATE SCHEMA {schema}; SET search_path TO {schema};\n{}", tables()),
+        )?;
+        let started = Instant::now();
+        psql(&url, &script)?;
+        let psql = started.elapsed().as_secs_f64() * 1e3;
+        tenancy.fill_spares(1).await?;
+        let spare = timed(tenancy.create(NewTenant::new(format!("spare-{round}")))).await?;
+        ensure!(tenancy.spares().await?.is_empty(), "the spare was not taken");
+        // The first of each pays for caches that are empty.
+        if round > 0 {
+            measured.push(Round { replay, psql, spare });
+        }
+    }
+    tenancy.close(std::time::Duration::from_secs(5)).await?;
+    Ok(measured)
+}
+
+async fn timed(work: impl Future<Output = tenantry::Result<tenantry::tenant::Tenant>>) -> Result<f64> {
+    let started = Instant::now();
+    work.await?;
+    Ok(started.elapsed().as_secs_f64() * 1e3)
+}
+
+fn psql(url: &str, script: &Path) -> Result<()> {
+    let mut psql = Command::new("psql");
+    psql.args(["-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f"]).arg(script).arg(url).stdout(Stdio::null());
+    let status = psql.status().context("there is no psql")?;
+    ensure!(status.success(), "psql failed");
+    Ok(())
+}
+
+fn file() -> Migration {
+    let sql = AssertSqlSafe(tables()).into_sql_str();
+    Migration::new(1, Cow::from("tables"), MigrationType::Simple, sql, false)
+}
+
+/// Each with a primary key, a foreign key to the one before, and two indexes.
+fn tables() -> String {
+    let mut sql = String::new();
+    for number in 0..TABLES {
+        let parent = number.saturating_sub(1);
+        let _ = writeln!(
+            sql,
+            "CREATE TABLE table_{number} (
+                 id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+                 parent_id bigint REFERENCES table_{parent},
+                 name text NOT NULL,
+                 made_at timestamptz NOT NULL DEFAULT now()
+             );
+             CREATE INDEX ON table_{number} (parent_id);
+             CREATE INDEX ON table_{number} (name);"
+        );
+    }
+    sql
+}
+
+/// Gone with its owner.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make() -> Result<Self> {
+        let path = std::env::temp_dir().join(format!("tenantry-bench-{}", std::process::id()));
+        std::fs::create_dir(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
