@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::PgConnection;
 
 use crate::testing::{Driver, Installation, Tables, installation, text, with_one_connection};
 use crate::{ErrorKind, PoolConfig};
+
+const BACKEND: &str = "SELECT pg_backend_pid()::text";
 
 /// Polls a future once, so that it sends what it has to send, and drops it. Answers whether it was
 /// cut off; now and then the server is quick enough to answer within that one poll.
@@ -15,6 +18,16 @@ async fn send_and_drop<T>(future: impl Future<Output = T>) -> bool {
     // The bytes are on their way; let the server act on them.
     tokio::time::sleep(Duration::from_millis(20)).await;
     is_cut_off
+}
+
+/// Like [`send_and_drop`] for what the server answers at once: it is stopped meanwhile.
+async fn send_and_drop_unanswered<T>(backend: &str, future: impl Future<Output = T>) {
+    let backend = Pid::from_raw(backend.parse().unwrap()).unwrap();
+    kill_process(backend, Signal::STOP).unwrap();
+    let is_cut_off = Box::pin(future).now_or_never().is_none();
+    kill_process(backend, Signal::CONT).unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(is_cut_off, "nobody can have answered");
 }
 
 /// Often enough to be warm, whatever it takes.
@@ -30,11 +43,10 @@ async fn a_begin_cancelled_in_flight_leaves_no_transaction_behind() {
         let installation = with_one_connection(&["CREATE TABLE note (title text)"]).await;
         installation.create("acme").await;
         let acme = installation.tables(*driver, "acme").await;
-        let mut cut_off = 0;
         for round in 1..=20 {
             // Warm, so that the first thing sent is BEGIN.
             warm_up(&acme).await;
-            cut_off += u32::from(send_and_drop(acme.begin()).await);
+            send_and_drop_unanswered(&acme.text(BACKEND).await, acme.begin()).await;
             assert!(acme.is_outside_transaction().await);
             acme.run("INSERT INTO note VALUES ('kept')").await.unwrap();
 
@@ -44,7 +56,6 @@ async fn a_begin_cancelled_in_flight_leaves_no_transaction_behind() {
                 sqlx::query_scalar(sqlx::AssertSqlSafe(count)).fetch_one(&mut outside).await.unwrap();
             assert_eq!(kept, round, "the write of an innocent request was lost");
         }
-        assert!(cut_off > 0, "no BEGIN was cut off, so nothing was shown");
     }
 }
 
@@ -137,17 +148,16 @@ async fn a_statement_that_is_cut_off_and_soon_answered_keeps_its_connection() {
         let installation = with_patience(&[]).await;
         installation.create("acme").await;
         let acme = installation.tables(*driver, "acme").await;
-        let backend = "SELECT pg_backend_pid()::text";
-        let before = acme.text(backend).await;
+        let before = acme.text(BACKEND).await;
 
         let waiting = "SELECT pg_sleep(0.05)";
         let failing = "SELECT 1 / (pg_sleep(0.05)::text = 'x')::int";
         acme.run(waiting).await.unwrap();
         acme.run(failing).await.unwrap_err();
         assert!(send_and_drop(acme.run(waiting)).await, "it sleeps for longer than that");
-        assert_eq!(acme.text(backend).await, before);
+        assert_eq!(acme.text(BACKEND).await, before);
         assert!(send_and_drop(acme.run(failing)).await, "it sleeps for longer than that");
-        assert_eq!(acme.text(backend).await, before, "its error reaches nobody");
+        assert_eq!(acme.text(BACKEND).await, before, "its error reaches nobody");
         assert_eq!(drained_and_doubtful(&installation, *driver), (2, 0));
         acme.run(waiting).await.unwrap();
         acme.run(failing).await.unwrap_err();
@@ -221,13 +231,11 @@ async fn a_switch_cancelled_in_flight_reaches_nobody() {
         let (acme, globex) =
             (installation.tables(*driver, "acme").await, installation.tables(*driver, "globex").await);
         let schema = "SELECT current_schema()::text";
-        let mut cut_off = 0;
         for _ in 0..20 {
             assert_eq!(acme.text(schema).await, acme.schema());
-            cut_off += u32::from(send_and_drop(globex.run(schema)).await);
+            send_and_drop_unanswered(&acme.text(BACKEND).await, globex.run(schema)).await;
             assert_eq!(acme.text(schema).await, acme.schema());
         }
-        assert!(cut_off > 0, "no switch was cut off, so nothing was shown");
     }
 }
 
