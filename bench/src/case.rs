@@ -35,9 +35,11 @@ pub(crate) enum Case {
     MigrateNoop,
     /// A column for each tenant of a fleet.
     MigrateAddColumn,
+    /// The memory of a run over few and over many tenants.
+    MigrateRss,
 }
 
-const ALL: [Case; 14] = [
+const ALL: [Case; 15] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -52,6 +54,7 @@ const ALL: [Case; 14] = [
     Case::Create,
     Case::MigrateNoop,
     Case::MigrateAddColumn,
+    Case::MigrateRss,
 ];
 
 impl Case {
@@ -72,6 +75,7 @@ impl Case {
             Self::Create => ("create", "tenant"),
             Self::MigrateNoop => ("migrate", "noop"),
             Self::MigrateAddColumn => ("migrate", "add-column"),
+            Self::MigrateRss => ("migrate", "rss"),
         }
     }
 }

@@ -125,12 +125,7 @@ impl Fleet {
 
     /// A tenancy whose tenants should be at the end of these files.
     pub(crate) async fn open_at(&self, tenant: Migrator) -> Result<Opened> {
-        let tenancy = Tenancy::builder()
-            .database(DatabaseConfig::from_url(&self.url(Route::Direct))?)
-            .migrations(migrations(tenant)?)
-            .connect()
-            .await?;
-        Ok(Opened { tenancy })
+        open_at(&self.url(Route::Direct), tenant).await
     }
 
     /// Where an application without tenancy would connect to.
@@ -151,6 +146,16 @@ impl Fleet {
     pub(crate) fn port(&self) -> u16 {
         self.server.port()
     }
+}
+
+/// [`Fleet::open_at`] for a process that does not own the server.
+pub(crate) async fn open_at(url: &str, tenant: Migrator) -> Result<Opened> {
+    let tenancy = Tenancy::builder()
+        .database(DatabaseConfig::from_url(url)?)
+        .migrations(migrations(tenant)?)
+        .connect()
+        .await?;
+    Ok(Opened { tenancy })
 }
 
 fn migrations(tenant: Migrator) -> Result<Migrations> {

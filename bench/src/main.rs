@@ -13,7 +13,7 @@
 //! other, and the lowest and the highest ratio stand beside the median. Verification and hygiene stay
 //! on: the pool differs from its defaults only in sizes.
 //!
-//! * [`checkout`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`migrate`]: the
+//! * [`checkout`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`migrate`], [`memory`]: the
 //!   cases.
 //! * [`fleet`]: a PostgreSQL of our own, and the tenants in it; [`side`]: who is compared.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
@@ -26,6 +26,7 @@ mod fleet;
 mod http;
 mod lookup;
 mod measure;
+mod memory;
 mod migrate;
 mod noisy;
 mod proxy;
@@ -65,6 +66,9 @@ struct Options {
     /// Runs every case for a moment and on few tenants, to see that it runs. The figures mean nothing.
     #[arg(long, conflicts_with_all = ["seconds", "rounds"])]
     smoke: bool,
+    /// Runs nothing but `migrate/rss`'s migration of the database there, and prints the memory it took.
+    #[arg(long, hide = true, value_name = "URL")]
+    memory_of_run: Option<String>,
 }
 
 /// What every case works with.
@@ -86,6 +90,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<()> {
+    if let Some(url) = &options.memory_of_run {
+        return memory::print(url).await;
+    }
     let cases = case::chosen(&options.cases)?;
     let plan = if options.smoke { Plan::smoke() } else { Plan::new(options.seconds, options.rounds) };
     let fleet = Fleet::start().await.context("cannot prepare a PostgreSQL")?;
@@ -113,6 +120,7 @@ impl Bench {
             Case::Create => create::create(self).await,
             Case::MigrateNoop => migrate::noop(self).await,
             Case::MigrateAddColumn => migrate::add_column(self).await,
+            Case::MigrateRss => memory::compare(self).await,
         }
     }
 }

@@ -15,10 +15,10 @@ use crate::measure::Spread;
 use crate::report::{Line, Target, Unit};
 
 const TENANTS: usize = 1_000;
-const FEW: usize = 100;
-const MANY: usize = 10_000;
+pub(crate) const FEW: usize = 100;
+pub(crate) const MANY: usize = 10_000;
 /// As many as a run has by default.
-const CONNECTIONS: usize = 4;
+pub(crate) const CONNECTIONS: usize = 4;
 
 /// Fleets that are up to date. Their schemas are not even there, so none can be opened.
 pub(crate) async fn noop(bench: &mut Bench) -> Result<()> {
@@ -128,7 +128,7 @@ async fn run(fleet: &Fleet, count: usize, round: u32) -> Result<f64> {
     Ok(count as f64 / elapsed.as_secs_f64())
 }
 
-fn files_until(round: u32) -> Migrator {
+pub(crate) fn files_until(round: u32) -> Migrator {
     let mut files = sqlx::migrate!("migrations/tenant");
     let added = (0..=round).map(|round| {
         let sql = format!("ALTER TABLE note ADD ours_{round} int");

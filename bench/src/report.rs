@@ -44,6 +44,7 @@ pub(crate) enum Unit {
     Milliseconds,
     Microseconds,
     Nanoseconds,
+    Mebibytes,
 }
 
 /// What the figure should be.
@@ -140,6 +141,7 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::Microseconds => "µs",
             Self::Nanoseconds => "ns",
+            Self::Mebibytes => "MiB",
         }
     }
 }
