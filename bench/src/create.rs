@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -11,11 +11,11 @@ use sqlx::AssertSqlSafe;
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use tenantry::{DatabaseConfig, Migrations, NewTenant, Tenancy};
-use tenantry_embedded::KeptServer;
 
 use crate::Bench;
 use crate::measure::Spread;
 use crate::report::{Line, Target, Unit};
+use crate::server::Server;
 
 const TABLES: usize = 20;
 
@@ -26,13 +26,10 @@ struct Round {
     spare: f64,
 }
 
-/// On a server of its own: the others do not write to the disk, and here that is most of the time.
+/// On a server of its own that writes to the disk.
 pub(crate) async fn create(bench: &mut Bench) -> Result<()> {
-    let folder = Folder::make()?;
-    let server = KeptServer::start(&folder.0).await?;
-    let measured = measure(&server, &folder.0, bench.plan.rounds).await;
-    server.stop().await?;
-    let rounds = measured?;
+    let server = Server::durable().await?;
+    let rounds = measure(server.url(), bench.plan.rounds).await?;
     let by_psql = rounds.iter().map(|round| round.replay / round.psql).collect();
     let by_replay = rounds.iter().map(|round| round.spare / round.replay).collect();
     let replay = Spread::of(rounds.iter().map(|round| round.replay)).median;
@@ -58,11 +55,10 @@ fn line(case: &str, ours: f64, ratios: Vec<f64>, most: f64, against: &str) -> Li
     }
 }
 
-async fn measure(server: &KeptServer, folder: &Path, rounds: u32) -> Result<Vec<Round>> {
-    let url = server.database("bench").await?;
+async fn measure(url: &str, rounds: u32) -> Result<Vec<Round>> {
     let tenant = Migrator { migrations: Cow::from(vec![file()]), ..Migrator::DEFAULT };
     let tenancy = Tenancy::builder()
-        .database(DatabaseConfig::from_url(&url)?)
+        .database(DatabaseConfig::from_url(url)?)
         .migrations(Migrations::from_migrators(sqlx::migrate!("migrations/master"), tenant)?)
         .install(true)
         .connect()
@@ -70,14 +66,10 @@ async fn measure(server: &KeptServer, folder: &Path, rounds: u32) -> Result<Vec<
     let mut measured = Vec::new();
     for round in 0..=rounds {
         let replay = timed(tenancy.create(NewTenant::new(format!("replay-{round}")))).await?;
-        let script = folder.join("create.sql");
         let schema = format!("psql_{round}");
-        std::fs::write(
-            &script,
-            format!("CREATE SCHEMA {schema}; SET search_path TO {schema};\n{}", tables()),
-        )?;
+        let script = format!("CREATE SCHEMA {schema}; SET search_path TO {schema};\n{}", tables());
         let started = Instant::now();
-        psql(&url, &script)?;
+        psql(url, &script)?;
         let psql = started.elapsed().as_secs_f64() * 1e3;
         tenancy.fill_spares(1).await?;
         let spare = timed(tenancy.create(NewTenant::new(format!("spare-{round}")))).await?;
@@ -97,11 +89,12 @@ async fn timed(work: impl Future<Output = tenantry::Result<tenantry::tenant::Ten
     Ok(started.elapsed().as_secs_f64() * 1e3)
 }
 
-fn psql(url: &str, script: &Path) -> Result<()> {
+fn psql(url: &str, script: &str) -> Result<()> {
     let mut psql = Command::new("psql");
-    psql.args(["-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f"]).arg(script).arg(url).stdout(Stdio::null());
-    let status = psql.status().context("there is no psql")?;
-    ensure!(status.success(), "psql failed");
+    psql.args(["-X", "-q", "-1", "-v", "ON_ERROR_STOP=1", "-f", "-", url]).stdin(Stdio::piped());
+    let mut psql = psql.spawn().context("there is no psql")?;
+    psql.stdin.take().context("a pipe was asked for")?.write_all(script.as_bytes())?;
+    ensure!(psql.wait()?.success(), "psql failed");
     Ok(())
 }
 
@@ -128,21 +121,4 @@ fn tables() -> String {
         );
     }
     sql
-}
-
-/// Gone with its owner.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("tenantry-bench-{}", std::process::id()));
-        std::fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use sqlx::AssertSqlSafe;
 use sqlx::migrate::Migrator;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry::observe::Outcome;
 use tenantry::registry::RegistryConfig;
 use tenantry::resolve::Subdomain;
 use tenantry::tenant::Tenant;
 use tenantry::{DatabaseConfig, Migrations, NewTenant, PoolConfig, Tenancy};
-use tenantry_embedded::{ScratchDatabase, ScratchServer};
 
-/// Tenants that are all alike: one small table each.
+use crate::server::Server;
+
+/// Tenants that are all alike: two small tables each.
 pub(crate) struct Fleet {
-    server: ScratchServer,
-    database: ScratchDatabase,
+    server: Server,
     /// The socket's folder, where the server has one.
     socket: Option<String>,
     tenants: Vec<Tenant>,
@@ -54,13 +54,20 @@ impl Opened {
 impl Fleet {
     /// A server with the registry and the master schema, and no tenant.
     pub(crate) async fn start() -> Result<Self> {
-        let server = ScratchServer::start().await?;
-        let database = server.database("bench").await?;
-        let mut superuser = PgConnection::connect(database.superuser_url()).await?;
+        Self::on(Server::fast().await?).await
+    }
+
+    /// As [`Fleet::start`], on a server whose commits wait for the disk.
+    pub(crate) async fn start_durable() -> Result<Self> {
+        Self::on(Server::durable().await?).await
+    }
+
+    async fn on(server: Server) -> Result<Self> {
+        let mut superuser = server.superuser().await?;
         let folders: String =
             sqlx::query_scalar("SHOW unix_socket_directories").fetch_one(&mut superuser).await?;
         let socket = folders.split(',').next().map(str::trim).filter(|folder| folder.starts_with('/'));
-        let fleet = Self { server, database, socket: socket.map(str::to_owned), tenants: Vec::new() };
+        let fleet = Self { server, socket: socket.map(str::to_owned), tenants: Vec::new() };
         let opened = fleet.open(Route::Direct, PoolConfig::default()).await?;
         opened.tenancy.migrate(tenantry::Fleet::all(), |_: &Outcome<'_>| {}).await?;
         opened.close().await?;
@@ -93,7 +100,7 @@ impl Fleet {
 
     /// Gets done now what the server would do in the background while we measure.
     pub(crate) async fn settle(&self) -> Result<()> {
-        let mut superuser = PgConnection::connect(self.database.superuser_url()).await?;
+        let mut superuser = self.server.superuser().await?;
         for statement in ["VACUUM ANALYZE", "CHECKPOINT"] {
             sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut superuser).await?;
         }
@@ -130,7 +137,7 @@ impl Fleet {
 
     /// Where an application without tenancy would connect to.
     pub(crate) fn url(&self, route: Route) -> String {
-        let mut url = self.database.url().to_owned();
+        let mut url = self.server.url().to_owned();
         match (route, &self.socket) {
             (Route::Direct, Some(folder)) => {
                 let _ = write!(url, "?host={folder}");

@@ -15,7 +15,7 @@
 //!
 //! * [`checkout`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`migrate`], [`memory`]: the
 //!   cases.
-//! * [`fleet`]: a PostgreSQL of our own, and the tenants in it; [`side`]: who is compared.
+//! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: who is compared.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
 
@@ -31,6 +31,7 @@ mod migrate;
 mod noisy;
 mod proxy;
 mod report;
+mod server;
 mod side;
 mod statements;
 mod zipf;

@@ -34,7 +34,7 @@ pub(crate) async fn compare(bench: &mut Bench) -> Result<()> {
 }
 
 async fn of_run_over(count: usize) -> Result<f64> {
-    let mut fleet = Fleet::start().await?;
+    let mut fleet = Fleet::start_durable().await?;
     fleet.tenants(count).await?;
     let mut child = Command::new(std::env::current_exe()?);
     child.args(["--memory-of-run", &fleet.url(Route::Direct)]);

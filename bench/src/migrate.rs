@@ -20,31 +20,27 @@ pub(crate) const MANY: usize = 10_000;
 /// As many as a run has by default.
 pub(crate) const CONNECTIONS: usize = 4;
 
-/// Fleets that are up to date. Their schemas are not even there, so none can be opened.
+/// Fleets that are up to date.
 pub(crate) async fn noop(bench: &mut Bench) -> Result<()> {
-    let (few, many) = (FEW, bench.plan.tenants(MANY));
-    let mut costs = Vec::new();
-    for count in [few, many] {
-        let fleet = Fleet::start().await?;
-        register(&fleet, count).await?;
+    let mut fleet = Fleet::start_durable().await?;
+    for count in [FEW, bench.plan.tenants(MANY)] {
+        fleet.tenants(count).await?;
         let opened = fleet.open_at(sqlx::migrate!("migrations/tenant")).await?;
         let mut milliseconds = Vec::new();
         for _ in 0..bench.plan.rounds {
             let start = Instant::now();
             let summary = opened.tenancy.migrate(tenantry::Fleet::all(), |_: &Outcome<'_>| {}).await?;
             milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
+            // The master schema is one more.
             ensure!(summary.up_to_date == count + 1, "{summary:?}");
         }
         opened.close().await?;
-        costs.push((count, Spread::of(milliseconds).median));
-    }
-    for (count, cost) in costs {
         bench.report.add(&Line {
             bench: "migrate",
             case: format!("noop {count}"),
             tasks: CONNECTIONS,
             unit: Unit::Milliseconds,
-            ours: cost,
+            ours: Spread::of(milliseconds).median,
             baseline: None,
             ratio: None,
             hit: None,
@@ -56,33 +52,10 @@ pub(crate) async fn noop(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-async fn register(fleet: &Fleet, count: usize) -> Result<()> {
-    let model = &fleet_of_one(fleet).await?;
-    let mut connection = PgConnection::connect(&fleet.url(Route::Direct)).await?;
-    let insert = "WITH made AS (
-                      INSERT INTO tenantry.tenant (id, slug, schema_name, status)
-                      SELECT gen_random_uuid(), 'noop-' || n, 'noop_' || n, 'active' FROM generate_series(2, $1) n
-                      RETURNING schema_name
-                  )
-                  INSERT INTO tenantry.applied (schema_name, version, digest)
-                  SELECT made.schema_name, version, digest FROM made, tenantry.applied
-                  WHERE applied.schema_name = $2";
-    sqlx::query(insert).bind(i32::try_from(count)?).bind(model).execute(&mut connection).await?;
-    fleet.settle().await
-}
-
-/// The schema of the only real tenant, after whose model the others are registered.
-async fn fleet_of_one(fleet: &Fleet) -> Result<String> {
-    let opened = fleet.open_at(sqlx::migrate!("migrations/tenant")).await?;
-    let tenant = opened.tenancy.create(tenantry::NewTenant::new("noop-1")).await?;
-    opened.close().await?;
-    Ok(tenant.schema().to_string())
-}
-
 /// One more column each round: by a run; by a loop that does as much of it as it must; by `ALTER` alone.
 pub(crate) async fn add_column(bench: &mut Bench) -> Result<()> {
     let count = bench.plan.tenants(TENANTS);
-    let mut fleet = Fleet::start().await?;
+    let mut fleet = Fleet::start_durable().await?;
     fleet.tenants(count).await?;
     let schemas = make_bare_schemas(&fleet, count).await?;
     let (mut loops, mut alters, mut rate) = (Vec::new(), Vec::new(), Vec::new());
