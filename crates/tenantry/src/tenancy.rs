@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
+use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{PgConnection, PgPool};
 use tokio::sync::Notify;
 
 use crate::database::{Config, DatabaseConfig};
@@ -351,8 +351,9 @@ impl Tenancy {
     /// belongs to a tenant already.
     pub async fn add_domain(&self, tenant: &Tenant, domain: &DomainName) -> Result<()> {
         domain.check_registrable()?;
-        let mut connection = self.owner_connection().await?;
-        store::insert_domain(&mut connection, tenant, domain).await?;
+        let mut registry = self.inner.context.databases.registry_connection().await?;
+        store::insert_domain(&mut registry, tenant, domain).await?;
+        registry.give_back();
         self.inner.registry.forget(&TenantKey::Domain(domain.clone()));
         Ok(())
     }
@@ -362,8 +363,9 @@ impl Tenancy {
     /// # Errors
     /// If the registry cannot be written.
     pub async fn remove_domain(&self, tenant: &Tenant, domain: &DomainName) -> Result<bool> {
-        let mut connection = self.owner_connection().await?;
-        let had_it = store::delete_domain(&mut connection, tenant, domain).await?;
+        let mut registry = self.inner.context.databases.registry_connection().await?;
+        let had_it = store::delete_domain(&mut registry, tenant, domain).await?;
+        registry.give_back();
         self.inner.registry.forget(&TenantKey::Domain(domain.clone()));
         Ok(had_it)
     }
@@ -648,10 +650,6 @@ impl Tenancy {
     pub async fn close(&self, limit: Duration) -> Result<()> {
         self.inner.registry.stop().await;
         self.inner.context.databases.close(limit).await
-    }
-
-    async fn owner_connection(&self) -> Result<PgConnection> {
-        self.inner.context.databases.owner_connection(&Alias::default()).await
     }
 }
 

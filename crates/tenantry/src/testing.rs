@@ -72,6 +72,11 @@ impl Installation {
     }
 }
 
+/// The process of the server at the other end.
+pub(crate) async fn backend(connection: &mut PgConnection) -> i32 {
+    sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(connection).await.unwrap()
+}
+
 /// A directory that is gone with its owner.
 pub(crate) struct TemporaryDirectory(PathBuf);
 

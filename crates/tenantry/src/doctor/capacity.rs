@@ -6,8 +6,8 @@ use super::{Check, Finding, Patient};
 use crate::database::PoolMode;
 use crate::migrate::MigrateOptions;
 
-/// The listener of the registry.
-const LISTENERS: i64 = 1;
+/// The listener, and the connection that sign-ups keep.
+const OF_REGISTRY: i64 = 2;
 
 /// Of a migration: one for the registry, and one that holds the lock of the run.
 const BESIDE_JOBS: i64 = 2;
@@ -77,21 +77,21 @@ pub(super) async fn connections(patient: &mut Patient<'_>) -> Result<Option<Find
     let Some((name, most)) = limits.into_iter().min_by_key(|(_, most)| *most) else { return Ok(None) };
     let pool = i64::from(config.max_connections);
     let jobs = i64::from(MigrateOptions::default().jobs.get()) + BESIDE_JOBS;
-    let need = pool + LISTENERS + jobs;
+    let need = pool + OF_REGISTRY + jobs;
     if need <= most {
         return Ok(None);
     }
     let what = format!(
-        "{need} connections may be opened, {pool} by one process of the application, {LISTENERS} for changes of \
-         the registry, {jobs} by a migration; {name} leaves {most}"
+        "{need} connections may be opened, {pool} by one process of the application, {OF_REGISTRY} for the \
+         registry, {jobs} by a migration; {name} leaves {most}"
     );
     let why = "the server refuses what is too much: requests fail, or a migration";
-    let finding = if pool + LISTENERS > most {
+    let finding = if pool + OF_REGISTRY > most {
         patient.error(Check::Connections, what, why)
     } else {
         patient.warning(Check::Connections, what, why)
     };
-    let fits = (most - LISTENERS - jobs).max(1);
+    let fits = (most - OF_REGISTRY - jobs).max(1);
     Ok(Some(finding.mended_by(format!(
         "set `max_connections = {fits}` under `[pool]` in tenantry.toml, or TENANTRY_POOL_MAX_CONNECTIONS={fits}; or \
          raise that limit"

@@ -10,6 +10,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 #[cfg(feature = "tokio-postgres")]
 use super::client::ClientDriver;
 use super::driver::{ClientCheck, PgDriver};
+use super::kept::{KeptConnection, Place};
 use super::preparation::{Layout, Preprocessors};
 use super::shared::Pool;
 use super::stock;
@@ -25,6 +26,7 @@ pub(crate) struct Databases {
     default: Pool,
     #[cfg(feature = "tokio-postgres")]
     default_client: Pool<ClientDriver>,
+    registry: Arc<Place>,
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
 }
@@ -65,6 +67,7 @@ impl Databases {
             #[cfg(feature = "tokio-postgres")]
             default_client: default.client_pool.clone(),
             by_alias: Arc::new(by_alias),
+            registry: Arc::default(),
             layout: Arc::clone(layout),
             preprocessors: preprocessors.clone(),
         })
@@ -119,6 +122,12 @@ impl Databases {
         })
     }
 
+    /// An owner's connection to the registry for work that is over at once: a sign-up is not to pay for
+    /// opening one. What is left in its session, the next one finds.
+    pub(crate) async fn registry_connection(&self) -> Result<KeptConnection> {
+        self.registry.take(async || self.owner_connection(&Alias::default()).await).await
+    }
+
     /// A pool of sqlx's own kind, whose connections are for whom the running task works for.
     pub(crate) fn stock_pool(
         &self,
@@ -141,6 +150,7 @@ impl Databases {
     pub(crate) async fn close(&self, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         let mut result = Ok(());
+        self.registry.close().await;
         for database in self.by_alias.values() {
             let left = deadline.saturating_duration_since(Instant::now());
             result = result.and(database.pool.close(left).await);

@@ -38,6 +38,7 @@ mod db;
 mod driver;
 mod executor;
 mod fairness;
+mod kept;
 mod lease;
 mod pooler;
 mod preparation;

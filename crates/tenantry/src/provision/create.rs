@@ -19,20 +19,28 @@ pub(crate) async fn create(context: &Context, new: &NewTenant) -> Result<Tenant>
     let draft = new.draft(context, Status::Active)?;
     // The alias is checked before anything is written.
     context.databases.config(draft.database())?;
-    let mut registry = context.databases.owner_connection(&Alias::default()).await?;
-    match store::tenant_by_slug(&mut registry, draft.slug()).await? {
-        Some(known) if is_half_made_by(&known, new, &draft) => {
-            go_on(context, &mut registry, &known).await?;
-        }
-        Some(known) => return Err(already_exists(&known)),
-        None if new.registers_existing() => {
-            register::register(context, &mut registry, &draft, new.domains()).await?;
-        }
-        None => create_new(context, &mut registry, new, &draft).await?,
-    }
-    let made = store::tenant_by_slug(&mut registry, draft.slug()).await?;
+    let mut registry = context.databases.registry_connection().await?;
+    let made = create_in(context, &mut registry, new, &draft).await?;
+    registry.give_back();
     let made = with_applied(&context.databases, made.into_iter().collect()).await?.pop();
     made.ok_or_else(|| Error::new(ErrorKind::Conflict, format!("tenant `{}` was just removed", draft.slug())))
+}
+
+async fn create_in(
+    context: &Context,
+    registry: &mut PgConnection,
+    new: &NewTenant,
+    draft: &Tenant,
+) -> Result<Option<Tenant>> {
+    match store::tenant_by_slug(&mut *registry, draft.slug()).await? {
+        Some(known) if is_half_made_by(&known, new, draft) => go_on(context, registry, &known).await?,
+        Some(known) => return Err(already_exists(&known)),
+        None if new.registers_existing() => {
+            register::register(context, registry, draft, new.domains()).await?;
+        }
+        None => create_new(context, registry, new, draft).await?,
+    }
+    store::tenant_by_slug(registry, draft.slug()).await
 }
 
 async fn create_new(
@@ -47,7 +55,7 @@ async fn create_new(
     if spares::claim(context, registry, draft, new.domains()).await? {
         return Ok(());
     }
-    match create_at_once(context, registry, draft, new.domains()).await {
+    match create_at_once(context, draft, new.domains()).await {
         Err(error) if needs_own_transaction(&error) => create_stepwise(context, registry, new).await,
         result => result,
     }
@@ -77,13 +85,10 @@ fn fits_one_transaction(context: &Context, tenant: &Tenant) -> bool {
 }
 
 /// All of it or nothing. A future that is dropped half-way leaves nothing either.
-async fn create_at_once(
-    context: &Context,
-    registry: &mut PgConnection,
-    tenant: &Tenant,
-    domains: &[DomainName],
-) -> Result<()> {
-    let mut tx = registry.begin().await?;
+async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainName]) -> Result<()> {
+    // Of its own, because the files may leave something behind in the session.
+    let mut workplace = context.databases.owner_connection(tenant.database()).await?;
+    let mut tx = workplace.begin().await?;
     insert(&mut tx, tenant, domains).await?;
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = context.site(tenant);
