@@ -86,6 +86,8 @@ impl DerefMut for KeptConnection {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use tenantry_embedded::ScratchDatabase;
 
     use super::*;
