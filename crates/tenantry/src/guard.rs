@@ -31,6 +31,8 @@ pub(crate) enum Guard {
     LedgerFirst,
     /// A tenant's transaction looks whether its run was taken over.
     RunToken,
+    /// A spare with a function that names its own schema is not kept.
+    OwnName,
     /// What `lastval()` would say is discarded on a switch.
     Sequences,
     /// A statement whose cached plan is stale is sent again.
@@ -67,6 +69,7 @@ impl Guard {
             Self::Epoch => "epoch",
             Self::LedgerFirst => "ledger-first",
             Self::RunToken => "run-token",
+            Self::OwnName => "own-name",
             Self::Sequences => "sequences",
             Self::SecondAttempt => "second-attempt",
             Self::ClosedPool => "closed-pool",

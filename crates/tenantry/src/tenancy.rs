@@ -394,7 +394,8 @@ impl Tenancy {
     ///
     /// # Errors
     /// If the master schema's migrations fail, or the registry cannot be reached.
-    /// [`ErrorKind::Conflict`] if somebody else migrates the fleet.
+    /// [`ErrorKind::Conflict`] if somebody else migrates the fleet. Where several servers migrate when they
+    /// start, let them [wait](MigrateOptions::wait).
     pub async fn migrate(
         &self,
         options: impl Into<MigrateOptions>,

@@ -14,6 +14,7 @@ mod ledger;
 mod pooler;
 mod quoting;
 mod runs;
+mod spares;
 mod statements;
 mod switching;
 
