@@ -2,10 +2,16 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
+use tokio::time::timeout;
 
 use crate::error::Result;
+
+/// How long the server may take to answer on a connection that has waited. A network that has forgotten the
+/// connection meanwhile may swallow the question.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where the connection waits. At most one does: who comes meanwhile opens another.
 #[derive(Default)]
@@ -24,11 +30,11 @@ impl Place {
         open: impl AsyncFnOnce() -> Result<PgConnection>,
     ) -> Result<KeptConnection> {
         let waiting = self.state().connection.take();
-        let alive = match waiting {
-            Some(mut connection) => connection.ping().await.is_ok().then_some(connection),
+        let answering = match waiting {
+            Some(connection) => if_answering(connection).await,
             None => None,
         };
-        let connection = match alive {
+        let connection = match answering {
             Some(connection) => connection,
             None => open().await?,
         };
@@ -51,6 +57,11 @@ impl Place {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn if_answering(mut connection: PgConnection) -> Option<PgConnection> {
+    let answered = timeout(PATIENCE, connection.ping()).await;
+    matches!(answered, Ok(Ok(()))).then_some(connection)
 }
 
 /// A connection that waits for the next user once it was given back. One that is dropped is closed, be it
@@ -88,6 +99,7 @@ impl DerefMut for KeptConnection {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use rustix::process::{Pid, Signal, kill_process};
     use tenantry_embedded::ScratchDatabase;
 
     use super::*;
@@ -121,6 +133,20 @@ mod tests {
         let mut other = PgConnection::connect(database.url()).await.unwrap();
         sqlx::query("SELECT pg_terminate_backend($1, 5000)").bind(pid).execute(&mut other).await.unwrap();
         let mut new = take(&place, &database).await;
+        assert_ne!(backend(&mut new).await, pid);
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_answer_is_replaced() {
+        let database = ScratchDatabase::create().await.unwrap();
+        let place = Arc::<Place>::default();
+        let mut first = take(&place, &database).await;
+        let pid = backend(&mut first).await;
+        first.give_back();
+        let process = Pid::from_raw(pid).unwrap();
+        kill_process(process, Signal::STOP).unwrap();
+        let mut new = take(&place, &database).await;
+        kill_process(process, Signal::CONT).unwrap();
         assert_ne!(backend(&mut new).await, pid);
     }
 

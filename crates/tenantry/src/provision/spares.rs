@@ -126,7 +126,11 @@ pub(super) async fn claim(
     loop {
         let mut tx = registry.begin().await?;
         let digest = context.migrations.tenant().digest();
-        let Some(spare) = spares::take(&mut tx, &digest).await? else { return Ok(false) };
+        let Some(spare) = spares::take(&mut tx, &digest).await? else {
+            // At once, and not with the next statement: what follows takes a while elsewhere.
+            tx.rollback().await?;
+            return Ok(false);
+        };
         super::create::insert(&mut tx, tenant, domains).await?;
         match rename(&mut tx, &spare, tenant.schema()).await {
             Ok(()) => {
