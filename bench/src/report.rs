@@ -130,7 +130,7 @@ impl Line {
             Target::RatioAtMost(limit) => ('≤', limit, ratio <= limit),
             Target::OursAtMost(limit) => ('≤', limit, self.ours <= limit),
         };
-        format!("{sign} {limit} {}", if is_met { "met" } else { "MISSED" })
+        format!("{sign} {} {}", rounded(limit), if is_met { "met" } else { "MISSED" })
     }
 }
 
