@@ -31,7 +31,7 @@ pub(crate) async fn find(bench: &mut Bench) -> Result<()> {
     let loads = [&small, &large].map(|opened| opened.tenancy.status().cache.loads);
     let rounds = interleave(&bench.plan, [&mut few_team, &mut many_team]).await?;
     let loads_after = [&small, &large].map(|opened| opened.tenancy.status().cache.loads);
-    ensure!(loads == loads_after, "{loads:?} became {loads_after:?}: not all look-ups were hits");
+    ensure!(loads == loads_after, "{loads:?} became {loads_after:?}: not all finds were hits");
     small.close().await?;
     large.close().await?;
 

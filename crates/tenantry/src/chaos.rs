@@ -15,7 +15,7 @@ use tenantry_embedded::ScratchServer;
 use tokio::task::JoinSet;
 
 use crate::error::BoxError;
-use crate::pool::{self, AwaitPoint, Lookup, PoolCounts, Preprocessor, SessionSettings, drops};
+use crate::pool::{self, AwaitPoint, CheckoutRequest, PoolCounts, Preprocessor, SessionSettings, drops};
 use crate::testing::migrations;
 use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy, TenantDb};
 
@@ -32,7 +32,7 @@ impl Preprocessor for Hook {
         "hook"
     }
 
-    fn prepare(&self, _lookup: &Lookup, _session: &mut SessionSettings) -> crate::Result<()> {
+    fn prepare(&self, _request: &CheckoutRequest, _session: &mut SessionSettings) -> crate::Result<()> {
         Ok(())
     }
 
@@ -44,7 +44,7 @@ impl Preprocessor for Hook {
 impl pool::Hook for Hook {
     fn after_switch<'a>(
         &'a self,
-        _lookup: &'a Lookup,
+        _request: &'a CheckoutRequest,
         connection: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), BoxError>> {
         Box::pin(async move {

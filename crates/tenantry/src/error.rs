@@ -33,7 +33,7 @@ pub enum ErrorKind {
     MissingSchema,
     /// No connection became free in time.
     PoolTimeout,
-    /// Too many look-ups wait for a connection already.
+    /// Too many checkouts wait for a connection already.
     PoolBusy,
     /// The pool was closed with [`Tenancy::close`](crate::Tenancy::close).
     PoolClosed,

@@ -41,7 +41,7 @@ pub(crate) enum Guard {
     ClosedPool,
     /// What a switch sends ahead of a statement fails, if it is not confirmed.
     #[cfg(feature = "tokio-postgres")]
-    Opening,
+    SwitchAhead,
     /// A switch is sent ahead of a statement only on a session in the void.
     #[cfg(feature = "tokio-postgres")]
     VoidFirst,
@@ -74,7 +74,7 @@ impl Guard {
             Self::SecondAttempt => "second-attempt",
             Self::ClosedPool => "closed-pool",
             #[cfg(feature = "tokio-postgres")]
-            Self::Opening => "opening",
+            Self::SwitchAhead => "switch-ahead",
             #[cfg(feature = "tokio-postgres")]
             Self::VoidFirst => "void-first",
             Self::SelfDeadlock => "self-deadlock",
@@ -84,16 +84,16 @@ impl Guard {
     }
 }
 
-/// Whether this test run leaves the guard out; always `false` outside of tests.
+/// Returns true if the guard does its work: always, unless a test run leaves it out.
 #[cfg(test)]
-pub(crate) fn is_left_out(guard: Guard) -> bool {
+pub(crate) fn stands(guard: Guard) -> bool {
     use std::sync::LazyLock;
     static LEFT_OUT: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("TENANTRY_LEAVE_OUT").ok());
-    LEFT_OUT.as_deref() == Some(guard.name())
+    LEFT_OUT.as_deref() != Some(guard.name())
 }
 
-/// Whether this test run leaves the guard out; always `false` outside of tests.
+/// Returns true if the guard does its work, which it always does outside of tests.
 #[cfg(not(test))]
-pub(crate) const fn is_left_out(_guard: Guard) -> bool {
-    false
+pub(crate) const fn stands(_guard: Guard) -> bool {
+    true
 }

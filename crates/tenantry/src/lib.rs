@@ -2,7 +2,7 @@
 //!
 //! A request arrives at `acme.example.com`. The [middleware](http) finds out that it is for the
 //! tenant `acme`, the [registry] knows in which schema that tenant lives, and every connection
-//! that is looked up for the request is [prepared](pool) for that schema and verified by the server
+//! that is checked out for the request is [prepared](pool) for that schema and verified by the server
 //! before the first statement runs. The handler writes plain SQL with unqualified names.
 //!
 //! ```no_run

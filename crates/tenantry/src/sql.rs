@@ -8,7 +8,7 @@ pub(crate) mod lexer;
 
 use std::fmt;
 
-use crate::guard::{Guard, is_left_out};
+use crate::guard::{Guard, stands};
 use crate::tenant::{Digest, SchemaName};
 
 /// A schema that is always empty and where nobody may create: a part of every `search_path`.
@@ -65,15 +65,15 @@ impl fmt::Display for Bytes<'_> {
 }
 
 /// Displays as the value of a `search_path`: the schema, the void, the extension schemas, `pg_temp`.
-pub(crate) struct SearchPath<'a> {
+pub(crate) struct SearchPathValue<'a> {
     pub(crate) schema: &'a SchemaName,
     pub(crate) extensions: &'a [SchemaName],
 }
 
-impl fmt::Display for SearchPath<'_> {
+impl fmt::Display for SearchPathValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Identifier(self.schema.as_str()))?;
-        if !is_left_out(Guard::Void) {
+        if stands(Guard::Void) {
             write!(f, ", {VOID_SCHEMA}")?;
         }
         for extension in self.extensions {

@@ -556,7 +556,7 @@ impl Tenancy {
     ///
     /// # Without a tenant
     ///
-    /// Outside of a [`scope`](Self::scope), in a spawned task for instance, the look-up succeeds and every
+    /// Outside of a [`scope`](Self::scope), in a spawned task for instance, the checkout succeeds and every
     /// statement fails: the first with the reason, `no tenant is current in this task`, those after
     /// it on the same connection with `current transaction is aborted`. It is the same for a tenant
     /// that is not active, that lives in another database, whose schema is missing, or that a
@@ -572,14 +572,14 @@ impl Tenancy {
     /// | stock pool | 3 (switch, prepare, execute) | 6 (and clean, forget statements, ping) |
     /// | stock pool, statement without parameters sent with `raw_sql` | 2 | 4 |
     ///
-    /// A further statement in the same look-up costs 2, or 1 if it has the same text. Prepared statements
-    /// are not kept beyond a look-up, because sqlx knows them by their text alone: two tenants may
+    /// A further statement in the same checkout costs 2, or 1 if it has the same text. Prepared statements
+    /// are not kept beyond a checkout, because sqlx knows them by their text alone: two tenants may
     /// have types of one name, or tables with different columns.
     ///
     /// # Holes
     ///
     /// - `try_acquire` runs no hook. Its connection shows no table, and refuses nothing else.
-    /// - The tenant is that of the moment of the look-up: a connection or transaction that is kept does
+    /// - The tenant is that of the moment of the checkout: a connection or transaction that is kept does
     ///   not follow a later `scope`.
     /// - `RESET ALL` and `SET search_path` sent by hand work until the connection is returned, and
     ///   `ROLLBACK` sent by hand ends a refusal; what follows sees no table.
@@ -617,7 +617,7 @@ impl Tenancy {
     /// ```no_run
     /// # async fn example(tenancy: tenantry::Tenancy) {
     /// for finding in tenancy.doctor().await {
-    ///     eprintln!("{:?}: {}: {}. {}", finding.severity, finding.what, finding.why, finding.remedy);
+    ///     eprintln!("{:?}: {}: {}. {}", finding.severity, finding.what, finding.why, finding.mend);
     /// }
     /// # }
     /// ```
@@ -644,7 +644,7 @@ impl Tenancy {
         }
     }
 
-    /// Stops the listener, refuses new look-ups, waits for the connections in use and closes all.
+    /// Stops the listener, refuses new checkouts, waits for the connections in use and closes all.
     ///
     /// # Errors
     /// [`ErrorKind::PoolTimeout`] naming who still holds a connection when the time is over.
@@ -757,7 +757,7 @@ impl Builder {
         self
     }
 
-    /// Adds to what prepares a connection each time it is looked up. Default: [`SearchPath`] alone;
+    /// Adds to what prepares a connection at each checkout. Default: [`SearchPath`] alone;
     /// the first call replaces that.
     pub fn preprocessor(mut self, preprocessor: impl Preprocessor) -> Self {
         self.preprocessors.push(Arc::new(preprocessor));

@@ -178,12 +178,12 @@ async fn every_metric_has_its_labels_and_values() {
         ("tenantry_closed_total{database=default,driver=sqlx,reason=recycled}", 1.0),
         ("tenantry_drained_total{database=default,driver=sqlx}", 1.0),
         ("tenantry_held{database=default,driver=sqlx}", 0.0),
-        ("tenantry_look_ups_total{database=default,driver=sqlx,source=open}", 2.0),
-        ("tenantry_look_ups_total{database=default,driver=sqlx,source=switch}", 3.0),
-        ("tenantry_look_ups_total{database=default,driver=sqlx,source=warm}", 5.0),
-        ("tenantry_wait_seconds{database=default,driver=sqlx}", 1.0),
+        ("tenantry_checkouts_total{database=default,driver=sqlx,source=open}", 2.0),
+        ("tenantry_checkouts_total{database=default,driver=sqlx,source=switch}", 3.0),
+        ("tenantry_checkouts_total{database=default,driver=sqlx,source=warm}", 5.0),
+        ("tenantry_checkout_wait_seconds{database=default,driver=sqlx}", 1.0),
         ("tenantry_waiting{database=default,driver=sqlx}", 0.0),
-        ("tenantry_waits_total{database=default,driver=sqlx}", 1.0),
+        ("tenantry_checkout_waits_total{database=default,driver=sqlx}", 1.0),
     ];
     assert_eq!(values.take(), expect.map(|(metric, value)| (metric.to_owned(), value)).into());
 }

@@ -706,7 +706,7 @@ fn links_to_files(text: &str) -> Vec<&str> {
     targets.filter(|target| !target.contains("://") && !target.starts_with('#')).collect()
 }
 
-/// Where the tests are that the documents name, as in `it::lookup::a_warm_cache_asks_nothing`.
+/// Where the tests are that the documents name, as in `it::find::a_warm_cache_asks_nothing`.
 const TESTS: &[(&str, &str)] =
     &[("invariants", "src/invariants"), ("it", "tests/it"), ("pool", "src/pool"), ("tenant", "src/tenant")];
 

@@ -44,7 +44,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
     let new = new_tenant(&options)?;
     with_tenancy(cx, async |cx, _, tenancy| {
         let tenant = tenancy.create(new).await?;
-        // In another database, only a look-up tells what its schema has applied.
+        // In another database, only its database tells what its schema has applied.
         let tenant = tenancy.tenant(tenant.slug().as_str()).await?;
         note(cx.output.format(), &format!("created tenant {}", tenant.slug()));
         show::print(cx, tenancy, &tenant).await

@@ -43,6 +43,6 @@ fn print(cx: &mut Context, findings: &[Finding]) {
             visible(&finding.what)
         ));
         cx.output.line(&format!("  why:  {}", visible(&finding.why)));
-        cx.output.line(&format!("  mend: {}", visible(&finding.remedy)));
+        cx.output.line(&format!("  mend: {}", visible(&finding.mend)));
     }
 }

@@ -24,13 +24,13 @@ fn check(project: &Project, expected: &[Expected]) {
     let done = project.run(&["doctor", "--format", "json"]);
     let findings: Vec<Value> = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!(findings.len(), expected.len(), "{}", done.stdout);
-    for (finding, (severity, what, remedy)) in findings.iter().zip(expected) {
+    for (finding, (severity, what, mend)) in findings.iter().zip(expected) {
         assert_eq!(
             (&finding["severity"], &finding["database"]),
             (&Value::from(*severity), &"default".into())
         );
         assert!(finding["what"].as_str().unwrap().starts_with(what), "{finding}");
-        assert!(finding["remedy"].as_str().unwrap().starts_with(remedy), "{finding}");
+        assert!(finding["mend"].as_str().unwrap().starts_with(mend), "{finding}");
         assert!(finding["check"].is_string() && finding["why"].is_string(), "{finding}");
     }
     let has_error = expected.iter().any(|(severity, ..)| *severity == "error");
@@ -98,8 +98,8 @@ async fn check_mended(project: &Project, trouble: &str, expected: Expected) {
     check(project, &[expected]);
     let done = project.run(&["doctor", "--format", "json"]);
     let findings: Vec<Value> = serde_json::from_str(&done.stdout).unwrap();
-    let remedy = findings[0]["remedy"].as_str().unwrap();
-    let command = remedy.split(" #").next().unwrap().strip_prefix("tenantry ").unwrap();
+    let mend = findings[0]["mend"].as_str().unwrap();
+    let command = mend.split(" #").next().unwrap().strip_prefix("tenantry ").unwrap();
     let arguments: Vec<_> = command.split_whitespace().map(|word| word.trim_matches('\'')).collect();
     project.ok(&arguments);
     check(project, &[]);
@@ -236,8 +236,8 @@ async fn an_application_that_may_create_where_tenants_share_is_warned_of() {
     check(&project, &warns);
     let findings = project.json(&["doctor"]);
     for finding in findings.as_array().unwrap() {
-        let remedy = finding["remedy"].as_str().unwrap().to_owned();
-        sqlx::raw_sql(AssertSqlSafe(remedy)).execute(&mut superuser).await.unwrap();
+        let mend = finding["mend"].as_str().unwrap().to_owned();
+        sqlx::raw_sql(AssertSqlSafe(mend)).execute(&mut superuser).await.unwrap();
     }
     check(&project, &[]);
     let forget = format!("DROP OWNED BY {role}; DROP ROLE {role}");

@@ -219,7 +219,7 @@ pub struct PoolConfig {
     /// most `max_connections` less these, and always at least one. Default: a quarter of
     /// `max_connections`, at least 1.
     pub reserve: Option<u32>,
-    /// Most look-ups that wait at the same time; one more is turned away at once. Default: 1,000.
+    /// Most checkouts that wait at the same time; one more is turned away at once. Default: 1,000.
     pub max_waiting: u32,
     /// Connections that are opened ahead of need and kept; not of the pool for tokio-postgres. Default: 0.
     pub min_connections: u32,

@@ -36,7 +36,7 @@ pub(super) async fn locks(patient: &mut Patient<'_>) -> Result<Option<Finding>, 
         patient.warning(Check::Locks, what, why)
     };
     let enough = (need * 2 / slots + 1).max(per_slot + 1);
-    Ok(Some(finding.mended_by(format!(
+    Ok(Some(finding.mend_by(format!(
         "ALTER SYSTEM SET max_locks_per_transaction = {} -- then restart the server",
         u64::try_from(enough).unwrap_or_default().next_power_of_two(),
     ))))
@@ -92,7 +92,7 @@ pub(super) async fn connections(patient: &mut Patient<'_>) -> Result<Option<Find
         patient.warning(Check::Connections, what, why)
     };
     let fits = (most - OF_REGISTRY - jobs).max(1);
-    Ok(Some(finding.mended_by(format!(
+    Ok(Some(finding.mend_by(format!(
         "set `max_connections = {fits}` under `[pool]` in tenantry.toml, or TENANTRY_POOL_MAX_CONNECTIONS={fits}; or \
          raise that limit"
     ))))

@@ -20,7 +20,7 @@ pub struct Finding {
     /// Why that matters, in one sentence.
     pub why: String,
     /// What mends it: the SQL for who owns the schemas, a `tenantry` command, or the setting.
-    pub remedy: String,
+    pub mend: String,
 }
 
 /// How bad a [`Finding`] is.
@@ -81,7 +81,7 @@ pub enum Check {
 }
 
 impl Finding {
-    /// What is wrong and why that matters. [`mended_by`](Self::mended_by) completes it.
+    /// What is wrong and why that matters. [`mend_by`](Self::mend_by) completes it.
     pub(super) fn error(check: Check, alias: &Alias, what: impl Into<String>, why: &str) -> Self {
         Self::new(check, Severity::Error, alias, what.into(), why)
     }
@@ -90,14 +90,14 @@ impl Finding {
         Self::new(check, Severity::Warning, alias, what.into(), why)
     }
 
-    pub(super) fn mended_by(mut self, remedy: impl Into<String>) -> Self {
-        self.remedy = remedy.into();
+    pub(super) fn mend_by(mut self, mend: impl Into<String>) -> Self {
+        self.mend = mend.into();
         self
     }
 
     fn new(check: Check, severity: Severity, alias: &Alias, what: String, why: &str) -> Self {
-        let (database, why, remedy) = (alias.clone(), why.to_owned(), String::new());
-        Self { check, severity, database, what, why, remedy }
+        let (database, why, mend) = (alias.clone(), why.to_owned(), String::new());
+        Self { check, severity, database, what, why, mend }
     }
 }
 
@@ -132,7 +132,7 @@ impl Told {
             let last = self.findings.last().cloned();
             self.findings.extend(last.map(|last| Finding {
                 what: format!("{} more of the same", self.more),
-                remedy: "mend those above, then run `tenantry doctor` again".to_owned(),
+                mend: "mend those above, then run `tenantry doctor` again".to_owned(),
                 ..last
             }));
         }
@@ -158,12 +158,12 @@ mod tests {
         let mut told = Told::default();
         for number in 0..TOLD + 5 {
             let what = format!("number {number}");
-            told.push(Finding::error(Check::Drift, &Alias::default(), what, "so").mended_by("x"));
+            told.push(Finding::error(Check::Drift, &Alias::default(), what, "so").mend_by("x"));
         }
         let findings = told.finish();
         assert_eq!(findings.len(), TOLD + 1);
         assert_eq!(findings[TOLD].what, "5 more of the same");
-        assert_eq!(findings[TOLD].remedy, "mend those above, then run `tenantry doctor` again");
+        assert_eq!(findings[TOLD].mend, "mend those above, then run `tenantry doctor` again");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) async fn crossing(patient: &mut Patient<'_>) -> Result<Vec<Finding>, 
             "the foreign key `{constraint}` of `{schema}.{child}` leads to `{other}.{target}`, another tenant's table"
         );
         let why = "one tenant finds out what rows the other has, and keeps it from deleting them";
-        told.push(patient.error(Check::CrossingForeignKey, what, why).mended_by(format!(
+        told.push(patient.error(Check::CrossingForeignKey, what, why).mend_by(format!(
             "ALTER TABLE {}.{} DROP CONSTRAINT {}",
             Identifier(schema),
             Identifier(child),
@@ -67,8 +67,8 @@ pub(super) async fn shared(patient: &mut Patient<'_>) -> Result<Option<Finding>,
     let what = format!("foreign keys lead from tenants to shared tables: {}{more}", edges.join(", "));
     let why =
         "a `DELETE` on the shared table visits all tenants, and making or dropping one locks it for all";
-    let remedy = format!("put into a new migration of the tenants: {}", drops.join(" "));
-    Ok(Some(patient.warning(Check::SharedForeignKey, what, why).mended_by(remedy)))
+    let mend = format!("put into a new migration of the tenants: {}", drops.join(" "));
+    Ok(Some(patient.warning(Check::SharedForeignKey, what, why).mend_by(mend)))
 }
 
 /// Begins a query with the `tenant`s and the foreign keys `leading_out` of some schema.

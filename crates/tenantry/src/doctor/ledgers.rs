@@ -71,7 +71,7 @@ async fn lost(
             let what = format!("{} has no ledger, and a row in `tenantry.applied`", entry.whose());
             let why = "the next migration begins with the first file, and fails on what is there";
             findings
-                .push(patient.error(Check::Ledger, what, why).mended_by(copy_ledger(patient, schema, model)));
+                .push(patient.error(Check::Ledger, what, why).mend_by(copy_ledger(patient, schema, model)));
         }
     }
     Ok(findings)
@@ -204,7 +204,7 @@ fn judge(patient: &Patient<'_>, entry: &Entry, reading: &Reading, is_idle: bool)
         let what = format!("version {version} began in {} and did not end", entry.whose());
         let why = "nobody knows how far it came, and nothing after it is applied";
         let finding = patient.error(Check::InterruptedMigration, what, why);
-        findings.push(finding.mended_by(migrate(entry)));
+        findings.push(finding.mend_by(migrate(entry)));
     }
     if !reading.is_equal {
         findings.push(disagreement(patient, entry, reading));
@@ -224,13 +224,13 @@ fn disagreement(patient: &Patient<'_>, entry: &Entry, reading: &Reading) -> Find
     if !reading.has_summary {
         let what = format!("{} has a ledger, and no row in `tenantry.applied`", entry.whose());
         let why = "`status` does not show what it has applied, and a run asks its ledger each time";
-        return patient.warning(Check::Ledger, what, why).mended_by(migrate(entry));
+        return patient.warning(Check::Ledger, what, why).mend_by(migrate(entry));
     }
     let what =
         format!("the ledger of {} and its row in `tenantry.applied` say different things", entry.whose());
     let why = "a run believes the row: what is missing in the schema would never be applied";
     let (name, key) = (Identifier(schema), Literal(schema));
-    patient.error(Check::Ledger, what, why).mended_by(format!(
+    patient.error(Check::Ledger, what, why).mend_by(format!(
         "UPDATE tenantry.applied SET (version, digest, applied_at) = (SELECT max(version) FILTER (WHERE success), \
          {DIGEST}, now() FROM {name}.{LEDGER}) WHERE schema_name = {key}; NOTIFY tenantry, 'fleet'"
     ))
@@ -239,7 +239,7 @@ fn disagreement(patient: &Patient<'_>, entry: &Entry, reading: &Reading) -> Find
 fn not_compared(patient: &Patient<'_>, count: usize) -> Finding {
     let what = format!("the ledgers of {count} schemas may not be read, so they were not compared");
     let why = "only who owns the schemas may read what they have applied";
-    patient.warning(Check::Unexamined, what, why).mended_by(format!(
+    patient.warning(Check::Unexamined, what, why).mend_by(format!(
         "set `owner_url` under `[databases.{}]` in tenantry.toml, at least for this command",
         patient.alias
     ))

@@ -92,7 +92,7 @@ pub(crate) async fn examine<'a>(
 fn unreachable(alias: &Alias, config: &DatabaseConfig, error: &sqlx::Error) -> Finding {
     let what = format!("{} cannot be examined: {error}", config.address());
     Finding::error(Check::Unreachable, alias, what, "no tenant that lives there can be served")
-        .mended_by("check that the server runs there and that `url` is right")
+        .mend_by("check that the server runs there and that `url` is right")
 }
 
 impl<'a> Patient<'a> {
@@ -124,9 +124,9 @@ impl<'a> Patient<'a> {
         let mut findings = Vec::new();
         let state = roster::state(&mut self.catalog, self.alias).await;
         match state {
-            Ok(roster::State::Readable) => {}
-            Ok(roster::State::Missing) => return vec![privileges::missing_registry(self)],
-            Ok(roster::State::Unreadable) => {
+            Ok(roster::RegistryState::Readable) => {}
+            Ok(roster::RegistryState::Missing) => return vec![privileges::missing_registry(self)],
+            Ok(roster::RegistryState::Unreadable) => {
                 let looked = privileges::registry(self).await;
                 return self.or_unexamined("the privileges on the registry", looked);
             }
@@ -175,7 +175,7 @@ impl<'a> Patient<'a> {
             Err(error) => {
                 let what = format!("{subject} could not be looked at: {error}");
                 let finding = self.error(Check::Unexamined, what, "trouble there would not be found");
-                vec![finding.mended_by("mend that, then run `tenantry doctor` again")]
+                vec![finding.mend_by("mend that, then run `tenantry doctor` again")]
             }
         }
     }

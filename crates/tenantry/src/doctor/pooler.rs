@@ -16,7 +16,7 @@ pub(super) async fn mode(patient: &Patient<'_>) -> Result<Option<Finding>, sqlx:
         (PoolMode::Session, true) => {
             let what = "a pooler in transaction mode stands in front of it, while `pool.mode` is `session`";
             let finding = patient.error(Check::PoolMode, what, "tenants could read each other's rows");
-            Some(finding.mended_by(
+            Some(finding.mend_by(
                 "set `mode = \"transaction\"` under `[pool]` in tenantry.toml, or TENANTRY_POOL_MODE=transaction",
             ))
         }
@@ -24,7 +24,7 @@ pub(super) async fn mode(patient: &Patient<'_>) -> Result<Option<Finding>, sqlx:
             let what = "`pool.mode` is `transaction`, and no pooler in that mode was found";
             let why = "every statement takes four round trips where one would do";
             let finding = patient.warning(Check::PoolMode, what, why);
-            Some(finding.mended_by(
+            Some(finding.mend_by(
                 "set `mode = \"session\"` under `[pool]` in tenantry.toml, or TENANTRY_POOL_MODE=session",
             ))
         }
@@ -43,11 +43,11 @@ pub(super) fn missing_direct_url(patient: &Patient<'_>) -> Option<Finding> {
         None => "changes of tenants are seen only when the cache expires; nothing can be created or migrated",
     };
     let (alias, name) = (patient.alias, patient.alias.as_str().to_uppercase());
-    let remedy = format!(
+    let mend = format!(
         "set `direct_url`, which leads to the server past the pooler, under `[databases.{alias}]` in \
          tenantry.toml, or TENANTRY_DATABASES_{name}_DIRECT_URL"
     );
-    Some(patient.warning(Check::DirectWay, "`direct_url` is not set", why).mended_by(remedy))
+    Some(patient.warning(Check::DirectWay, "`direct_url` is not set", why).mend_by(mend))
 }
 
 /// Whether a way that should pass no pooler passes one.
@@ -60,13 +60,13 @@ pub(super) async fn way_past(patient: &Patient<'_>, way: Way) -> Option<Finding>
             let what = format!("`{key}` passes a pooler in transaction mode");
             let why = "what it is for needs a session of its own";
             let finding = patient.error(Check::DirectWay, what, why);
-            Some(finding.mended_by(format!("let `{key}` lead to the server itself")))
+            Some(finding.mend_by(format!("let `{key}` lead to the server itself")))
         }
         Err(error) => {
             let what = format!("`{key}` leads to no database that can be examined: {error}");
             let why = "what goes that way, such as migrations, does not work";
-            let remedy = format!("check that the server runs there and that `{key}` is right");
-            Some(patient.error(Check::Unreachable, what, why).mended_by(remedy))
+            let mend = format!("check that the server runs there and that `{key}` is right");
+            Some(patient.error(Check::Unreachable, what, why).mend_by(mend))
         }
     }
 }

@@ -15,10 +15,10 @@ const NAMED: usize = 3;
 pub(super) fn missing_registry(patient: &Patient<'_>) -> Finding {
     let what = "the registry is not installed, or is of an older version";
     let why = "without it there are no tenants here";
-    patient.warning(Check::Registry, what, why).mended_by("tenantry init")
+    patient.warning(Check::Registry, what, why).mend_by("tenantry init")
 }
 
-/// The registry, which every look-up of a tenant reads.
+/// The registry, in which every tenant is found.
 pub(super) async fn registry(patient: &mut Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
     let role = patient.config.application_role();
     let query = format!(
@@ -38,9 +38,9 @@ pub(super) async fn registry(patient: &mut Patient<'_>) -> Result<Option<Finding
     }
     let tables = named(&tables, count);
     let what = format!("the application's role `{role}` may not read {tables} in the schema `tenantry`");
-    let finding = patient.error(Check::MissingPrivilege, what, "no tenant can be looked up");
+    let finding = patient.error(Check::MissingPrivilege, what, "no tenant can be found");
     let role = Identifier(role);
-    Ok(Some(finding.mended_by(format!(
+    Ok(Some(finding.mend_by(format!(
         "GRANT USAGE ON SCHEMA tenantry TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA tenantry TO {role}"
     ))))
 }
@@ -66,7 +66,7 @@ pub(super) async fn shared(patient: &mut Patient<'_>) -> Result<Vec<Finding>, sq
             "tenants do not see the extensions in there"
         };
         let grant = format!("GRANT USAGE ON SCHEMA {} TO PUBLIC", Identifier(schema));
-        patient.error(Check::MissingPrivilege, what, why).mended_by(grant)
+        patient.error(Check::MissingPrivilege, what, why).mend_by(grant)
     };
     Ok(closed.iter().map(finding).collect())
 }
@@ -81,7 +81,7 @@ pub(super) async fn tenants(patient: &mut Patient<'_>) -> Result<Vec<Finding>, s
     if let Some(schemas) = those(patient, &is_closed).await? {
         let what = format!("the application's role `{role}` may not use the schemas {schemas}");
         let finding = patient.error(Check::MissingPrivilege, what, "no statement of these tenants succeeds");
-        findings.push(finding.mended_by(for_each(patient, &is_closed, &grants(&literal.to_string()))));
+        findings.push(finding.mend_by(for_each(patient, &is_closed, &grants(&literal.to_string()))));
     }
 
     let is_open =
@@ -93,7 +93,7 @@ pub(super) async fn tenants(patient: &mut Patient<'_>) -> Result<Vec<Finding>, s
             "EXECUTE pg_catalog.format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC, %I', schema, {literal})"
         );
         let finding = patient.warning(Check::MayCreate, what, why);
-        findings.push(finding.mended_by(for_each(patient, &is_open, &revoke)));
+        findings.push(finding.mend_by(for_each(patient, &is_open, &revoke)));
     }
     Ok(findings)
 }
@@ -120,7 +120,7 @@ pub(super) async fn roles(patient: &mut Patient<'_>) -> Result<Option<Finding>, 
              THEN ' WITH SET TRUE, INHERIT FALSE' ELSE '' END, {role}, {application}); {}",
         grants(&role),
     );
-    Ok(Some(finding.mended_by(for_each(patient, &has_none, &statements))))
+    Ok(Some(finding.mend_by(for_each(patient, &has_none, &statements))))
 }
 
 /// Leaves out those who may create because they are the owner, where there is only one login, and

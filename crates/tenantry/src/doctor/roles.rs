@@ -15,7 +15,7 @@ pub(super) async fn superuser(patient: &mut Patient<'_>) -> Result<Option<Findin
         format!("the application logs in as the superuser `{role}`"),
         "PostgreSQL checks no privilege for a superuser: a `CREATE` on a vanished schema would succeed elsewhere",
     );
-    Ok(Some(finding.mended_by(
+    Ok(Some(finding.mend_by(
         "CREATE ROLE saas_app LOGIN PASSWORD '…', and log in as that role in `url`; who owns the tables logs in \
          by `owner_url`",
     )))
@@ -41,7 +41,7 @@ pub(super) async fn creating(patient: &mut Patient<'_>) -> Result<Vec<Finding>, 
             "the application's role `{role}` may create in the schema `{schema}`, which tenants share"
         );
         let why = "what one tenant's statement creates there, all tenants see";
-        patient.warning(Check::MayCreate, what, why).mended_by(revoke)
+        patient.warning(Check::MayCreate, what, why).mend_by(revoke)
     };
     Ok(schemas.into_iter().map(finding).collect())
 }
@@ -83,6 +83,6 @@ pub(super) async fn memberships(patient: &mut Patient<'_>) -> Result<Option<Find
     let role = patient.config.application_role();
     let what = format!("the application's role `{role}` is a member of {count} roles");
     let why = "up to PostgreSQL 16, the first statement of each connection waits while all of them are read";
-    let remedy = "upgrade to PostgreSQL 17 or later, or give each part of the fleet a login of its own";
-    Ok(Some(patient.warning(Check::Memberships, what, why).mended_by(remedy)))
+    let mend = "upgrade to PostgreSQL 17 or later, or give each part of the fleet a login of its own";
+    Ok(Some(patient.warning(Check::Memberships, what, why).mend_by(mend)))
 }

@@ -12,7 +12,7 @@ use crate::tenant::{Alias, Status};
 
 /// Whether a database has its part of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum RegistryState {
     Missing,
     Unreadable,
     Readable,
@@ -58,7 +58,7 @@ impl Roster {
     pub(super) async fn open(config: &DatabaseConfig) -> Option<Self> {
         let mut session = super::catalog_session(config).await;
         let state = state(&mut session, &Alias::default()).await;
-        matches!(state, Ok(State::Readable)).then_some(Self { session })
+        matches!(state, Ok(RegistryState::Readable)).then_some(Self { session })
     }
 
     pub(super) async fn close(&mut self) {
@@ -126,7 +126,7 @@ fn entries(alias: &Alias) -> String {
 }
 
 /// Whether a session sees what a database should have of the registry.
-pub(super) async fn state(session: &mut Session, alias: &Alias) -> Result<State, sqlx::Error> {
+pub(super) async fn state(session: &mut Session, alias: &Alias) -> Result<RegistryState, sqlx::Error> {
     let tables = session
         .rows(
             "SELECT pg_catalog.has_schema_privilege(relnamespace, 'USAGE') \
@@ -136,14 +136,14 @@ pub(super) async fn state(session: &mut Session, alias: &Alias) -> Result<State,
         )
         .await?;
     if tables.is_empty() {
-        return Ok(State::Missing);
+        return Ok(RegistryState::Missing);
     }
     for table in tables {
         if !table.try_get::<bool, _>("is_readable")? {
-            return Ok(State::Unreadable);
+            return Ok(RegistryState::Unreadable);
         }
     }
     let step = session.rows("SELECT coalesce(max(step), 0) AS newest FROM tenantry.installed").await?;
     let newest = step.first().map_or(Ok(0), |row| row.try_get("newest"))?;
-    Ok(if newest < newest_step(alias) { State::Missing } else { State::Readable })
+    Ok(if newest < newest_step(alias) { RegistryState::Missing } else { RegistryState::Readable })
 }

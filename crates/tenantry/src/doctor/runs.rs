@@ -17,7 +17,7 @@ pub(super) async fn interrupted(patient: &mut Patient<'_>) -> Result<Option<Find
     Ok(again.map(|(id, operator)| {
         let what = format!("run {id}, begun by {operator}, was interrupted");
         let why = "some of its tenants are migrated, and the others are not";
-        patient.warning(Check::InterruptedRun, what, why).mended_by("tenantry migrate --resume")
+        patient.warning(Check::InterruptedRun, what, why).mend_by("tenantry migrate --resume")
     }))
 }
 

@@ -55,7 +55,7 @@ fn orphan(patient: &Patient<'_>, schema: &str) -> Finding {
             "unless `tenantry baseline` is at work, it takes room for nothing, and no command removes it";
         return patient
             .warning(Check::OrphanSchema, what, why)
-            .mended_by(format!("DROP SCHEMA {name} CASCADE; {forget}"));
+            .mend_by(format!("DROP SCHEMA {name} CASCADE; {forget}"));
     }
     // It may hold what a customer believes to be safe, so dropping it is not what is proposed first.
     let why = "nobody is served from it, and it may hold all that is left of a tenant";
@@ -66,8 +66,8 @@ fn orphan(patient: &Patient<'_>, schema: &str) -> Finding {
         database_option(patient)
     );
     let drop = format!("DROP SCHEMA {name} CASCADE; {forget}");
-    let remedy = format!("{keep}   # or, if nobody needs its rows: {drop}");
-    patient.warning(Check::OrphanSchema, what, why).mended_by(remedy)
+    let mend = format!("{keep}   # or, if nobody needs its rows: {drop}");
+    patient.warning(Check::OrphanSchema, what, why).mend_by(mend)
 }
 
 /// The readable part of a name that was made from a slug.
@@ -111,7 +111,7 @@ fn is_half_made(entry: &Entry) -> bool {
 
 fn half_made(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
     let TenantEntry { slug, status, last_error } = entry.tenant.as_ref()?;
-    let remedy = match status {
+    let mend = match status {
         Status::Provisioning => format!("tenantry create {slug}{}", database_option(patient)),
         Status::Purging => format!("tenantry create {slug} --abort --yes"),
         _ => return None,
@@ -119,7 +119,7 @@ fn half_made(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
     let reason = last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     let what = format!("tenant `{slug}` is {status}, and nobody is working on it{reason}");
     let why = "it is not served, and its slug is taken";
-    Some(patient.warning(Check::HalfMade, what, why).mended_by(remedy))
+    Some(patient.warning(Check::HalfMade, what, why).mend_by(mend))
 }
 
 fn without_schema(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
@@ -128,7 +128,7 @@ fn without_schema(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
     let Some(TenantEntry { slug, status, .. }) = &entry.tenant else {
         let why = "a sign-up tries it in vain, and takes longer";
         let forget = format!("DELETE FROM tenantry.spare WHERE schema_name = {schema}");
-        return Some(patient.warning(Check::MissingSchema, what, why).mended_by(forget));
+        return Some(patient.warning(Check::MissingSchema, what, why).mend_by(forget));
     };
     match status {
         // There need not be one yet, or any more.
@@ -138,10 +138,10 @@ fn without_schema(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
             let begin_anew =
                 format!("UPDATE tenantry.tenant SET status = 'provisioning' WHERE slug = {}", Literal(slug));
             let create = format!("tenantry create {slug}{}", database_option(patient));
-            let remedy = format!(
+            let mend = format!(
                 "restore the schema from a backup; or begin anew without rows: {begin_anew}; then `{create}`"
             );
-            Some(patient.error(Check::MissingSchema, what, why).mended_by(remedy))
+            Some(patient.error(Check::MissingSchema, what, why).mend_by(mend))
         }
     }
 }

@@ -15,7 +15,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::database::PoolMode;
 use crate::error::BoxError;
-use crate::pool::{Hook, Lookup, Preprocessor, SessionSettings, TenantClient};
+use crate::pool::{CheckoutRequest, Hook, Preprocessor, SessionSettings, TenantClient};
 use crate::testing::{Driver, Installation, builder, with_one_connection};
 use crate::{DatabaseConfig, ErrorKind, Fleet, NewTenant, PoolConfig, Tenancy};
 
@@ -187,8 +187,8 @@ impl Preprocessor for Unreadable {
         "unreadable"
     }
 
-    fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> crate::Result<()> {
-        match lookup.tenant() {
+    fn prepare(&self, request: &CheckoutRequest, session: &mut SessionSettings) -> crate::Result<()> {
+        match request.tenant() {
             Some(tenant) if tenant.slug().as_str() == "acme" => session.set("app.actor", "Łódź"),
             _ => Ok(()),
         }
@@ -282,7 +282,7 @@ impl<H: Hook + 'static> Preprocessor for Hooked<H> {
         "hooked"
     }
 
-    fn prepare(&self, _: &Lookup, _: &mut SessionSettings) -> crate::Result<()> {
+    fn prepare(&self, _: &CheckoutRequest, _: &mut SessionSettings) -> crate::Result<()> {
         Ok(())
     }
 
@@ -294,7 +294,7 @@ impl<H: Hook + 'static> Preprocessor for Hooked<H> {
 impl Hook for ForSqlx {
     fn after_switch<'a>(
         &'a self,
-        _: &'a Lookup,
+        _: &'a CheckoutRequest,
         _: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), BoxError>> {
         Box::pin(async { Ok(()) })
@@ -304,7 +304,7 @@ impl Hook for ForSqlx {
 impl Hook for ForBoth {
     fn after_switch<'a>(
         &'a self,
-        _: &'a Lookup,
+        _: &'a CheckoutRequest,
         _: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), BoxError>> {
         Box::pin(async { Ok(()) })
@@ -312,10 +312,10 @@ impl Hook for ForBoth {
 
     fn after_client_switch<'a>(
         &'a self,
-        lookup: &'a Lookup,
+        request: &'a CheckoutRequest,
         client: &'a tokio_postgres::Client,
     ) -> BoxFuture<'a, Result<(), BoxError>> {
-        let sql = format!("SELECT set_config('app.hooked', '{}', false)", lookup.schema());
+        let sql = format!("SELECT set_config('app.hooked', '{}', false)", request.schema());
         Box::pin(async move { Ok(client.batch_execute(&sql).await?) })
     }
 }
@@ -350,8 +350,8 @@ async fn a_role_lasts_as_long_as_its_tenant() {
             "monitor"
         }
 
-        fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> crate::Result<()> {
-            match lookup.tenant() {
+        fn prepare(&self, request: &CheckoutRequest, session: &mut SessionSettings) -> crate::Result<()> {
+            match request.tenant() {
                 Some(tenant) if tenant.slug().as_str() == "acme" => session.role("pg_monitor"),
                 _ => Ok(()),
             }

@@ -174,7 +174,7 @@ async fn a_rollback_to_a_savepoint_does_not_move_a_connection() {
 
 #[tokio::test]
 async fn a_settings_preprocessor_leaves_nothing_for_the_next_target() {
-    use crate::pool::{Lookup, Preprocessor, SessionSettings};
+    use crate::pool::{CheckoutRequest, Preprocessor, SessionSettings};
 
     struct Actor;
     impl Preprocessor for Actor {
@@ -182,8 +182,8 @@ async fn a_settings_preprocessor_leaves_nothing_for_the_next_target() {
             "actor"
         }
 
-        fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> crate::Result<()> {
-            match lookup.tenant() {
+        fn prepare(&self, request: &CheckoutRequest, session: &mut SessionSettings) -> crate::Result<()> {
+            match request.tenant() {
                 Some(tenant) => session.set("app.actor", tenant.slug().as_str()),
                 None => Ok(()),
             }

@@ -9,16 +9,16 @@ use super::code::Code;
 use super::concurrent_index::{self, Remains};
 use super::ledger::{self, Ledger};
 use super::lock::SchemaLock;
-use super::message::{Message, Place};
+use super::message::{Message, Origin};
 use super::options::Terms;
-use super::plan::{Applied, Change, Changed, Conflict, Direction, Step, Target, plan};
+use super::plan::{Applied, Change, Changed, Conflict, Direction, Goal, Step, plan};
 use super::set::MigrationSet;
 use super::source::Migrations;
 use crate::error::{Error, ErrorKind, Result, breaks_connection};
 use crate::fail_point::{self, FailPoint};
-use crate::guard::{Guard, is_left_out};
+use crate::guard::{Guard, stands};
 use crate::registry::runs;
-use crate::sql::{Identifier, Literal, SearchPath};
+use crate::sql::{Identifier, Literal, SearchPathValue};
 use crate::tenant::{SchemaName, Slug};
 
 /// The schema that is worked on, and whose it is.
@@ -33,8 +33,8 @@ pub(crate) struct Site<'a> {
 }
 
 impl Site<'_> {
-    fn search_path(&self) -> SearchPath<'_> {
-        SearchPath { schema: self.schema, extensions: self.extensions }
+    fn search_path(&self) -> SearchPathValue<'_> {
+        SearchPathValue { schema: self.schema, extensions: self.extensions }
     }
 
     /// Points the session at the schema, and fails if the schema is not there.
@@ -57,7 +57,7 @@ impl Site<'_> {
 
     /// The condition that the run was not taken over.
     fn has_token(&self) -> Option<String> {
-        let token = self.terms.filter(|_| !is_left_out(Guard::RunToken))?.token;
+        let token = self.terms.filter(|_| stands(Guard::RunToken))?.token;
         let token = Literal(&token.to_string());
         Some(format!("EXISTS (SELECT FROM tenantry.run_token WHERE token = {token})"))
     }
@@ -87,7 +87,7 @@ pub(crate) async fn bring_to(
     connection: &mut PgConnection,
     site: Site<'_>,
     files: &MigrationSet,
-    target: Target<'_>,
+    target: Goal<'_>,
 ) -> Result<Changed> {
     let lock = SchemaLock::of(site.schema);
     lock.take(connection, site.schema).await?;
@@ -105,14 +105,14 @@ pub(crate) async fn bring_up_to_date(
     site: Site<'_>,
     files: &MigrationSet,
 ) -> Result<Changed> {
-    bring_to(connection, site, files, Target::latest(files)).await
+    bring_to(connection, site, files, Goal::latest(files)).await
 }
 
 async fn change(
     connection: &mut PgConnection,
     site: Site<'_>,
     files: &MigrationSet,
-    target: Target<'_>,
+    target: Goal<'_>,
 ) -> Result<Changed> {
     let mut rows = ledger::read(connection, site.schema).await?;
     settle_interrupted(connection, site, files, &mut rows).await?;
@@ -315,12 +315,12 @@ fn push_changes(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, chan
 }
 
 fn push_up(message: &mut Message, ledger: &Ledger, change: Change<'_>) {
-    if is_left_out(Guard::LedgerFirst) {
-        message.push_file(change.script());
+    if stands(Guard::LedgerFirst) {
         message.push_own(&ledger.insert(change.migration(), true));
+        message.push_file(change.script());
     } else {
-        message.push_own(&ledger.insert(change.migration(), true));
         message.push_file(change.script());
+        message.push_own(&ledger.insert(change.migration(), true));
     }
     // What the file has set, be it a timeout or, in a function, the path, is for itself alone.
     message.push_own("RESET ALL");
@@ -508,12 +508,12 @@ fn located(error: sqlx::Error, site: Site<'_>, message: &Message, completed: usi
         Some(PgErrorPosition::Original(position)) => message.locate_position(position),
         _ => message.locate_statement(completed),
     };
-    let place = place.unwrap_or(Place::Own);
+    let place = place.unwrap_or(Origin::Own);
     let text = match &place {
-        Place::File { statement, .. } => {
+        Origin::File { statement, .. } => {
             format!("{place}: {} ({}, in `{statement}`)", refusal.message(), site.whose())
         }
-        Place::Own => format!("{} ({})", refusal.message(), site.whose()),
+        Origin::Own => format!("{} ({})", refusal.message(), site.whose()),
     };
     let hint = refusal.hint().or_else(|| refusal.detail()).map(str::to_owned);
     // A backend that was terminated is no fault of the file.

@@ -142,7 +142,7 @@ async fn named(registry: &mut PgConnection, slugs: &[Slug]) -> Result<Vec<Tenant
 
 /// Where the reading of a fleet is.
 #[derive(Default)]
-struct Position {
+struct Cursor {
     /// Read and not handed out yet.
     page: VecDeque<Tenant>,
     /// The slug of the last tenant that was read.
@@ -157,7 +157,7 @@ pub(super) fn tenants<'a>(
     workers: &'a Workers<'_>,
     fleet: &'a Fleet,
 ) -> impl Stream<Item = Result<Tenant>> + 'a {
-    stream::try_unfold(Position::default(), move |mut position| async move {
+    stream::try_unfold(Cursor::default(), move |mut position| async move {
         loop {
             if let Some(tenant) = position.page.pop_front() {
                 return Ok(Some((tenant, position)));
@@ -174,7 +174,7 @@ async fn read_page(
     databases: &Databases,
     workers: &Workers<'_>,
     fleet: &Fleet,
-    position: &mut Position,
+    position: &mut Cursor,
 ) -> Result<()> {
     let mut worker = workers.take(&Alias::default()).await?;
     let page = fleet.after(&mut worker.connection, &position.after).await?;

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use tokio::sync::OnceCell;
 
 use super::ledger;
-use super::plan::{Applied, Change, Step, Target, plan};
+use super::plan::{Applied, Change, Goal, Step, plan};
 use super::set::digest_of;
 use crate::error::Result;
 use crate::tenant::{Digest, Tenant};
@@ -23,12 +23,12 @@ type Known<'a> = Arc<OnceCell<Option<Arc<Group<'a>>>>>;
 /// For each digest that was met, what one of its tenants' ledgers says. There are as many as versions
 /// in use, however many tenants there are.
 pub(super) struct Groups<'a> {
-    target: Target<'a>,
+    target: Goal<'a>,
     by_digest: Mutex<HashMap<Digest, Known<'a>>>,
 }
 
 impl<'a> Groups<'a> {
-    pub(super) fn of(target: Target<'a>) -> Self {
+    pub(super) fn of(target: Goal<'a>) -> Self {
         Self { target, by_digest: Mutex::default() }
     }
 

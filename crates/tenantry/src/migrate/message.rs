@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::script::Script;
-use crate::sql::lexer::{self, Statement, Statements};
+use crate::sql::lexer::{self, StatementSpan, Statements};
 
 /// Several pieces of SQL as one message, and the way back from a server's error to the file.
 ///
@@ -10,11 +10,11 @@ use crate::sql::lexer::{self, Statement, Statements};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Message {
     text: String,
-    pieces: Vec<Piece>,
+    pieces: Vec<Part>,
 }
 
 #[derive(Clone, Debug)]
-struct Piece {
+struct Part {
     start: usize,
     statements: usize,
     /// `None` for SQL of our own.
@@ -23,7 +23,7 @@ struct Piece {
 
 /// Where in a message an error is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Origin {
     /// In a statement that did not come from a file.
     Own,
     /// In a migration.
@@ -58,7 +58,7 @@ impl Message {
     }
 
     /// The place of a position that the server reported: in characters, from 1.
-    pub(crate) fn locate_position(&self, position: usize) -> Option<Place> {
+    pub(crate) fn locate_position(&self, position: usize) -> Option<Origin> {
         let offset = lexer::byte_offset(&self.text, position)?;
         let piece = self.pieces.iter().rfind(|piece| piece.start <= offset)?;
         Some(piece.place_at(offset - piece.start))
@@ -67,7 +67,7 @@ impl Message {
     /// The place of the statement that failed after so many had completed.
     ///
     /// `None` when all of them had: then it was the commit of the message itself that failed.
-    pub(crate) fn locate_statement(&self, completed: usize) -> Option<Place> {
+    pub(crate) fn locate_statement(&self, completed: usize) -> Option<Origin> {
         let mut remaining = completed;
         for piece in &self.pieces {
             match remaining.checked_sub(piece.statements) {
@@ -79,7 +79,7 @@ impl Message {
     }
 
     fn push(&mut self, sql: &str, statements: usize, script: Option<Script>) {
-        self.pieces.push(Piece { start: self.text.len(), statements, script });
+        self.pieces.push(Part { start: self.text.len(), statements, script });
         self.text.push_str(sql);
         // The line break ends a `--` comment and the semicolon a last statement without one. Where
         // neither is needed the server sees an empty statement, which it skips without an answer.
@@ -87,32 +87,32 @@ impl Message {
     }
 }
 
-impl Piece {
+impl Part {
     /// An offset past the text means its end: there the server reports that something is missing.
-    fn place_at(&self, offset: usize) -> Place {
-        let Some(script) = &self.script else { return Place::Own };
+    fn place_at(&self, offset: usize) -> Origin {
+        let Some(script) = &self.script else { return Origin::Own };
         let (line, column) = lexer::line_and_column(script.sql(), offset);
         let statements = script.statements();
         let statement = statements.iter().rfind(|it| it.range.start <= offset).or(statements.first());
         let statement = statement.map(|it| beginning(script, it)).unwrap_or_default();
-        Place::File { file: script.file().to_owned(), line, column: Some(column), statement }
+        Origin::File { file: script.file().to_owned(), line, column: Some(column), statement }
     }
 
-    fn place_of(&self, index: usize) -> Place {
+    fn place_of(&self, index: usize) -> Origin {
         match self.script.as_ref().map(|script| (script, &script.statements()[index])) {
-            Some((script, statement)) => Place::File {
+            Some((script, statement)) => Origin::File {
                 file: script.file().to_owned(),
                 line: statement.line,
                 column: None,
                 statement: beginning(script, statement),
             },
-            None => Place::Own,
+            None => Origin::Own,
         }
     }
 }
 
 /// `migrations/tenant/0003_notes.sql:12:5`
-impl fmt::Display for Place {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Own => f.write_str("a statement of tenantry's own"),
@@ -123,7 +123,7 @@ impl fmt::Display for Place {
 }
 
 /// The first 60 characters on one line.
-fn beginning(script: &Script, statement: &Statement) -> String {
+fn beginning(script: &Script, statement: &StatementSpan) -> String {
     const LENGTH: usize = 60;
     let mut text = String::new();
     for word in script.sql()[statement.range.clone()].split_whitespace() {

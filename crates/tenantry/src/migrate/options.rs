@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::fleet::Fleet;
-use super::plan::Target;
+use super::plan::Goal;
 use super::source::Migrations;
 use super::wave::{Canaries, MaxFailures};
 use crate::error::{Error, ErrorKind, Result};
@@ -95,7 +95,7 @@ impl From<Fleet> for MigrateOptions {
 
 /// What of the options belongs to the run, whoever goes on with it.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct Recorded {
     fleet: Fleet,
     to: Option<i64>,
     canaries: Option<Canaries>,
@@ -113,18 +113,18 @@ impl MigrateOptions {
             let message = format!("run {} is done", run.id);
             return Err(Error::new(ErrorKind::InvalidInput, message).with_hint("begin a new one"));
         }
-        let kept: Kept = serde_json::from_value(run.options.clone()).map_err(|error| {
+        let kept: Recorded = serde_json::from_value(run.options.clone()).map_err(|error| {
             let message = format!("run {} was begun by another version of tenantry", run.id);
             Error::new(ErrorKind::InvalidInput, message).with_hint("begin a new one").with_source(error)
         })?;
-        let Kept { fleet, to, canaries, max_failures } = kept;
+        let Recorded { fleet, to, canaries, max_failures } = kept;
         let resumes = Some(Resumed { id: run.id, wave: run.wave });
         Ok(Self { fleet, to, canaries, max_failures, resumes, ..Self::default() })
     }
 
-    pub(super) fn target<'a>(&self, migrations: &'a Migrations) -> Result<Target<'a>> {
+    pub(super) fn target<'a>(&self, migrations: &'a Migrations) -> Result<Goal<'a>> {
         let files = migrations.tenant();
-        self.to.map_or_else(|| Ok(Target::latest(files)), |version| Target::version(files, version))
+        self.to.map_or_else(|| Ok(Goal::latest(files)), |version| Goal::version(files, version))
     }
 
     /// Whether the master schema is migrated as well.
@@ -135,7 +135,7 @@ impl MigrateOptions {
     pub(super) fn to_keep(&self) -> serde_json::Value {
         let Self { fleet, to, canaries, max_failures, .. } = self.clone();
         // Nothing in it can fail to be JSON.
-        serde_json::to_value(Kept { fleet, to, canaries, max_failures }).unwrap_or_default()
+        serde_json::to_value(Recorded { fleet, to, canaries, max_failures }).unwrap_or_default()
     }
 }
 

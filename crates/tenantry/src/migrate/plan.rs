@@ -17,14 +17,14 @@ pub(crate) struct Applied {
 
 /// Where schemas are to be brought: the files that are to be applied, and no others.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Target<'a> {
+pub(crate) struct Goal<'a> {
     files: &'a MigrationSet,
     /// The newest version that is to be applied; `None` for all files.
     version: Option<i64>,
     digest: Digest,
 }
 
-impl<'a> Target<'a> {
+impl<'a> Goal<'a> {
     /// All files.
     pub(crate) fn latest(files: &'a MigrationSet) -> Self {
         Self { files, version: None, digest: files.digest() }
@@ -198,7 +198,7 @@ impl Conflict {
 /// # Errors
 /// Every conflict, by ascending version; an interrupted migration is reported as that and nothing
 /// else, even when its file was changed meanwhile to cure it.
-pub(crate) fn plan<'a>(target: Target<'a>, applied: &[Applied]) -> Result<Plan<'a>, Vec<Conflict>> {
+pub(crate) fn plan<'a>(target: Goal<'a>, applied: &[Applied]) -> Result<Plan<'a>, Vec<Conflict>> {
     let files = target.files;
     let mut conflicts: Vec<_> =
         applied.iter().filter_map(|row| Some((row.version, conflict(files, row)?))).collect();

@@ -9,7 +9,7 @@ use super::apply::{Site, conflict_error};
 use super::fleet::tenants;
 use super::ledger;
 use super::options::MigrateOptions;
-use super::plan::{Change, Target, plan};
+use super::plan::{Change, Goal, plan};
 use super::source::Migrations;
 use super::workers::Workers;
 use crate::error::Result;
@@ -44,7 +44,7 @@ pub(crate) async fn preview(
             tenant: None,
             terms: None,
         };
-        let files = Target::latest(migrations.master());
+        let files = Goal::latest(migrations.master());
         let changes = changes(&mut worker.connection, site, files).await;
         workers.put_back(worker);
         each(Preview { tenant: None, changes });
@@ -60,12 +60,12 @@ pub(crate) async fn preview(
 
 /// What is to be done where a digest is applied.
 struct Known<'a> {
-    target: Target<'a>,
+    target: Goal<'a>,
     by_digest: HashMap<Digest, Vec<Change<'a>>>,
 }
 
 impl<'a> Known<'a> {
-    fn of(target: Target<'a>) -> Self {
+    fn of(target: Goal<'a>) -> Self {
         Self { target, by_digest: HashMap::from([(target.digest(), Vec::new())]) }
     }
 
@@ -97,7 +97,7 @@ impl<'a> Known<'a> {
 async fn changes<'a>(
     connection: &mut PgConnection,
     site: Site<'_>,
-    target: Target<'a>,
+    target: Goal<'a>,
 ) -> Result<Vec<Change<'a>>> {
     let rows = ledger::read(connection, site.schema).await?;
     let plan = plan(target, &rows).map_err(|conflicts| conflict_error(site, &conflicts))?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::lock::jittered;
 use super::options::MigrateOptions;
-use super::plan::Target;
+use super::plan::Goal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::observe::Wave;
@@ -51,7 +51,7 @@ impl Record {
     pub(super) async fn begin(
         databases: &Databases,
         options: &MigrateOptions,
-        target: Target<'_>,
+        target: Goal<'_>,
         wave: Wave,
     ) -> Result<Self> {
         let mut session = databases.owner_connection(&Alias::default()).await?;

@@ -1,4 +1,4 @@
-use crate::sql::lexer::{Kind, Token};
+use crate::sql::lexer::{Token, TokenKind};
 
 /// A statement that a migration must not hold.
 ///
@@ -55,7 +55,7 @@ impl Refusal {
 }
 
 fn meta_command(tokens: &[Token<'_>]) -> Option<Refusal> {
-    let token = tokens.iter().find(|token| token.kind == Kind::MetaCommand)?;
+    let token = tokens.iter().find(|token| token.kind == TokenKind::MetaCommand)?;
     let command = token.text.split_ascii_whitespace().next().unwrap_or("\\");
     Some(Refusal::MetaCommand(command.to_owned()))
 }
@@ -89,7 +89,10 @@ fn session(tokens: &[Token<'_>]) -> Option<Refusal> {
     if begins_with(setting, "SESSION AUTHORIZATION") {
         return Some(Refusal::Session(format!("{verb} SESSION AUTHORIZATION")));
     }
-    if first.kind == Kind::UnicodeName || first.is_keyword("schema") || first.name().is_some_and(is_guarded) {
+    if first.kind == TokenKind::UnicodeName
+        || first.is_keyword("schema")
+        || first.name().is_some_and(is_guarded)
+    {
         return Some(Refusal::Session(format!("{verb} {}", first.text)));
     }
     let sets_backslashes = verb == "SET"

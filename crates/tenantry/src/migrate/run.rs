@@ -17,7 +17,7 @@ use super::groups::Groups;
 use super::ledger;
 use super::lock::{SchemaLock, jittered};
 use super::options::{MigrateOptions, Terms};
-use super::plan::{Changed, Target};
+use super::plan::{Changed, Goal};
 use super::record::Record;
 use super::set::MigrationSet;
 use super::source::Migrations;
@@ -63,12 +63,12 @@ pub enum Stopped {
 }
 
 /// What all schemas of a run have in common.
-struct Run<'a> {
+struct FleetRun<'a> {
     databases: &'a Databases,
     layout: &'a Layout,
     migrations: &'a Migrations,
     options: &'a MigrateOptions,
-    target: Target<'a>,
+    target: Goal<'a>,
     observer: &'a dyn Observer,
     workers: Workers<'a>,
     groups: Groups<'a>,
@@ -102,7 +102,7 @@ pub(crate) async fn migrate(
     observer: &dyn Observer,
 ) -> Result<Summary> {
     let target = options.target(migrations)?;
-    let run = Run {
+    let run = FleetRun {
         databases,
         layout,
         migrations,
@@ -122,7 +122,7 @@ pub(crate) async fn migrate(
     result.and(settled).and(ended).map(|()| progress.summary)
 }
 
-impl Run<'_> {
+impl FleetRun<'_> {
     async fn migrate_all(&self, progress: &mut Progress) -> Result<()> {
         if self.options.resumes.is_some() {
             self.check_resumed().await?;

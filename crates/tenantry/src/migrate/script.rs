@@ -6,7 +6,7 @@ use super::{
     refusal::Refusal,
     types,
 };
-use crate::sql::lexer::{Lexer, Statement, Statements, Token};
+use crate::sql::lexer::{Lexer, StatementSpan, Statements, Token};
 
 /// One migration file whose text was read and accepted.
 ///
@@ -21,7 +21,7 @@ struct Inner {
     may_change_types: bool,
     // sqlx's own type, so that its rules for checksum and `-- no-transaction` stay its own.
     source: sqlx::migrate::Migration,
-    statements: Vec<Statement>,
+    statements: Vec<StatementSpan>,
 }
 
 impl Script {
@@ -73,7 +73,7 @@ impl Script {
         self.0.may_change_types
     }
 
-    pub(crate) fn statements(&self) -> &[Statement] {
+    pub(crate) fn statements(&self) -> &[StatementSpan] {
         &self.0.statements
     }
 
@@ -87,7 +87,7 @@ fn is_code(sql: &str) -> bool {
 }
 
 /// The statements of a file, and what is wrong on which line.
-fn read(sql: &str, transactional: bool) -> (Vec<Statement>, Vec<(usize, Problem)>) {
+fn read(sql: &str, transactional: bool) -> (Vec<StatementSpan>, Vec<(usize, Problem)>) {
     let (mut statements, mut problems) = (Vec::new(), Vec::new());
     if sql.starts_with('\u{feff}') {
         problems.push((1, Problem::ByteOrderMark));

@@ -9,52 +9,53 @@ use crate::sql::lexer::{Lexer, Statements, Token};
 
 /// Why a statement may not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct NeedsSession {
     /// The kind of statement.
     pub(super) what: &'static str,
     pub(super) hint: &'static str,
 }
 
-const fn refusal(what: &'static str, hint: &'static str) -> Refusal {
-    Refusal { what, hint }
+const fn refusal(what: &'static str, hint: &'static str) -> NeedsSession {
+    NeedsSession { what, hint }
 }
 
-const CONTROL: Refusal = refusal(
+const CONTROL: NeedsSession = refusal(
     "a statement that begins or ends a transaction",
     "use `db.begin()`, `tx.commit()` and `tx.rollback()`",
 );
-const SET: Refusal = refusal(
+const SET: NeedsSession = refusal(
     "`SET` without `LOCAL`",
     "use `SET LOCAL` in a transaction, or a preprocessor where every transaction shall have it",
 );
-const SET_CONFIG: Refusal =
+const SET_CONFIG: NeedsSession =
     refusal("`set_config` for a session", "give it `true` as third argument, in a transaction");
-const RESET: Refusal = refusal("`RESET`", "what was set with `SET LOCAL` ends with the transaction");
-const LISTEN: Refusal = refusal("`LISTEN`", "listen on a connection of your own, past the pooler");
-const PREPARED: Refusal =
+const RESET: NeedsSession = refusal("`RESET`", "what was set with `SET LOCAL` ends with the transaction");
+const LISTEN: NeedsSession = refusal("`LISTEN`", "listen on a connection of your own, past the pooler");
+const PREPARED: NeedsSession =
     refusal("a statement prepared by SQL", "send the statement itself; its parameters are bound in any case");
-const CURSOR: Refusal =
+const CURSOR: NeedsSession =
     refusal("a cursor `WITH HOLD`", "leave `WITH HOLD` out and fetch in the same transaction");
-const COPY: Refusal =
+const COPY: NeedsSession =
     refusal("`COPY`", "use `INSERT … SELECT FROM unnest(…)`, or a connection past the pooler");
-const LOAD: Refusal = refusal("`LOAD`", "set `session_preload_libraries` for the role");
-const DISCARD: Refusal = refusal("`DISCARD`", "leave it out: nothing of a session outlives its transaction");
-const TEMPORARY: Refusal = refusal(
+const LOAD: NeedsSession = refusal("`LOAD`", "set `session_preload_libraries` for the role");
+const DISCARD: NeedsSession =
+    refusal("`DISCARD`", "leave it out: nothing of a session outlives its transaction");
+const TEMPORARY: NeedsSession = refusal(
     "a temporary object that outlives its transaction",
     "add `ON COMMIT DROP` to a table, in a transaction",
 );
-const LOCK: Refusal =
+const LOCK: NeedsSession =
     refusal("an advisory lock of a session", "use `pg_advisory_xact_lock` in a transaction");
-const ORIGIN: Refusal = refusal("a replication origin of a session", "set it past the pooler");
-const DBLINK: Refusal =
+const ORIGIN: NeedsSession = refusal("a replication origin of a session", "set it past the pooler");
+const DBLINK: NeedsSession =
     refusal("a `dblink` connection of a session", "give the connection string to `dblink` itself");
-const OUTSIDE: Refusal = refusal(
+const OUTSIDE: NeedsSession = refusal(
     "what must run outside of a transaction",
     "run it as a `-- no-transaction` migration, or on a connection past the pooler; `direct_url` leads there",
 );
 
 /// Judges a text of one or more statements.
-pub(super) fn admit(sql: &str) -> Result<(), Refusal> {
+pub(super) fn admit(sql: &str) -> Result<(), NeedsSession> {
     for statement in Statements::of(sql) {
         // Where our reading ends, the server's ends as well: it refuses the whole text.
         let Ok(statement) = statement else { return Ok(()) };
@@ -64,7 +65,7 @@ pub(super) fn admit(sql: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn judge(tokens: &[Token<'_>]) -> Result<(), Refusal> {
+fn judge(tokens: &[Token<'_>]) -> Result<(), NeedsSession> {
     let start = tokens.iter().take_while(|token| token.is_punctuation("(")).count();
     let tokens = &tokens[start..];
     let Some((first, rest)) = tokens.split_first() else { return Ok(()) };
@@ -103,7 +104,7 @@ fn is_temporary(token: &Token<'_>) -> bool {
 }
 
 /// What reads or writes rows, or explains how it would.
-fn judge_query(tokens: &[Token<'_>]) -> Result<(), Refusal> {
+fn judge_query(tokens: &[Token<'_>]) -> Result<(), NeedsSession> {
     for (index, token) in tokens.iter().enumerate() {
         let rest = &tokens[index + 1..];
         if token.is_keyword("into") {

@@ -1,11 +1,11 @@
-//! Which idle connection a look-up gets.
+//! Which idle connection a checkout gets.
 //!
 //! The one that last served the same tenant needs no round trip. Where there is none, somebody
 //! loses a warm connection: the tenant that is least likely to return. Who was idle longest (LRU)
 //! is a poor guess, because among many tenants even a frequent one is often not the latest. So
-//! demand is counted per tenant and fades with the look-ups of others: after a few for each
+//! demand is counted per tenant and fades with the checkouts of others: after a few for each
 //! connection it counts half. The simulation in this module's tests compares the two; on Zipf's
-//! distribution with 1,000 tenants and 20 connections a third of the look-ups stay warm instead of
+//! distribution with 1,000 tenants and 20 connections a third of the checkouts stay warm instead of
 //! a quarter.
 //!
 //! Pure: it sees what the connections last served and answers with a position.
@@ -14,16 +14,16 @@ use std::hash::Hash;
 
 use foldhash::{HashMap, HashMapExt as _};
 
-/// Look-ups per connection after which past demand counts half.
+/// Checkouts per connection after which past demand counts half.
 const HALF_LIFE_PER_CONNECTION: f64 = 4.0;
 /// Tenants per connection whose demand is remembered.
 const MEMORY_PER_CONNECTION: usize = 64;
 
 /// What an idle connection last served.
 pub(super) struct Candidate<L> {
-    /// `None` before the first look-up, or where it cannot be believed any more.
+    /// `None` before the first checkout, or where it cannot be believed any more.
     pub(super) line: Option<L>,
-    /// Whether it serves the look-up as it is.
+    /// Whether it serves the checkout as it is.
     pub(super) is_warm: bool,
     /// Whether it was last used on the thread that asks now.
     pub(super) is_near: bool,
@@ -32,7 +32,7 @@ pub(super) struct Candidate<L> {
 /// Demand per tenant, fading.
 pub(super) struct Affinity<L> {
     demand: HashMap<L, Demand>,
-    look_ups: u64,
+    checkouts: u64,
     half_life: f64,
     memory: usize,
 }
@@ -40,7 +40,7 @@ pub(super) struct Affinity<L> {
 #[derive(Clone, Copy)]
 struct Demand {
     count: f64,
-    /// The look-up at which `count` was right.
+    /// The checkout at which `count` was right.
     at: u64,
 }
 
@@ -48,17 +48,17 @@ impl<L: Copy + Eq + Hash> Affinity<L> {
     pub(super) fn new(connections: u32) -> Self {
         Self {
             demand: HashMap::new(),
-            look_ups: 0,
+            checkouts: 0,
             half_life: HALF_LIFE_PER_CONNECTION * f64::from(connections),
             memory: MEMORY_PER_CONNECTION * connections as usize,
         }
     }
 
-    /// Notes that this tenant was looked up.
+    /// Notes that a checkout of this tenant.
     pub(super) fn note(&mut self, line: L) {
-        self.look_ups += 1;
+        self.checkouts += 1;
         let count = self.demand_of(&line) + 1.0;
-        self.demand.insert(line, Demand { count, at: self.look_ups });
+        self.demand.insert(line, Demand { count, at: self.checkouts });
         if self.demand.len() > self.memory {
             self.forget_faded();
         }
@@ -68,7 +68,7 @@ impl<L: Copy + Eq + Hash> Affinity<L> {
     /// that is warm, else one that serves nobody, else the one whose tenant is least in demand.
     ///
     /// Of the warm ones a near one is best: what the processor remembers of it, and where the server's
-    /// process for it runs, are worth more than the whole look-up costs.
+    /// process for it runs, are worth more than the whole checkout costs.
     pub(super) fn choose(
         &self,
         idle: impl DoubleEndedIterator<Item = Candidate<L>> + Clone,
@@ -91,9 +91,9 @@ impl<L: Copy + Eq + Hash> Affinity<L> {
         self.demand.get(line).map_or(0.0, |demand| self.faded(demand))
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "a difference of look-ups, where it matters, is small")]
+    #[expect(clippy::cast_precision_loss, reason = "a difference of checkouts, where it matters, is small")]
     fn faded(&self, demand: &Demand) -> f64 {
-        let age = (self.look_ups - demand.at) as f64;
+        let age = (self.checkouts - demand.at) as f64;
         demand.count * (-age / self.half_life).exp2()
     }
 

@@ -16,7 +16,7 @@ use super::lease::Lease;
 use super::shared::Pool;
 use super::statement::Statement;
 use crate::error::breaks_connection;
-use crate::guard::{Guard, is_left_out};
+use crate::guard::{Guard, stands};
 use crate::tenant::Digest;
 
 /// `SQLSTATE` of `cached plan must not change result type`.
@@ -151,14 +151,14 @@ impl Checkout {
 
     fn note_effect(&mut self, statement: &Statement) {
         let effect = self.pool.classifier().effect(statement.sql());
-        if effect == Effect::Touched && !is_left_out(Guard::Classification) {
+        if effect == Effect::Touched && stands(Guard::Classification) {
             self.lease.touch();
         }
     }
 
     fn tag(&self, statement: Statement) -> Statement {
         match &self.tag {
-            Some(digest) if !is_left_out(Guard::Tag) => statement.tagged(digest),
+            Some(digest) if stands(Guard::Tag) => statement.tagged(digest),
             _ => statement,
         }
     }
@@ -169,7 +169,7 @@ impl Checkout {
         statement.is_prepared()
             && !self.is_in_transaction
             && !self.lease.is_touched()
-            && !is_left_out(Guard::SecondAttempt)
+            && stands(Guard::SecondAttempt)
     }
 
     /// Puts the connection in order after a failed statement. Answers with the statement to send

@@ -9,7 +9,7 @@ use std::sync::{PoisonError, RwLock};
 
 use foldhash::HashMap;
 
-use crate::sql::lexer::{Kind, Lexer, Token};
+use crate::sql::lexer::{Lexer, Token, TokenKind};
 
 /// What a text does to the session that runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ const SESSION_NAMES: [&str; 11] = [
 /// Neutral is a single statement that reads or writes rows and holds none of the names that change a
 /// session; so is a text without any statement.
 pub(crate) fn classify(sql: &str) -> Effect {
-    let mut progress = Progress::Before;
+    let mut progress = Stage::Before;
     let mut previous = None;
     for token in Lexer::new(sql) {
         let Ok(token) = token else { return Effect::Touched };
@@ -63,16 +63,16 @@ pub(crate) fn classify(sql: &str) -> Effect {
 
 /// How much of the one statement has been read.
 #[derive(Clone, Copy)]
-enum Progress {
+enum Stage {
     Before,
     Inside,
     Behind,
 }
 
-impl Progress {
+impl Stage {
     /// `None` when the token makes the text doubtful.
     fn after(self, token: Token<'_>, previous: Option<Token<'_>>) -> Option<Self> {
-        let is_semicolon = token.kind == Kind::Semicolon;
+        let is_semicolon = token.kind == TokenKind::Semicolon;
         match self {
             Self::Before if is_semicolon || token.is_punctuation("(") => Some(Self::Before),
             Self::Before => {
@@ -87,8 +87,8 @@ impl Progress {
 
 fn touches(token: Token<'_>, previous: Option<Token<'_>>) -> bool {
     match token.kind {
-        Kind::UnicodeName | Kind::MetaCommand | Kind::Other => true,
-        Kind::Word if token.is_keyword("temp") || token.is_keyword("temporary") => {
+        TokenKind::UnicodeName | TokenKind::MetaCommand | TokenKind::Other => true,
+        TokenKind::Word if token.is_keyword("temp") || token.is_keyword("temporary") => {
             // Anywhere else in a query it is a name of the user's.
             let makes_table =
                 |word: Token<'_>| ["into", "local", "global"].iter().any(|it| word.is_keyword(it));
@@ -113,11 +113,11 @@ fn is_session_name(name: &str) -> bool {
 /// Remembers what was judged, because an application sends the same few texts over and over.
 #[derive(Debug, Default)]
 pub(crate) struct Classifier {
-    known: RwLock<Known>,
+    known: RwLock<Effects>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct Effects {
     effects: HashMap<Box<str>, Effect>,
     size_bytes: usize,
 }
@@ -145,7 +145,7 @@ impl Classifier {
     }
 }
 
-impl Known {
+impl Effects {
     fn insert(&mut self, sql: &str, effect: Effect) {
         if self.effects.len() >= MOST_TEXTS || self.size_bytes + sql.len() > MOST_BYTES {
             *self = Self::default();

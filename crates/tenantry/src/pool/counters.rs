@@ -5,28 +5,28 @@ use std::time::Duration;
 
 use crate::tenant::Alias;
 
-/// How a look-up got its connection.
+/// How a checkout got its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// Without a round trip.
     Warm,
     /// With one, that pointed the connection at this tenant or checked it.
-    Switch,
+    Switched,
     /// By opening one.
-    Open,
+    Opened,
 }
 
 /// Counts since the pool was made. They only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolCounts {
-    /// Look-ups that were given a connection as it was.
+    /// Checkouts that were given a connection as it was.
     pub warm: u64,
-    /// Look-ups whose connection was switched or checked first.
+    /// Checkouts whose connection was switched or checked first.
     pub switched: u64,
-    /// Look-ups for which a connection was opened.
+    /// Checkouts for which a connection was opened.
     pub opened: u64,
-    /// Look-ups that had to wait for a connection.
+    /// Checkouts that had to wait for a connection.
     pub waited: u64,
     /// Connections that came back touched and were cleaned.
     pub cleaned: u64,
@@ -88,16 +88,16 @@ impl Counters {
         }
     }
 
-    pub(super) fn looked_up(&self, source: Source) {
+    pub(super) fn checked_out(&self, source: Source) {
         match source {
-            Source::Warm => count!(self, warm, "tenantry_look_ups_total", "source" => "warm"),
-            Source::Switch => count!(self, switched, "tenantry_look_ups_total", "source" => "switch"),
-            Source::Open => count!(self, opened, "tenantry_look_ups_total", "source" => "open"),
+            Source::Warm => count!(self, warm, "tenantry_checkouts_total", "source" => "warm"),
+            Source::Switched => count!(self, switched, "tenantry_checkouts_total", "source" => "switch"),
+            Source::Opened => count!(self, opened, "tenantry_checkouts_total", "source" => "open"),
         }
     }
 
     pub(super) fn waited(&self) {
-        count!(self, waited, "tenantry_waits_total");
+        count!(self, waited, "tenantry_checkout_waits_total");
     }
 
     /// How long somebody waited who was given a connection.
@@ -105,7 +105,7 @@ impl Counters {
     pub(super) fn waited_for(&self, waited: Duration) {
         #[cfg(feature = "metrics")]
         metrics::histogram!(
-            "tenantry_wait_seconds",
+            "tenantry_checkout_wait_seconds",
             "database" => self.database.to_string(),
             "driver" => self.driver
         )
@@ -128,7 +128,7 @@ impl Counters {
         count!(self, recycled, "tenantry_closed_total", "reason" => "recycled");
     }
 
-    /// Notes how many connections are held and how many look-ups wait.
+    /// Notes how many connections are held and how many checkouts wait.
     #[cfg_attr(not(feature = "metrics"), allow(unused_variables, clippy::unused_self))]
     pub(super) fn gauge(&self, held: u32, waiting: u32) {
         #[cfg(feature = "metrics")]

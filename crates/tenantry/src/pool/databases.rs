@@ -10,7 +10,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 #[cfg(feature = "tokio-postgres")]
 use super::client::ClientDriver;
 use super::driver::{ClientCheck, PgDriver};
-use super::kept::{KeptConnection, Place};
+use super::kept::{KeptConnection, KeptSlot};
 use super::preparation::{Layout, Preprocessors};
 use super::shared::Pool;
 use super::stock;
@@ -26,7 +26,7 @@ pub(crate) struct Databases {
     default: Pool,
     #[cfg(feature = "tokio-postgres")]
     default_client: Pool<ClientDriver>,
-    registry: Arc<Place>,
+    registry: Arc<KeptSlot>,
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
 }
@@ -39,7 +39,7 @@ struct Database {
 }
 
 impl Databases {
-    /// Pools that connect at their first look-up. `default` must be among the databases.
+    /// Pools that connect at their first checkout. `default` must be among the databases.
     pub(crate) fn new(
         configs: BTreeMap<Alias, DatabaseConfig>,
         layout: &Arc<Layout>,

@@ -13,7 +13,7 @@ use super::shared::Pool;
 use super::statement::Statement;
 use super::transaction::Transaction;
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard::{Guard, is_left_out};
+use crate::guard::{Guard, stands};
 use crate::tenant::{Digest, Tenant};
 
 /// The tables of one tenant.
@@ -30,7 +30,7 @@ use crate::tenant::{Digest, Tenant};
 /// # }
 /// ```
 ///
-/// The errors of the look-up arrive as [`sqlx::Error::Io`]; `tenantry::Error::from` turns them back.
+/// The errors of the checkout arrive as [`sqlx::Error::Io`]; `tenantry::Error::from` turns them back.
 #[derive(Clone)]
 pub struct TenantDb {
     tenant: Tenant,
@@ -76,7 +76,7 @@ impl MasterDb {
 pub(super) struct Access<D: Driver = PgDriver> {
     pub(super) pool: Pool<D>,
     target: Target,
-    /// Set where it is the same at every look-up.
+    /// Set where it is the same at every checkout.
     preparation: Option<Arc<Preparation>>,
     pub(super) tag: Option<Digest>,
     /// Connections held over several statements through this handle and its clones.
@@ -99,21 +99,21 @@ impl Access {
     /// A connection for this one statement.
     pub(super) async fn checkout_for(&self, statement: &Statement) -> Result<Checkout> {
         self.pool.admit(statement.sql())?;
-        self.look_up(None).await
+        self.check_out(None).await
     }
 
     /// A connection that is a session of the server, which `what` needs.
     pub(super) async fn checkout(&self, what: &str) -> Result<Checkout> {
         self.pool.refuse_behind_pooler(what)?;
-        self.look_up(None).await
+        self.check_out(None).await
     }
 
     /// A connection that its owner keeps over several statements.
     async fn hold(&self) -> Result<Checkout> {
-        self.look_up(Some(&self.held)).await
+        self.check_out(Some(&self.held)).await
     }
 
-    async fn look_up(&self, held: Option<&Arc<AtomicU32>>) -> Result<Checkout> {
+    async fn check_out(&self, held: Option<&Arc<AtomicU32>>) -> Result<Checkout> {
         let lease = self.lease(Switching::Now).await?;
         Ok(Checkout::new(self.pool.clone(), lease, self.tag, held.map(Held::one)))
     }
@@ -137,8 +137,8 @@ impl<D: Driver> Access<D> {
 
     pub(super) async fn lease(&self, switching: Switching) -> Result<Lease<D>> {
         let lease = match &self.preparation {
-            Some(preparation) => self.pool.look_up_as(preparation, switching).await,
-            None => self.pool.look_up_as(&self.pool.prepare(self.target.clone())?, switching).await,
+            Some(preparation) => self.pool.check_out_as(preparation, switching).await,
+            None => self.pool.check_out_as(&self.pool.prepare(self.target.clone())?, switching).await,
         };
         lease.map_err(|error| self.explain(error))
     }
@@ -146,7 +146,7 @@ impl<D: Driver> Access<D> {
     /// A handle that waits for a connection while it holds one itself may wait for itself.
     fn explain(&self, error: Error) -> Error {
         let held = self.held.load(Ordering::Relaxed);
-        if error.kind() != ErrorKind::PoolTimeout || held == 0 || is_left_out(Guard::SelfDeadlock) {
+        if error.kind() != ErrorKind::PoolTimeout || held == 0 || !stands(Guard::SelfDeadlock) {
             return error;
         }
         let message = format!(

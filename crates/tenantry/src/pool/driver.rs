@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 
 use super::preparation::Preprocessors;
-use super::preprocessor::Lookup;
+use super::preprocessor::CheckoutRequest;
 use crate::error::{BoxError, Error, ErrorKind, Result, breaks_connection};
 use crate::tenant::Alias;
 
@@ -36,7 +36,7 @@ pub(crate) trait Driver: Send + Sync + 'static {
     fn after_switch(
         &self,
         connection: &mut Self::Connection,
-        lookup: &Lookup,
+        request: &CheckoutRequest,
     ) -> impl Future<Output = Result<()>> + Send;
 
     /// Drops every prepared statement, and with them what the driver knows of types.
@@ -57,7 +57,7 @@ pub(crate) trait Driver: Send + Sync + 'static {
 
     /// Whether a switch may travel in one flight with the statement it is for.
     #[cfg(feature = "tokio-postgres")]
-    fn can_open(&self) -> bool {
+    fn can_send_ahead(&self) -> bool {
         false
     }
 
@@ -121,10 +121,10 @@ impl Driver for PgDriver {
         }
     }
 
-    async fn after_switch(&self, connection: &mut PgConnection, lookup: &Lookup) -> Result<()> {
+    async fn after_switch(&self, connection: &mut PgConnection, request: &CheckoutRequest) -> Result<()> {
         for preprocessor in self.preprocessors.iter() {
             let Some(hook) = preprocessor.hook() else { continue };
-            let hooked = hook.after_switch(lookup, connection).await;
+            let hooked = hook.after_switch(request, connection).await;
             hooked.map_err(|source| hook_error(preprocessor.name(), source))?;
         }
         Ok(())

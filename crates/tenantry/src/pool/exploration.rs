@@ -67,7 +67,7 @@ async fn visit(pool: Pool<Fake>, fake: Fake, held: Arc<Held>, cap: u32, number: 
         let tenant = number % TENANTS;
         let target = tenant_at(&format!("tenant-{tenant}"), i64::from(below(2)));
         let patience = if below(3) == 0 { below(4) } else { u32::MAX };
-        let Some(answer) = give_up_after(patience, pool.look_up(target)).await else { continue };
+        let Some(answer) = give_up_after(patience, pool.check_out(target)).await else { continue };
         match answer {
             Ok(lease) => {
                 let one = held.one(tenant, cap);

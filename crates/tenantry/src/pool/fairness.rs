@@ -35,7 +35,7 @@ pub(super) struct Ticket(u64);
 
 struct Line<W> {
     waiters: BTreeMap<Ticket, W>,
-    place: Place,
+    place: Queue,
     held: u32,
     weight: u32,
     /// How often the line may still be served in its present turn.
@@ -43,7 +43,7 @@ struct Line<W> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Queue {
     Nowhere,
     Fresh,
     Turns,
@@ -51,7 +51,7 @@ enum Place {
 
 impl<W> Default for Line<W> {
     fn default() -> Self {
-        Self { waiters: BTreeMap::new(), place: Place::Nowhere, held: 0, weight: 1, credit: 0 }
+        Self { waiters: BTreeMap::new(), place: Queue::Nowhere, held: 0, weight: 1, credit: 0 }
     }
 }
 
@@ -95,8 +95,8 @@ impl<L: Clone + Eq + Hash, W> Fairness<L, W> {
         entry.weight = weight.max(1);
         entry.waiters.insert(ticket, waiter);
         self.waiting += 1;
-        if entry.place == Place::Nowhere {
-            entry.place = Place::Fresh;
+        if entry.place == Queue::Nowhere {
+            entry.place = Queue::Fresh;
             self.fresh.push_back(line);
         }
         ticket
@@ -153,7 +153,7 @@ impl<L: Clone + Eq + Hash, W> Fairness<L, W> {
             if !entry.waiters.is_empty() {
                 break;
             }
-            entry.place = Place::Nowhere;
+            entry.place = Queue::Nowhere;
             if let Some(line) = self.fresh.pop_front() {
                 self.forget_if_unused(&line);
             }
@@ -167,7 +167,7 @@ impl<L: Clone + Eq + Hash, W> Fairness<L, W> {
             let may_be_served = self.may_be_served(&line);
             let Some(entry) = self.lines.get_mut(&line) else { continue };
             if entry.waiters.is_empty() {
-                entry.place = Place::Nowhere;
+                entry.place = Queue::Nowhere;
                 entry.credit = 0;
                 self.forget_if_unused(&line);
             } else if !may_be_served {
@@ -187,7 +187,7 @@ impl<L: Clone + Eq + Hash, W> Fairness<L, W> {
 
     fn take_turn(&mut self, line: L) {
         if let Some(entry) = self.lines.get_mut(&line) {
-            entry.place = Place::Turns;
+            entry.place = Queue::Turns;
         }
         self.turns.push_back(line);
     }
@@ -195,7 +195,7 @@ impl<L: Clone + Eq + Hash, W> Fairness<L, W> {
     /// Memory is for tenants that hold or want something, not for all there ever were.
     fn forget_if_unused(&mut self, line: &L) {
         let is_unused =
-            |entry: &Line<W>| entry.held == 0 && entry.waiters.is_empty() && entry.place == Place::Nowhere;
+            |entry: &Line<W>| entry.held == 0 && entry.waiters.is_empty() && entry.place == Queue::Nowhere;
         if self.lines.get(line).is_some_and(is_unused) {
             self.lines.remove(line);
         }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::driver::Driver;
-use super::preprocessor::Lookup;
+use super::preprocessor::CheckoutRequest;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a fake server does, and what it has seen.
@@ -108,7 +108,7 @@ impl Driver for Fake {
         self.answer(connection, message)
     }
 
-    async fn after_switch(&self, _connection: &mut FakeConnection, _lookup: &Lookup) -> Result<()> {
+    async fn after_switch(&self, _connection: &mut FakeConnection, _request: &CheckoutRequest) -> Result<()> {
         Ok(())
     }
 

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where the connection waits. At most one does: who comes meanwhile opens another.
 #[derive(Default)]
-pub(super) struct Place(Mutex<State>);
+pub(super) struct KeptSlot(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -23,7 +23,7 @@ struct State {
     is_closed: bool,
 }
 
-impl Place {
+impl KeptSlot {
     /// The connection that waits here, if the server still answers on it; otherwise a new one.
     pub(super) async fn take(
         self: &Arc<Self>,
@@ -68,7 +68,7 @@ async fn if_answering(mut connection: PgConnection) -> Option<PgConnection> {
 /// for an error or with a cancelled future: nobody knows what is left in its session.
 pub(crate) struct KeptConnection {
     connection: PgConnection,
-    place: Arc<Place>,
+    place: Arc<KeptSlot>,
 }
 
 impl KeptConnection {
@@ -105,14 +105,14 @@ mod tests {
     use super::*;
     use crate::testing::backend;
 
-    async fn take(place: &Arc<Place>, database: &ScratchDatabase) -> KeptConnection {
+    async fn take(place: &Arc<KeptSlot>, database: &ScratchDatabase) -> KeptConnection {
         place.take(async || Ok(PgConnection::connect(database.url()).await?)).await.unwrap()
     }
 
     #[tokio::test]
     async fn one_that_was_given_back_is_taken_again_and_one_that_was_dropped_is_not() {
         let database = ScratchDatabase::create().await.unwrap();
-        let place = Arc::<Place>::default();
+        let place = Arc::<KeptSlot>::default();
         let mut first = take(&place, &database).await;
         let pid = backend(&mut first).await;
         first.give_back();
@@ -126,7 +126,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_the_server_has_ended_is_replaced() {
         let database = ScratchDatabase::create().await.unwrap();
-        let place = Arc::<Place>::default();
+        let place = Arc::<KeptSlot>::default();
         let mut first = take(&place, &database).await;
         let pid = backend(&mut first).await;
         first.give_back();
@@ -139,7 +139,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_does_not_answer_is_replaced() {
         let database = ScratchDatabase::create().await.unwrap();
-        let place = Arc::<Place>::default();
+        let place = Arc::<KeptSlot>::default();
         let mut first = take(&place, &database).await;
         let pid = backend(&mut first).await;
         first.give_back();
@@ -154,7 +154,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_kept_in_a_place_that_is_closed() {
         let database = ScratchDatabase::create().await.unwrap();
-        let place = Arc::<Place>::default();
+        let place = Arc::<KeptSlot>::default();
         let (waiting, in_use) = (take(&place, &database).await, take(&place, &database).await);
         waiting.give_back();
         place.close().await;

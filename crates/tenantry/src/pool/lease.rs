@@ -1,7 +1,7 @@
 //! One slot of the pool on loan, with or without a connection in it.
 
 #[cfg(feature = "tokio-postgres")]
-mod opening;
+mod switch_ahead;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 #[cfg(feature = "tokio-postgres")]
-pub(super) use self::opening::Opening;
+pub(super) use self::switch_ahead::SwitchAhead;
 use super::await_point::{AwaitPoint, at};
 use super::counters::Source;
 use super::driver::Driver;
@@ -21,7 +21,7 @@ use super::preparation::Preparation;
 use super::shared::{HolderId, LineName, Shared, line_of};
 use crate::database::{PoolMode, Verify};
 use crate::error::{ErrorKind, Result};
-use crate::guard::{Guard, is_left_out};
+use crate::guard::{Guard, stands};
 
 /// A connection together with what the pool knows about its session.
 pub(super) struct Pooled<C> {
@@ -43,7 +43,7 @@ pub(super) struct Pooled<C> {
     /// All tenants it has served: the server's memory for a connection grows with each.
     served: HashSet<LineName>,
     #[cfg(feature = "tokio-postgres")]
-    checks: Box<opening::Checks>,
+    checks: Box<switch_ahead::Checks>,
 }
 
 /// How long a connection has served the line of one tenant without a pause.
@@ -124,7 +124,7 @@ pub(super) struct Lease<D: Driver> {
     has_transaction: bool,
     condition: Condition,
     #[cfg(feature = "tokio-postgres")]
-    opening: Option<Box<Opening>>,
+    switch_ahead: Option<Box<SwitchAhead>>,
 }
 
 /// When a connection that is not warm is switched.
@@ -132,10 +132,10 @@ pub(super) struct Lease<D: Driver> {
 pub(super) enum Switching {
     /// Before it is handed out.
     Now,
-    /// Together with the only statement, by an [`Opening`].
+    /// Together with the only statement, by an [`SwitchAhead`].
     #[cfg(feature = "tokio-postgres")]
     WithStatement,
-    /// Together with the first statement of a transaction, by an [`Opening`].
+    /// Together with the first statement of a transaction, by an [`SwitchAhead`].
     #[cfg(feature = "tokio-postgres")]
     WithTransaction,
 }
@@ -165,7 +165,7 @@ enum Condition {
 
 /// What became of an attempt to make a lease ready.
 pub(super) enum Readiness {
-    /// The connection is prepared for the look-up.
+    /// The connection is prepared for the checkout.
     Ready,
     /// It had been idle and turned out to be lost; another one may do.
     Lost,
@@ -185,7 +185,7 @@ impl<D: Driver> Lease<D> {
             has_transaction: false,
             condition: Condition::Clean,
             #[cfg(feature = "tokio-postgres")]
-            opening: None,
+            switch_ahead: None,
         }
     }
 
@@ -213,14 +213,14 @@ impl<D: Driver> Lease<D> {
         }
         let switched = match switching {
             #[cfg(feature = "tokio-postgres")]
-            Switching::WithStatement | Switching::WithTransaction if self.can_open() => {
-                self.prepare_opening(preparation, switching).await
+            Switching::WithStatement | Switching::WithTransaction if self.can_send_ahead() => {
+                self.prepare_switch_ahead(preparation, switching).await
             }
             _ => self.switch(preparation).await,
         };
         match switched {
             Ok(()) => {
-                self.shared.counters.looked_up(if is_new { Source::Open } else { Source::Switch });
+                self.shared.counters.checked_out(if is_new { Source::Opened } else { Source::Switched });
                 if self.shared.config.verify == Verify::Always {
                     self.touch();
                 }
@@ -240,7 +240,7 @@ impl<D: Driver> Lease<D> {
         Ok(())
     }
 
-    /// Whether the connection serves this look-up without a round trip. If so, it does from now on.
+    /// Whether the connection serves this checkout without a round trip. If so, it does from now on.
     pub(super) fn take_over_warm(&mut self, preparation: &Arc<Preparation>) -> bool {
         let config = &self.shared.config;
         let Some(pooled) = &mut self.pooled else { return false };
@@ -251,7 +251,7 @@ impl<D: Driver> Lease<D> {
         if is_warm {
             // The same session, but perhaps a later record of the tenant.
             pooled.session = Some(Arc::clone(preparation));
-            self.shared.counters.looked_up(Source::Warm);
+            self.shared.counters.checked_out(Source::Warm);
         }
         is_warm
     }
@@ -272,10 +272,10 @@ impl<D: Driver> Lease<D> {
             preparation.begin_message()
         };
         let answer = at(AwaitPoint::Switch, driver.send(&mut pooled.connection, &message)).await?;
-        if !is_left_out(Guard::Verification) {
+        if stands(Guard::Verification) {
             preparation.verify(answer.as_deref())?;
         }
-        at(AwaitPoint::Hook, driver.after_switch(&mut pooled.connection, &preparation.lookup)).await?;
+        at(AwaitPoint::Hook, driver.after_switch(&mut pooled.connection, &preparation.request)).await?;
 
         pooled.session = Some(Arc::clone(preparation));
         // Behind a pooler the next transaction may meet another session.
@@ -284,7 +284,7 @@ impl<D: Driver> Lease<D> {
         if is_session {
             pooled.served.insert(line_of(preparation));
         }
-        self.has_transaction = !is_session && !is_left_out(Guard::PoolerTransaction);
+        self.has_transaction = !is_session && stands(Guard::PoolerTransaction);
         self.end_statement();
         Ok(())
     }
@@ -322,7 +322,7 @@ impl<D: Driver> Lease<D> {
         if self.condition == Condition::Stale {
             driver.forget_statements(&mut pooled.connection).await?;
         }
-        driver.after_switch(&mut pooled.connection, &session.lookup).await?;
+        driver.after_switch(&mut pooled.connection, &session.request).await?;
 
         pooled.session = Some(session);
         pooled.is_void = false;
@@ -352,7 +352,7 @@ impl<D: Driver> Lease<D> {
     }
 
     fn begin(&mut self, activity: Activity) {
-        if !is_left_out(Guard::BusyFlag) {
+        if stands(Guard::BusyFlag) {
             self.activity = activity;
         }
     }
@@ -386,7 +386,7 @@ impl<D: Driver> Lease<D> {
     }
 
     fn is_doubtful(&mut self) -> bool {
-        if is_left_out(Guard::DoubtfulClosed) {
+        if !stands(Guard::DoubtfulClosed) {
             return false;
         }
         self.is_lost_or_busy() || self.is_in_transaction()
@@ -422,14 +422,14 @@ impl<D: Driver> Lease<D> {
 
     fn needs_cleaning(&self) -> bool {
         // A busy one is doubtful, not to be cleaned; this decides only where that guard is left out.
-        self.is_touched() && self.activity == Activity::None && !is_left_out(Guard::Hygiene)
+        self.is_touched() && self.activity == Activity::None && stands(Guard::Hygiene)
     }
 }
 
 /// A driver's map from type names to types belongs to the schema it was read in.
 fn forgets_types(from: Option<&Preparation>, to: &Preparation) -> bool {
     let Some(from) = from else { return false };
-    !from.serves(to) && (from.owns_types() || to.owns_types()) && !is_left_out(Guard::ForgetTypes)
+    !from.serves(to) && (from.owns_types() || to.owns_types()) && stands(Guard::ForgetTypes)
 }
 
 impl<D: Driver> Lease<D> {
@@ -489,7 +489,7 @@ async fn drain_and_return<D: Driver>(mut lease: Lease<D>, _permit: OwnedSemaphor
         Ok(Err(error)) => return tracing::debug!(%error, "Closed a connection that could not be drained"),
         Err(_) => return tracing::debug!("Closed a connection whose statement goes on"),
     }
-    if is_left_out(Guard::DrainVerified) {
+    if !stands(Guard::DrainVerified) {
         lease.end_statement();
         lease.condition = Condition::Clean;
         return;

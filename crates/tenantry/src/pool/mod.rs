@@ -1,8 +1,8 @@
 //! Connections that know which tenant they serve.
 //!
-//! Every look-up of a connection takes one path, whoever asks and whatever for:
+//! Every checkout of a connection takes one path, whoever asks and whatever for:
 //!
-//! 1. the [preprocessors](Preprocessor) say what the session must look like ([`Lookup`] →
+//! 1. the [preprocessors](Preprocessor) say what the session must look like ([`CheckoutRequest`] →
 //!    `Preparation`, pure);
 //! 2. `affinity` picks a connection, `fairness` says who is next when there is none;
 //! 3. a connection that last served the same preparation and came back *clean* is handed out as it
@@ -13,14 +13,14 @@
 //! What holds a connection is a guard that is armed before the first byte is sent. A future may be
 //! dropped at any `.await`: the guard then finds the connection busy, and drains or closes it.
 //!
-//! [`PoolStatus`] tells what a pool does; the span `look_up` (level debug) has database and tenant.
+//! [`PoolStatus`] tells what a pool does; the span `checkout` (level debug) has database and tenant.
 //! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver`:
-//! `tenantry_look_ups_total` (`source`: warm, switch, open), `tenantry_waits_total`,
-//! `tenantry_wait_seconds`, `tenantry_held`, `tenantry_waiting`, `tenantry_cleaned_total`,
+//! `tenantry_checkouts_total` (`source`: warm, switch, open), `tenantry_checkout_waits_total`,
+//! `tenantry_checkout_wait_seconds`, `tenantry_held`, `tenantry_waiting`, `tenantry_cleaned_total`,
 //! `tenantry_drained_total` and `tenantry_closed_total` (`reason`: doubtful, recycled).
 //!
 //! Behind a pooler in transaction mode ([`PoolMode`](crate::database::PoolMode)) a connection is no session,
-//! so every look-up begins a transaction with its switch, and no statement runs outside of one.
+//! so every checkout begins a transaction with its switch, and no statement runs outside of one.
 //!
 //! The pool runs over a small `Driver`, so its logic is tested without a server. It asks the
 //! registry nothing: who a tenant is was settled before.
@@ -65,6 +65,8 @@ pub use self::counters::PoolCounts;
 pub(crate) use self::databases::Databases;
 pub use self::db::{MasterDb, TenantDb};
 pub(crate) use self::preparation::{Layout, Preprocessors};
-pub use self::preprocessor::{Hook, Lookup, Preprocessor, Role, SearchPath, SessionSettings, Target};
+pub use self::preprocessor::{
+    CheckoutRequest, Hook, Preprocessor, Role, SearchPath, SessionSettings, Target,
+};
 pub use self::shared::PoolStatus;
 pub use self::transaction::Transaction;

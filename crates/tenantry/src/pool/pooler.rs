@@ -2,7 +2,7 @@
 //!
 //! There a connection is a client of the pooler and no session of the server: what one transaction
 //! leaves in a session, the next one of somebody else finds there, and may not find there again itself.
-//! So nothing of a session is remembered and nothing is left in one. The look-up's switch begins a
+//! So nothing of a session is remembered and nothing is left in one. The checkout's switch begins a
 //! transaction, which prepares and verifies whatever session it meets
 //! ([`begin_message`](super::preparation::Preparation::begin_message)); the statements run in it; and it ends
 //! here, with whatever they left behind removed in the same message. A lease whose transaction did not end
@@ -29,7 +29,7 @@ use super::preparation::{Preparation, REMOVE_ALL};
 use super::shared::Pool;
 use super::statement::Statement;
 use crate::error::{Error, ErrorKind, Result, breaks_connection};
-use crate::guard::{Guard, is_left_out};
+use crate::guard::{Guard, stands};
 use crate::tenant::Tenant;
 
 /// `SQLSTATE` of `unnamed prepared statement does not exist`.
@@ -203,7 +203,7 @@ impl Checkout {
             self.settle(&forgotten);
             forgotten?;
         }
-        let leaves_something = self.lease().is_touched() && !is_left_out(Guard::PoolerHygiene);
+        let leaves_something = self.lease().is_touched() && stands(Guard::PoolerHygiene);
         let message = if leaves_something { self.cleaning(how) } else { how.statement().to_owned() };
         self.send(&message).await?;
         self.lease().end_transaction();

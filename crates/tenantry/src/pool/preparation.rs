@@ -1,17 +1,17 @@
-//! From a look-up to the message that prepares a session, and what the server must answer.
+//! From a checkout to the message that prepares a session, and what the server must answer.
 
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::preprocessor::{Lookup, Preprocessor, SearchPath, SessionSettings};
+use super::preprocessor::{CheckoutRequest, Preprocessor, SearchPath, SessionSettings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard::{Guard, is_left_out};
+use crate::guard::{Guard, stands};
 #[cfg(feature = "tokio-postgres")]
 use crate::sql::VOID_SCHEMA;
 use crate::sql::{Identifier, Literal};
 use crate::tenant::{SchemaName, Tenant};
 
-/// The schemas that are the same for every look-up.
+/// The schemas that are the same for every checkout.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) master_schema: SchemaName,
@@ -38,16 +38,16 @@ impl Preprocessors {
         self.0.iter()
     }
 
-    /// Whether one look-up of a tenant is like the next.
+    /// Whether one checkout of a tenant is like the next.
     pub(super) fn are_constant(&self) -> bool {
         self.iter().all(|preprocessor| preprocessor.is_constant())
     }
 
-    /// What the session of this look-up must look like.
-    pub(super) fn prepare(&self, lookup: Lookup) -> Result<Preparation> {
+    /// What the session of this checkout must look like.
+    pub(super) fn prepare(&self, request: CheckoutRequest) -> Result<Preparation> {
         let mut settings = SessionSettings::default();
         for preprocessor in self.iter() {
-            preprocessor.prepare(&lookup, &mut settings)?;
+            preprocessor.prepare(&request, &mut settings)?;
         }
         if settings.search_path.is_none() {
             let names: Vec<_> = self.iter().map(|one| one.name().to_owned()).collect();
@@ -56,7 +56,7 @@ impl Preprocessors {
                 Error::new(ErrorKind::Configuration, message).with_hint("add `search_path` to the list")
             );
         }
-        Ok(Preparation { lookup, settings })
+        Ok(Preparation { request, settings })
     }
 }
 
@@ -94,15 +94,15 @@ pub(super) enum Span {
     Transaction,
 }
 
-/// What a session must look like for one look-up.
+/// What a session must look like for one checkout.
 #[derive(Clone, Debug)]
 pub(crate) struct Preparation {
-    pub(super) lookup: Lookup,
+    pub(super) request: CheckoutRequest,
     settings: SessionSettings,
 }
 
 impl Preparation {
-    /// Whether a session in this state serves the other look-up as it is.
+    /// Whether a session in this state serves the other checkout as it is.
     ///
     /// The epoch tells a schema from another one that later got its name.
     pub(super) fn serves(&self, other: &Preparation) -> bool {
@@ -122,7 +122,7 @@ impl Preparation {
     }
 
     pub(super) fn tenant(&self) -> Option<&Tenant> {
-        self.lookup.tenant()
+        self.request.tenant()
     }
 
     /// Whether cached statements may mean types of this schema.
@@ -137,7 +137,7 @@ impl Preparation {
     pub(super) fn switch_message(&self, from: Option<&Preparation>) -> String {
         let mut message = String::with_capacity(192);
         // What `lastval()` would say belongs to whoever was served before.
-        if !is_left_out(Guard::Sequences) {
+        if stands(Guard::Sequences) {
             message.push_str("DISCARD SEQUENCES; ");
         }
         if let Some(from) = from {
@@ -155,7 +155,7 @@ impl Preparation {
     /// [switch](Self::switch_message).
     pub(super) fn begin_message(&self) -> String {
         let mut message = String::with_capacity(256);
-        if !is_left_out(Guard::PoolerTransaction) {
+        if stands(Guard::PoolerTransaction) {
             message.push_str("BEGIN; ");
         }
         message.push_str("RESET ROLE; SET LOCAL standard_conforming_strings TO on; ");
@@ -170,17 +170,17 @@ impl Preparation {
     /// The check is a last statement that fails with a division by zero unless the schema that is in force
     /// is the one that was asked for.
     #[cfg(feature = "tokio-postgres")]
-    pub(super) fn opening_message(&self, span: Span, has_check: bool) -> String {
+    pub(super) fn switch_ahead_message(&self, span: Span, has_check: bool) -> String {
         let mut message = String::with_capacity(320);
         message.push_str("BEGIN; ");
         let set = if span == Span::Session { "SET" } else { "SET LOCAL" };
         self.settings.render(set, &mut message);
         // Behind the settings, of which one may be the isolation level: that comes before any snapshot.
-        if !is_left_out(Guard::Sequences) {
+        if stands(Guard::Sequences) {
             message.push_str("DISCARD SEQUENCES; ");
         }
-        if has_check && !is_left_out(Guard::Opening) {
-            let schema = Literal(self.lookup.schema().as_str());
+        if has_check && stands(Guard::SwitchAhead) {
+            let schema = Literal(self.request.schema().as_str());
             let _ = write!(
                 message,
                 "SELECT 1 / (pg_catalog.current_schema() IS NOT DISTINCT FROM {schema})::pg_catalog.int4"
@@ -213,11 +213,11 @@ impl Preparation {
 
     /// Judges the answer to a switch.
     pub(super) fn verify(&self, answer: Option<&str>) -> Result<()> {
-        if answer == Some(self.lookup.schema().as_str()) { Ok(()) } else { Err(self.missing_schema()) }
+        if answer == Some(self.request.schema().as_str()) { Ok(()) } else { Err(self.missing_schema()) }
     }
 
     pub(super) fn missing_schema(&self) -> Error {
-        let schema = self.lookup.schema();
+        let schema = self.request.schema();
         let hint = "check that the schema exists and that the application's role has USAGE on it";
         match self.tenant() {
             Some(tenant) => Error::new(

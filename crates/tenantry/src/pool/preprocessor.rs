@@ -1,4 +1,4 @@
-//! What a connection is prepared with each time it is looked up.
+//! What a connection is prepared with at each checkout.
 
 use std::sync::Arc;
 
@@ -18,14 +18,14 @@ pub enum Target {
     Master,
 }
 
-/// One look-up of a connection, as a [`Preprocessor`] sees it.
+/// One checkout of a connection, as a [`Preprocessor`] sees it.
 #[derive(Clone, Debug)]
-pub struct Lookup {
+pub struct CheckoutRequest {
     target: Target,
     layout: Arc<Layout>,
 }
 
-impl Lookup {
+impl CheckoutRequest {
     pub(crate) fn new(target: Target, layout: Arc<Layout>) -> Self {
         Self { target, layout }
     }
@@ -54,7 +54,7 @@ impl Lookup {
     }
 }
 
-/// Prepares a connection each time it is looked up.
+/// Prepares a connection at each checkout.
 ///
 /// [`prepare`](Self::prepare) says what the session must look like, without any I/O: the settings
 /// of all preprocessors travel to the server in one message, together with the check that they
@@ -63,7 +63,7 @@ impl Lookup {
 /// # Example: tell row-level triggers which tenant is writing
 ///
 /// ```
-/// use tenantry::pool::{Lookup, Preprocessor, SessionSettings};
+/// use tenantry::pool::{CheckoutRequest, Preprocessor, SessionSettings};
 ///
 /// struct Audit;
 ///
@@ -72,8 +72,8 @@ impl Lookup {
 ///         "audit"
 ///     }
 ///
-///     fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> tenantry::Result<()> {
-///         let actor = lookup.tenant().map_or("master", |tenant| tenant.slug().as_str());
+///     fn prepare(&self, request: &CheckoutRequest, session: &mut SessionSettings) -> tenantry::Result<()> {
+///         let actor = request.tenant().map_or("master", |tenant| tenant.slug().as_str());
 ///         session.set("app.actor", actor)
 ///     }
 /// }
@@ -84,15 +84,15 @@ pub trait Preprocessor: Send + Sync + 'static {
     /// The name by which `tenantry.toml` chooses it.
     fn name(&self) -> &str;
 
-    /// Adds to what the session must look like. Called at every look-up, unless all preprocessors are
+    /// Adds to what the session must look like. Called at every checkout, unless all preprocessors are
     /// [constant](Self::is_constant), so it must be quick; a connection whose session already looks
     /// like the sum of all answers is not switched again.
     ///
     /// # Errors
     /// Any error refuses the connection and reaches the caller.
-    fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> Result<()>;
+    fn prepare(&self, request: &CheckoutRequest, session: &mut SessionSettings) -> Result<()>;
 
-    /// Whether [`prepare`](Self::prepare) depends on the look-up and on nothing else, such as the
+    /// Whether [`prepare`](Self::prepare) depends on the checkout and on nothing else, such as the
     /// running task or the time. Where all preprocessors are constant, a handle asks them once.
     fn is_constant(&self) -> bool {
         false
@@ -114,7 +114,7 @@ pub trait Preprocessor: Send + Sync + 'static {
 ///
 /// ```
 /// use futures_util::future::BoxFuture;
-/// use tenantry::pool::{Hook, Lookup, Preprocessor, SessionSettings};
+/// use tenantry::pool::{Hook, CheckoutRequest, Preprocessor, SessionSettings};
 ///
 /// struct Seed;
 ///
@@ -123,7 +123,7 @@ pub trait Preprocessor: Send + Sync + 'static {
 ///         "seed"
 ///     }
 ///
-///     fn prepare(&self, _: &Lookup, _: &mut SessionSettings) -> tenantry::Result<()> {
+///     fn prepare(&self, _: &CheckoutRequest, _: &mut SessionSettings) -> tenantry::Result<()> {
 ///         Ok(())
 ///     }
 ///
@@ -135,7 +135,7 @@ pub trait Preprocessor: Send + Sync + 'static {
 /// impl Hook for Seed {
 ///     fn after_switch<'a>(
 ///         &'a self,
-///         _: &'a Lookup,
+///         _: &'a CheckoutRequest,
 ///         connection: &'a mut sqlx::PgConnection,
 ///     ) -> BoxFuture<'a, Result<(), Box<dyn std::error::Error + Send + Sync>>> {
 ///         Box::pin(async move {
@@ -151,7 +151,7 @@ pub trait Hook: Send + Sync {
     /// Prepares a connection of sqlx's.
     fn after_switch<'a>(
         &'a self,
-        lookup: &'a Lookup,
+        request: &'a CheckoutRequest,
         connection: &'a mut PgConnection,
     ) -> BoxFuture<'a, Result<(), BoxError>>;
 
@@ -163,7 +163,7 @@ pub trait Hook: Send + Sync {
     #[cfg(feature = "tokio-postgres")]
     fn after_client_switch<'a>(
         &'a self,
-        _lookup: &'a Lookup,
+        _request: &'a CheckoutRequest,
         _client: &'a tokio_postgres::Client,
     ) -> BoxFuture<'a, Result<(), BoxError>> {
         Box::pin(async { Err("its hook is for connections of sqlx only".into()) })
@@ -179,10 +179,10 @@ pub struct SessionSettings {
 }
 
 impl SessionSettings {
-    /// Sets the path in which unqualified names are looked up: `schema` first, then an empty schema
+    /// Sets the path in which unqualified names are searched: `schema` first, then an empty schema
     /// where nobody may create, the extension schemas, and `pg_temp`.
     pub fn search_path(&mut self, schema: &SchemaName, extensions: &[SchemaName]) {
-        self.search_path = Some(crate::sql::SearchPath { schema, extensions }.to_string());
+        self.search_path = Some(crate::sql::SearchPathValue { schema, extensions }.to_string());
     }
 
     /// Sets the role whose privileges apply.
@@ -249,8 +249,8 @@ impl Preprocessor for SearchPath {
         true
     }
 
-    fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> Result<()> {
-        session.search_path(lookup.schema(), lookup.extension_schemas());
+    fn prepare(&self, request: &CheckoutRequest, session: &mut SessionSettings) -> Result<()> {
+        session.search_path(request.schema(), request.extension_schemas());
         Ok(())
     }
 }
@@ -298,8 +298,8 @@ impl Preprocessor for Role {
         true
     }
 
-    fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> Result<()> {
-        match lookup.tenant() {
+    fn prepare(&self, request: &CheckoutRequest, session: &mut SessionSettings) -> Result<()> {
+        match request.tenant() {
             Some(tenant) => session.role(&self.name_for(tenant.schema())),
             None => Ok(()),
         }

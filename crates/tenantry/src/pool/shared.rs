@@ -17,11 +17,11 @@ use super::driver::{Driver, PgDriver};
 use super::fairness::{Fairness, Ticket};
 use super::lease::{Lease, Pooled, Readiness, Switching};
 use super::preparation::{Layout, Preparation, Preprocessors};
-use super::preprocessor::{Lookup, Target};
+use super::preprocessor::{CheckoutRequest, Target};
 use super::sync::{Background, Mutex, MutexGuard};
 use crate::database::{PoolConfig, PoolMode};
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard::{Guard, is_left_out};
+use crate::guard::{Guard, stands};
 use crate::tenant::{Alias, Tenant, TenantId};
 
 /// A tenant's weight is no licence to starve the others.
@@ -96,7 +96,7 @@ pub struct PoolStatus {
     pub open: u32,
     /// Those of them that nobody holds.
     pub idle: u32,
-    /// Look-ups that wait for a connection.
+    /// Checkouts that wait for a connection.
     pub waiting: u32,
     /// The most that may be open.
     pub max: u32,
@@ -127,7 +127,7 @@ impl<D: Driver> Drop for Place<D> {
 }
 
 impl<D: Driver> Pool<D> {
-    /// A pool that opens its first connection at the first look-up.
+    /// A pool that opens its first connection at the first checkout.
     ///
     /// Must be called in a tokio runtime, which it keeps for its background work.
     pub(crate) fn new(
@@ -167,36 +167,36 @@ impl<D: Driver> Pool<D> {
 
     /// What a session must look like for this target.
     pub(super) fn prepare(&self, target: Target) -> Result<Arc<Preparation>> {
-        let lookup = Lookup::new(target, Arc::clone(&self.shared.layout));
-        Ok(Arc::new(self.shared.preprocessors.prepare(lookup)?))
+        let request = CheckoutRequest::new(target, Arc::clone(&self.shared.layout));
+        Ok(Arc::new(self.shared.preprocessors.prepare(request)?))
     }
 
-    /// The same, if it will be the same at every look-up.
+    /// The same, if it will be the same at every checkout.
     pub(super) fn prepare_once(&self, target: Target) -> Option<Arc<Preparation>> {
-        // A refusal is for the look-up to report.
+        // A refusal is for the checkout to report.
         self.shared.preprocessors.are_constant().then(|| self.prepare(target).ok())?
     }
 
     /// A connection for this target.
     #[cfg(test)]
-    pub(super) async fn look_up(&self, target: Target) -> Result<Lease<D>> {
-        self.look_up_as(&self.prepare(target)?, Switching::Now).await
+    pub(super) async fn check_out(&self, target: Target) -> Result<Lease<D>> {
+        self.check_out_as(&self.prepare(target)?, Switching::Now).await
     }
 
     /// The one way to a connection: prepared, verified, and handed out.
-    pub(super) async fn look_up_as(
+    pub(super) async fn check_out_as(
         &self,
         preparation: &Arc<Preparation>,
         switching: Switching,
     ) -> Result<Lease<D>> {
         let limit = self.shared.config.acquire_timeout;
         let span = tracing::debug_span!(
-            "look_up",
+            "checkout",
             database = %self.shared.alias,
             tenant = preparation.tenant().map(|tenant| tenant.slug().as_str()),
         );
         let request = span.in_scope(|| Shared::request(&self.shared, preparation))?;
-        // Most look-ups end here, and need no timer.
+        // Most checkouts end here, and need no timer.
         let request = match request {
             Request::Granted(mut lease) => {
                 if lease.take_over_warm(preparation) {
@@ -278,7 +278,7 @@ impl<D: Driver> Pool<D> {
         }
     }
 
-    /// Refuses new look-ups, closes what is idle and waits until everything else came back.
+    /// Refuses new checkouts, closes what is idle and waits until everything else came back.
     ///
     /// # Errors
     /// [`ErrorKind::PoolTimeout`] naming the longest holder, if the deadline passes first.
@@ -391,7 +391,7 @@ impl<D: Driver> Shared<D> {
         state.release(holder);
         self.gauge(&state);
         match pooled {
-            Some(pooled) if state.is_closed && !is_left_out(Guard::ClosedPool) => {
+            Some(pooled) if state.is_closed && stands(Guard::ClosedPool) => {
                 drop(state);
                 self.close_in_background(HolderId::NONE, pooled);
             }
@@ -460,7 +460,7 @@ impl<D: Driver> Shared<D> {
 
     fn busy_error(&self, preparation: &Preparation) -> Error {
         let message = format!(
-            "{} look-ups wait for a connection to database `{}` already, so {} was turned away",
+            "{} checkouts wait for a connection to database `{}` already, so {} was turned away",
             self.config.max_waiting,
             self.alias,
             holder_name(preparation),
@@ -504,7 +504,7 @@ impl<D: Driver> State<D> {
         id
     }
 
-    /// The idle connection that serves the look-up best.
+    /// The idle connection that serves the checkout best.
     fn take_idle(&mut self, preparation: &Preparation) -> Option<Pooled<D::Connection>> {
         let here = thread::current().id();
         let candidates = self.idle.iter().map(|pooled| Candidate {
@@ -524,7 +524,7 @@ impl<D: Driver> State<D> {
 
     /// Connections that served this tenant before its schema was dropped, renamed or moved.
     fn remove_outdated(&mut self, preparation: &Preparation) -> Vec<Pooled<D::Connection>> {
-        if is_left_out(Guard::Epoch) {
+        if !stands(Guard::Epoch) {
             return Vec::new();
         }
         self.idle

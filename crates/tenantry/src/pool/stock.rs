@@ -1,11 +1,11 @@
 //! A stock `PgPool` that follows the task's tenant, for libraries that insist on one.
 //!
 //! sqlx's pool knows nothing of a connection but its age, so its hooks can only do the same work
-//! every time: an idle session is in the void and holds nothing, and each look-up switches it. What
+//! every time: an idle session is in the void and holds nothing, and each checkout switches it. What
 //! is not switched shows no table, whichever hook sqlx left out.
 //!
-//! A hook's error is no way to refuse somebody: sqlx logs it, reconnects until the look-up times out,
-//! and answers with the timeout. A look-up that is refused therefore gets a connection on which
+//! A hook's error is no way to refuse somebody: sqlx logs it, reconnects until the checkout times out,
+//! and answers with the timeout. A checkout that is refused therefore gets a connection on which
 //! every statement fails.
 
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::driver::{Driver as _, PgDriver};
 use super::preparation::{Layout, void_message};
-use super::preprocessor::{Lookup, Target};
+use super::preprocessor::{CheckoutRequest, Target};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{Literal, VOID_SCHEMA};
 use crate::tenant::Tenant;
@@ -36,7 +36,7 @@ pub(super) struct Hooks {
     pub(super) whom: fn() -> Result<Tenant>,
 }
 
-/// A pool that opens its first connection at the first look-up.
+/// A pool that opens its first connection at the first checkout.
 pub(super) fn open(options: PgPoolOptions, hooks: Hooks) -> PgPool {
     let target = hooks.driver.options.clone();
     let hooks = Arc::new(hooks);
@@ -79,11 +79,11 @@ impl Hooks {
         if *tenant.database() != self.driver.alias {
             return Err(self.elsewhere(&tenant));
         }
-        let lookup = Lookup::new(Target::Tenant(tenant), Arc::clone(&self.layout));
-        let preparation = self.driver.preprocessors.prepare(lookup)?;
+        let request = CheckoutRequest::new(Target::Tenant(tenant), Arc::clone(&self.layout));
+        let preparation = self.driver.preprocessors.prepare(request)?;
         let answer = self.driver.send(connection, &preparation.switch_message(None)).await?;
         preparation.verify(answer.as_deref())?;
-        self.driver.after_switch(connection, &preparation.lookup).await
+        self.driver.after_switch(connection, &preparation.request).await
     }
 
     fn elsewhere(&self, tenant: &Tenant) -> Error {
@@ -94,7 +94,7 @@ impl Hooks {
 
     /// Leaves the session in a transaction that has failed already, where every statement fails.
     async fn refuse(&self, connection: &mut PgConnection, refusal: &Error) -> Result<()> {
-        tracing::debug!(database = %self.driver.alias, error = %refusal, "Refused a look-up");
+        tracing::debug!(database = %self.driver.alias, error = %refusal, "Refused a checkout");
         if !self.empty(connection).await? {
             return Err(Error::new(
                 ErrorKind::Configuration,

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::fake::Fake;
 use super::lease::{Lease, Switching};
 use super::preparation::{Layout, Preprocessors};
-use super::preprocessor::{Lookup, Preprocessor, SearchPath, SessionSettings, Target};
+use super::preprocessor::{CheckoutRequest, Preprocessor, SearchPath, SessionSettings, Target};
 use super::shared::Pool;
 use crate::database::{PoolConfig, Verify};
 use crate::error::{Error, ErrorKind};
@@ -81,24 +81,24 @@ fn error_of<T>(result: Result<T, Error>) -> Error {
 async fn a_clean_connection_goes_to_the_same_tenant_without_a_round_trip() {
     let (pool, fake) = pool_of(1);
     for _ in 0..3 {
-        drop(pool.look_up(tenant("acme")).await.unwrap());
+        drop(pool.check_out(tenant("acme")).await.unwrap());
     }
     assert_eq!(fake.message_count(), 1);
-    drop(pool.look_up(tenant("globex")).await.unwrap());
-    drop(pool.look_up(tenant("acme")).await.unwrap());
+    drop(pool.check_out(tenant("globex")).await.unwrap());
+    drop(pool.check_out(tenant("acme")).await.unwrap());
     assert_eq!(fake.message_count(), 3);
     assert_eq!(fake.opened(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_up_prefers_the_connection_that_last_served_its_tenant() {
+async fn a_checkout_prefers_the_connection_that_last_served_its_tenant() {
     let (pool, fake) = pool_of(2);
     let (acme, globex) =
-        (pool.look_up(tenant("acme")).await.unwrap(), pool.look_up(tenant("globex")).await.unwrap());
+        (pool.check_out(tenant("acme")).await.unwrap(), pool.check_out(tenant("globex")).await.unwrap());
     drop((acme, globex));
     for _ in 0..5 {
-        drop(pool.look_up(tenant("globex")).await.unwrap());
-        drop(pool.look_up(tenant("acme")).await.unwrap());
+        drop(pool.check_out(tenant("globex")).await.unwrap());
+        drop(pool.check_out(tenant("acme")).await.unwrap());
     }
     assert_eq!(fake.message_count(), 2);
 }
@@ -106,10 +106,10 @@ async fn a_look_up_prefers_the_connection_that_last_served_its_tenant() {
 #[tokio::test(start_paused = true)]
 async fn a_touched_connection_is_cleaned_before_anybody_sees_it() {
     let (pool, fake) = pool_of(1);
-    let mut lease = pool.look_up(tenant("acme")).await.unwrap();
+    let mut lease = pool.check_out(tenant("acme")).await.unwrap();
     lease.touch();
     drop(lease);
-    drop(pool.look_up(tenant("acme")).await.unwrap());
+    drop(pool.check_out(tenant("acme")).await.unwrap());
     assert_eq!(fake.message_count(), 2, "one switch and one cleaning, after which it is warm");
     assert_eq!(fake.opened(), 1);
 }
@@ -117,13 +117,13 @@ async fn a_touched_connection_is_cleaned_before_anybody_sees_it() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_cannot_be_cleaned_in_time_is_replaced() {
     let (pool, fake) = pool_of(1);
-    let mut lease = pool.look_up(tenant("acme")).await.unwrap();
+    let mut lease = pool.check_out(tenant("acme")).await.unwrap();
     lease.touch();
     fake.set_hanging(true);
     drop(lease);
     tokio::time::sleep(Duration::from_secs(6)).await;
     fake.set_hanging(false);
-    drop(pool.look_up(tenant("acme")).await.unwrap());
+    drop(pool.check_out(tenant("acme")).await.unwrap());
     assert_eq!((fake.opened(), fake.open()), (2, 1));
 }
 
@@ -132,7 +132,7 @@ async fn always_verifying_costs_a_message_each_way() {
     let (pool, fake) =
         pool(PoolConfig { max_connections: 1, verify: Verify::Always, ..PoolConfig::default() });
     for _ in 0..3 {
-        drop(pool.look_up(tenant("acme")).await.unwrap());
+        drop(pool.check_out(tenant("acme")).await.unwrap());
         settle().await;
     }
     assert_eq!(fake.message_count(), 6);
@@ -142,10 +142,10 @@ async fn always_verifying_costs_a_message_each_way() {
 #[tokio::test(start_paused = true)]
 async fn a_statement_that_is_cut_off_and_soon_answered_keeps_its_connection() {
     let (pool, fake) = pool_of(1);
-    let mut lease = pool.look_up(tenant("acme")).await.unwrap();
+    let mut lease = pool.check_out(tenant("acme")).await.unwrap();
     lease.begin_statement();
     drop(lease);
-    drop(pool.look_up(tenant("acme")).await.unwrap());
+    drop(pool.check_out(tenant("acme")).await.unwrap());
     assert_eq!(fake.message_count(), 3, "one switch, the drain, and the cleaning");
     assert_eq!((fake.opened(), fake.open(), pool.status().counts.drained), (1, 1, 1));
 }
@@ -153,7 +153,7 @@ async fn a_statement_that_is_cut_off_and_soon_answered_keeps_its_connection() {
 #[tokio::test(start_paused = true)]
 async fn a_statement_that_is_cut_off_and_not_answered_in_time_closes_its_connection() {
     let (pool, fake) = pool_of(1);
-    let mut lease = pool.look_up(tenant("acme")).await.unwrap();
+    let mut lease = pool.check_out(tenant("acme")).await.unwrap();
     lease.begin_statement();
     fake.set_hanging(true);
     drop(lease);
@@ -170,7 +170,7 @@ async fn a_storm_of_cancellations_holds_half_of_the_slots() {
     let (pool, fake) = pool(PoolConfig { max_connections: 8, reserve: Some(0), ..PoolConfig::default() });
     let mut leases = Vec::new();
     for _ in 0..8 {
-        leases.push(pool.look_up(tenant("acme")).await.unwrap());
+        leases.push(pool.check_out(tenant("acme")).await.unwrap());
     }
     leases.iter_mut().for_each(Lease::begin_statement);
     fake.set_hanging(true);
@@ -181,11 +181,11 @@ async fn a_storm_of_cancellations_holds_half_of_the_slots() {
 #[tokio::test(start_paused = true)]
 async fn a_busy_connection_is_closed_and_its_slot_passed_on() {
     let (pool, fake) = pool_of(1);
-    let mut lease = pool.look_up(tenant("acme")).await.unwrap();
+    let mut lease = pool.check_out(tenant("acme")).await.unwrap();
     lease.begin_exchange();
     let waiter = tokio::spawn({
         let pool = pool.clone();
-        async move { pool.look_up(tenant("globex")).await.map(drop) }
+        async move { pool.check_out(tenant("globex")).await.map(drop) }
     });
     settle().await;
     assert_eq!(pool.status().waiting, 1);
@@ -197,13 +197,13 @@ async fn a_busy_connection_is_closed_and_its_slot_passed_on() {
 #[tokio::test(start_paused = true)]
 async fn waiters_are_served_in_the_order_in_which_they_came() {
     let (pool, _fake) = pool_of(1);
-    let held = pool.look_up(Target::Master).await.unwrap();
+    let held = pool.check_out(Target::Master).await.unwrap();
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let mut tasks = Vec::new();
     for number in 0..5 {
         let (pool, order) = (pool.clone(), Arc::clone(&order));
         tasks.push(tokio::spawn(async move {
-            let lease = pool.look_up(tenant("acme")).await.unwrap();
+            let lease = pool.check_out(tenant("acme")).await.unwrap();
             order.lock().unwrap().push(number);
             drop(lease);
         }));
@@ -221,24 +221,24 @@ async fn a_tenant_leaves_a_reserve_to_the_others() {
     let (pool, _fake) = pool_of(4);
     let mut held = Vec::new();
     for _ in 0..3 {
-        held.push(pool.look_up(tenant("noisy")).await.unwrap());
+        held.push(pool.check_out(tenant("noisy")).await.unwrap());
     }
-    let error = error_of(pool.look_up(tenant("noisy")).await).to_string();
+    let error = error_of(pool.check_out(tenant("noisy")).await).to_string();
     assert!(error.contains("; one tenant may hold 3;"), "{error}");
-    drop(pool.look_up(tenant("quiet")).await.unwrap());
-    drop(pool.look_up(Target::Master).await.unwrap());
+    drop(pool.check_out(tenant("quiet")).await.unwrap());
+    drop(pool.check_out(Target::Master).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_look_up_too_many_is_turned_away_at_once() {
+async fn one_checkout_too_many_is_turned_away_at_once() {
     let (pool, _fake) = pool(PoolConfig { max_connections: 1, max_waiting: 1, ..PoolConfig::default() });
-    let held = pool.look_up(tenant("acme")).await.unwrap();
+    let held = pool.check_out(tenant("acme")).await.unwrap();
     let waiter = tokio::spawn({
         let pool = pool.clone();
-        async move { pool.look_up(tenant("acme")).await.map(drop) }
+        async move { pool.check_out(tenant("acme")).await.map(drop) }
     });
     settle().await;
-    let error = error_of(pool.look_up(tenant("globex")).now_or_never().expect("an answer at once"));
+    let error = error_of(pool.check_out(tenant("globex")).now_or_never().expect("an answer at once"));
     assert_eq!(error.kind(), ErrorKind::PoolBusy);
     assert!(error.is_retryable());
     drop(held);
@@ -248,12 +248,12 @@ async fn one_look_up_too_many_is_turned_away_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_returned_connection_stays_with_its_tenant_for_a_quantum() {
     let (pool, fake) = pool_of(1);
-    let held = pool.look_up(tenant("acme")).await.unwrap();
+    let held = pool.check_out(tenant("acme")).await.unwrap();
     let mut tasks = Vec::new();
     for slug in ["acme", "globex"] {
         for _ in 0..20 {
             let pool = pool.clone();
-            tasks.push(tokio::spawn(async move { pool.look_up(tenant(slug)).await.map(drop) }));
+            tasks.push(tokio::spawn(async move { pool.check_out(tenant(slug)).await.map(drop) }));
         }
     }
     settle().await;
@@ -261,15 +261,15 @@ async fn a_returned_connection_stays_with_its_tenant_for_a_quantum() {
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    // 41 look-ups in runs of up to 8, with the clock standing still.
+    // 41 checkouts in runs of up to 8, with the clock standing still.
     assert!((5..=8).contains(&fake.message_count()), "{} switches", fake.message_count());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_timeout_names_who_waits_and_who_holds() {
     let (pool, _fake) = pool_of(1);
-    let held = pool.look_up(tenant("globex")).await.unwrap();
-    let error = error_of(pool.look_up(tenant("acme")).await);
+    let held = pool.check_out(tenant("globex")).await.unwrap();
+    let error = error_of(pool.check_out(tenant("acme")).await);
     assert_eq!(error.kind(), ErrorKind::PoolTimeout);
     assert_eq!(
         error.to_string(),
@@ -281,19 +281,19 @@ async fn a_timeout_names_who_waits_and_who_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_up_dropped_while_it_opens_loses_no_slot() {
+async fn a_checkout_dropped_while_it_opens_loses_no_slot() {
     let (pool, fake) = pool_of(1);
-    assert!(pool.look_up(tenant("acme")).now_or_never().is_none());
+    assert!(pool.check_out(tenant("acme")).now_or_never().is_none());
     assert_eq!((pool.status().open, fake.opened()), (0, 0));
-    drop(pool.look_up(tenant("acme")).await.unwrap());
+    drop(pool.check_out(tenant("acme")).await.unwrap());
     assert_idle(&pool, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_up_dropped_while_it_switches_closes_the_connection() {
+async fn a_checkout_dropped_while_it_switches_closes_the_connection() {
     let (pool, fake) = pool_of(1);
-    drop(pool.look_up(tenant("acme")).await.unwrap());
-    assert!(pool.look_up(tenant("globex")).now_or_never().is_none());
+    drop(pool.check_out(tenant("acme")).await.unwrap());
+    assert!(pool.check_out(tenant("globex")).now_or_never().is_none());
     settle().await;
     assert_eq!((pool.status().open, fake.open()), (0, 0));
 }
@@ -302,10 +302,10 @@ async fn a_look_up_dropped_while_it_switches_closes_the_connection() {
 async fn a_failed_switch_closes_the_connection_and_is_reported() {
     let (pool, fake) = pool_of(1);
     fake.drop_schema(&schema_of(&tenant("acme")));
-    assert_eq!(error_of(pool.look_up(tenant("acme")).await).kind(), ErrorKind::MissingSchema);
+    assert_eq!(error_of(pool.check_out(tenant("acme")).await).kind(), ErrorKind::MissingSchema);
     settle().await;
     assert_eq!(fake.open(), 0);
-    drop(pool.look_up(tenant("globex")).await.unwrap());
+    drop(pool.check_out(tenant("globex")).await.unwrap());
     assert_idle(&pool, 1);
 }
 
@@ -313,16 +313,16 @@ async fn a_failed_switch_closes_the_connection_and_is_reported() {
 async fn after_a_restart_of_the_server_idle_connections_are_replaced_unseen() {
     let (pool, fake) = pool_of(3);
     let leases = [
-        pool.look_up(tenant("acme")).await.unwrap(),
-        pool.look_up(tenant("globex")).await.unwrap(),
-        pool.look_up(tenant("initech")).await.unwrap(),
+        pool.check_out(tenant("acme")).await.unwrap(),
+        pool.check_out(tenant("globex")).await.unwrap(),
+        pool.check_out(tenant("initech")).await.unwrap(),
     ];
     drop(leases);
     fake.lose_all();
     // One that needs a switch finds out for all, and gets a new one.
-    drop(pool.look_up(tenant("hooli")).await.unwrap());
+    drop(pool.check_out(tenant("hooli")).await.unwrap());
     // A warm one is not believed any more.
-    drop(pool.look_up(tenant("globex")).await.unwrap());
+    drop(pool.check_out(tenant("globex")).await.unwrap());
     settle().await;
     assert_eq!(fake.open(), pool.status().open);
     assert!(fake.opened() > 3);
@@ -333,20 +333,20 @@ async fn a_server_that_refuses_is_an_error_at_once_and_loses_no_slot() {
     let (pool, fake) = pool_of(1);
     fake.set_refusing(true);
     for _ in 0..3 {
-        assert_eq!(error_of(pool.look_up(tenant("acme")).await).kind(), ErrorKind::DatabaseUnavailable);
+        assert_eq!(error_of(pool.check_out(tenant("acme")).await).kind(), ErrorKind::DatabaseUnavailable);
     }
     fake.set_refusing(false);
-    drop(pool.look_up(tenant("acme")).await.unwrap());
+    drop(pool.check_out(tenant("acme")).await.unwrap());
     assert_idle(&pool, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_idle_for_long_is_checked_before_it_is_used() {
     let (pool, fake) = pool_of(1);
-    drop(pool.look_up(tenant("acme")).await.unwrap());
+    drop(pool.check_out(tenant("acme")).await.unwrap());
     tokio::time::advance(Duration::from_secs(31)).await;
     fake.lose_all();
-    drop(pool.look_up(tenant("acme")).await.unwrap());
+    drop(pool.check_out(tenant("acme")).await.unwrap());
     settle().await;
     assert_eq!((fake.opened(), fake.open()), (2, 1));
 }
@@ -354,7 +354,7 @@ async fn a_connection_idle_for_long_is_checked_before_it_is_used() {
 #[tokio::test(start_paused = true)]
 async fn an_old_connection_is_closed_when_it_comes_back() {
     let (pool, fake) = pool_of(1);
-    let lease = pool.look_up(tenant("acme")).await.unwrap();
+    let lease = pool.check_out(tenant("acme")).await.unwrap();
     tokio::time::advance(Duration::from_mins(31)).await;
     drop(lease);
     settle().await;
@@ -365,7 +365,7 @@ async fn an_old_connection_is_closed_when_it_comes_back() {
 async fn no_message_of_the_pool_reads_the_catalog_of_tables() {
     let (pool, fake) = pool_of(1);
     for slug in ["acme", "globex"] {
-        let mut lease = pool.look_up(tenant(slug)).await.unwrap();
+        let mut lease = pool.check_out(tenant(slug)).await.unwrap();
         lease.touch();
         drop(lease);
         settle().await;
@@ -384,11 +384,11 @@ async fn a_connection_is_closed_after_so_many_tenants() {
     let config = PoolConfig { max_connections: 1, max_tenants_per_connection: 3, ..PoolConfig::default() };
     let (pool, fake) = pool(config);
     for number in [0, 1, 2, 1, 0, 2] {
-        drop(pool.look_up(tenant(&format!("tenant-{number}"))).await.unwrap());
+        drop(pool.check_out(tenant(&format!("tenant-{number}"))).await.unwrap());
     }
     assert_eq!(fake.opened(), 1);
-    drop(pool.look_up(tenant("one-more")).await.unwrap());
-    drop(pool.look_up(tenant("acme")).await.unwrap());
+    drop(pool.check_out(tenant("one-more")).await.unwrap());
+    drop(pool.check_out(tenant("acme")).await.unwrap());
     assert_eq!((fake.opened(), pool.status().counts.recycled), (2, 1));
 }
 
@@ -396,21 +396,21 @@ async fn a_connection_is_closed_after_so_many_tenants() {
 async fn what_happens_is_counted() {
     let (pool, _fake) = pool_of(1);
     for slug in ["acme", "acme", "globex"] {
-        drop(pool.look_up(tenant(slug)).await.unwrap());
+        drop(pool.check_out(tenant(slug)).await.unwrap());
     }
-    let mut lease = pool.look_up(tenant("globex")).await.unwrap();
+    let mut lease = pool.check_out(tenant("globex")).await.unwrap();
     let waiter = tokio::spawn({
         let pool = pool.clone();
-        async move { pool.look_up(tenant("globex")).await.map(drop) }
+        async move { pool.check_out(tenant("globex")).await.map(drop) }
     });
     settle().await;
     lease.touch();
     drop(lease);
     waiter.await.unwrap().unwrap();
-    let mut lease = pool.look_up(tenant("globex")).await.unwrap();
+    let mut lease = pool.check_out(tenant("globex")).await.unwrap();
     lease.begin_statement();
     drop(lease);
-    let mut lease = pool.look_up(tenant("globex")).await.unwrap();
+    let mut lease = pool.check_out(tenant("globex")).await.unwrap();
     lease.begin_exchange();
     drop(lease);
     let counts = pool.status().counts;
@@ -425,17 +425,17 @@ async fn connections_are_opened_ahead_of_need() {
     pool.fill();
     settle().await;
     assert_idle(&pool, 3);
-    drop(pool.look_up(tenant("acme")).await.unwrap());
+    drop(pool.check_out(tenant("acme")).await.unwrap());
     assert_eq!(fake.opened(), 3);
 }
 
 #[tokio::test(start_paused = true)]
 async fn closing_waits_for_what_is_in_use_and_refuses_the_rest() {
     let (pool, fake) = pool_of(1);
-    let held = pool.look_up(tenant("acme")).await.unwrap();
+    let held = pool.check_out(tenant("acme")).await.unwrap();
     let waiter = tokio::spawn({
         let pool = pool.clone();
-        async move { pool.look_up(tenant("globex")).await.map(drop) }
+        async move { pool.check_out(tenant("globex")).await.map(drop) }
     });
     settle().await;
 
@@ -445,7 +445,7 @@ async fn closing_waits_for_what_is_in_use_and_refuses_the_rest() {
         "1 connections to database `default` did not come back in time; tenant `acme` has held one for 1.0s"
     );
     assert_eq!(error_of(waiter.await.unwrap()).kind(), ErrorKind::PoolClosed);
-    assert_eq!(error_of(pool.look_up(tenant("acme")).await).kind(), ErrorKind::PoolClosed);
+    assert_eq!(error_of(pool.check_out(tenant("acme")).await).kind(), ErrorKind::PoolClosed);
     drop(held);
     pool.close(Duration::from_secs(1)).await.unwrap();
     assert_eq!((fake.open(), pool.status().open), (0, 0));
@@ -454,23 +454,23 @@ async fn closing_waits_for_what_is_in_use_and_refuses_the_rest() {
 /// What one of several requests does to the pool.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    LookUp(u8),
+    CheckOut(u8),
     GiveBackClean,
     GiveBackTouched,
     GiveBackBusy,
     GiveBackCutOff,
-    CancelLookUp(u8),
+    CancelCheckout(u8),
     LoseServer,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        4 => (0..4_u8).prop_map(Step::LookUp),
+        4 => (0..4_u8).prop_map(Step::CheckOut),
         3 => Just(Step::GiveBackClean),
         1 => Just(Step::GiveBackTouched),
         1 => Just(Step::GiveBackBusy),
         1 => Just(Step::GiveBackCutOff),
-        1 => (0..4_u8).prop_map(Step::CancelLookUp),
+        1 => (0..4_u8).prop_map(Step::CancelCheckout),
         1 => Just(Step::LoseServer),
     ];
     proptest::collection::vec(step, 0..80)
@@ -481,19 +481,19 @@ async fn run(steps: Vec<Step>) {
     let mut held: Vec<Lease<Fake>> = Vec::new();
     for step in steps {
         match step {
-            Step::LookUp(number) if held.len() < 3 => {
-                held.push(pool.look_up(tenant(&format!("tenant-{number}"))).await.unwrap());
+            Step::CheckOut(number) if held.len() < 3 => {
+                held.push(pool.check_out(tenant(&format!("tenant-{number}"))).await.unwrap());
             }
-            Step::LookUp(_) => {
-                let error = error_of(pool.look_up(tenant("late")).await);
+            Step::CheckOut(_) => {
+                let error = error_of(pool.check_out(tenant("late")).await);
                 assert_eq!(error.kind(), ErrorKind::PoolTimeout);
             }
             Step::GiveBackClean => drop(held.pop()),
             Step::GiveBackTouched => held.pop().iter_mut().for_each(Lease::touch),
             Step::GiveBackBusy => held.pop().iter_mut().for_each(Lease::begin_exchange),
             Step::GiveBackCutOff => held.pop().iter_mut().for_each(Lease::begin_statement),
-            Step::CancelLookUp(number) => {
-                let _ = pool.look_up(tenant(&format!("tenant-{number}"))).now_or_never();
+            Step::CancelCheckout(number) => {
+                let _ = pool.check_out(tenant(&format!("tenant-{number}"))).now_or_never();
             }
             Step::LoseServer => fake.lose_all(),
         }
@@ -525,7 +525,7 @@ impl Preprocessor for Asked {
         "asked"
     }
 
-    fn prepare(&self, _lookup: &Lookup, _session: &mut SessionSettings) -> crate::Result<()> {
+    fn prepare(&self, _request: &CheckoutRequest, _session: &mut SessionSettings) -> crate::Result<()> {
         self.times.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -546,15 +546,15 @@ fn times_asked(is_constant: bool) -> u32 {
     let once = pool.prepare_once(tenant("acme"));
     for _ in 0..3 {
         match &once {
-            Some(preparation) => pool.look_up_as(preparation, Switching::Now).now_or_never(),
-            None => pool.look_up(tenant("acme")).now_or_never(),
+            Some(preparation) => pool.check_out_as(preparation, Switching::Now).now_or_never(),
+            None => pool.check_out(tenant("acme")).now_or_never(),
         };
     }
     times.load(Ordering::Relaxed)
 }
 
 #[tokio::test]
-async fn a_preprocessor_is_asked_at_every_look_up_unless_it_is_constant() {
+async fn a_preprocessor_is_asked_at_every_checkout_unless_it_is_constant() {
     assert_eq!(times_asked(false), 3);
     assert_eq!(times_asked(true), 1);
 }

@@ -34,7 +34,7 @@ pub struct Transaction {
 impl Transaction {
     pub(super) async fn begin(mut checkout: Checkout) -> Result<Self, sqlx::Error> {
         if checkout.pool().is_behind_pooler() {
-            // The look-up began it.
+            // The checkout began it.
             checkout.set_in_transaction(true);
             return Ok(Self { checkout });
         }

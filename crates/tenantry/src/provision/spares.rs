@@ -12,7 +12,7 @@ use super::Context;
 use super::grants::grants;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
-use crate::guard::{Guard, is_left_out};
+use crate::guard::{Guard, stands};
 use crate::migrate::{Site, commit, creation_message, run_message};
 use crate::registry::spares::{self, Spare};
 use crate::sql::Identifier;
@@ -94,7 +94,7 @@ async fn make_one(context: &Context, connection: &mut PgConnection, count: u32) 
         Site { schema: &schema, extensions: &context.layout.extension_schemas, tenant: None, terms: None };
     let grants = grants(&mut tx, context, &Alias::default(), &schema).await?;
     run_message(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
-    if !is_left_out(Guard::OwnName) {
+    if stands(Guard::OwnName) {
         refuse_own_name(&mut tx, &schema).await?;
     }
     spares::insert(&mut tx, &schema, &files.digest()).await?;

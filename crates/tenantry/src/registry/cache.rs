@@ -1,4 +1,4 @@
-//! Answers to look-ups, kept for a while.
+//! Tenants that were asked for, kept for a while.
 //!
 //! A hit writes nothing that is shared but the tenant's reference count: no order of use, no clock of
 //! the cache. So a hundred thousand tenants cost little more than ten.
@@ -15,9 +15,9 @@ use crate::error::Result;
 use crate::resolve::TenantKey;
 use crate::tenant::{Tenant, TenantId};
 
-/// A bounded cache of found and of missing tenants. Misses of one key share one look-up.
+/// A bounded cache of found and of missing tenants. Misses of one key share one query.
 pub(super) struct Cache {
-    entries: Entries<TenantKey, Entry>,
+    entries: Entries<TenantKey, Cached>,
     lifetime: Lifetime,
     under_way: Mutex<UnderWay>,
     pub(super) loads: AtomicU64,
@@ -27,7 +27,7 @@ pub(super) struct Cache {
 type Answer = Option<Tenant>;
 
 #[derive(Clone)]
-struct Entry {
+struct Cached {
     answer: Answer,
     expires: Instant,
 }
@@ -37,7 +37,7 @@ struct Lifetime {
     missing: Duration,
 }
 
-/// The look-ups that are on their way to the database and back.
+/// The queries that are on their way to the database and back.
 #[derive(Default)]
 struct UnderWay {
     by_key: HashMap<TenantKey, Arc<Load>>,
@@ -46,7 +46,7 @@ struct UnderWay {
     generation: u64,
 }
 
-/// One look-up, for all who wait for it. When the one who runs it goes away, the next one does.
+/// One query, for all who wait for it. When the one who runs it goes away, the next one does.
 #[derive(Default)]
 struct Load {
     generation: u64,
@@ -78,7 +78,7 @@ impl Cache {
     where
         F: Future<Output = Result<Answer>>,
     {
-        let place = Place::take(self, key);
+        let place = Waiting::take(self, key);
         let run = || {
             self.loads.fetch_add(1, Ordering::Relaxed);
             load()
@@ -90,7 +90,7 @@ impl Cache {
 
     fn keep(&self, key: &TenantKey, load: &Load, answer: &Answer) {
         let lifetime = if answer.is_some() { self.lifetime.found } else { self.lifetime.missing };
-        let entry = Entry { answer: answer.clone(), expires: Instant::now() + lifetime };
+        let entry = Cached { answer: answer.clone(), expires: Instant::now() + lifetime };
         // Under the lock, so that no change is announced between the question and the answer.
         let under_way = self.under_way();
         if load.generation == under_way.generation {
@@ -126,21 +126,21 @@ impl Cache {
 }
 
 impl UnderWay {
-    /// Whoever asks from now on does not wait for a look-up that set out before.
+    /// Whoever asks from now on does not wait for a query that set out before.
     fn change(&mut self) {
         self.generation += 1;
         self.by_key.clear();
     }
 }
 
-/// A place among those who wait for one look-up. The last one to leave takes it off the list.
-struct Place<'a> {
+/// A place among those who wait for one query. The last one to leave takes it off the list.
+struct Waiting<'a> {
     cache: &'a Cache,
     key: &'a TenantKey,
     load: Arc<Load>,
 }
 
-impl<'a> Place<'a> {
+impl<'a> Waiting<'a> {
     fn take(cache: &'a Cache, key: &'a TenantKey) -> Self {
         let mut under_way = cache.under_way();
         let generation = under_way.generation;
@@ -150,7 +150,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut under_way = self.cache.under_way();
         let is_listed = |listed: &Arc<Load>| Arc::ptr_eq(listed, &self.load);
@@ -190,7 +190,7 @@ mod tests {
             (Self(Mutex::new(Some(waits))), arrives)
         }
 
-        async fn look_up(&self) -> Result<Option<Tenant>> {
+        async fn query(&self) -> Result<Option<Tenant>> {
             let waits = self.0.lock().unwrap().take();
             if let Some(waits) = waits {
                 waits.await.unwrap();
@@ -203,10 +203,10 @@ mod tests {
     async fn whoever_asks_after_a_change_gets_no_answer_from_before_it() {
         let (cache, key) = (cache(), acme());
         let (database, arrives) = Slow::new();
-        let before = cache.get(&key, || database.look_up());
+        let before = cache.get(&key, || database.query());
         let after = async {
             cache.forget(&key);
-            let answer = cache.get(&key, || database.look_up());
+            let answer = cache.get(&key, || database.query());
             let (answer, ()) = tokio::join!(answer, async { arrives.send(()).unwrap() });
             answer
         };
@@ -223,10 +223,10 @@ mod tests {
             cache.forget(&key);
             arrives.send(()).unwrap();
         };
-        let (answer, ()) = tokio::join!(cache.get(&key, || database.look_up()), change);
+        let (answer, ()) = tokio::join!(cache.get(&key, || database.query()), change);
         assert_eq!(answer.unwrap(), None);
-        cache.get(&key, || database.look_up()).await.unwrap();
-        cache.get(&key, || database.look_up()).await.unwrap();
+        cache.get(&key, || database.query()).await.unwrap();
+        cache.get(&key, || database.query()).await.unwrap();
         assert_eq!(cache.loads.load(Ordering::Relaxed), 2);
     }
 }

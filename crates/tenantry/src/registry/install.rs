@@ -177,7 +177,7 @@ pub(crate) async fn verify_in(executor: impl Executor<'_, Database = Postgres>, 
             let message = format!("the registry in database `{alias}` cannot be read");
             return Err(Error::new(ErrorKind::Registry, message).with_hint(PRIVILEGES).with_source(error));
         }
-        // The look-up of a connection failed, or the connection.
+        // The checkout failed, or the connection.
         Err(error) => return Err(error.into()),
     };
     refuse_newer(&done, alias)?;

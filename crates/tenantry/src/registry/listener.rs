@@ -69,7 +69,7 @@ async fn ping(listener: &mut PgListener) -> Result<(), sqlx::Error> {
 
 /// What a notification says has changed.
 #[derive(Debug, PartialEq, Eq)]
-enum Change {
+enum Announcement {
     Tenant(TenantId, Slug),
     Domain(DomainName),
     /// Anything else, so everything.
@@ -78,29 +78,29 @@ enum Change {
 
 fn apply(cache: &Cache, payload: &str) {
     match parse(payload) {
-        Change::Tenant(id, slug) => {
+        Announcement::Tenant(id, slug) => {
             cache.forget_tenant(id);
             cache.forget(&TenantKey::Slug(slug));
         }
-        Change::Domain(domain) => cache.forget(&TenantKey::Domain(domain)),
-        Change::All => cache.clear(),
+        Announcement::Domain(domain) => cache.forget(&TenantKey::Domain(domain)),
+        Announcement::All => cache.clear(),
     }
 }
 
-fn parse(payload: &str) -> Change {
+fn parse(payload: &str) -> Announcement {
     let mut words = payload.split(' ');
     let change = match (words.next(), words.next(), words.next()) {
         (Some("tenant"), Some(id), Some(slug)) => parse_tenant(id, slug),
-        (Some("domain"), Some(name), None) => DomainName::parse(name).ok().map(Change::Domain),
+        (Some("domain"), Some(name), None) => DomainName::parse(name).ok().map(Announcement::Domain),
         _ => None,
     };
     // A newer version may announce what this one does not know.
-    change.unwrap_or(Change::All)
+    change.unwrap_or(Announcement::All)
 }
 
-fn parse_tenant(id: &str, slug: &str) -> Option<Change> {
+fn parse_tenant(id: &str, slug: &str) -> Option<Announcement> {
     let id: uuid::Uuid = id.parse().ok()?;
-    Some(Change::Tenant(id.into(), Slug::parse(slug).ok()?))
+    Some(Announcement::Tenant(id.into(), Slug::parse(slug).ok()?))
 }
 
 #[cfg(test)]
@@ -110,14 +110,14 @@ mod tests {
     #[test]
     fn an_unknown_announcement_concerns_everything() {
         for payload in ["", "fleet", "tenant", "tenant 1 acme", "domain a b", "domain", "\u{1f980}"] {
-            assert_eq!(parse(payload), Change::All, "{payload}");
+            assert_eq!(parse(payload), Announcement::All, "{payload}");
         }
     }
 
     #[test]
     fn a_domain_is_announced_by_name() {
         assert!(
-            matches!(parse("domain notes.acme.com"), Change::Domain(name) if name.as_str() == "notes.acme.com")
+            matches!(parse("domain notes.acme.com"), Announcement::Domain(name) if name.as_str() == "notes.acme.com")
         );
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
 //! statement, and so have `spares` and `runs`; `selection` reads the tenants that somebody chose. `cache`
-//! answers most look-ups without any statement, and `listener` keeps it true: every change of a row is
+//! finds most tenants without any statement, and `listener` keeps it true: every change of a row is
 //! announced with `NOTIFY`, by a trigger, whoever made it.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
@@ -14,18 +14,18 @@
 
 mod applied;
 mod cache;
+mod find;
 mod install;
 mod listener;
-mod lookup;
 pub(crate) mod runs;
 mod selection;
 pub(crate) mod spares;
 pub(crate) mod store;
 
 pub(crate) use self::applied::with_applied;
+pub(crate) use self::find::Registry;
+pub use self::find::{CacheStatus, RegistryConfig};
 pub(crate) use self::install::{LEDGER, install_in, newest_step, verify_in};
-pub(crate) use self::lookup::Registry;
-pub use self::lookup::{CacheStatus, RegistryConfig};
 pub use self::runs::{Run, RunEntry, RunState};
 pub(crate) use self::selection::Selection;
 pub use self::spares::Spare;

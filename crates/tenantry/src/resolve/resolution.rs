@@ -49,7 +49,7 @@ where
 pub enum Resolution {
     /// It is for this tenant, if the registry knows the key.
     Tenant {
-        /// What to look up.
+        /// The tenant to find.
         key: TenantKey,
         /// The path the application shall see, when the tenant was taken out of the path.
         path: Option<PathAndQuery>,
@@ -75,7 +75,7 @@ impl From<InvalidRequest> for Resolution {
     }
 }
 
-/// What a tenant is looked up by.
+/// What a tenant is found by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TenantKey {
     /// The slug that the customer chose.

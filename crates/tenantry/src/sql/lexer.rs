@@ -12,7 +12,7 @@ use std::ops::Range;
 
 /// What a [`Token`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TokenKind {
     /// An identifier or keyword without quotes.
     Word,
     /// `"name"`
@@ -50,7 +50,7 @@ pub(crate) enum Kind {
 /// One token and where it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token<'a> {
-    pub(crate) kind: Kind,
+    pub(crate) kind: TokenKind,
     pub(crate) text: &'a str,
     pub(crate) start: usize,
 }
@@ -61,29 +61,29 @@ impl<'a> Token<'a> {
     }
 
     pub(crate) fn is_comment(&self) -> bool {
-        matches!(self.kind, Kind::LineComment | Kind::BlockComment)
+        matches!(self.kind, TokenKind::LineComment | TokenKind::BlockComment)
     }
 
     /// Whether this is the unquoted word `keyword`, in any case.
     pub(crate) fn is_keyword(&self, keyword: &str) -> bool {
-        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(keyword)
+        self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
 
     /// Whether this is one of the unquoted words, which are separated by spaces.
     pub(crate) fn is_one_of(&self, words: &str) -> bool {
-        self.kind == Kind::Word && words.split(' ').any(|word| self.is_keyword(word))
+        self.kind == TokenKind::Word && words.split(' ').any(|word| self.is_keyword(word))
     }
 
     pub(crate) fn is_punctuation(&self, text: &str) -> bool {
-        self.kind == Kind::Punctuation && self.text == text
+        self.kind == TokenKind::Punctuation && self.text == text
     }
 
     /// The name as it is written, without its quotes; `None` for a `U&"…"` name, which may spell
     /// anything, and for everything that is no name.
     pub(crate) fn name(&self) -> Option<&'a str> {
         match self.kind {
-            Kind::Word => Some(self.text),
-            Kind::QuotedName => Some(&self.text[1..self.text.len() - 1]),
+            TokenKind::Word => Some(self.text),
+            TokenKind::QuotedName => Some(&self.text[1..self.text.len() - 1]),
             _ => None,
         }
     }
@@ -92,9 +92,9 @@ impl<'a> Token<'a> {
     /// a string whose value is not what is written.
     pub(crate) fn literal(&self) -> Option<&'a str> {
         let inner = match self.kind {
-            Kind::String => self.text.split_once('\'')?.1.strip_suffix('\'')?,
-            Kind::EscapeString if !self.text.contains('\\') => self.text[2..].strip_suffix('\'')?,
-            Kind::DollarString => {
+            TokenKind::String => self.text.split_once('\'')?.1.strip_suffix('\'')?,
+            TokenKind::EscapeString if !self.text.contains('\\') => self.text[2..].strip_suffix('\'')?,
+            TokenKind::DollarString => {
                 let tag = self.text[1..].find('$')? + 2;
                 return self.text.get(tag..self.text.len() - tag);
             }
@@ -152,7 +152,7 @@ impl<'a> Iterator for Lexer<'a> {
 
 /// One statement of a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Statement {
+pub(crate) struct StatementSpan {
     /// From its first to its last token, without the semicolon and without comments around it.
     pub(crate) range: Range<usize>,
     /// The line it starts on, counted from 1.
@@ -174,15 +174,15 @@ impl<'a> Statements<'a> {
         Self { lexer: Lexer::new(sql), line: 1, counted_to: 0 }
     }
 
-    fn statement(&mut self, range: Range<usize>) -> Statement {
+    fn statement(&mut self, range: Range<usize>) -> StatementSpan {
         self.line += newlines(&self.lexer.sql[self.counted_to..range.start]);
         self.counted_to = range.start;
-        Statement { range, line: self.line }
+        StatementSpan { range, line: self.line }
     }
 }
 
 impl Iterator for Statements<'_> {
-    type Item = Result<Statement, Unterminated>;
+    type Item = Result<StatementSpan, Unterminated>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let mut range: Option<Range<usize>> = None;
@@ -193,7 +193,7 @@ impl Iterator for Statements<'_> {
                 Ok(token) => token,
                 Err(error) => return Some(Err(error)),
             };
-            if token.kind == Kind::Semicolon && nesting.is_top_level() {
+            if token.kind == TokenKind::Semicolon && nesting.is_top_level() {
                 match range {
                     Some(range) => return Some(Ok(self.statement(range))),
                     None => continue,
@@ -224,9 +224,11 @@ impl<'a> Nesting<'a> {
     fn follow(&mut self, token: Token<'a>) {
         let is_create = *self.is_create.get_or_insert_with(|| token.is_keyword("create"));
         match token.kind {
-            Kind::Punctuation if token.text == "(" => self.parentheses += 1,
-            Kind::Punctuation if token.text == ")" => self.parentheses = self.parentheses.saturating_sub(1),
-            Kind::Word if is_create => self.follow_word(token),
+            TokenKind::Punctuation if token.text == "(" => self.parentheses += 1,
+            TokenKind::Punctuation if token.text == ")" => {
+                self.parentheses = self.parentheses.saturating_sub(1);
+            }
+            TokenKind::Word if is_create => self.follow_word(token),
             _ => {}
         }
         self.previous = Some(token);
@@ -268,32 +270,32 @@ fn newlines(text: &str) -> usize {
     text.bytes().filter(|&byte| byte == b'\n').count()
 }
 
-type Scanned = Result<(Kind, usize), &'static str>;
+type Scanned = Result<(TokenKind, usize), &'static str>;
 
 /// Kind and length of the token at the start of `rest`, which begins with no white space.
 fn scan(rest: &[u8]) -> Scanned {
     match *rest {
-        [b'-', b'-', ..] => Ok((Kind::LineComment, line_length(rest))),
-        [b'/', b'*', ..] => terminated(Kind::BlockComment, block_comment(rest), "comment"),
-        [b'\\', ..] => Ok((Kind::MetaCommand, line_length(rest))),
-        [b';', ..] => Ok((Kind::Semicolon, 1)),
-        [b'\'', ..] => string(Kind::String, rest, 1),
-        [b'n' | b'N', b'\'', ..] => string(Kind::String, rest, 2),
-        [b'e' | b'E', b'\'', ..] => string(Kind::EscapeString, rest, 2),
-        [b'b' | b'B' | b'x' | b'X', b'\'', ..] => string(Kind::BitString, rest, 2),
-        [b'u' | b'U', b'&', b'\'', ..] => string(Kind::UnicodeString, rest, 3),
-        [b'u' | b'U', b'&', b'"', ..] => quoted_name(Kind::UnicodeName, rest, 3),
-        [b'"', ..] => quoted_name(Kind::QuotedName, rest, 1),
+        [b'-', b'-', ..] => Ok((TokenKind::LineComment, line_length(rest))),
+        [b'/', b'*', ..] => terminated(TokenKind::BlockComment, block_comment(rest), "comment"),
+        [b'\\', ..] => Ok((TokenKind::MetaCommand, line_length(rest))),
+        [b';', ..] => Ok((TokenKind::Semicolon, 1)),
+        [b'\'', ..] => string(TokenKind::String, rest, 1),
+        [b'n' | b'N', b'\'', ..] => string(TokenKind::String, rest, 2),
+        [b'e' | b'E', b'\'', ..] => string(TokenKind::EscapeString, rest, 2),
+        [b'b' | b'B' | b'x' | b'X', b'\'', ..] => string(TokenKind::BitString, rest, 2),
+        [b'u' | b'U', b'&', b'\'', ..] => string(TokenKind::UnicodeString, rest, 3),
+        [b'u' | b'U', b'&', b'"', ..] => quoted_name(TokenKind::UnicodeName, rest, 3),
+        [b'"', ..] => quoted_name(TokenKind::QuotedName, rest, 1),
         [b'$', ..] => dollar(rest),
-        [b'.', b'0'..=b'9', ..] | [b'0'..=b'9', ..] => Ok((Kind::Number, number(rest))),
-        [first, ..] if is_name_start(first) => Ok((Kind::Word, run(rest, is_name_part))),
-        [first, ..] if is_operator(first) => Ok((Kind::Operator, operator(rest))),
-        [b'(' | b')' | b'[' | b']' | b',' | b'.' | b':', ..] => Ok((Kind::Punctuation, 1)),
-        _ => Ok((Kind::Other, 1)),
+        [b'.', b'0'..=b'9', ..] | [b'0'..=b'9', ..] => Ok((TokenKind::Number, number(rest))),
+        [first, ..] if is_name_start(first) => Ok((TokenKind::Word, run(rest, is_name_part))),
+        [first, ..] if is_operator(first) => Ok((TokenKind::Operator, operator(rest))),
+        [b'(' | b')' | b'[' | b']' | b',' | b'.' | b':', ..] => Ok((TokenKind::Punctuation, 1)),
+        _ => Ok((TokenKind::Other, 1)),
     }
 }
 
-fn terminated(kind: Kind, length: Option<usize>, construct: &'static str) -> Scanned {
+fn terminated(kind: TokenKind, length: Option<usize>, construct: &'static str) -> Scanned {
     length.map(|length| (kind, length)).ok_or(construct)
 }
 
@@ -310,8 +312,8 @@ fn block_comment(rest: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-fn string(kind: Kind, rest: &[u8], body: usize) -> Scanned {
-    let escapes = kind == Kind::EscapeString;
+fn string(kind: TokenKind, rest: &[u8], body: usize) -> Scanned {
+    let escapes = kind == TokenKind::EscapeString;
     let mut at = body;
     loop {
         match rest.get(at..) {
@@ -344,7 +346,7 @@ fn continuation(after: &[u8]) -> Option<usize> {
     }
 }
 
-fn quoted_name(kind: Kind, rest: &[u8], body: usize) -> Scanned {
+fn quoted_name(kind: TokenKind, rest: &[u8], body: usize) -> Scanned {
     let mut at = body;
     loop {
         match rest.get(at..) {
@@ -360,18 +362,18 @@ fn quoted_name(kind: Kind, rest: &[u8], body: usize) -> Scanned {
 fn dollar(rest: &[u8]) -> Scanned {
     let digits = run(&rest[1..], |byte| byte.is_ascii_digit());
     if digits > 0 {
-        return Ok((Kind::Parameter, 1 + digits));
+        return Ok((TokenKind::Parameter, 1 + digits));
     }
     let tag = match rest[1..] {
         [first, ..] if is_name_start(first) => run(&rest[1..], |byte| byte != b'$' && is_name_part(byte)),
         _ => 0,
     };
     if rest.get(1 + tag) != Some(&b'$') {
-        return Ok((Kind::Other, 1));
+        return Ok((TokenKind::Other, 1));
     }
     let (quote, body) = rest.split_at(tag + 2);
     let end = body.windows(quote.len()).position(|window| window == quote);
-    terminated(Kind::DollarString, end.map(|end| end + 2 * quote.len()), "dollar-quoted string")
+    terminated(TokenKind::DollarString, end.map(|end| end + 2 * quote.len()), "dollar-quoted string")
 }
 
 fn number(rest: &[u8]) -> usize {

@@ -8,7 +8,7 @@ fn schema(name: &str) -> SchemaName {
 
 #[test]
 fn a_search_path_ends_in_the_void_and_the_temporary_schema() {
-    let path = SearchPath { schema: &schema("t\"x"), extensions: &[schema("extensions")] };
+    let path = SearchPathValue { schema: &schema("t\"x"), extensions: &[schema("extensions")] };
     assert_eq!(path.to_string(), "\"t\"\"x\", tenantry_void, \"extensions\", pg_temp");
 }
 

@@ -40,7 +40,7 @@ impl Fixture {
     /// Runs the SQL that mends each finding, after which there is none.
     async fn mend(&mut self, findings: &[Finding]) {
         for finding in findings {
-            self.owner.run(&finding.remedy).await;
+            self.owner.run(&finding.mend).await;
         }
         self.check(&[]).await;
     }
@@ -58,7 +58,7 @@ fn check_findings(findings: &[Finding], expected: &[(Check, &str)]) {
     for (finding, (check, what)) in findings.iter().zip(expected) {
         assert_eq!(finding.check, *check, "{finding:#?}");
         assert!(finding.what.contains(what), "it does not say {what:?}: {finding:#?}");
-        assert!(!finding.why.is_empty() && !finding.remedy.is_empty(), "{finding:#?}");
+        assert!(!finding.why.is_empty() && !finding.mend.is_empty(), "{finding:#?}");
     }
 }
 
@@ -109,8 +109,8 @@ async fn what_a_tenant_may_have_left_is_not_dropped_without_a_word() {
     let keeps = [("legacy", "SLUG"), (acme.schema().as_str(), "acme-eu")];
     for (finding, (schema, slug)) in findings.iter().zip(keeps) {
         let keep = format!("tenantry create {slug} --schema '{schema}'");
-        assert!(finding.remedy.starts_with(&keep), "{finding:#?}");
-        let (_, drop) = finding.remedy.split_once("rows: ").unwrap();
+        assert!(finding.mend.starts_with(&keep), "{finding:#?}");
+        let (_, drop) = finding.mend.split_once("rows: ").unwrap();
         fixture.owner.run(drop).await;
     }
     fixture.check(&[]).await;
@@ -131,7 +131,7 @@ async fn a_row_without_a_schema_is_found() {
     let findings = fixture.check(&found).await;
     assert_eq!(findings[0].severity, Severity::Error);
     // The customer's row, its id and its domains stay; only the tables begin anew.
-    let (_, begin_anew) = findings[0].remedy.split_once("without rows: ").unwrap();
+    let (_, begin_anew) = findings[0].mend.split_once("without rows: ").unwrap();
     let (sql, command) = begin_anew.split_once("; then ").unwrap();
     fixture.owner.run(sql).await;
     assert_eq!(command, "`tenantry create acme`");
@@ -173,7 +173,7 @@ async fn a_summary_that_says_more_than_the_ledger_is_found() {
     let found =
         [(Check::Ledger, "the ledger of tenant `acme` and its row"), (Check::Drift, "tenant `acme` differs")];
     let findings = check(&tenancy, &found).await;
-    owner.run(&findings[0].remedy).await;
+    owner.run(&findings[0].mend).await;
     check(&tenancy, &[]).await;
     let summary = tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
     assert_eq!(summary.migrated, 1);
@@ -192,7 +192,7 @@ async fn a_ledger_that_is_lost_is_found() {
     owner.run(&format!("ALTER TABLE {ledger} RENAME TO lost")).await;
     let found = [(Check::Ledger, "tenant `acme` has no ledger, and a row in")];
     let findings = check(&tenancy, &found).await;
-    assert_eq!(findings[0].remedy, format!("restore `{}._sqlx_migrations` from a backup", acme.schema()));
+    assert_eq!(findings[0].mend, format!("restore `{}._sqlx_migrations` from a backup", acme.schema()));
     owner.run(&format!("ALTER TABLE {elsewhere} RENAME TO _sqlx_migrations")).await;
     check(&tenancy, &[]).await;
 
@@ -200,7 +200,7 @@ async fn a_ledger_that_is_lost_is_found() {
     tenancy.create(NewTenant::new("globex")).await.unwrap();
     owner.run(&format!("DROP TABLE {ledger}")).await;
     let findings = check(&tenancy, &found).await;
-    owner.run(&findings[0].remedy).await;
+    owner.run(&findings[0].mend).await;
     check(&tenancy, &[]).await;
     let summary = tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
     assert_eq!((summary.migrated, summary.failed), (0, 0));
@@ -241,7 +241,7 @@ async fn foreign_keys_to_shared_tables_are_one_warning() {
     let findings =
         check(&tenancy, &[(Check::SharedForeignKey, "`note` to `public.plan` in 3 schemas")]).await;
     assert_eq!(findings[0].severity, Severity::Warning);
-    let (_, migration) = findings[0].remedy.split_once("tenants: ").unwrap();
+    let (_, migration) = findings[0].mend.split_once("tenants: ").unwrap();
     folder.write("tenant/0002_no_plan.sql", migration);
     let tenancy = open().await;
     tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
@@ -284,7 +284,7 @@ async fn what_the_application_needs_and_must_not_have_is_found() {
     let findings = check(&tenancy, &found).await;
     let mut owner = Client::owner(&logins.database).await;
     for finding in &findings {
-        owner.run(&finding.remedy).await;
+        owner.run(&finding.mend).await;
     }
     check(&tenancy, &[]).await;
     // What was granted is what a tenant has from the beginning.
@@ -313,7 +313,7 @@ async fn tenants_without_a_role_of_their_own_are_found_where_each_should_have_on
     sqlx::query("SELECT * FROM note").execute(&db).await.unwrap_err();
     let says = "no role that the application may become can use the schemas `t_acme_";
     let findings = check(&isolated, &[(Check::MissingPrivilege, says)]).await;
-    Client::owner(&logins.database).await.run(&findings[0].remedy).await;
+    Client::owner(&logins.database).await.run(&findings[0].mend).await;
     check(&isolated, &[]).await;
     sqlx::query("INSERT INTO note (title) VALUES ('mine')").execute(&db).await.unwrap();
     sqlx::query("SELECT * FROM _sqlx_migrations").execute(&db).await.unwrap_err();
@@ -391,7 +391,7 @@ async fn a_schema_that_takes_more_than_half_of_all_locks_is_found() {
     owner.run(&crowd).await;
     let findings = check(&tenancy, &[(Check::Locks, &format!("has room for {room} locks"))]).await;
     assert!(
-        findings[0].remedy.starts_with("ALTER SYSTEM SET max_locks_per_transaction = 512"),
+        findings[0].mend.starts_with("ALTER SYSTEM SET max_locks_per_transaction = 512"),
         "{findings:#?}"
     );
 
@@ -438,7 +438,7 @@ async fn more_connections_than_the_server_takes_are_found() {
     let says = "the server's `max_connections` leaves ";
     let findings = check(&open(10_000).await, &[(Check::Connections, says)]).await;
     assert_eq!(findings[0].severity, Severity::Error);
-    let (_, fits) = findings[0].remedy.rsplit_once("TENANTRY_POOL_MAX_CONNECTIONS=").unwrap();
+    let (_, fits) = findings[0].mend.rsplit_once("TENANTRY_POOL_MAX_CONNECTIONS=").unwrap();
     let fits: u32 = fits.split_once(';').unwrap().0.parse().unwrap();
     check(&open(fits).await, &[]).await;
     let findings = check(&open(fits + 1).await, &[(Check::Connections, says)]).await;
@@ -578,7 +578,7 @@ async fn many_that_differ_in_the_same_way_are_one_finding() {
                   `tenant-05`, tenant `tenant-06`, tenant `tenant-07` and 3 more, which have applied the same: index \
                   `hot` is extra";
     let findings = fixture.check(&[(Check::Drift, begins)]).await;
-    fixture.owner.run(&findings[0].remedy).await;
+    fixture.owner.run(&findings[0].mend).await;
     let rest = "tenant `tenant-03`, tenant `tenant-04` differ from";
     let findings = fixture.check(&[(Check::Drift, rest)]).await;
     fixture.mend(&findings).await;

@@ -7,12 +7,13 @@ mod create;
 mod create_stepwise;
 mod doctor;
 mod existing_schema;
+mod find;
 mod for_each;
 mod http;
 mod install;
 mod lint;
 mod listener;
-mod lookup;
+
 mod migrate;
 mod no_transaction;
 mod pooler;

@@ -10,7 +10,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tenantry::database::PoolMode;
-use tenantry::pool::{Hook, Lookup, Preprocessor, SearchPath, SessionSettings};
+use tenantry::pool::{CheckoutRequest, Hook, Preprocessor, SearchPath, SessionSettings};
 use tenantry::{Builder, DatabaseConfig, Error, ErrorKind, Fleet, NewTenant, PoolConfig, Tenancy, TenantDb};
 use tenantry_embedded::{ScratchDatabase, ScratchPooler};
 
@@ -228,8 +228,8 @@ impl Preprocessor for Asks {
         "asks"
     }
 
-    fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> tenantry::Result<()> {
-        session.set("app.actor", lookup.tenant().map_or("", |tenant| tenant.slug().as_str()))?;
+    fn prepare(&self, request: &CheckoutRequest, session: &mut SessionSettings) -> tenantry::Result<()> {
+        session.set("app.actor", request.tenant().map_or("", |tenant| tenant.slug().as_str()))?;
         session.set("transaction_isolation", "serializable")
     }
 
@@ -241,13 +241,13 @@ impl Preprocessor for Asks {
 impl Hook for Asks {
     fn after_switch<'a>(
         &'a self,
-        lookup: &'a Lookup,
+        request: &'a CheckoutRequest,
         connection: &'a mut PgConnection,
     ) -> futures_util::future::BoxFuture<'a, Result<(), Box<dyn std::error::Error + Send + Sync>>> {
         Box::pin(async move {
             let schema: String =
                 sqlx::query_scalar("SELECT current_schema()::text").fetch_one(connection).await?;
-            assert_eq!(schema, lookup.schema().as_str());
+            assert_eq!(schema, request.schema().as_str());
             Ok(())
         })
     }

@@ -1,6 +1,6 @@
 //! Which preprocessors run is chosen by name, in the file or the environment's variables.
 
-use tenantry::pool::{Hook, Lookup, Preprocessor, SessionSettings};
+use tenantry::pool::{CheckoutRequest, Hook, Preprocessor, SessionSettings};
 use tenantry::{Config, ErrorKind, NewTenant, Tenancy};
 use tenantry_embedded::ScratchDatabase;
 
@@ -13,8 +13,8 @@ impl Preprocessor for Actor {
         "actor"
     }
 
-    fn prepare(&self, lookup: &Lookup, session: &mut SessionSettings) -> tenantry::Result<()> {
-        session.set("app.actor", lookup.tenant().map_or("master", |tenant| tenant.slug().as_str()))
+    fn prepare(&self, request: &CheckoutRequest, session: &mut SessionSettings) -> tenantry::Result<()> {
+        session.set("app.actor", request.tenant().map_or("master", |tenant| tenant.slug().as_str()))
     }
 
     fn hook(&self) -> Option<&dyn Hook> {
@@ -25,11 +25,11 @@ impl Preprocessor for Actor {
 impl Hook for Actor {
     fn after_switch<'a>(
         &'a self,
-        lookup: &'a Lookup,
+        request: &'a CheckoutRequest,
         connection: &'a mut sqlx::PgConnection,
     ) -> futures_util::future::BoxFuture<'a, Result<(), Box<dyn std::error::Error + Send + Sync>>> {
         Box::pin(async move {
-            if lookup.tenant().is_some_and(|tenant| tenant.slug().as_str() == "banned") {
+            if request.tenant().is_some_and(|tenant| tenant.slug().as_str() == "banned") {
                 return Err("this one may not".into());
             }
             sqlx::query("SELECT set_config('app.hooked', 'yes', false)").execute(connection).await?;

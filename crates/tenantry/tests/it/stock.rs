@@ -240,7 +240,7 @@ async fn give_up_after(polls: i64, future: impl Future) {
 }
 
 #[tokio::test]
-async fn a_look_up_cancelled_at_any_moment_leaves_no_session_behind() {
+async fn a_checkout_cancelled_at_any_moment_leaves_no_session_behind() {
     let world = world().await;
     for polls in 1..12 {
         let acquiring = give_up_after(polls, world.pool.acquire());

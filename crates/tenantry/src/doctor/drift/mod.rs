@@ -35,14 +35,14 @@ const MOST_DIFFERENCES: usize = 5;
 
 /// Schemas that have applied the same and are the same.
 #[derive(Default)]
-struct Group {
+struct Alike {
     count: usize,
     /// The first few of them: name of the schema, and whose it is.
     first: Vec<(String, String)>,
 }
 
 /// By what was applied, then by what is there.
-type Groups = BTreeMap<String, HashMap<String, Group>>;
+type Groups = BTreeMap<String, HashMap<String, Alike>>;
 
 pub(super) async fn compare(
     patient: &mut Patient<'_>,
@@ -190,8 +190,8 @@ async fn tell(
     patient: &mut Patient<'_>,
     roster: &mut Roster,
     digest: &str,
-    group: &Group,
-    majority: &Group,
+    group: &Alike,
+    majority: &Alike,
 ) -> Result<Option<Finding>, sqlx::Error> {
     let Some((schema, _)) = group.first.first() else { return Ok(None) };
     let Some(is) = read_objects(patient, roster, digest, schema).await? else { return Ok(None) };
@@ -216,11 +216,11 @@ async fn tell(
         told_of(&differences),
     );
     let why = "a statement or a migration that works for the others can fail there";
-    Ok(Some(patient.warning(Check::Drift, what, why).mended_by(remedy(group, &differences))))
+    Ok(Some(patient.warning(Check::Drift, what, why).mend_by(mend(group, &differences))))
 }
 
 /// ``tenant `a`, tenant `b`, tenant `c` and 4 more``.
-fn names(group: &Group) -> String {
+fn names(group: &Alike) -> String {
     let owners: Vec<_> = group.first.iter().map(|(_, owner)| owner.as_str()).collect();
     match group.count.saturating_sub(owners.len()) {
         0 => owners.join(", "),
@@ -237,7 +237,7 @@ fn told_of(differences: &[Difference<'_>]) -> String {
 }
 
 /// What makes the schemas that are named like the majority, for who owns them.
-fn remedy(group: &Group, differences: &[Difference<'_>]) -> String {
+fn mend(group: &Alike, differences: &[Difference<'_>]) -> String {
     let each = group.first.iter().map(|(schema, _)| {
         let literal = Literal(schema).to_string();
         let statements = difference::statements(differences)
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn a_group_is_named_by_its_first() {
         let first = vec![("t_a".to_owned(), "tenant `a`".to_owned())];
-        assert_eq!(names(&Group { count: 1, first: first.clone() }), "tenant `a`");
-        assert_eq!(names(&Group { count: 5, first }), "tenant `a` and 4 more");
+        assert_eq!(names(&Alike { count: 1, first: first.clone() }), "tenant `a`");
+        assert_eq!(names(&Alike { count: 5, first }), "tenant `a` and 4 more");
     }
 }

@@ -1,13 +1,13 @@
 //! From the text of a dump to the text of a baseline.
 
 use super::rename::rename;
-use super::{Head, PLACEHOLDER};
+use super::{BaselineHead, PLACEHOLDER};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::lexer::{Kind, Lexer, Statements, Token};
+use crate::sql::lexer::{Lexer, Statements, Token, TokenKind};
 use crate::tenant::SchemaName;
 
 /// The text of a baseline file, head included.
-pub(super) fn baseline_of(dump: &str, schema: &SchemaName, head: Head) -> Result<String> {
+pub(super) fn baseline_of(dump: &str, schema: &SchemaName, head: BaselineHead) -> Result<String> {
     let major = major_of(dump).ok_or_else(|| refused("the dump does not say which `pg_dump` made it"))?;
     let mut text = head.render(major);
     for statement in statements_of(dump, schema)? {
@@ -43,7 +43,7 @@ pub(super) fn statements_of(dump: &str, schema: &SchemaName) -> Result<Vec<Strin
 fn without_meta_commands(dump: &str) -> String {
     let mut sql = String::with_capacity(dump.len());
     let mut copied = 0;
-    for token in Lexer::new(dump).flatten().filter(|token| token.kind == Kind::MetaCommand) {
+    for token in Lexer::new(dump).flatten().filter(|token| token.kind == TokenKind::MetaCommand) {
         sql.push_str(&dump[copied..token.start]);
         copied = token.end();
     }

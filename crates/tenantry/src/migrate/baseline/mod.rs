@@ -74,7 +74,7 @@ impl Baseline {
     /// migration may hold.
     pub(super) fn parse(file: &str, text: &str, files: &MigrationSet) -> Result<Self, Vec<MigrationError>> {
         let in_file = |problem| vec![MigrationError::in_file(file, problem)];
-        let head = Head::parse(text).ok_or_else(|| in_file(Problem::NoBaselineHead))?;
+        let head = BaselineHead::parse(text).ok_or_else(|| in_file(Problem::NoBaselineHead))?;
         let version = head.version;
         if files.get(version).is_none() || files.through(version).digest() != head.digest {
             return Err(in_file(Problem::StaleBaseline { version }));
@@ -161,12 +161,12 @@ fn script(file: &str, version: i64, sql: String) -> Result<Script, Vec<Migration
 
 /// What the comments at the beginning of a baseline say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Head {
+struct BaselineHead {
     version: i64,
     digest: Digest,
 }
 
-impl Head {
+impl BaselineHead {
     fn parse(text: &str) -> Option<Self> {
         let comments = || text.lines().map_while(|line| line.strip_prefix("--")).map(str::trim);
         let value = |key: &str| comments().find_map(|comment| comment.strip_prefix(key)).map(str::trim);

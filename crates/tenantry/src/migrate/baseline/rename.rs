@@ -1,6 +1,6 @@
 //! Puts the name of one schema in another's place.
 
-use crate::sql::lexer::{Kind, Lexer, Token};
+use crate::sql::lexer::{Lexer, Token, TokenKind};
 use crate::sql::{Identifier, Literal};
 
 /// Renames a schema by identifier token, and in the strings whose value the server reads as a name:
@@ -31,7 +31,7 @@ fn in_place_of(token: &Token<'_>, from: &str, to: &str, is_cast_to_name: bool) -
     if token.name() == Some(from) {
         return Some(name(to));
     }
-    let value = token.literal().filter(|_| token.kind == Kind::String)?;
+    let value = token.literal().filter(|_| token.kind == TokenKind::String)?;
     if value == from {
         return Some(Literal(to).to_string());
     }

@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::dump::{baseline_of, statements_of};
-use super::{Baseline, Head, privileges_in};
+use super::{Baseline, BaselineHead, privileges_in};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::apply::{Site, bring_up_to_date, run_message};
 use crate::migrate::error::MigrationError;
@@ -38,7 +38,7 @@ pub(crate) async fn make<E: From<Error>>(
     let files = files.through(version);
     let mut scratch = Scratch { databases, layout, dump };
     let (schema, dump) = scratch.dump_of(Filling::Migrations(&files)).await?;
-    Ok(baseline_of(&dump, &schema, Head { version, digest: files.digest() })?)
+    Ok(baseline_of(&dump, &schema, BaselineHead { version, digest: files.digest() })?)
 }
 
 /// Compares what starting from the baseline makes with what the migrations make.
@@ -58,7 +58,7 @@ pub(crate) async fn check<E: From<Error>>(
     let version = baseline.version();
     let mut scratch = Scratch { databases, layout, dump };
     let (schema, dump) = scratch.dump_of(Filling::Migrations(&files)).await?;
-    let text = baseline_of(&dump, &schema, Head { version, digest: files.digest() })?;
+    let text = baseline_of(&dump, &schema, BaselineHead { version, digest: files.digest() })?;
     let fresh = Baseline::parse("a fresh baseline", &text, &files)
         .map_err(|errors| Error::from(MigrationError::first_of(errors)))?;
     let replayed = scratch.statements_of(Filling::Baseline(&fresh)).await?;

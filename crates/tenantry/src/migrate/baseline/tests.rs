@@ -5,7 +5,7 @@ use super::rename::rename;
 use super::*;
 use crate::migrate::source::Migrations;
 
-const HEAD: Head = Head { version: 7, digest: Digest::from_bytes([0xab; 32]) };
+const HEAD: BaselineHead = BaselineHead { version: 7, digest: Digest::from_bytes([0xab; 32]) };
 
 fn scratch() -> SchemaName {
     SchemaName::parse("tenantry_baseline_1").unwrap()
@@ -91,11 +91,11 @@ fn a_materialized_view_can_be_read_at_once() {
 fn the_head_is_read_back() {
     let dump = "-- Dumped by pg_dump version 15.4 (Debian 15.4-1)\nSELECT 1;\n";
     let text = baseline_of(dump, &scratch(), HEAD).unwrap();
-    assert_eq!(Head::parse(&text), Some(HEAD));
+    assert_eq!(BaselineHead::parse(&text), Some(HEAD));
     assert!(text.contains("-- pg_dump: 15\n\nSELECT 1;\n"), "{text}");
     assert!(baseline_of("SELECT 1;", &scratch(), HEAD).is_err());
     for text in ["", "-- version: 7", "-- version: x\n-- digest: y", "\n-- version: 7\n-- digest: 00"] {
-        assert_eq!(Head::parse(text), None, "{text}");
+        assert_eq!(BaselineHead::parse(text), None, "{text}");
     }
 }
 

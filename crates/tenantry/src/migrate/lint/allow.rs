@@ -1,7 +1,7 @@
-use super::piece::Reading;
+use super::piece::FileReading;
 use super::{Finding, Rule};
 use crate::migrate::script::Script;
-use crate::sql::lexer::{Kind, Lexer, Statement, Token};
+use crate::sql::lexer::{Lexer, StatementSpan, Token, TokenKind};
 
 /// Which rules the comments of a file silence, and for which of its statements.
 #[derive(Debug, Default)]
@@ -13,7 +13,7 @@ pub(super) struct Allowed {
 }
 
 /// Reads `-- lint: allow rule, rule` in the file and in the bodies of its functions.
-pub(super) fn read(script: &Script, readings: &[Reading<'_>]) -> Allowed {
+pub(super) fn read(script: &Script, readings: &[FileReading<'_>]) -> Allowed {
     let mut allowed = Allowed::default();
     let ends = ends(script);
     let in_bodies = readings.iter().flat_map(|reading| reading.comments.iter().copied());
@@ -49,7 +49,7 @@ impl Allowed {
 fn ends(script: &Script) -> Vec<usize> {
     let sql = script.sql();
     let statements = script.statements();
-    let end = |(index, statement): (usize, &Statement)| {
+    let end = |(index, statement): (usize, &StatementSpan)| {
         let rest = &sql[statement.range.end..];
         let line = statement.range.end + rest.find('\n').unwrap_or(rest.len());
         statements.get(index + 1).map_or(line, |next| line.min(next.range.start))
@@ -61,7 +61,7 @@ fn ends(script: &Script) -> Vec<usize> {
 /// behind `-- lint:` is taken for a name, too: it was meant to silence something, and does not.
 fn names<'a>(comment: &Token<'a>) -> Vec<&'a str> {
     let text = comment.text.trim_start_matches('-').trim();
-    let Some(text) = text.strip_prefix("lint:").filter(|_| comment.kind == Kind::LineComment) else {
+    let Some(text) = text.strip_prefix("lint:").filter(|_| comment.kind == TokenKind::LineComment) else {
         return Vec::new();
     };
     let Some(mut rest) = text.trim_start().strip_prefix("allow ") else { return vec![text.trim()] };

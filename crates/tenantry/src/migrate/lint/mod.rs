@@ -26,7 +26,7 @@ mod positions;
 mod rule;
 mod warning;
 
-use self::piece::Reading;
+use self::piece::FileReading;
 pub use self::{rule::Rule, warning::Warning};
 use super::script::Script;
 use crate::sql::lexer::line_and_column;
@@ -50,7 +50,7 @@ struct Finding {
 /// Every warning about one file, by its place.
 pub(super) fn lint(script: &Script, home: Home<'_>) -> Vec<Warning> {
     let readings: Vec<_> =
-        script.statements().iter().map(|statement| Reading::of(script.sql(), statement)).collect();
+        script.statements().iter().map(|statement| FileReading::of(script.sql(), statement)).collect();
     let allowed = allow::read(script, &readings);
     let mut findings = allowed.findings();
     for (index, reading) in readings.iter().enumerate() {

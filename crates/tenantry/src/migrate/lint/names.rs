@@ -1,7 +1,7 @@
 use super::piece::Piece;
 use super::positions::{Position, is_filler, positions};
 use super::{Finding, Rule};
-use crate::sql::lexer::{Kind, Lexer, Token};
+use crate::sql::lexer::{Lexer, Token, TokenKind};
 use crate::tenant::SchemaName;
 
 /// Names that reach outside of the tenant that is being migrated.
@@ -78,7 +78,7 @@ impl<'a> Name<'a> {
         // A `U&"…"` name may spell anything.
         let Some(name) = schema.name() else { return true };
         let name = match schema.kind {
-            Kind::QuotedName => name.replace("\"\"", "\""),
+            TokenKind::QuotedName => name.replace("\"\"", "\""),
             _ => name.to_ascii_lowercase(),
         };
         let is_of_system = ["pg_catalog", "information_schema", "pg_temp"].contains(&name.as_str());
@@ -86,7 +86,7 @@ impl<'a> Name<'a> {
     }
 }
 
-/// `CREATE FUNCTION … SET search_path = a, b`: in which the function's unqualified names are looked up.
+/// `CREATE FUNCTION … SET search_path = a, b`: in which the function's unqualified names are searched.
 fn path_of_function<'a>(piece: &Piece<'a>) -> Vec<Name<'a>> {
     let is_function = piece.iter().skip(1).take(3).any(|token| token.is_one_of("function procedure"));
     let set =
@@ -115,7 +115,7 @@ fn parts<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     let mut parts = Vec::new();
     let mut tokens = tokens;
     while let [part, rest @ ..] = tokens
-        && matches!(part.kind, Kind::Word | Kind::QuotedName | Kind::UnicodeName)
+        && matches!(part.kind, TokenKind::Word | TokenKind::QuotedName | TokenKind::UnicodeName)
     {
         parts.push(*part);
         match rest {

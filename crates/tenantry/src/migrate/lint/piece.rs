@@ -1,10 +1,10 @@
 use std::ops::Deref;
 
-use crate::sql::lexer::{Kind, Lexer, Statement, Token};
+use crate::sql::lexer::{Lexer, StatementSpan, Token, TokenKind};
 
 /// A statement of a file, taken apart: itself, and what is in the body of its function or `DO` block.
 #[derive(Debug)]
-pub(super) struct Reading<'a> {
+pub(super) struct FileReading<'a> {
     pub(super) pieces: Vec<Piece<'a>>,
     /// The comments inside of bodies, which are no tokens of the file.
     pub(super) comments: Vec<Token<'a>>,
@@ -27,8 +27,8 @@ impl<'a> Deref for Piece<'a> {
     }
 }
 
-impl<'a> Reading<'a> {
-    pub(super) fn of(sql: &'a str, statement: &Statement) -> Self {
+impl<'a> FileReading<'a> {
+    pub(super) fn of(sql: &'a str, statement: &StatementSpan) -> Self {
         let (tokens, _) = read(&sql[statement.range.clone()], statement.range.start);
         let mut reading = Self { pieces: Vec::new(), comments: Vec::new() };
         if let Some((body, start)) = body(&tokens) {
@@ -44,7 +44,7 @@ impl<'a> Reading<'a> {
         let mut tokens = tokens;
         while !tokens.is_empty() {
             let (piece, rest) = tokens.split_at(length_of_first(tokens));
-            let ends = piece.last().is_some_and(|last| last.kind == Kind::Semicolon);
+            let ends = piece.last().is_some_and(|last| last.kind == TokenKind::Semicolon);
             let piece = &piece[..piece.len() - usize::from(ends)];
             if !piece.is_empty() {
                 self.pieces.push(Piece { tokens: piece.to_vec(), is_in_body });
@@ -70,7 +70,7 @@ fn body<'a>(tokens: &[Token<'a>]) -> Option<(&'a str, usize)> {
     }
     let is_code = |pair: &[Token<'_>]| {
         let before = if is_do { !pair[0].is_keyword("language") } else { pair[0].is_keyword("as") };
-        before && matches!(pair[1].kind, Kind::DollarString | Kind::String)
+        before && matches!(pair[1].kind, TokenKind::DollarString | TokenKind::String)
     };
     let code = tokens.windows(2).find(|pair| is_code(pair))?[1];
     let text = code.literal()?;
@@ -94,7 +94,7 @@ fn length_of_first(tokens: &[Token<'_>]) -> usize {
     const OPENS_BLOCK: &str = "begin then else loop atomic do also instead";
     const STATEMENT: &str = "create alter drop truncate grant revoke insert update delete select";
     let end = tokens.windows(2).position(|pair| {
-        pair[0].kind == Kind::Semicolon || pair[0].is_one_of(OPENS_BLOCK) && pair[1].is_one_of(STATEMENT)
+        pair[0].kind == TokenKind::Semicolon || pair[0].is_one_of(OPENS_BLOCK) && pair[1].is_one_of(STATEMENT)
     });
     end.map_or(tokens.len(), |last| last + 1)
 }

@@ -1,5 +1,5 @@
 use super::piece::Piece;
-use crate::sql::lexer::{Kind, Token};
+use crate::sql::lexer::{Token, TokenKind};
 
 /// Where a name can stand that is not that of a column, a variable or a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,8 +77,8 @@ impl Scan<'_, '_> {
             "," if tables != Tables::Nowhere => Some(Position::List),
             "," if self.is_list_of_names() => Some(Position::Object),
             "(" | "," | "[" => Some(Position::Expression),
-            _ if token.kind == Kind::Operator => Some(Position::Expression),
-            _ if token.kind == Kind::Word => self.position_behind_word(at),
+            _ if token.kind == TokenKind::Operator => Some(Position::Expression),
+            _ if token.kind == TokenKind::Word => self.position_behind_word(at),
             _ => None,
         }
     }

@@ -15,8 +15,8 @@ fn message(sql: &str) -> Message {
     message
 }
 
-fn in_file(line: usize, column: Option<usize>, statement: &str) -> Place {
-    Place::File { file: "1_a.sql".to_owned(), line, column, statement: statement.to_owned() }
+fn in_file(line: usize, column: Option<usize>, statement: &str) -> Origin {
+    Origin::File { file: "1_a.sql".to_owned(), line, column, statement: statement.to_owned() }
 }
 
 /// The position of `needle` as the server counts: in characters, from 1.
@@ -25,7 +25,7 @@ fn position(message: &Message, needle: &str) -> usize {
 }
 
 #[track_caller]
-fn check_position(sql: &str, needle: &str, expect: &Place) {
+fn check_position(sql: &str, needle: &str, expect: &Origin) {
     let message = message(sql);
     assert_eq!(message.locate_position(position(&message, needle)).as_ref(), Some(expect), "{sql}");
 }
@@ -60,9 +60,9 @@ fn a_position_is_found_in_its_file() {
 
 #[test]
 fn a_position_in_our_own_sql_is_ours() {
-    check_position("SELECT 1", "BEGIN", &Place::Own);
-    check_position("SELECT 1", "ledger", &Place::Own);
-    check_position("SELECT 1", "COMMIT", &Place::Own);
+    check_position("SELECT 1", "BEGIN", &Origin::Own);
+    check_position("SELECT 1", "ledger", &Origin::Own);
+    check_position("SELECT 1", "COMMIT", &Origin::Own);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_position_outside_of_the_message_is_nowhere() {
     let message = message("SELECT 1");
     let length = message.text().chars().count();
     assert_eq!(message.locate_position(0), None);
-    assert_eq!(message.locate_position(length + 1), Some(Place::Own), "the end of the input");
+    assert_eq!(message.locate_position(length + 1), Some(Origin::Own), "the end of the input");
     assert_eq!(message.locate_position(length + 2), None);
     assert_eq!(Message::new().locate_position(1), None);
 }
@@ -89,12 +89,12 @@ fn a_statement_is_found_by_how_many_completed() {
     assert_eq!(
         places,
         [
-            Some(Place::Own),
-            Some(Place::Own),
-            Some(Place::Own),
+            Some(Origin::Own),
+            Some(Origin::Own),
+            Some(Origin::Own),
             Some(in_file(2, None, "SELECT 1")),
             Some(in_file(5, None, "SELECT 2")),
-            Some(Place::Own),
+            Some(Origin::Own),
             None,
         ]
     );
@@ -103,7 +103,7 @@ fn a_statement_is_found_by_how_many_completed() {
 #[test]
 fn a_file_without_statements_fails_nowhere() {
     let message = message("-- nothing");
-    assert_eq!(message.locate_statement(3), Some(Place::Own));
+    assert_eq!(message.locate_statement(3), Some(Origin::Own));
     assert_eq!(message.locate_statement(4), None);
 }
 
@@ -114,7 +114,7 @@ fn two_files_are_told_apart() {
         message.push_own("INSERT INTO ledger VALUES (1)");
         message.push_file(&script_of(version, sqlx::migrate::MigrationType::Simple, "SELECT 1").unwrap());
     }
-    let file = |place: Option<Place>| place.unwrap().to_string();
+    let file = |place: Option<Origin>| place.unwrap().to_string();
     assert_eq!(file(message.locate_statement(1)), "1_a.sql:1");
     assert_eq!(file(message.locate_statement(3)), "2_a.sql:1");
     let second = message.text().rfind("SELECT").unwrap() + 1;
@@ -142,7 +142,7 @@ proptest! {
         let offset = lexer::byte_offset(&file, at + 1).unwrap();
         let (expect_line, expect_column) = lexer::line_and_column(&file, offset);
         match message.locate_position(own + at + 1) {
-            Some(Place::File { line, column, .. }) => {
+            Some(Origin::File { line, column, .. }) => {
                 prop_assert_eq!((line, column), (expect_line, Some(expect_column)));
             }
             other => prop_assert!(false, "{:?}", other),

@@ -28,12 +28,12 @@ fn ledger(files: &MigrationSet, versions: &[i64]) -> Vec<Applied> {
 #[track_caller]
 fn check(migrations: &[(i64, &str)], applied: &[i64], expect: &str) {
     let files = files(migrations);
-    check_plan(Target::latest(&files), &ledger(&files, applied), expect);
+    check_plan(Goal::latest(&files), &ledger(&files, applied), expect);
 }
 
 /// Batches are in brackets, and what is undone has a minus.
 #[track_caller]
-fn check_plan(target: Target<'_>, applied: &[Applied], expect: &str) {
+fn check_plan(target: Goal<'_>, applied: &[Applied], expect: &str) {
     let plan = plan(target, applied).unwrap();
     let name = |change: &Change<'_>| match change.direction() {
         Direction::Up => change.migration().version().to_string(),
@@ -65,7 +65,7 @@ fn there_and_back(versions: &[i64]) -> MigrationSet {
 #[track_caller]
 fn check_to(versions: &[i64], applied: &[i64], to: i64, expect: &str) {
     let files = there_and_back(versions);
-    let target = Target::version(&files, to).unwrap();
+    let target = Goal::version(&files, to).unwrap();
     check_plan(target, &ledger(&files, applied), expect);
 }
 
@@ -84,12 +84,12 @@ fn a_target_is_reached_from_both_sides() {
 #[test]
 fn the_digest_of_a_target_is_that_of_its_files() {
     let (all, some) = (there_and_back(&[1, 2, 3]), there_and_back(&[1, 2]));
-    let target = Target::version(&all, 2).unwrap();
+    let target = Goal::version(&all, 2).unwrap();
     assert_eq!((target.digest(), target.newest()), (some.digest(), Some(2)));
     assert_eq!(all.version_of(&some.digest()), Some(2));
-    let nothing = Target::version(&all, 0).unwrap();
+    let nothing = Goal::version(&all, 0).unwrap();
     assert_eq!((nothing.digest(), nothing.newest()), (MigrationSet::empty().digest(), None));
-    let error = Target::version(&all, 4).unwrap_err();
+    let error = Goal::version(&all, 4).unwrap_err();
     assert_eq!(error.to_string(), "there is no migration with version 4");
 }
 
@@ -97,8 +97,8 @@ fn the_digest_of_a_target_is_that_of_its_files() {
 fn a_migration_without_a_way_back_is_named() {
     let files = there_and_back(&[1, 100, 200]);
     let applied = ledger(&files, &[1, 100, 200]);
-    check_plan(Target::version(&files, 100).unwrap(), &applied, "[-200]");
-    let conflicts = plan(Target::version(&files, 1).unwrap(), &applied).unwrap_err();
+    check_plan(Goal::version(&files, 100).unwrap(), &applied, "[-200]");
+    let conflicts = plan(Goal::version(&files, 1).unwrap(), &applied).unwrap_err();
     assert_eq!(conflicts, [Conflict::NoWayBack { version: 100, file: "100_a.up.sql".to_owned() }]);
 }
 
@@ -119,7 +119,7 @@ fn a_version_that_arrives_late_is_applied_in_its_place() {
 
 #[track_caller]
 fn check_conflicts(files: &MigrationSet, applied: &[Applied], expect: &[Conflict]) {
-    assert_eq!(plan(Target::latest(files), applied).unwrap_err(), expect);
+    assert_eq!(plan(Goal::latest(files), applied).unwrap_err(), expect);
     assert!(expect.iter().all(|conflict| !conflict.hint().is_empty()));
 }
 
@@ -164,7 +164,7 @@ proptest! {
             migrations.iter().map(|(version, (alone, _))| (*version, if *alone { ALONE } else { PLAIN })).collect();
         let applied = migrations.iter().filter(|(_, (_, applied))| *applied).map(|(version, _)| *version);
         let files = files(&texts);
-        let plan = plan(Target::latest(&files), &ledger(&files, &applied.collect::<Vec<_>>())).unwrap();
+        let plan = plan(Goal::latest(&files), &ledger(&files, &applied.collect::<Vec<_>>())).unwrap();
 
         let pending: Vec<_> =
             migrations.iter().filter(|(_, (_, applied))| !applied).map(|(version, _)| *version).collect();

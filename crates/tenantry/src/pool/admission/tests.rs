@@ -1,7 +1,7 @@
 use super::*;
 
 #[track_caller]
-fn check(expect: Result<(), Refusal>, texts: &[&str]) {
+fn check(expect: Result<(), NeedsSession>, texts: &[&str]) {
     for sql in texts {
         assert_eq!(admit(sql), expect, "{sql}");
     }

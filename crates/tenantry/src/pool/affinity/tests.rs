@@ -84,7 +84,7 @@ struct Traffic {
     tenants: usize,
     /// Connections in use at any time.
     busy: usize,
-    /// The popular tenants change after so many look-ups; never for 0.
+    /// The popular tenants change after so many checkouts; never for 0.
     shift_after: usize,
 }
 
@@ -94,9 +94,9 @@ enum Rule {
     LeastInDemand,
 }
 
-/// The share of look-ups that find a warm connection, under Zipf's distribution.
+/// The share of checkouts that find a warm connection, under Zipf's distribution.
 fn share_of_warm(traffic: &Traffic, rule: Rule) -> f64 {
-    const LOOK_UPS: usize = 40_000;
+    const CHECKOUTS: usize = 40_000;
     let weights: Vec<f64> = (1..=traffic.tenants).map(|rank| 1.0 / rank as f64).collect();
     let total: f64 = weights.iter().sum();
     let cumulative: Vec<f64> = weights
@@ -111,8 +111,8 @@ fn share_of_warm(traffic: &Traffic, rule: Rule) -> f64 {
     let mut idle: Vec<Option<usize>> = vec![None; traffic.connections as usize];
     let mut in_use: Vec<usize> = Vec::new();
     let (mut warm, mut offset) = (0, 0);
-    for look_up in 1..=LOOK_UPS {
-        if traffic.shift_after > 0 && look_up % traffic.shift_after == 0 {
+    for checkout in 1..=CHECKOUTS {
+        if traffic.shift_after > 0 && checkout % traffic.shift_after == 0 {
             offset += 137;
         }
         while in_use.len() >= traffic.busy {
@@ -134,7 +134,7 @@ fn share_of_warm(traffic: &Traffic, rule: Rule) -> f64 {
         idle.remove(position);
         in_use.push(tenant);
     }
-    warm as f64 / LOOK_UPS as f64
+    warm as f64 / CHECKOUTS as f64
 }
 
 #[track_caller]

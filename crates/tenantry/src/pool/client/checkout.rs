@@ -8,11 +8,11 @@ use tokio_postgres::types::ToSql;
 use super::driver::{Answer, Body, ClientDriver, Failure, Flight, Parameters};
 use super::statements::Owner;
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard::{Guard, is_left_out};
+use crate::guard::{Guard, stands};
 use crate::pool::await_point::{AwaitPoint, at};
 use crate::pool::checkout::{Held, STALE_PLAN};
 use crate::pool::classify::Effect;
-use crate::pool::lease::{Lease, Opening};
+use crate::pool::lease::{Lease, SwitchAhead};
 use crate::pool::shared::Pool;
 
 /// A connection of tokio-postgres on loan, prepared for one tenant or for the master schema.
@@ -35,7 +35,7 @@ pub struct ClientCheckout {
     lease: Lease<ClientDriver>,
     owner: Owner,
     /// What opens the transaction that the connection is switched in.
-    opening: Option<Box<Opening>>,
+    switch_ahead: Option<Box<SwitchAhead>>,
     used_for: Use,
     is_in_transaction: bool,
     _held: Option<Held>,
@@ -60,8 +60,8 @@ impl ClientCheckout {
         used_for: Use,
         held: Option<Held>,
     ) -> Self {
-        let opening = lease.take_opening();
-        Self { pool, lease, owner, opening, used_for, is_in_transaction: false, _held: held }
+        let switch_ahead = lease.take_switch_ahead();
+        Self { pool, lease, owner, switch_ahead, used_for, is_in_transaction: false, _held: held }
     }
 
     /// Runs a statement and answers with its rows.
@@ -122,20 +122,20 @@ impl ClientCheckout {
 
     fn note_effect(&mut self, sql: &str) {
         let effect = self.pool.classifier().effect(sql);
-        if effect == Effect::Touched && !is_left_out(Guard::Classification) {
+        if effect == Effect::Touched && stands(Guard::Classification) {
             self.lease.touch();
         }
     }
 
     /// What fails so was not executed, but inside a transaction it has ended that.
     fn may_try_again(&self) -> bool {
-        self.used_for != Use::Transaction && !self.lease.is_touched() && !is_left_out(Guard::SecondAttempt)
+        self.used_for != Use::Transaction && !self.lease.is_touched() && stands(Guard::SecondAttempt)
     }
 
     /// Sends a statement, with the switch before it if that is still to come.
     async fn fly(&mut self, body: Body<'_>) -> Result<Answer> {
-        let opening = self.opening.as_ref().filter(|_| !self.is_in_transaction);
-        let before = opening.map(|opening| opening.message.as_str());
+        let switch_ahead = self.switch_ahead.as_ref().filter(|_| !self.is_in_transaction);
+        let before = switch_ahead.map(|switch_ahead| switch_ahead.message.as_str());
         let after = (before.is_some() && self.used_for == Use::Statement).then_some("COMMIT");
         let begins = before.is_some() && after.is_none();
         // What is cut off while it is prepared is known to the server alone, for ever.
@@ -147,8 +147,8 @@ impl ClientCheckout {
         let connection = self.lease.connection().ok_or_else(lost)?;
         connection.is_in_transaction |= begins;
         let landed = at(AwaitPoint::Statement, connection.fly(Flight { before, body, after })).await;
-        let opening = if self.is_in_transaction { None } else { self.opening.as_deref() };
-        let answer = land(&mut self.lease, opening, landed);
+        let switch_ahead = if self.is_in_transaction { None } else { self.switch_ahead.as_deref() };
+        let answer = land(&mut self.lease, switch_ahead, landed);
         self.is_in_transaction |= begins;
         answer
     }
@@ -174,34 +174,34 @@ impl ClientCheckout {
         self.is_in_transaction
     }
 
-    pub(super) fn has_opening(&self) -> bool {
-        self.opening.is_some()
+    pub(super) fn has_switch_ahead(&self) -> bool {
+        self.switch_ahead.is_some()
     }
 }
 
 /// Notes what came of a flight.
 fn land(
     lease: &mut Lease<ClientDriver>,
-    opening: Option<&Opening>,
+    switch_ahead: Option<&SwitchAhead>,
     landed: Result<Answer, Failure>,
 ) -> Result<Answer> {
-    match (landed, opening) {
-        (Ok(answer), opening) => {
+    match (landed, switch_ahead) {
+        (Ok(answer), switch_ahead) => {
             lease.end_statement();
-            if let Some(opening) = opening {
-                lease.opening_succeeded(opening);
+            if let Some(switch_ahead) = switch_ahead {
+                lease.switch_ahead_succeeded(switch_ahead);
             }
             Ok(answer)
         }
-        (Err(Failure::Body(error)), opening) if error.kind() != ErrorKind::DatabaseUnavailable => {
+        (Err(Failure::Body(error)), switch_ahead) if error.kind() != ErrorKind::DatabaseUnavailable => {
             lease.end_statement();
-            if let Some(opening) = opening {
-                lease.opening_failed(opening);
+            if let Some(switch_ahead) = switch_ahead {
+                lease.switch_ahead_failed(switch_ahead);
             }
             Err(error)
         }
-        (Err(Failure::Before(error)), Some(opening)) => {
-            Err(opening.judge(close_after(lease, Failure::Before(error))))
+        (Err(Failure::Before(error)), Some(switch_ahead)) => {
+            Err(switch_ahead.judge(close_after(lease, Failure::Before(error))))
         }
         (Err(failure), _) => Err(close_after(lease, failure)),
     }

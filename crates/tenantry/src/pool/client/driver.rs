@@ -10,12 +10,12 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
 
 use super::connect::Connector;
-use super::statements::{Owner, Statements};
+use super::statements::{Owner, StatementCache};
 use crate::database::DatabaseConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::driver::{Driver, hook_error};
 use crate::pool::preparation::Preprocessors;
-use crate::pool::preprocessor::Lookup;
+use crate::pool::preprocessor::CheckoutRequest;
 use crate::tenant::Alias;
 
 /// How long the server's half of a farewell may take.
@@ -33,7 +33,7 @@ pub(crate) struct ClientDriver {
 pub(crate) struct ClientConnection {
     client: Client,
     carrier: Carrier,
-    pub(super) statements: Statements,
+    pub(super) statements: StatementCache,
     pub(super) is_in_transaction: bool,
 }
 
@@ -116,7 +116,7 @@ impl Driver for ClientDriver {
                 tracing::debug!(%error, "Lost a connection");
             }
         }));
-        let statements = Statements::new(self.config.pool_config().statement_cache_capacity);
+        let statements = StatementCache::new(self.config.pool_config().statement_cache_capacity);
         Ok(ClientConnection { client, carrier, statements, is_in_transaction: false })
     }
 
@@ -129,10 +129,10 @@ impl Driver for ClientDriver {
         Ok(last_row.and_then(|row| row.get(0)).map(str::to_owned))
     }
 
-    async fn after_switch(&self, connection: &mut ClientConnection, lookup: &Lookup) -> Result<()> {
+    async fn after_switch(&self, connection: &mut ClientConnection, request: &CheckoutRequest) -> Result<()> {
         for preprocessor in self.preprocessors.iter() {
             let Some(hook) = preprocessor.hook() else { continue };
-            let hooked = hook.after_client_switch(lookup, &connection.client).await;
+            let hooked = hook.after_client_switch(request, &connection.client).await;
             hooked.map_err(|source| hook_error(preprocessor.name(), source))?;
         }
         Ok(())
@@ -156,7 +156,7 @@ impl Driver for ClientDriver {
         connection.client.is_closed()
     }
 
-    fn can_open(&self) -> bool {
+    fn can_send_ahead(&self) -> bool {
         // A hook has to see the session between the switch and the statement.
         !self.preprocessors.iter().any(|preprocessor| preprocessor.hook().is_some())
     }

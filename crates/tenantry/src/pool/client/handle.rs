@@ -96,7 +96,7 @@ impl Access<ClientDriver> {
             Effect::Neutral => Switching::WithStatement,
             Effect::Touched => Switching::Now,
         };
-        self.look_up_for(Use::Statement, switching, owner).await
+        self.check_out_for(Use::Statement, switching, owner).await
     }
 
     /// A connection that its owner keeps over several statements.
@@ -105,10 +105,15 @@ impl Access<ClientDriver> {
             Use::Transaction => Switching::WithTransaction,
             Use::Statement | Use::Session => Switching::Now,
         };
-        self.look_up_for(used_for, switching, owner).await
+        self.check_out_for(used_for, switching, owner).await
     }
 
-    async fn look_up_for(&self, used_for: Use, switching: Switching, owner: Owner) -> Result<ClientCheckout> {
+    async fn check_out_for(
+        &self,
+        used_for: Use,
+        switching: Switching,
+        owner: Owner,
+    ) -> Result<ClientCheckout> {
         if self.pool.is_behind_pooler() {
             let hint = "use `tenancy.db(…)`, or connect past the pooler";
             return Err(self.pool.unsupported("a connection of tokio-postgres", hint));

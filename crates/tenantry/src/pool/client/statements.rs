@@ -24,8 +24,8 @@ pub(super) struct Owner {
 /// then on: to prepare costs a round trip and more than to plan.
 ///
 /// The server drops a statement when its last clone is dropped here.
-pub(super) struct Statements {
-    known: HashMap<Owner, HashMap<Box<str>, Kept>>,
+pub(super) struct StatementCache {
+    known: HashMap<Owner, HashMap<Box<str>, CachedStatement>>,
     count: usize,
     capacity: usize,
     are_shared: bool,
@@ -33,12 +33,12 @@ pub(super) struct Statements {
     clock: u64,
 }
 
-struct Kept {
+struct CachedStatement {
     statement: Statement,
     used_at: u64,
 }
 
-impl Statements {
+impl StatementCache {
     pub(super) fn new(capacity: usize) -> Self {
         Self { known: HashMap::new(), count: 0, capacity, are_shared: false, clock: 0 }
     }
@@ -64,7 +64,7 @@ impl Statements {
         while self.count >= self.capacity {
             self.drop_oldest();
         }
-        let kept = Kept { statement, used_at: self.clock };
+        let kept = CachedStatement { statement, used_at: self.clock };
         if self.known.entry(self.keeper(owner)).or_default().insert(sql.into(), kept).is_none() {
             self.count += 1;
         }

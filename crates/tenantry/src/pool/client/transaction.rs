@@ -30,7 +30,7 @@ pub struct ClientTransaction {
 
 impl ClientTransaction {
     pub(super) async fn begin(mut checkout: ClientCheckout) -> Result<Self> {
-        if !checkout.has_opening() {
+        if !checkout.has_switch_ahead() {
             checkout.command(AwaitPoint::Begin, "BEGIN").await?;
         }
         Ok(Self { checkout })

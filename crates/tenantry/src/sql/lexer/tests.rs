@@ -2,14 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::Kind::{
+use super::TokenKind::{
     BitString, BlockComment, DollarString, EscapeString, LineComment, MetaCommand, Number, Operator, Other,
     Parameter, Punctuation, QuotedName, Semicolon, String as Text, UnicodeName, UnicodeString, Word,
 };
 use super::*;
 
 #[track_caller]
-fn check(sql: &str, expect: &[(Kind, &str)]) {
+fn check(sql: &str, expect: &[(TokenKind, &str)]) {
     let tokens: Vec<_> = Lexer::new(sql).map(|token| token.map(|token| (token.kind, token.text))).collect();
     let tokens: Result<Vec<_>, _> = tokens.into_iter().collect();
     assert_eq!(tokens.as_deref(), Ok(expect), "{sql}");
@@ -185,7 +185,7 @@ fn a_body_of_begin_atomic_belongs_to_its_function() {
 #[test]
 fn an_error_comes_after_the_statements_before_it() {
     let mut statements = Statements::of("a;\nb 'c");
-    assert_eq!(statements.next(), Some(Ok(Statement { range: 0..1, line: 1 })));
+    assert_eq!(statements.next(), Some(Ok(StatementSpan { range: 0..1, line: 1 })));
     assert_eq!(statements.next(), Some(Err(Unterminated { construct: "string", offset: 5 })));
     assert_eq!(statements.next(), None);
 }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::{Lease, Switching, line_of};
 use crate::database::Verify;
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard::{Guard, is_left_out};
+use crate::guard::{Guard, stands};
 use crate::pool::await_point::{AwaitPoint, at};
 use crate::pool::driver::Driver;
 use crate::pool::preparation::{Preparation, Span};
@@ -30,7 +30,7 @@ use crate::sql::VOID_SCHEMA;
 const DIVISION_BY_ZERO: &str = "22012";
 
 /// What has to be sent before the first statement, in one flight with it.
-pub(in crate::pool) struct Opening {
+pub(in crate::pool) struct SwitchAhead {
     pub(in crate::pool) message: String,
     preparation: Arc<Preparation>,
     span: Span,
@@ -41,7 +41,7 @@ pub(in crate::pool) struct Opening {
 #[derive(Default)]
 pub(super) struct Checks(HashMap<LineName, (Arc<Preparation>, Instant)>);
 
-impl Opening {
+impl SwitchAhead {
     /// What it means that the message failed.
     pub(in crate::pool) fn judge(&self, error: Error) -> Error {
         match error.database_code() {
@@ -53,17 +53,17 @@ impl Opening {
 
 impl<D: Driver> Lease<D> {
     /// Whether this pool's connections may be switched so.
-    pub(super) fn can_open(&self) -> bool {
-        self.shared.config.verify == Verify::Switch && self.shared.driver.can_open()
+    pub(super) fn can_send_ahead(&self) -> bool {
+        self.shared.config.verify == Verify::Switch && self.shared.driver.can_send_ahead()
     }
 
     /// Makes sure that the session is in the void. A round trip, unless it was left there.
-    pub(super) async fn prepare_opening(
+    pub(super) async fn prepare_switch_ahead(
         &mut self,
         preparation: &Arc<Preparation>,
         switching: Switching,
     ) -> Result<()> {
-        if !self.is_in_void() && !is_left_out(Guard::VoidFirst) {
+        if !self.is_in_void() && stands(Guard::VoidFirst) {
             self.enter_void().await?;
         }
         let Some(pooled) = &mut self.pooled else { return Ok(()) };
@@ -76,9 +76,9 @@ impl<D: Driver> Lease<D> {
             at.elapsed() < self.shared.config.check_after_idle && checked.serves(preparation)
         };
         let has_check = span == Span::Session || !checked.is_some_and(lasts);
-        let message = preparation.opening_message(span, has_check);
-        self.opening =
-            Some(Box::new(Opening { message, preparation: Arc::clone(preparation), span, has_check }));
+        let message = preparation.switch_ahead_message(span, has_check);
+        self.switch_ahead =
+            Some(Box::new(SwitchAhead { message, preparation: Arc::clone(preparation), span, has_check }));
         pooled.session = Some(Arc::clone(preparation));
         pooled.is_confirmed = true;
         pooled.is_void = true;
@@ -110,25 +110,25 @@ impl<D: Driver> Lease<D> {
     }
 
     /// What has to be sent first, or nothing any more.
-    pub(in crate::pool) fn take_opening(&mut self) -> Option<Box<Opening>> {
-        self.opening.take()
+    pub(in crate::pool) fn take_switch_ahead(&mut self) -> Option<Box<SwitchAhead>> {
+        self.switch_ahead.take()
     }
 
     /// Notes that an opening and the statement behind it succeeded, and were committed if it was single.
-    pub(in crate::pool) fn opening_succeeded(&mut self, opening: &Opening) {
+    pub(in crate::pool) fn switch_ahead_succeeded(&mut self, switch_ahead: &SwitchAhead) {
         let Some(pooled) = &mut self.pooled else { return };
-        if opening.has_check {
-            let checked = (Arc::clone(&opening.preparation), Instant::now());
-            pooled.checks.0.insert(line_of(&opening.preparation), checked);
+        if switch_ahead.has_check {
+            let checked = (Arc::clone(&switch_ahead.preparation), Instant::now());
+            pooled.checks.0.insert(line_of(&switch_ahead.preparation), checked);
         }
-        pooled.is_void = opening.span == Span::Transaction;
+        pooled.is_void = switch_ahead.span == Span::Transaction;
     }
 
     /// Notes that the statement behind an opening failed, perhaps because the schema has vanished: the
     /// next opening checks.
-    pub(in crate::pool) fn opening_failed(&mut self, opening: &Opening) {
+    pub(in crate::pool) fn switch_ahead_failed(&mut self, switch_ahead: &SwitchAhead) {
         if let Some(pooled) = &mut self.pooled {
-            pooled.checks.0.remove(&line_of(&opening.preparation));
+            pooled.checks.0.remove(&line_of(&switch_ahead.preparation));
         }
     }
 }

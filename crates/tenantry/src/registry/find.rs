@@ -1,4 +1,4 @@
-//! Looks tenants up, mostly in the cache.
+//! Finds tenants, mostly in the cache.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,7 +42,7 @@ impl Default for RegistryConfig {
 pub struct CacheStatus {
     /// Answers in memory, approximately.
     pub entries: usize,
-    /// Look-ups that went to the database since the start.
+    /// Queries that went to the database since the start.
     pub loads: u64,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Starts listening in the background; look-ups work before it has connected. Without a way to a session
+    /// Starts listening in the background; tenants are found before it has connected. Without a way to a session
     /// of the server nobody listens.
     pub(crate) fn start(
         databases: Databases,
