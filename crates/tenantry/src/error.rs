@@ -269,8 +269,8 @@ invalid_input!(
     crate::tenant::InvalidAlias,
 );
 
-impl From<crate::migrate::MigrationError> for Error {
-    fn from(error: crate::migrate::MigrationError) -> Self {
+impl From<crate::migration::MigrationError> for Error {
+    fn from(error: crate::migration::MigrationError) -> Self {
         let refused = Self::new(ErrorKind::Migration, error.to_string());
         match error.hint() {
             Some(hint) => refused.with_hint(hint),

@@ -97,6 +97,7 @@ struct Readme;
 
 #[cfg(test)]
 mod chaos;
+mod context;
 pub mod database;
 pub mod doctor;
 mod error;
@@ -107,6 +108,7 @@ pub mod http;
 #[cfg(test)]
 mod invariants;
 pub mod migrate;
+mod migration;
 pub mod observe;
 pub mod pool;
 mod provision;

@@ -11,6 +11,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 use tokio::sync::Notify;
 
+use crate::context::Context;
 use crate::database::{Config, DatabaseConfig};
 use crate::doctor::{self, Finding};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,7 +24,7 @@ use crate::pool::{
 };
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::{MasterClient, TenantClient};
-use crate::provision::{self, Context, KeepSpares, NewTenant, SpareKeeper, SpareSummary, Stale};
+use crate::provision::{self, KeepSpares, NewTenant, SpareKeeper, SpareSummary, Stale};
 use crate::registry::{self, CacheStatus, Registry, RegistryConfig, Run, RunEntry, Spare, runs, store};
 use crate::resolve::{Resolution, Resolve, TenantKey};
 use crate::tenant::{Alias, DomainName, ReservedSlugs, SchemaName, Slug, Status, Tenant};
@@ -401,10 +402,7 @@ impl Tenancy {
         options: impl Into<MigrateOptions>,
         observer: impl Observer,
     ) -> Result<Summary> {
-        let context = &self.inner.context;
-        let (databases, layout) = (&context.databases, &context.layout);
-        let options = options.into();
-        let summary = migrate::migrate(databases, layout, &context.migrations, &options, &observer).await;
+        let summary = migrate::migrate(&self.inner.context, &options.into(), &observer).await;
         self.inner.registry.forget_all();
         summary
     }
@@ -464,8 +462,7 @@ impl Tenancy {
         options: impl Into<MigrateOptions>,
         each: impl FnMut(migrate::Preview<'_>),
     ) -> Result<()> {
-        let (context, options) = (&self.inner.context, options.into());
-        migrate::preview(&context.databases, &context.layout, &context.migrations, &options, each).await
+        migrate::preview(&self.inner.context, &options.into(), each).await
     }
 
     /// Warns of the files that [`migrate`](Self::migrate) would apply, and changes nothing.
@@ -474,8 +471,7 @@ impl Tenancy {
     /// # Errors
     /// If the registry cannot be read, or a tenant that was named cannot be migrated.
     pub async fn lint(&self, options: impl Into<MigrateOptions>) -> Result<Vec<migrate::Warning>> {
-        let (context, options) = (&self.inner.context, options.into());
-        migrate::lint_pending(&context.databases, &context.layout, &context.migrations, &options).await
+        migrate::lint_pending(&self.inner.context, &options.into()).await
     }
 
     /// Makes the text of a `baseline.sql`: what the tenant migrations make of an empty schema, up to this
@@ -493,8 +489,7 @@ impl Tenancy {
         version: Option<i64>,
         dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
     ) -> Result<String, E> {
-        let context = &self.inner.context;
-        migrate::make_baseline(&context.databases, &context.layout, &context.migrations, version, dump).await
+        migrate::make_baseline(&self.inner.context, version, dump).await
     }
 
     /// Proves that starting from the baseline makes what the migrations make, by comparing dumps of both
@@ -507,8 +502,7 @@ impl Tenancy {
         &self,
         dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
     ) -> Result<i64, E> {
-        let context = &self.inner.context;
-        migrate::check_baseline(&context.databases, &context.layout, &context.migrations, dump).await
+        migrate::check_baseline(&self.inner.context, dump).await
     }
 
     /// The migrations this was built with.

@@ -14,7 +14,8 @@ const ORDER: &[&[&str]] = &[
     &["error", "fail_point", "guard", "sql", "observe"],
     &["resolve", "database"],
     &["pool"],
-    &["registry"],
+    &["registry", "migration"],
+    &["context"],
     &["migrate"],
     &["provision"],
     &["lifecycle", "doctor"],
@@ -31,7 +32,7 @@ const EXCEPTIONS: &[Exception] = &[
     },
     Exception {
         from: "error",
-        to: "migrate::MigrationError",
+        to: "migration::MigrationError",
         reason: "`?` turns the error of a lower concept into the library's one",
     },
     Exception {
@@ -435,7 +436,7 @@ fn a_use_against_the_order_is_found() {
     check("src/pool/db.rs", "/// See [`Tenancy`](crate::Tenancy).\nstruct Db;", "");
     check("src/pool/db.rs", "#[cfg(test)]\nmod tests { use crate::tenancy::Tenancy; }", "");
     check("src/http/layer.rs", "use crate::tenancy::Tenancy;", "");
-    check("src/error.rs", "impl From<crate::migrate::MigrationError> for Error {}", "");
+    check("src/error.rs", "impl From<crate::migration::MigrationError> for Error {}", "");
 }
 
 // ---------------------------------------------------------------------------------------------------------

@@ -4,22 +4,21 @@ use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use sqlx::{AssertSqlSafe, Connection as _, Either, PgConnection, Postgres, Transaction};
 
-use super::baseline::{is_scratch, push_baseline};
-use super::code::Code;
 use super::concurrent_index::{self, Remains};
 use super::ledger::{self, Ledger};
 use super::lock::SchemaLock;
 use super::message::{Message, Origin};
 use super::options::Terms;
 use super::plan::{Applied, Change, Changed, Conflict, Direction, Goal, Step, plan};
-use super::set::MigrationSet;
-use super::source::Migrations;
+use super::squash::is_scratch;
 use crate::error::{Error, ErrorKind, Result, breaks_connection};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
+use crate::migration::{Code, MigrationSet};
+use crate::pool::Layout;
 use crate::registry::runs;
 use crate::sql::{Identifier, Literal, SearchPathValue};
-use crate::tenant::{SchemaName, Slug};
+use crate::tenant::{SchemaName, Slug, Tenant};
 
 /// The schema that is worked on, and whose it is.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +29,14 @@ pub(crate) struct Site<'a> {
     pub(crate) tenant: Option<&'a Slug>,
     /// In a run over the fleet: `None` where a schema is made that nobody uses yet.
     pub(crate) terms: Option<Terms>,
+}
+
+impl<'a> Site<'a> {
+    /// The schema of a tenant that nobody uses yet.
+    pub(crate) fn of_tenant(layout: &'a Layout, tenant: &'a Tenant) -> Self {
+        let (schema, extensions) = (tenant.schema(), &layout.extension_schemas);
+        Self { schema, extensions, tenant: Some(tenant.slug()), terms: None }
+    }
 }
 
 impl Site<'_> {
@@ -293,7 +300,12 @@ pub(super) fn was_taken_over(error: &Error) -> bool {
     std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<TakenOver>)
 }
 
-fn push_changes(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, changes: &[Change<'_>]) {
+pub(super) fn push_changes(
+    message: &mut Message,
+    site: Site<'_>,
+    ledger: &mut Ledger,
+    changes: &[Change<'_>],
+) {
     for change in changes {
         let version = change.migration().version();
         message.push_own(&site.enter_transaction());
@@ -325,31 +337,6 @@ fn push_up(message: &mut Message, ledger: &Ledger, change: Change<'_>) {
     // What the file has set, be it a timeout or, in a function, the path, is for itself alone.
     message.push_own("RESET ALL");
     message.push_own(&ledger.finish(change.migration().version()));
-}
-
-/// Makes a schema and everything in it, for a transaction that is already open.
-///
-/// # Errors
-/// If the baseline cannot be put under the name of the schema.
-pub(crate) fn creation_message(site: Site<'_>, migrations: &Migrations, grants: &str) -> Result<Message> {
-    let mut ledger = Ledger::empty(site.schema);
-    let mut message = schema_message(site, grants);
-    push_baseline(&mut message, site, &mut ledger, migrations)?;
-    let newer: Vec<_> = migrations.beyond_baseline().map(Change::apply).collect();
-    push_changes(&mut message, site, &mut ledger, &newer);
-    message.push_own(&ledger.summarise());
-    Ok(message)
-}
-
-/// Makes a schema with an empty ledger, or finds both there. The grants come before the first
-/// migration, because default privileges concern what is created later.
-pub(crate) fn schema_message(site: Site<'_>, grants: &str) -> Message {
-    let mut message = Message::new();
-    message.push_own(&format!("CREATE SCHEMA IF NOT EXISTS {}", Identifier(site.schema.as_str())));
-    message.push_own(&site.enter("SET LOCAL"));
-    message.push_own(&Ledger::empty(site.schema).create());
-    message.push_own(grants);
-    message
 }
 
 /// Runs a function in a transaction of its own, between the two halves of what surrounds a file.

@@ -2,8 +2,8 @@
 
 use sqlx::PgConnection;
 
-use super::script::Script;
 use crate::error::Result;
+use crate::migration::Script;
 use crate::sql::Identifier;
 use crate::sql::lexer::{Lexer, Token};
 use crate::tenant::SchemaName;

@@ -8,8 +8,8 @@ use tokio::sync::OnceCell;
 
 use super::ledger;
 use super::plan::{Applied, Change, Goal, Step, plan};
-use super::set::digest_of;
 use crate::error::Result;
+use crate::migration::digest_of;
 use crate::tenant::{Digest, Tenant};
 
 /// What tenants of one digest have applied, and the one transaction they need.

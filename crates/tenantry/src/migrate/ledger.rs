@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use sqlx::PgConnection;
 
 use super::plan::Applied;
-use super::set::{Migration, digest_of};
 use crate::error::Result;
+use crate::migration::{Migration, digest_of};
 use crate::registry::LEDGER;
 use crate::sql::{Bytes, Identifier, Literal};
 use crate::tenant::{Digest, SchemaName};

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::script::Script;
+use crate::migration::Script;
 use crate::sql::lexer::{self, StatementSpan, Statements};
 
 /// Several pieces of SQL as one message, and the way back from a server's error to the file.

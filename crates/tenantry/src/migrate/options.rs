@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::fleet::Fleet;
 use super::plan::Goal;
-use super::source::Migrations;
 use super::wave::{Canaries, MaxFailures};
 use crate::error::{Error, ErrorKind, Result};
+use crate::migration::Migrations;
 use crate::registry::{Run, RunState};
 use crate::sql::Literal;
 

@@ -2,26 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use super::lint::{self, Home, Warning};
 use super::options::MigrateOptions;
 use super::plan::{Change, Direction};
 use super::preview::{Preview, preview};
-use super::set::{Migration, MigrationSet};
-use super::source::Migrations;
+use crate::context::Context;
 use crate::error::Result;
-use crate::pool::{Databases, Layout};
+use crate::migration::{Home, Migration, MigrationSet, Warning, lint};
 
 /// Warns of the files that some schema of the fleet has not applied.
 ///
 /// # Errors
 /// If the registry cannot be read, or a tenant that is named cannot be migrated. A schema that cannot be
 /// looked at does not count: all files are pending there.
-pub(crate) async fn lint_pending(
-    databases: &Databases,
-    layout: &Layout,
-    migrations: &Migrations,
-    options: &MigrateOptions,
-) -> Result<Vec<Warning>> {
+pub(crate) async fn lint_pending(context: &Context, options: &MigrateOptions) -> Result<Vec<Warning>> {
+    let Context { layout, migrations, .. } = context;
     let master = warnings(migrations.master(), Home::Master);
     let tenant = warnings(migrations.tenant(), Home::Tenant { extensions: &layout.extension_schemas });
     // The usual case, in which nobody needs to be asked.
@@ -33,7 +27,7 @@ pub(crate) async fn lint_pending(
         None => in_master.extend(pending(&preview, migrations.master())),
         Some(_) => in_tenants.extend(pending(&preview, migrations.tenant())),
     };
-    preview(databases, layout, migrations, options, collect).await?;
+    preview(context, options, collect).await?;
     let mut warnings = of_versions(master, &in_master);
     warnings.extend(of_versions(tenant, &in_tenants));
     Ok(warnings)
@@ -41,7 +35,7 @@ pub(crate) async fn lint_pending(
 
 /// About what would be applied; what would undo it was written when that was.
 fn warnings(files: &MigrationSet, home: Home<'_>) -> Vec<Warning> {
-    files.iter().flat_map(|migration| lint::lint(migration.up(), home)).collect()
+    files.iter().flat_map(|migration| lint(migration.up(), home)).collect()
 }
 
 fn of_versions(mut warnings: Vec<Warning>, versions: &BTreeSet<i64>) -> Vec<Warning> {

@@ -1,9 +1,7 @@
 use std::collections::HashMap;
 
-use super::code::Code;
-use super::script::Script;
-use super::set::{Migration, MigrationSet};
 use crate::error::{Error, ErrorKind, Result};
+use crate::migration::{Code, Migration, MigrationSet, Script};
 use crate::tenant::Digest;
 
 /// One row of a schema's ledger.

@@ -10,10 +10,10 @@ use super::fleet::tenants;
 use super::ledger;
 use super::options::MigrateOptions;
 use super::plan::{Change, Goal, plan};
-use super::source::Migrations;
 use super::workers::Workers;
+use crate::context::Context;
 use crate::error::Result;
-use crate::pool::{Databases, Layout};
+use crate::pool::Layout;
 use crate::tenant::{Alias, Digest, Tenant};
 
 /// What a run would do with one schema.
@@ -28,12 +28,11 @@ pub struct Preview<'a> {
 
 /// Tells of each schema what a run would do. Schemas that have applied the same are asked once.
 pub(crate) async fn preview(
-    databases: &Databases,
-    layout: &Layout,
-    migrations: &Migrations,
+    context: &Context,
     options: &MigrateOptions,
     mut each: impl FnMut(Preview<'_>),
 ) -> Result<()> {
+    let Context { databases, layout, migrations, .. } = context;
     let workers = Workers::of(databases);
     let target = options.target(migrations)?;
     if options.has_master() {

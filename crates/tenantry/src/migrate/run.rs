@@ -19,13 +19,12 @@ use super::lock::{SchemaLock, jittered};
 use super::options::{MigrateOptions, Terms};
 use super::plan::{Changed, Goal};
 use super::record::Record;
-use super::set::MigrationSet;
-use super::source::Migrations;
 use super::wave::Canaries;
 use super::workers::{Worker, Workers};
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::migration::MigrationSet;
 use crate::observe::{Observer, Outcome, Wave};
-use crate::pool::{Databases, Layout};
 use crate::registry::{RunEntry, RunState, runs, store};
 use crate::tenant::{Alias, Tenant, TenantId};
 
@@ -64,9 +63,7 @@ pub enum Stopped {
 
 /// What all schemas of a run have in common.
 struct FleetRun<'a> {
-    databases: &'a Databases,
-    layout: &'a Layout,
-    migrations: &'a Migrations,
+    context: &'a Context,
     options: &'a MigrateOptions,
     target: Goal<'a>,
     observer: &'a dyn Observer,
@@ -95,21 +92,17 @@ struct Progress {
 /// What was committed is on disk when this returns. Dropping the future stops the tenants that are
 /// being migrated, each at the end of a file or before it.
 pub(crate) async fn migrate(
-    databases: &Databases,
-    layout: &Layout,
-    migrations: &Migrations,
+    context: &Context,
     options: &MigrateOptions,
     observer: &dyn Observer,
 ) -> Result<Summary> {
-    let target = options.target(migrations)?;
+    let target = options.target(&context.migrations)?;
     let run = FleetRun {
-        databases,
-        layout,
-        migrations,
+        context,
         options,
         target,
         observer,
-        workers: Workers::of(databases),
+        workers: Workers::of(&context.databases),
         groups: Groups::of(target),
         record: OnceCell::new(),
         is_stopping: AtomicBool::new(false),
@@ -161,15 +154,15 @@ impl FleetRun<'_> {
 
     /// The run's place in the registry, which is made when it is first asked for.
     async fn record(&self, wave: Wave) -> Result<&Record> {
-        let begin = || Record::begin(self.databases, self.options, self.target, wave);
+        let begin = || Record::begin(&self.context.databases, self.options, self.target, wave);
         self.record.get_or_try_init(begin).await
     }
 
     async fn migrate_master(&self, progress: &mut Progress) -> Result<()> {
         let started = Instant::now();
-        let files = self.migrations.master();
+        let files = self.context.migrations.master();
         let mut worker = self.workers.take(&Alias::default()).await?;
-        let schema = &self.layout.master_schema;
+        let schema = &self.context.layout.master_schema;
         let applied = store::applied(&mut worker.connection, &[schema.as_str()]).await?;
         let digest = applied.get(schema).map(|(digest, _)| *digest);
         // Where there are no files, there may never have been any.
@@ -181,7 +174,7 @@ impl FleetRun<'_> {
             record.claim(&Alias::default(), &mut worker.connection).await?;
             let site = Site {
                 schema,
-                extensions: &self.layout.extension_schemas,
+                extensions: &self.context.layout.extension_schemas,
                 tenant: None,
                 terms: Some(self.terms(record)),
             };
@@ -201,8 +194,8 @@ impl FleetRun<'_> {
 
     /// Default privileges gave the application this ledger when it was made.
     async fn hide_ledger(&self, connection: &mut PgConnection) -> Result<()> {
-        let schema = &self.layout.master_schema;
-        let application = self.databases.config(&Alias::default())?.application_role();
+        let schema = &self.context.layout.master_schema;
+        let application = self.context.databases.config(&Alias::default())?.application_role();
         let lock = SchemaLock::of(schema);
         lock.take(connection, schema).await?;
         let hidden = ledger::hide(connection, schema, application).await;
@@ -267,7 +260,7 @@ impl FleetRun<'_> {
         is_meant: impl Fn(&Tenant) -> bool + Send + Sync,
     ) -> Result<()> {
         let wave = progress.wave;
-        let work = tenants(self.databases, &self.workers, &self.options.fleet)
+        let work = tenants(&self.context.databases, &self.workers, &self.options.fleet)
             .try_filter(|tenant| ready(is_meant(tenant)))
             .take(most)
             .take_while(|_| ready(!self.is_stopping.load(Ordering::Relaxed) && !self.observer.is_cancelled()))
@@ -309,7 +302,7 @@ impl FleetRun<'_> {
             store::set_last_error(&mut worker.connection, &tenant, last_error.as_deref()).await?;
             self.workers.put_back(worker);
         }
-        let from = tenant.digest().and_then(|digest| self.migrations.tenant().version_of(digest));
+        let from = tenant.digest().and_then(|digest| self.context.migrations.tenant().version_of(digest));
         Ok(Done { tenant: Some(tenant), from, result, elapsed: started.elapsed() })
     }
 
@@ -357,7 +350,7 @@ impl FleetRun<'_> {
             let work = self.apply(record, &mut worker.connection, tenant);
             let watch = stream::once(async {
                 tokio::time::sleep(self.options.limits.lock_timeout / 2).await;
-                let mut watcher = self.databases.owner_connection(tenant.database()).await?;
+                let mut watcher = self.context.databases.owner_connection(tenant.database()).await?;
                 blockers(&mut watcher, pid).await
             });
             let (mut work, mut watch) = (std::pin::pin!(work), std::pin::pin!(watch.fuse()));
@@ -390,7 +383,7 @@ impl FleetRun<'_> {
         record.claim(tenant.database(), connection).await?;
         let site = Site {
             schema: tenant.schema(),
-            extensions: &self.layout.extension_schemas,
+            extensions: &self.context.layout.extension_schemas,
             tenant: Some(tenant.slug()),
             terms: Some(self.terms(record)),
         };
@@ -399,7 +392,7 @@ impl FleetRun<'_> {
         {
             return Ok(group.batch.iter().copied().collect());
         }
-        bring_to(connection, site, self.migrations.tenant(), self.target).await
+        bring_to(connection, site, self.context.migrations.tenant(), self.target).await
     }
 
     fn terms(&self, record: &Record) -> Terms {
@@ -427,11 +420,11 @@ impl FleetRun<'_> {
     async fn settle(&self, progress: &mut Progress) -> Result<()> {
         let changed = std::mem::take(&mut progress.changed);
         for alias in &changed {
-            let mut connection = self.databases.owner_connection(alias).await?;
+            let mut connection = self.context.databases.owner_connection(alias).await?;
             store::commit_to_disk(&mut connection).await?;
         }
         if !changed.is_empty() {
-            let mut registry = self.databases.owner_connection(&Alias::default()).await?;
+            let mut registry = self.context.databases.owner_connection(&Alias::default()).await?;
             store::announce_applied(&mut registry).await?;
         }
         Ok(())

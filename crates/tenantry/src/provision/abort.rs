@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::Context;
 use super::create::lock_schema;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::store;
 use crate::sql::Identifier;

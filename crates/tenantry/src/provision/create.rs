@@ -4,13 +4,15 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::grants::grants;
 use super::new_tenant::NewTenant;
-use super::{Context, register, spares};
+use super::{register, spares};
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::{
-    Migration, SchemaLock, bring_up_to_date, commit, creation_message, needs_own_transaction, run_message,
+    SchemaLock, Site, bring_up_to_date, commit, creation_message, needs_own_transaction, run_message,
     schema_message, start_from_baseline,
 };
+use crate::migration::Migration;
 use crate::registry::{store, with_applied};
 use crate::tenant::{Alias, DomainName, Status, Tenant};
 
@@ -91,7 +93,7 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     let mut tx = workplace.begin().await?;
     insert(&mut tx, tenant, domains).await?;
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
-    let site = context.site(tenant);
+    let site = Site::of_tenant(&context.layout, tenant);
     run_message(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
     fail_point::reached(FailPoint::BeforeCreate);
     commit(tx, site).await?;
@@ -152,7 +154,7 @@ async fn finish(
 
 /// Every step finds out by itself whether it was done before.
 async fn fill_schema(context: &Context, workplace: &mut PgConnection, tenant: &Tenant) -> Result<()> {
-    let site = context.site(tenant);
+    let site = Site::of_tenant(&context.layout, tenant);
     let mut tx = workplace.begin().await?;
     // A role of the tenant's own is made before the schema is filled, the ledger before both.
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;

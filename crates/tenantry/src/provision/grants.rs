@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sqlx::PgConnection;
 
-use super::Context;
+use crate::context::Context;
 use crate::error::Result;
 use crate::migrate::Ledger;
 use crate::sql::{Identifier, Literal, privileges};

@@ -21,32 +21,3 @@ pub use self::new_tenant::NewTenant;
 pub use self::spare_keeper::{KeepSpares, SpareKeeper};
 pub use self::spares::SpareSummary;
 pub(crate) use self::spares::{Stale, fill as fill_spares, list as list_spares};
-
-use tokio::sync::Notify;
-
-use crate::migrate::{Migrations, Site};
-use crate::pool::{Databases, Layout, Role};
-use crate::tenant::{ReservedSlugs, Tenant};
-
-/// What every command on a tenant's schema needs to know.
-pub(crate) struct Context {
-    pub(crate) databases: Databases,
-    pub(crate) layout: std::sync::Arc<Layout>,
-    pub(crate) migrations: Migrations,
-    pub(crate) reserved: ReservedSlugs,
-    /// Set where every tenant has a role of its own.
-    pub(crate) role: Option<Role>,
-    /// Wakes who keeps spares.
-    pub(crate) spare_taken: Notify,
-}
-
-impl Context {
-    pub(crate) fn site<'a>(&'a self, tenant: &'a Tenant) -> Site<'a> {
-        Site {
-            schema: tenant.schema(),
-            extensions: &self.layout.extension_schemas,
-            tenant: Some(tenant.slug()),
-            terms: None,
-        }
-    }
-}

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::Context;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::VOID_SCHEMA;
 use crate::tenant::{Alias, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};

@@ -2,8 +2,8 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::Context;
 use super::grants::grants;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{Ledger, read_ledger};
 use crate::registry::store;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::Context;
 use super::spares::{self, Stale};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::migrate::jittered;
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::migrate::script::tests::{script, script_of};
+use crate::migration::scripts::{script, script_of};
 
 /// A message as the runner builds it: own SQL around one file.
 fn message(sql: &str) -> Message {

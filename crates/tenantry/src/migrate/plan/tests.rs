@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use sqlx::migrate::MigrationType;
 
 use super::*;
-use crate::migrate::script::tests::script_of;
+use crate::migration::scripts::script_of;
 
 const ALONE: &str = "-- no-transaction\nVACUUM";
 const PLAIN: &str = "SELECT 1";

@@ -21,7 +21,7 @@ pub struct MigrationSet {
 impl MigrationSet {
     /// # Errors
     /// Names the file whose version another has, or whose version nothing has that it could undo.
-    pub(super) fn new(scripts: Vec<Script>) -> Result<Self, MigrationError> {
+    pub(crate) fn new(scripts: Vec<Script>) -> Result<Self, MigrationError> {
         let (downs, ups): (Vec<_>, Vec<_>) =
             scripts.into_iter().partition(|script| script.source().migration_type.is_down_migration());
         let mut migrations: Vec<_> =
@@ -49,7 +49,7 @@ impl MigrationSet {
         Self::of(self.iter().filter(|migration| migration.version() <= version).cloned().collect())
     }
 
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self::of(Vec::new())
     }
 
@@ -149,7 +149,7 @@ impl Migration {
         &self.up
     }
 
-    pub(super) fn code(&self) -> Option<&Code> {
+    pub(crate) fn code(&self) -> Option<&Code> {
         self.code.as_ref()
     }
 

@@ -7,7 +7,7 @@ use crate::sql::lexer::{Lexer, Statements, Token, TokenKind};
 use crate::tenant::SchemaName;
 
 /// The text of a baseline file, head included.
-pub(super) fn baseline_of(dump: &str, schema: &SchemaName, head: BaselineHead) -> Result<String> {
+pub(crate) fn baseline_of(dump: &str, schema: &SchemaName, head: BaselineHead) -> Result<String> {
     let major = major_of(dump).ok_or_else(|| refused("the dump does not say which `pg_dump` made it"))?;
     let mut text = head.render(major);
     for statement in statements_of(dump, schema)? {
@@ -20,7 +20,7 @@ pub(super) fn baseline_of(dump: &str, schema: &SchemaName, head: BaselineHead) -
 
 /// What makes the objects of a schema, with the placeholder in its name's place; comments, psql's
 /// commands, the session's settings and the schema itself left out.
-pub(super) fn statements_of(dump: &str, schema: &SchemaName) -> Result<Vec<String>> {
+pub(crate) fn statements_of(dump: &str, schema: &SchemaName) -> Result<Vec<String>> {
     let sql = without_meta_commands(dump);
     if sql.contains(PLACEHOLDER) {
         return Err(refused(format!("a name or a text of the migrations contains `{PLACEHOLDER}`")));

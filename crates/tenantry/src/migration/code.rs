@@ -25,7 +25,7 @@ impl Code {
         Self(Arc::new(function))
     }
 
-    pub(super) async fn run(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
+    pub(crate) async fn run(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
         (self.0)(connection).await
     }
 }

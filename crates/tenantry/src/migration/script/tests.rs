@@ -6,15 +6,11 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, migrate::MigrationType};
 use super::*;
 
 /// A script named `1_a.sql`, read as sqlx would.
-pub(in crate::migrate) fn script(sql: &str) -> Result<Script, MigrationError> {
+pub(crate) fn script(sql: &str) -> Result<Script, MigrationError> {
     script_of(1, MigrationType::Simple, sql)
 }
 
-pub(in crate::migrate) fn script_of(
-    version: i64,
-    kind: MigrationType,
-    sql: &str,
-) -> Result<Script, MigrationError> {
+pub(crate) fn script_of(version: i64, kind: MigrationType, sql: &str) -> Result<Script, MigrationError> {
     let no_transaction = sql.starts_with("-- no-transaction");
     let text = AssertSqlSafe(sql).into_sql_str();
     let source = sqlx::migrate::Migration::new(version, "a".into(), kind, text, no_transaction);

@@ -1,19 +1,43 @@
-//! Schemas that exist only to be dumped.
+//! Makes a baseline, and proves one: scratch schemas are filled, dumped and compared.
+//!
+//! Nothing here runs `pg_dump`: the caller does.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::dump::{baseline_of, statements_of};
-use super::{Baseline, BaselineHead, privileges_in};
+use super::apply::{Site, bring_up_to_date, run_message};
+use super::creation::push_statements;
+use super::message::Message;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::migrate::apply::{Site, bring_up_to_date, run_message};
-use crate::migrate::error::MigrationError;
-use crate::migrate::message::Message;
-use crate::migrate::set::MigrationSet;
-use crate::migrate::source::Migrations;
-use crate::pool::{Databases, Layout};
+use crate::migration::{
+    Baseline, BaselineHead, Migration, MigrationError, MigrationSet, baseline_of, statements_of,
+};
 use crate::registry::LEDGER;
 use crate::sql::Identifier;
 use crate::tenant::{Alias, SchemaName};
+
+/// How the name of a scratch schema begins.
+const SCRATCH: &str = "tenantry_baseline_";
+
+/// Whether a schema is there only to be dumped.
+pub(super) fn is_scratch(schema: &SchemaName) -> bool {
+    schema.as_str().starts_with(SCRATCH)
+}
+
+/// What `pg_dump` is to be called with, besides the database: one schema without its rows, its ledger,
+/// its owners and its privileges.
+pub fn pg_dump_arguments(schema: &SchemaName) -> Vec<String> {
+    let schema = Identifier(schema.as_str());
+    vec![
+        "--schema-only".to_owned(),
+        "--no-owner".to_owned(),
+        "--no-privileges".to_owned(),
+        "--no-publications".to_owned(),
+        "--no-security-labels".to_owned(),
+        format!("--schema={schema}"),
+        format!("--exclude-table={schema}.{LEDGER}"),
+    ]
+}
 
 /// What a scratch schema is filled from.
 #[derive(Clone, Copy)]
@@ -24,19 +48,17 @@ enum Filling<'a> {
 
 /// The text of a baseline file: what the migrations make, up to a version or the newest one.
 pub(crate) async fn make<E: From<Error>>(
-    databases: &Databases,
-    layout: &Layout,
-    migrations: &Migrations,
+    context: &Context,
     version: Option<i64>,
     dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
 ) -> Result<String, E> {
-    let files = migrations.tenant();
+    let files = context.migrations.tenant();
     let version = version.or(files.latest()).ok_or_else(|| nothing("there are no tenant migrations"))?;
     if files.get(version).is_none() {
         return Err(nothing(format!("there is no tenant migration {version}")).into());
     }
     let files = files.through(version);
-    let mut scratch = Scratch { databases, layout, dump };
+    let mut scratch = Scratch { context, dump };
     let (schema, dump) = scratch.dump_of(Filling::Migrations(&files)).await?;
     Ok(baseline_of(&dump, &schema, BaselineHead { version, digest: files.digest() })?)
 }
@@ -46,17 +68,16 @@ pub(crate) async fn make<E: From<Error>>(
 /// Both are dumped after they were read from SQL once more, because PostgreSQL itself writes some
 /// expressions in another way when it reads what it wrote.
 pub(crate) async fn check<E: From<Error>>(
-    databases: &Databases,
-    layout: &Layout,
-    migrations: &Migrations,
+    context: &Context,
     dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
 ) -> Result<i64, E> {
+    let migrations = &context.migrations;
     let baseline = migrations
         .baseline()
         .ok_or_else(|| nothing("there is no baseline").with_hint("`tenantry baseline` writes it"))?;
     let files = migrations.tenant().through(baseline.version());
     let version = baseline.version();
-    let mut scratch = Scratch { databases, layout, dump };
+    let mut scratch = Scratch { context, dump };
     let (schema, dump) = scratch.dump_of(Filling::Migrations(&files)).await?;
     let text = baseline_of(&dump, &schema, BaselineHead { version, digest: files.digest() })?;
     let fresh = Baseline::parse("a fresh baseline", &text, &files)
@@ -88,8 +109,7 @@ fn first_difference(started: &[String], replayed: &[String]) -> Option<String> {
 }
 
 struct Scratch<'a, D> {
-    databases: &'a Databases,
-    layout: &'a Layout,
+    context: &'a Context,
     dump: D,
 }
 
@@ -114,8 +134,9 @@ impl<E: From<Error>, D: AsyncFnMut(&SchemaName) -> Result<String, E>> Scratch<'_
     }
 
     async fn fill(&self, schema: &SchemaName, filling: Filling<'_>) -> Result<()> {
-        let mut connection = self.databases.owner_connection(&Alias::default()).await?;
-        let site = Site { schema, extensions: &self.layout.extension_schemas, tenant: None, terms: None };
+        let mut connection = self.context.databases.owner_connection(&Alias::default()).await?;
+        let site =
+            Site { schema, extensions: &self.context.layout.extension_schemas, tenant: None, terms: None };
         let create = format!("CREATE SCHEMA {}", Identifier(schema.as_str()));
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await?;
         match filling {
@@ -126,7 +147,7 @@ impl<E: From<Error>, D: AsyncFnMut(&SchemaName) -> Result<String, E>> Scratch<'_
             Filling::Baseline(baseline) => {
                 let mut message = Message::new();
                 message.push_own("BEGIN");
-                baseline.push(&mut message, site)?;
+                push_statements(&mut message, site, baseline)?;
                 message.push_own("COMMIT");
                 run_message(&mut connection, site, &message).await?;
             }
@@ -137,7 +158,7 @@ impl<E: From<Error>, D: AsyncFnMut(&SchemaName) -> Result<String, E>> Scratch<'_
 
     /// On a connection of its own: the other may be what failed.
     async fn remove(&self, schema: &SchemaName) -> Result<()> {
-        let mut connection = self.databases.owner_connection(&Alias::default()).await?;
+        let mut connection = self.context.databases.owner_connection(&Alias::default()).await?;
         let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", Identifier(schema.as_str()));
         sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection).await?;
         sqlx::query("DELETE FROM tenantry.applied WHERE schema_name = $1")
@@ -150,7 +171,7 @@ impl<E: From<Error>, D: AsyncFnMut(&SchemaName) -> Result<String, E>> Scratch<'_
 
 /// All of one length, so that nothing depends on it, and in no need of quotes.
 fn new_name() -> Result<SchemaName> {
-    Ok(SchemaName::parse(&format!("{}{}", super::SCRATCH, uuid::Uuid::new_v4().simple()))?)
+    Ok(SchemaName::parse(&format!("{}{}", SCRATCH, uuid::Uuid::new_v4().simple()))?)
 }
 
 /// Rows and privileges would be missing in every new tenant, and no comparison of dumps would tell.
@@ -183,4 +204,21 @@ async fn tables(connection: &mut PgConnection, schema: &SchemaName) -> Result<Ve
          WHERE nspname = $1 AND relkind = 'r' AND relname <> $2 ORDER BY 1",
     );
     Ok(tables.bind(schema.as_str()).bind(LEDGER).fetch_all(connection).await?)
+}
+
+/// A migration whose effect no dump of a schema shows: it grants, or revokes.
+fn privileges_in(files: &MigrationSet) -> Option<(&Migration, usize)> {
+    files.iter().find_map(|migration| {
+        let sql = migration.up().sql();
+        let mut statements = migration.up().statements().iter();
+        let found = statements.find(|statement| {
+            let mut words = sql[statement.range.clone()].split_whitespace();
+            let is =
+                |word: Option<&str>, keyword: &str| word.is_some_and(|it| it.eq_ignore_ascii_case(keyword));
+            let first = words.next();
+            let alters = is(first, "alter") && is(words.next(), "default") && is(words.next(), "privileges");
+            is(first, "grant") || is(first, "revoke") || alters
+        });
+        found.map(|statement| (migration, statement.line))
+    })
 }

@@ -3,7 +3,7 @@
 use sqlx::migrate::MigrationType::{ReversibleDown, ReversibleUp, Simple};
 
 use super::*;
-use crate::migrate::script::tests::script_of;
+use crate::migration::script::tests::script_of;
 
 #[test]
 fn migrations_are_ordered_and_found_by_version() {

@@ -3,7 +3,8 @@
 use super::dump::{baseline_of, statements_of};
 use super::rename::rename;
 use super::*;
-use crate::migrate::source::Migrations;
+use crate::migration::source::Migrations;
+use crate::tenant::SchemaName;
 
 const HEAD: BaselineHead = BaselineHead { version: 7, digest: Digest::from_bytes([0xab; 32]) };
 

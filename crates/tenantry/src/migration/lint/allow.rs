@@ -1,6 +1,6 @@
 use super::piece::FileReading;
 use super::{Finding, Rule};
-use crate::migrate::script::Script;
+use crate::migration::script::Script;
 use crate::sql::lexer::{Lexer, StatementSpan, Token, TokenKind};
 
 /// Which rules the comments of a file silence, and for which of its statements.

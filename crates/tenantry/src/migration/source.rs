@@ -165,7 +165,7 @@ impl Migrations {
     }
 
     /// What works in these files and makes a fleet of tenants hard to operate, with `extensions` as
-    /// the one extension schema. The [`Rule`](super::Rule)s say what that is; no database is asked.
+    /// the one extension schema. The [`Rule`](crate::migrate::Rule)s say what that is; no database is asked.
     ///
     /// An application's own test may hold it to none:
     ///

@@ -69,7 +69,7 @@ impl Script {
     }
 
     /// Whether the schema may own other types afterwards.
-    pub(super) fn may_change_types(&self) -> bool {
+    pub(crate) fn may_change_types(&self) -> bool {
         self.0.may_change_types
     }
 
@@ -134,4 +134,4 @@ fn line_of(sql: &str, offset: usize) -> usize {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use sqlx::migrate::MigrationType;
 
 use super::*;
-use crate::migrate::script::tests::{script, script_of};
+use crate::migration::script::tests::{script, script_of};
 
 /// Line and rule of each warning about a tenant's file.
 fn judge_tenant(sql: &str) -> Vec<(usize, &'static str)> {

@@ -34,7 +34,7 @@ use crate::tenant::SchemaName;
 
 /// Which schemas a file is for, which decides what is outside of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Home<'a> {
+pub(crate) enum Home<'a> {
     Master,
     Tenant { extensions: &'a [SchemaName] },
 }
@@ -48,7 +48,7 @@ struct Finding {
 }
 
 /// Every warning about one file, by its place.
-pub(super) fn lint(script: &Script, home: Home<'_>) -> Vec<Warning> {
+pub(crate) fn lint(script: &Script, home: Home<'_>) -> Vec<Warning> {
     let readings: Vec<_> =
         script.statements().iter().map(|statement| FileReading::of(script.sql(), statement)).collect();
     let allowed = allow::read(script, &readings);

@@ -1,0 +1,39 @@
+//! Migration files: read once, judged once, then trusted.
+//!
+//! Everything here is about text. Nothing asks a server; [`migrate`](crate::migrate) does that, with what is
+//! read here.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `source` | finds the files, in sqlx's format: [`Migrations`] |
+//! | `baseline` | reads the snapshot that new schemas start from, and writes it from a dump |
+//! | `set` | orders the files of one kind of schema by version: [`MigrationSet`] |
+//! | `lint` | warns of what works and makes a fleet hard to operate |
+//! | `script` | splits one file into statements, and refuses what no migration may hold: [`Script`] |
+//! | `refusal`, `types`, `code` | rules about one statement; migrations that are functions of the application |
+//! | `error` | names file, line and problem: [`MigrationError`] |
+//!
+//! Each uses only those below it.
+
+mod baseline;
+mod code;
+mod error;
+mod lint;
+mod refusal;
+mod script;
+mod set;
+mod source;
+mod types;
+
+pub use self::baseline::Baseline;
+pub(crate) use self::baseline::{BaselineHead, baseline_of, statements_of};
+pub(crate) use self::code::Code;
+pub use self::code::CodeFuture;
+pub use self::error::MigrationError;
+pub(crate) use self::lint::{Home, lint};
+pub use self::lint::{Rule, Warning};
+pub use self::script::Script;
+#[cfg(test)]
+pub(crate) use self::script::tests as scripts;
+pub use self::set::{Migration, MigrationSet, digest_of};
+pub use self::source::Migrations;
