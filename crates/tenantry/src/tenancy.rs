@@ -402,7 +402,7 @@ impl Tenancy {
         options: impl Into<MigrateOptions>,
         observer: impl Observer,
     ) -> Result<Summary> {
-        let summary = migrate::migrate(&self.inner.context, &options.into(), &observer).await;
+        let summary = migrate::migrate_fleet(&self.inner.context, &options.into(), &observer).await;
         self.inner.registry.forget_all();
         summary
     }

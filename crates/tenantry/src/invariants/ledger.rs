@@ -2,7 +2,8 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use crate::migrate::{Site, creation_message, run_message};
+use crate::migrate::{Site, creation_message, send};
+use crate::pool::Layout;
 use crate::testing::{migrations, with_one_connection};
 
 #[tokio::test]
@@ -12,13 +13,14 @@ async fn a_second_runner_fails_before_any_ddl() {
     // The file leaves a trace even where it is rolled back: a value drawn from a sequence.
     installation.run("CREATE SEQUENCE public.drawn").await;
     let files = migrations(&["SELECT nextval('public.drawn'); CREATE TABLE note (id int)"]);
-    let site = Site { schema: acme.schema(), extensions: &[], tenant: Some(acme.slug()), terms: None };
+    let layout = Layout::default();
+    let site = Site::of_tenant(&layout, &acme);
 
     let message = creation_message(site, &files, "").unwrap();
     let mut connection = PgConnection::connect(installation.database.url()).await.unwrap();
     for expect_success in [true, false] {
         let mut tx = connection.begin().await.unwrap();
-        let result = run_message(&mut tx, site, &message).await;
+        let result = send(&mut tx, site, &message).await;
         assert_eq!(result.is_ok(), expect_success, "{result:?}");
         if result.is_ok() {
             tx.commit().await.unwrap();

@@ -2,10 +2,12 @@
 
 use sqlx::PgConnection;
 
-use super::apply::{Site, push_changes, run_message};
+use super::file::push_changes;
 use super::ledger::{self, Ledger};
 use super::message::Message;
 use super::plan::Change;
+use super::send::send;
+use super::site::Site;
 use crate::error::Result;
 use crate::migration::{Baseline, MigrationError, Migrations};
 use crate::sql::Identifier;
@@ -48,7 +50,7 @@ pub(crate) async fn start_from_baseline(
     let (mut message, mut ledger) = (Message::new(), Ledger::empty(site.schema));
     push_baseline(&mut message, site, &mut ledger, migrations)?;
     message.push_own(&ledger.summarise());
-    run_message(connection, site, &message).await
+    send(connection, site, &message).await
 }
 
 /// Enters every squashed version, and then makes what they made. No execution time says that they did not

@@ -171,7 +171,7 @@ pub(crate) async fn hide(connection: &mut PgConnection, schema: &SchemaName, rol
     .fetch_one(&mut *connection)
     .await?;
     if is_visible == Some(true) {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(ledger.revoke_from(role))).execute(connection).await?;
+        write(connection, &ledger.revoke_from(role)).await?;
     }
     Ok(())
 }
@@ -190,4 +190,10 @@ pub(crate) async fn read(connection: &mut PgConnection, schema: &SchemaName) -> 
     let rows: Vec<(i64, Vec<u8>, bool)> =
         sqlx::query_as(sqlx::AssertSqlSafe(select)).persistent(false).fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(version, checksum, success)| Applied { version, checksum, success }).collect())
+}
+
+/// Runs a statement of a ledger's own.
+pub(super) async fn write(connection: &mut PgConnection, statement: &str) -> Result<()> {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(connection).await?;
+    Ok(())
 }

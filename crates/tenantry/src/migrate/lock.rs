@@ -45,9 +45,26 @@ impl SchemaLock {
         is_advisory_lock_held(self.key)
     }
 
+    /// Works while nobody else does: takes the lock, and gives it back however the work ends. A future that is
+    /// dropped meanwhile leaves the lock to its session, so that has to end.
+    pub(super) async fn hold<T>(
+        self,
+        connection: &mut PgConnection,
+        schema: &SchemaName,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
+    ) -> Result<T> {
+        self.take(connection, schema).await?;
+        let result = work(connection).await;
+        let released = self.release(connection).await;
+        // Where both fail, the work that lost the connection says more.
+        let done = result?;
+        released?;
+        Ok(done)
+    }
+
     /// Polls for the lock. A session that blocked on it could deadlock with `CREATE INDEX
     /// CONCURRENTLY`, which waits for every open snapshot.
-    pub(crate) async fn take(self, connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    async fn take(self, connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !self.try_take(connection).await? {
             if Instant::now() > deadline {
@@ -59,7 +76,7 @@ impl SchemaLock {
         Ok(())
     }
 
-    pub(crate) async fn release(self, connection: &mut PgConnection) -> Result<()> {
+    async fn release(self, connection: &mut PgConnection) -> Result<()> {
         sqlx::query("SELECT pg_advisory_unlock($1)").bind(self.key).execute(connection).await?;
         Ok(())
     }

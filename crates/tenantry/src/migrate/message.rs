@@ -47,6 +47,13 @@ impl Message {
         self.push(sql, Statements::of(sql).count(), None);
     }
 
+    /// Adds conditions, of which one that does not hold divides by zero: that ends the transaction.
+    pub(super) fn push_condition(&mut self, conditions: &[String]) {
+        if !conditions.is_empty() {
+            self.push_own(&format!("SELECT 1 / ({})::int", conditions.join(" AND ")));
+        }
+    }
+
     /// Adds a whole file.
     pub(crate) fn push_file(&mut self, script: &Script) {
         self.push(script.sql(), script.statements().len(), Some(script.clone()));

@@ -1,21 +1,32 @@
 //! Bringing schemas up to date.
 //!
-//! | file | what it does | talks to PostgreSQL |
-//! | --- | --- | --- |
-//! | `plan` | compare what is wanted with one schema's ledger | no |
-//! | `wave` | who is migrated first, and when to give up | no |
-//! | `message` | put files into one message, and find the way back from an error to file and line | no |
-//! | `ledger`, `lock` | what a schema has applied; who works on it | yes |
-//! | `apply` | bring one schema where it is to be | yes |
-//! | `creation` | make a schema and all that is in it | yes |
-//! | `squash` | make a baseline, and compare it with a replay | yes |
-//! | `fleet` | which tenants are meant, read page by page | yes |
-//! | `pending` | warn of the files that a fleet is about to apply | yes |
-//! | `preview` | tell what a run would do | yes |
-//! | `groups` | what tenants need who have applied the same | yes |
-//! | `workers`, `blockers` | connections to work on; who makes one wait | yes |
-//! | `run`, `options` | bring the master schema and all tenants there, in waves, several at a time | yes |
-//! | `record` | the lock of a run, its token, and what it writes down | yes |
+//! The work has five levels, and the names of the calls say which. `migrate_fleet` goes through the waves of a
+//! fleet, `migrate_wave` through the tenants of one, `migrate_tenant` tries a tenant until it succeeds.
+//! `migrate_schema` is the recipe for one schema, be it the master's or a tenant's; `apply_…` puts files into it,
+//! and `send_…` is one message to the server.
+//!
+//! Each file uses only those below it:
+//!
+//! | level | file | what it does | talks to PostgreSQL |
+//! | --- | --- | --- | --- |
+//! | before a run | `pending` | warns of the files that a fleet is about to apply | yes |
+//! | | `preview` | tells what a run would do | yes |
+//! | beside it | `squash` | makes a baseline, and compares it with a replay | yes |
+//! | | `creation` | makes a schema and all that is in it; for [`provision`](crate::provision) | yes |
+//! | fleet, wave, tenant | `run` | brings the master schema and all tenants there, in waves, several at a time | yes |
+//! | | `record` | holds the lock of a run and its token, and writes its diary | yes |
+//! | | `options`, `caution`, `limits` | say what is migrated, when to give up, and how long to wait | no |
+//! | | `fleet` | reads the tenants that are meant, page by page | yes |
+//! | | `groups` | finds what tenants need who have applied the same | yes |
+//! | | `workers`, `blockers` | connections to work on; sessions that make one wait | yes |
+//! | schema | `schema` | the recipe: lock, ledger, plan, files | yes |
+//! | file | `file` | applies files: together, alone, outside of a transaction, or as a function | yes |
+//! | | `concurrent_index` | judges an interrupted `CREATE INDEX CONCURRENTLY` | yes |
+//! | message | `send` | sends a message, and maps an error back to file and line | yes |
+//! | | `message` | puts statements of our own and files into one text | no |
+//! | | `site` | the schema that is worked on, its owner, and the terms | no |
+//! | | `plan` | compares a goal with one schema's ledger | no |
+//! | | `ledger`, `lock` | what a schema has applied; the process that works on it | yes |
 //!
 //! The files are read in [`migration`](crate::migration), which knows no server.
 //!
@@ -23,13 +34,15 @@
 //! after any crash a file is applied completely or not at all. A `-- no-transaction` file holds one
 //! statement and leaves a mark in the ledger before it starts.
 
-mod apply;
 mod blockers;
+mod caution;
 mod concurrent_index;
 mod creation;
+mod file;
 mod fleet;
 mod groups;
 mod ledger;
+mod limits;
 mod lock;
 mod message;
 mod options;
@@ -38,25 +51,32 @@ mod plan;
 mod preview;
 mod record;
 mod run;
+mod schema;
+mod send;
+mod site;
 mod squash;
-mod wave;
 mod workers;
 
-pub(crate) use self::apply::{Site, bring_up_to_date, commit, needs_own_transaction, run_message};
+pub use self::caution::{Canaries, MaxFailures};
 pub(crate) use self::creation::{creation_message, schema_message, start_from_baseline};
+pub(crate) use self::file::needs_own_transaction;
 pub use self::fleet::Fleet;
 pub(crate) use self::ledger::{Ledger, read as read_ledger};
+pub use self::limits::Limits;
 pub(crate) use self::lock::{SchemaLock, jittered};
-pub use self::options::{Limits, MigrateOptions, Resumed};
+pub use self::options::{MigrateOptions, Resumed};
 pub(crate) use self::pending::lint_pending;
+pub(crate) use self::plan::Goal;
 pub use self::plan::{Change, Direction};
 pub use self::preview::Preview;
 pub(crate) use self::preview::preview;
-pub(crate) use self::run::migrate;
+pub(crate) use self::run::migrate_fleet;
 pub use self::run::{Stopped, Summary};
+pub(crate) use self::schema::migrate_schema;
+pub(crate) use self::send::{commit, send};
+pub(crate) use self::site::Site;
 pub use self::squash::pg_dump_arguments;
 pub(crate) use self::squash::{check as check_baseline, make as make_baseline};
-pub use self::wave::{Canaries, MaxFailures};
 pub use crate::migration::{
     Baseline, CodeFuture, Migration, MigrationError, MigrationSet, Migrations, Rule, Script, Warning,
     digest_of,

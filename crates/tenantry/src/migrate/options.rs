@@ -1,16 +1,14 @@
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
+use super::caution::{Canaries, MaxFailures};
 use super::fleet::Fleet;
+use super::limits::Limits;
 use super::plan::Goal;
-use super::wave::{Canaries, MaxFailures};
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Migrations;
 use crate::registry::{Run, RunState};
-use crate::sql::Literal;
 
 /// What is migrated, and how much of the server that may take.
 ///
@@ -136,62 +134,5 @@ impl MigrateOptions {
         let Self { fleet, to, canaries, max_failures, .. } = self.clone();
         // Nothing in it can fail to be JSON.
         serde_json::to_value(Recorded { fleet, to, canaries, max_failures }).unwrap_or_default()
-    }
-}
-
-/// On what terms a schema is changed that is in use.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
-    pub(super) limits: Limits,
-    /// Whoever migrates the fleet has it.
-    pub(super) token: Uuid,
-}
-
-/// The limits of a migration's transaction. `-- no-transaction` files have none: they are made to
-/// wait for others and to take long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// How long a statement may wait for a lock: PostgreSQL's `lock_timeout`, in whole milliseconds.
-    ///
-    /// Whoever comes behind a waiting `ALTER TABLE` waits as well, were it only to read. So this is how long
-    /// a tenant may stand still for its migration. Zero turns it off. Default: 3 s.
-    pub lock_timeout: Duration,
-    /// How long a statement may run: PostgreSQL's `statement_timeout`, in whole milliseconds. Zero turns it
-    /// off. Default: 10 min.
-    pub statement_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(3), statement_timeout: Duration::from_mins(10) }
-    }
-}
-
-impl Limits {
-    /// Sets them for a transaction, whose commit does not wait for the disk: its ledger row is lost with it,
-    /// so that after a crash of the server it is pending again.
-    pub(super) fn render(self) -> String {
-        format!(
-            "SET LOCAL synchronous_commit TO off; SET LOCAL lock_timeout TO {}; SET LOCAL statement_timeout TO {}",
-            milliseconds(self.lock_timeout),
-            milliseconds(self.statement_timeout)
-        )
-    }
-}
-
-/// Rounded up: zero would turn the limit off.
-fn milliseconds(duration: Duration) -> String {
-    Literal(&duration.as_nanos().div_ceil(1_000_000).to_string()).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_that_is_not_zero_does_not_become_zero() {
-        assert_eq!(milliseconds(Duration::ZERO), "'0'");
-        assert_eq!(milliseconds(Duration::from_nanos(1)), "'1'");
-        assert_eq!(milliseconds(Duration::from_secs(3)), "'3000'");
     }
 }

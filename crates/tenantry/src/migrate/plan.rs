@@ -42,6 +42,10 @@ impl<'a> Goal<'a> {
         Ok(Self { files, version: Some(version), digest: files.through(version).digest() })
     }
 
+    pub(super) fn files(&self) -> &'a MigrationSet {
+        self.files
+    }
+
     /// What a schema that is there has applied.
     pub(crate) fn digest(&self) -> Digest {
         self.digest

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt as _;
 use sqlx::PgConnection;
 
-use super::apply::{Site, conflict_error};
 use super::fleet::tenants;
 use super::ledger;
 use super::options::MigrateOptions;
 use super::plan::{Change, Goal, plan};
+use super::site::Site;
 use super::workers::Workers;
 use crate::context::Context;
 use crate::error::Result;
@@ -37,12 +37,7 @@ pub(crate) async fn preview(
     let target = options.target(migrations)?;
     if options.has_master() {
         let mut worker = workers.take(&Alias::default()).await?;
-        let site = Site {
-            schema: &layout.master_schema,
-            extensions: &layout.extension_schemas,
-            tenant: None,
-            terms: None,
-        };
+        let site = Site::master(layout);
         let files = Goal::latest(migrations.master());
         let changes = changes(&mut worker.connection, site, files).await;
         workers.put_back(worker);
@@ -78,12 +73,7 @@ impl<'a> Known<'a> {
             return Ok(known.clone());
         }
         let mut worker = workers.take(tenant.database()).await?;
-        let site = Site {
-            schema: tenant.schema(),
-            extensions: &layout.extension_schemas,
-            tenant: Some(tenant.slug()),
-            terms: None,
-        };
+        let site = Site::of_tenant(layout, tenant);
         let changes = changes(&mut worker.connection, site, self.target).await?;
         workers.put_back(worker);
         if let Some(digest) = tenant.digest() {
@@ -99,6 +89,6 @@ async fn changes<'a>(
     target: Goal<'a>,
 ) -> Result<Vec<Change<'a>>> {
     let rows = ledger::read(connection, site.schema).await?;
-    let plan = plan(target, &rows).map_err(|conflicts| conflict_error(site, &conflicts))?;
+    let plan = plan(target, &rows).map_err(|conflicts| site.conflict(&conflicts))?;
     Ok(plan.changes().collect())
 }

@@ -10,16 +10,20 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 
-use super::apply::{Site, apply_at_once, bring_to, bring_up_to_date, was_taken_over};
 use super::blockers::blockers;
+use super::caution::Canaries;
+use super::file::apply_at_once;
 use super::fleet::tenants;
 use super::groups::Groups;
 use super::ledger;
+use super::limits::{Terms, is_in_the_way, pauses};
 use super::lock::{SchemaLock, jittered};
-use super::options::{MigrateOptions, Terms};
+use super::options::MigrateOptions;
 use super::plan::{Changed, Goal};
 use super::record::Record;
-use super::wave::Canaries;
+use super::schema::migrate_schema;
+use super::send::was_taken_over;
+use super::site::Site;
 use super::workers::{Worker, Workers};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -27,9 +31,6 @@ use crate::migration::MigrationSet;
 use crate::observe::{Observer, Outcome, Wave};
 use crate::registry::{RunEntry, RunState, runs, store};
 use crate::tenant::{Alias, Tenant, TenantId};
-
-/// How long a tenant rests after its first attempt.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// What a migration of the fleet came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -91,7 +92,7 @@ struct Progress {
 ///
 /// What was committed is on disk when this returns. Dropping the future stops the tenants that are
 /// being migrated, each at the end of a file or before it.
-pub(crate) async fn migrate(
+pub(crate) async fn migrate_fleet(
     context: &Context,
     options: &MigrateOptions,
     observer: &dyn Observer,
@@ -108,7 +109,7 @@ pub(crate) async fn migrate(
         is_stopping: AtomicBool::new(false),
     };
     let mut progress = Progress::begin(options);
-    let result = run.migrate_all(&mut progress).await;
+    let result = run.migrate_waves(&mut progress).await;
     let settled = run.settle(&mut progress).await;
     let ended = run.end(&mut progress, result.as_ref().err()).await;
     // Where several fail, what ended the run says most.
@@ -116,7 +117,7 @@ pub(crate) async fn migrate(
 }
 
 impl FleetRun<'_> {
-    async fn migrate_all(&self, progress: &mut Progress) -> Result<()> {
+    async fn migrate_waves(&self, progress: &mut Progress) -> Result<()> {
         if self.options.resumes.is_some() {
             self.check_resumed().await?;
             self.record(progress.wave).await?;
@@ -125,7 +126,7 @@ impl FleetRun<'_> {
             self.migrate_master(progress).await?;
         }
         if progress.wave == Wave::Canaries {
-            self.migrate_canaries(progress).await?;
+            self.migrate_canary_wave(progress).await?;
             self.settle(progress).await?;
             if progress.summary.stopped.is_some() {
                 return Ok(());
@@ -135,7 +136,7 @@ impl FleetRun<'_> {
                 record.enter_wave(Wave::Fleet).await?;
             }
         }
-        self.migrate_others(progress).await
+        self.migrate_fleet_wave(progress).await
     }
 
     /// The files must be those that the run was begun with.
@@ -172,13 +173,8 @@ impl FleetRun<'_> {
         } else {
             let record = self.record(progress.wave).await?;
             record.claim(&Alias::default(), &mut worker.connection).await?;
-            let site = Site {
-                schema,
-                extensions: &self.context.layout.extension_schemas,
-                tenant: None,
-                terms: Some(self.terms(record)),
-            };
-            bring_up_to_date(&mut worker.connection, site, files).await
+            let site = Site::master(&self.context.layout).on(self.terms(record));
+            migrate_schema(&mut worker.connection, site, Goal::latest(files)).await
         };
         let elapsed = started.elapsed();
         let done =
@@ -196,15 +192,12 @@ impl FleetRun<'_> {
     async fn hide_ledger(&self, connection: &mut PgConnection) -> Result<()> {
         let schema = &self.context.layout.master_schema;
         let application = self.context.databases.config(&Alias::default())?.application_role();
-        let lock = SchemaLock::of(schema);
-        lock.take(connection, schema).await?;
-        let hidden = ledger::hide(connection, schema, application).await;
-        let released = lock.release(connection).await;
-        hidden.and(released)
+        let hide = async |connection: &mut PgConnection| ledger::hide(connection, schema, application).await;
+        SchemaLock::of(schema).hold(connection, schema, hide).await
     }
 
     /// The tenants that are tried first. One that fails is enough to stop.
-    async fn migrate_canaries(&self, progress: &mut Progress) -> Result<()> {
+    async fn migrate_canary_wave(&self, progress: &mut Progress) -> Result<()> {
         let Some(canaries) = self.options.canaries else { return Ok(()) };
         let most = match canaries {
             Canaries::First(count) => usize::try_from(count.get()).unwrap_or(usize::MAX),
@@ -217,7 +210,7 @@ impl FleetRun<'_> {
         };
         let size = self.count(canaries == Canaries::Tagged).await?.min(most as u64);
         self.begin_wave(progress, size);
-        self.migrate_tenants(progress, most, is_canary).await?;
+        self.migrate_wave(progress, most, is_canary).await?;
         if progress.summary.failed > 0 {
             progress.summary.stopped.get_or_insert(Stopped::Canary);
         }
@@ -233,11 +226,11 @@ impl FleetRun<'_> {
         Ok(usize::try_from(done).unwrap_or_default())
     }
 
-    async fn migrate_others(&self, progress: &mut Progress) -> Result<()> {
+    async fn migrate_fleet_wave(&self, progress: &mut Progress) -> Result<()> {
         let canaries = std::mem::take(&mut progress.canaries);
         let size = self.count(false).await?.saturating_sub(canaries.len() as u64);
         self.begin_wave(progress, size);
-        self.migrate_tenants(progress, usize::MAX, |tenant| !canaries.contains(&tenant.id())).await
+        self.migrate_wave(progress, usize::MAX, |tenant| !canaries.contains(&tenant.id())).await
     }
 
     async fn count(&self, tagged: bool) -> Result<u64> {
@@ -253,7 +246,7 @@ impl FleetRun<'_> {
     }
 
     /// Tenants that were begun are finished, whatever ends the wave.
-    async fn migrate_tenants(
+    async fn migrate_wave(
         &self,
         progress: &mut Progress,
         most: usize,
@@ -291,7 +284,7 @@ impl FleetRun<'_> {
             Ok(Changed::default())
         } else {
             let record = self.record(wave).await?;
-            match self.apply_patiently(record, &tenant).await {
+            match self.migrate_patiently(record, &tenant).await {
                 Err(error) if was_taken_over(&error) => return Err(error),
                 result => result,
             }
@@ -307,11 +300,10 @@ impl FleetRun<'_> {
     }
 
     /// Tries again while others are in the way.
-    async fn apply_patiently(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
-        let mut pause = FIRST_PAUSE;
+    async fn migrate_patiently(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
         let mut seen = Vec::new();
-        let mut result = self.apply_once(record, tenant).await;
-        for attempt in 1..self.options.attempts.get() {
+        let mut result = self.migrate_once(record, tenant).await;
+        for (pause, attempt) in pauses(self.options.attempts).zip(1..) {
             match &result {
                 Err(error) if is_in_the_way(error) => {
                     tracing::info!(tenant = %tenant.slug(), %error, attempt, "Migrates tenant {} later", tenant.slug());
@@ -319,8 +311,7 @@ impl FleetRun<'_> {
                 _ => return result,
             }
             tokio::time::sleep(jittered(pause)).await;
-            pause *= 2;
-            result = self.apply_watched(record, tenant, &mut seen).await;
+            result = self.migrate_watched(record, tenant, &mut seen).await;
         }
         match result {
             Err(error) if is_in_the_way(&error) && !seen.is_empty() => {
@@ -330,15 +321,15 @@ impl FleetRun<'_> {
         }
     }
 
-    async fn apply_once(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
+    async fn migrate_once(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
         let mut worker = self.workers.take(tenant.database()).await?;
-        let result = self.apply(record, &mut worker.connection, tenant).await;
+        let result = self.migrate_on(record, &mut worker.connection, tenant).await;
         self.put_back(worker, &result);
         result
     }
 
     /// Looks, while it works, for who makes it wait. Two connections of one tenant, so not for all of them.
-    async fn apply_watched(
+    async fn migrate_watched(
         &self,
         record: &Record,
         tenant: &Tenant,
@@ -347,7 +338,7 @@ impl FleetRun<'_> {
         let mut worker = self.workers.take(tenant.database()).await?;
         let pid = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut worker.connection).await?;
         let result = {
-            let work = self.apply(record, &mut worker.connection, tenant);
+            let work = self.migrate_on(record, &mut worker.connection, tenant);
             let watch = stream::once(async {
                 tokio::time::sleep(self.options.limits.lock_timeout / 2).await;
                 let mut watcher = self.context.databases.owner_connection(tenant.database()).await?;
@@ -374,25 +365,20 @@ impl FleetRun<'_> {
         }
     }
 
-    async fn apply(
+    async fn migrate_on(
         &self,
         record: &Record,
         connection: &mut PgConnection,
         tenant: &Tenant,
     ) -> Result<Changed> {
         record.claim(tenant.database(), connection).await?;
-        let site = Site {
-            schema: tenant.schema(),
-            extensions: &self.context.layout.extension_schemas,
-            tenant: Some(tenant.slug()),
-            terms: Some(self.terms(record)),
-        };
+        let site = Site::of_tenant(&self.context.layout, tenant).on(self.terms(record));
         if let Some(group) = self.groups.find(connection, tenant).await?
             && apply_at_once(connection, site, &group.rows, &group.batch).await?
         {
             return Ok(group.batch.iter().copied().collect());
         }
-        bring_to(connection, site, self.context.migrations.tenant(), self.target).await
+        migrate_schema(connection, site, self.target).await
     }
 
     fn terms(&self, record: &Record) -> Terms {
@@ -525,9 +511,4 @@ impl Progress {
             self.changed.insert(alias.unwrap_or_default());
         }
     }
-}
-
-/// `lock_timeout`, a deadlock, or a serialization failure: it may go well a moment later.
-fn is_in_the_way(error: &Error) -> bool {
-    error.database_code().is_some_and(|code| matches!(&*code, "55P03" | "40P01" | "40001"))
 }

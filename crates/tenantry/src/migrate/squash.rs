@@ -4,9 +4,12 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::apply::{Site, bring_up_to_date, run_message};
 use super::creation::push_statements;
 use super::message::Message;
+use super::plan::Goal;
+use super::schema::migrate_schema;
+use super::send::send;
+use super::site::Site;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{
@@ -18,11 +21,6 @@ use crate::tenant::{Alias, SchemaName};
 
 /// How the name of a scratch schema begins.
 const SCRATCH: &str = "tenantry_baseline_";
-
-/// Whether a schema is there only to be dumped.
-pub(super) fn is_scratch(schema: &SchemaName) -> bool {
-    schema.as_str().starts_with(SCRATCH)
-}
 
 /// What `pg_dump` is to be called with, besides the database: one schema without its rows, its ledger,
 /// its owners and its privileges.
@@ -135,13 +133,12 @@ impl<E: From<Error>, D: AsyncFnMut(&SchemaName) -> Result<String, E>> Scratch<'_
 
     async fn fill(&self, schema: &SchemaName, filling: Filling<'_>) -> Result<()> {
         let mut connection = self.context.databases.owner_connection(&Alias::default()).await?;
-        let site =
-            Site { schema, extensions: &self.context.layout.extension_schemas, tenant: None, terms: None };
+        let site = Site::scratch(&self.context.layout, schema);
         let create = format!("CREATE SCHEMA {}", Identifier(schema.as_str()));
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await?;
         match filling {
             Filling::Migrations(files) => {
-                bring_up_to_date(&mut connection, site, files).await?;
+                migrate_schema(&mut connection, site, Goal::latest(files)).await?;
                 refuse_what_no_dump_shows(&mut connection, schema, files).await?;
             }
             Filling::Baseline(baseline) => {
@@ -149,7 +146,7 @@ impl<E: From<Error>, D: AsyncFnMut(&SchemaName) -> Result<String, E>> Scratch<'_
                 message.push_own("BEGIN");
                 push_statements(&mut message, site, baseline)?;
                 message.push_own("COMMIT");
-                run_message(&mut connection, site, &message).await?;
+                send(&mut connection, site, &message).await?;
             }
         }
         connection.close().await?;

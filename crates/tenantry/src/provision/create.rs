@@ -9,8 +9,8 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::{
-    SchemaLock, Site, bring_up_to_date, commit, creation_message, needs_own_transaction, run_message,
-    schema_message, start_from_baseline,
+    Goal, SchemaLock, Site, commit, creation_message, migrate_schema, needs_own_transaction, schema_message,
+    send, start_from_baseline,
 };
 use crate::migration::Migration;
 use crate::registry::{store, with_applied};
@@ -94,7 +94,7 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     insert(&mut tx, tenant, domains).await?;
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = Site::of_tenant(&context.layout, tenant);
-    run_message(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
+    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
     fail_point::reached(FailPoint::BeforeCreate);
     commit(tx, site).await?;
     fail_point::reached(FailPoint::AfterCreate);
@@ -158,10 +158,10 @@ async fn fill_schema(context: &Context, workplace: &mut PgConnection, tenant: &T
     let mut tx = workplace.begin().await?;
     // A role of the tenant's own is made before the schema is filled, the ledger before both.
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
-    run_message(&mut tx, site, &schema_message(site, &grants)).await?;
+    send(&mut tx, site, &schema_message(site, &grants)).await?;
     start_from_baseline(&mut tx, site, &context.migrations).await?;
     tx.commit().await?;
-    bring_up_to_date(workplace, site, context.migrations.tenant()).await?;
+    migrate_schema(workplace, site, Goal::latest(context.migrations.tenant())).await?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
-use crate::migrate::{Site, commit, creation_message, run_message};
+use crate::migrate::{Site, commit, creation_message, send};
 use crate::registry::spares::{self, Spare};
 use crate::sql::Identifier;
 use crate::tenant::{Alias, DomainName, SchemaName, Tenant};
@@ -90,10 +90,9 @@ async fn make_one(context: &Context, connection: &mut PgConnection, count: u32) 
         return Ok(false);
     }
     let schema = SchemaName::generate_spare();
-    let site =
-        Site { schema: &schema, extensions: &context.layout.extension_schemas, tenant: None, terms: None };
+    let site = Site::spare(&context.layout, &schema);
     let grants = grants(&mut tx, context, &Alias::default(), &schema).await?;
-    run_message(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
+    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
     if stands(Guard::OwnName) {
         refuse_own_name(&mut tx, &schema).await?;
     }

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::Result;
+use crate::sql::Literal;
 use crate::tenant::Digest;
 
 /// The key of the advisory lock of whoever migrates the fleet: "tenantru" in ASCII.
@@ -322,6 +323,11 @@ pub(crate) async fn set_token(connection: &mut PgConnection, token: Uuid) -> Res
                ON CONFLICT (is_only) DO UPDATE SET token = excluded.token";
     sqlx::query(set).bind(token).execute(connection).await?;
     Ok(())
+}
+
+/// The condition that this token may still change schemas, for a message without parameters.
+pub(crate) fn token_condition(token: Uuid) -> String {
+    format!("EXISTS (SELECT FROM tenantry.run_token WHERE token = {})", Literal(&token.to_string()))
 }
 
 /// Whether this token may still change schemas.

@@ -1,0 +1,258 @@
+//! Applies files to a schema: together in one transaction, as a function, or outside of any transaction.
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::ledger::{self, Ledger};
+use super::lock::SchemaLock;
+use super::message::Message;
+use super::plan::{Applied, Change, Direction};
+use super::send::{check_turn, commit, is_unmet, send, send_in_turn, send_whole};
+use super::site::Site;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fail_point::{self, FailPoint};
+use crate::guard::{Guard, stands};
+use crate::migration::Code;
+
+/// Applies files that share a transaction to a schema of which `rows` is known, in one round trip: the
+/// server takes the lock, and compares the ledger with what is known, before anything else.
+///
+/// Answers `false` where that does not succeed, or where the files cannot share a transaction after all.
+/// Nothing has changed then, and [`migrate_schema`](super::schema::migrate_schema) finds out what to do.
+pub(super) async fn apply_at_once(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    rows: &[Applied],
+    changes: &[Change<'_>],
+) -> Result<bool> {
+    let mut ledger = Ledger::of(site.schema, rows);
+    let mut conditions = vec![SchemaLock::of(site.schema).try_in_transaction(), ledger.is_as_expected()];
+    conditions.extend(site.has_token());
+    let mut message = Message::new();
+    message.push_own("BEGIN");
+    message.push_condition(&conditions);
+    push_changes(&mut message, site, &mut ledger, changes);
+    message.push_own(&if changes.iter().any(|change| change.script().may_change_types()) {
+        ledger.summarise()
+    } else {
+        ledger.summarise_without_types()
+    });
+    message.push_own("COMMIT");
+    fail_point::reached(FailPoint::BeforeMigrate);
+    match send_whole(connection, site, &message).await {
+        Err(error) if is_unexpected(&error) || needs_own_transaction(&error) => Ok(false),
+        result => {
+            fail_point::reached(FailPoint::AfterMigrate);
+            result.map(|()| true)
+        }
+    }
+}
+
+/// The condition does not hold, or the ledger or its schema is not there. A file that fails in this way
+/// fails once more.
+fn is_unexpected(error: &Error) -> bool {
+    is_unmet(error) || error.database_code().is_some_and(|code| code == "42P01" || code == "3F000")
+}
+
+/// Applies several files in one transaction, or each in its own where PostgreSQL insists.
+pub(super) async fn apply_batch(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    ledger: &mut Ledger,
+    changes: &[Change<'_>],
+) -> Result<()> {
+    let mut after = ledger.clone();
+    match apply_in_transaction(connection, site, &mut after, changes).await {
+        Ok(()) => *ledger = after,
+        Err(error) if changes.len() > 1 && needs_own_transaction(&error) => {
+            for change in changes {
+                apply_in_transaction(connection, site, ledger, &[*change]).await?;
+            }
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// A new enum value must be committed before it is used, and a table with pending trigger events
+/// cannot be altered: 55P04 and 55006.
+pub(crate) fn needs_own_transaction(error: &Error) -> bool {
+    error.database_code().is_some_and(|code| code == "55P04" || code == "55006")
+}
+
+/// Applies files in one transaction, which holds their ledger rows.
+async fn apply_in_transaction(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    ledger: &mut Ledger,
+    changes: &[Change<'_>],
+) -> Result<()> {
+    let mut message = Message::new();
+    message.push_own("BEGIN");
+    message.push_condition(site.has_token().as_slice());
+    message.push_own(&ledger.create());
+    push_changes(&mut message, site, ledger, changes);
+    message.push_own(&ledger.summarise());
+    message.push_own("COMMIT");
+    fail_point::reached(FailPoint::BeforeMigrate);
+    send_in_turn(connection, site, &message).await?;
+    fail_point::reached(FailPoint::AfterMigrate);
+    Ok(())
+}
+
+pub(super) fn push_changes(
+    message: &mut Message,
+    site: Site<'_>,
+    ledger: &mut Ledger,
+    changes: &[Change<'_>],
+) {
+    for change in changes {
+        let version = change.migration().version();
+        message.push_own(&site.enter_transaction());
+        match change.direction() {
+            Direction::Up => {
+                push_up(message, ledger, *change);
+                ledger.add(change.migration());
+            }
+            Direction::Down => {
+                message.push_own(&ledger.delete(version));
+                message.push_file(change.script());
+                message.push_own("RESET ALL");
+                ledger.remove(version);
+            }
+        }
+    }
+    // Once more, for the triggers that are deferred to the commit.
+    message.push_own(&site.enter_transaction());
+}
+
+fn push_up(message: &mut Message, ledger: &Ledger, change: Change<'_>) {
+    if stands(Guard::LedgerFirst) {
+        message.push_own(&ledger.insert(change.migration(), true));
+        message.push_file(change.script());
+    } else {
+        message.push_file(change.script());
+        message.push_own(&ledger.insert(change.migration(), true));
+    }
+    // What the file has set, be it a timeout or, in a function, the path, is for itself alone.
+    message.push_own("RESET ALL");
+    message.push_own(&ledger.finish(change.migration().version()));
+}
+
+/// Applies a file that shares no transaction with others, or calls the function that it stands for.
+pub(super) async fn apply_alone(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    ledger: &mut Ledger,
+    change: Change<'_>,
+) -> Result<()> {
+    match change.code() {
+        Some(code) => apply_code(connection, site, ledger, change, code).await,
+        None => apply_without_transaction(connection, site, ledger, change).await,
+    }
+}
+
+/// Has a function applied in a transaction of its own, between the two halves of what surrounds a file.
+async fn apply_code(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    ledger: &mut Ledger,
+    change: Change<'_>,
+    code: &Code,
+) -> Result<()> {
+    let migration = change.migration();
+    // As sqlx's own transaction, so that one that the function begins is a savepoint.
+    let mut tx = connection.begin().await?;
+    if site.has_token().is_some() {
+        check_turn(&mut tx, site).await?;
+    }
+    let mut before = Message::new();
+    before.push_own(&ledger.create());
+    before.push_own(&site.enter_transaction());
+    before.push_own(&ledger.insert(migration, true));
+    send(&mut tx, site, &before).await?;
+    let result = code.run(&mut tx).await;
+    // What it has prepared knows the tables and types of this tenant.
+    tx.clear_cached_statements().await?;
+    result.map_err(|error| {
+        let message = format!("{}: {error} ({})", migration.file(), site.whose());
+        site.error(ErrorKind::Migration, message).with_source(error)
+    })?;
+    let mut after = Message::new();
+    after.push_own("RESET ALL");
+    after.push_own(&site.enter_transaction());
+    after.push_own(&ledger.finish(migration.version()));
+    ledger.add(migration);
+    after.push_own(&ledger.summarise());
+    send(&mut tx, site, &after).await?;
+    commit(tx, site).await
+}
+
+/// Applies a file that must not be in a transaction. The ledger is told before and after.
+async fn apply_without_transaction(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    ledger: &mut Ledger,
+    change: Change<'_>,
+) -> Result<()> {
+    fail_point::reached(FailPoint::BeforeMark);
+    send_in_turn(connection, site, &mark(site, ledger, change)).await?;
+    fail_point::reached(FailPoint::AfterMark);
+
+    let mut message = Message::new();
+    message.push_file(change.script());
+    if let Err(error) = send_whole(connection, site, &message).await {
+        if did_nothing(&error) {
+            ledger::write(connection, &unmark(ledger, change)).await?;
+        }
+        return Err(error);
+    }
+    fail_point::reached(FailPoint::BeforeFinish);
+    send_whole(connection, site, &finish(ledger, change)).await?;
+    fail_point::reached(FailPoint::AfterFinish);
+    Ok(())
+}
+
+/// Notes that a file is about to run, and enters the schema for it.
+fn mark(site: Site<'_>, ledger: &Ledger, change: Change<'_>) -> Message {
+    let mut message = Message::new();
+    message.push_condition(site.has_token().as_slice());
+    message.push_own(&site.enter("SET"));
+    message.push_own(&ledger.create());
+    message.push_own(&match change.direction() {
+        Direction::Up => ledger.insert(change.migration(), false),
+        Direction::Down => ledger.unfinish(change.migration().version()),
+    });
+    message
+}
+
+/// Takes back that a file is about to run.
+fn unmark(ledger: &Ledger, change: Change<'_>) -> String {
+    match change.direction() {
+        Direction::Up => ledger.delete(change.migration().version()),
+        Direction::Down => ledger.restore(change.migration().version()),
+    }
+}
+
+/// Notes that a file has run.
+fn finish(ledger: &mut Ledger, change: Change<'_>) -> Message {
+    let version = change.migration().version();
+    let mut message = Message::new();
+    message.push_own("RESET ALL");
+    match change.direction() {
+        Direction::Up => {
+            message.push_own(&ledger.finish(version));
+            ledger.add(change.migration());
+        }
+        Direction::Down => {
+            message.push_own(&ledger.delete(version));
+            ledger.remove(version);
+        }
+    }
+    message.push_own(&ledger.summarise());
+    message
+}
+
+/// Syntax errors and missing names (class 42) are found before a statement begins to work.
+fn did_nothing(error: &Error) -> bool {
+    error.database_code().is_some_and(|code| code.starts_with("42"))
+}

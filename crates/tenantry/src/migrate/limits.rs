@@ -1,0 +1,85 @@
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::sql::Literal;
+
+/// The limits of a migration's transaction. `-- no-transaction` files have none: they are made to
+/// wait for others and to take long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a statement may wait for a lock: PostgreSQL's `lock_timeout`, in whole milliseconds.
+    ///
+    /// Whoever comes behind a waiting `ALTER TABLE` waits as well, were it only to read. So this is how long
+    /// a tenant may stand still for its migration. Zero turns it off. Default: 3 s.
+    pub lock_timeout: Duration,
+    /// How long a statement may run: PostgreSQL's `statement_timeout`, in whole milliseconds. Zero turns it
+    /// off. Default: 10 min.
+    pub statement_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { lock_timeout: Duration::from_secs(3), statement_timeout: Duration::from_mins(10) }
+    }
+}
+
+impl Limits {
+    /// Sets them for a transaction, whose commit does not wait for the disk: its ledger row is lost with it,
+    /// so that after a crash of the server it is pending again.
+    pub(super) fn render(self) -> String {
+        format!(
+            "SET LOCAL synchronous_commit TO off; SET LOCAL lock_timeout TO {}; SET LOCAL statement_timeout TO {}",
+            milliseconds(self.lock_timeout),
+            milliseconds(self.statement_timeout)
+        )
+    }
+}
+
+/// Rounded up: zero would turn the limit off.
+fn milliseconds(duration: Duration) -> String {
+    Literal(&duration.as_nanos().div_ceil(1_000_000).to_string()).to_string()
+}
+
+/// On what terms a run changes a schema that is in use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) limits: Limits,
+    /// Held by the one run that may migrate the fleet.
+    pub(super) token: Uuid,
+}
+
+/// The pauses between this many attempts at one tenant.
+pub(super) fn pauses(attempts: NonZeroU32) -> impl Iterator<Item = Duration> {
+    const FIRST: Duration = Duration::from_millis(500);
+    let pauses = std::iter::successors(Some(FIRST), |pause| pause.checked_mul(2));
+    pauses.take(attempts.get() as usize - 1)
+}
+
+/// Returns true for `lock_timeout`, a deadlock, and a serialization failure: it may go well a moment later.
+pub(super) fn is_in_the_way(error: &Error) -> bool {
+    error.database_code().is_some_and(|code| matches!(&*code, "55P03" | "40P01" | "40001"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_is_not_zero_does_not_become_zero() {
+        assert_eq!(milliseconds(Duration::ZERO), "'0'");
+        assert_eq!(milliseconds(Duration::from_nanos(1)), "'1'");
+        assert_eq!(milliseconds(Duration::from_secs(3)), "'3000'");
+    }
+
+    #[test]
+    fn there_is_one_pause_less_than_there_are_attempts() {
+        let pauses = |attempts| {
+            pauses(NonZeroU32::new(attempts).unwrap()).map(|it| it.as_millis()).collect::<Vec<_>>()
+        };
+        assert_eq!(pauses(1), []);
+        assert_eq!(pauses(4), [500, 1000, 2000]);
+    }
+}

@@ -1,0 +1,115 @@
+//! Sends a message, and says which line of which file failed in it.
+
+use futures_util::TryStreamExt as _;
+use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
+use sqlx::{AssertSqlSafe, Either, PgConnection, Postgres, Transaction};
+
+use super::message::{Message, Origin};
+use super::site::Site;
+use crate::error::{Error, ErrorKind, Result, breaks_connection};
+use crate::registry::runs;
+
+/// Sends a message in a transaction of the caller's, or one without any.
+pub(crate) async fn send(connection: &mut PgConnection, site: Site<'_>, message: &Message) -> Result<()> {
+    let mut completed = 0;
+    let mut results = sqlx::raw_sql(AssertSqlSafe(message.text())).fetch_many(connection);
+    loop {
+        match results.try_next().await {
+            Ok(None) => return Ok(()),
+            Ok(Some(Either::Left(_))) => completed += 1,
+            Ok(Some(Either::Right(_))) => {}
+            Err(error) => return Err(located(error, site, message, completed)),
+        }
+    }
+}
+
+/// Commits what was sent with [`send`]. Deferred constraints fail here, in no file's line.
+pub(crate) async fn commit(tx: Transaction<'_, Postgres>, site: Site<'_>) -> Result<()> {
+    tx.commit().await.map_err(|error| located(error, site, &Message::new(), 0))
+}
+
+/// Sends a message that begins and ends its own transaction. Leaves the session without one, and as it was
+/// opened, if it fails.
+pub(super) async fn send_whole(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    message: &Message,
+) -> Result<()> {
+    let result = send(connection, site, message).await;
+    if result.is_err() {
+        // The message may have begun a transaction; without one this is a warning.
+        let _ = sqlx::raw_sql("ROLLBACK; RESET ALL").execute(connection).await;
+    }
+    result
+}
+
+/// As [`send_whole`], for a message that begins with the condition that the run was not taken over.
+pub(super) async fn send_in_turn(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    message: &Message,
+) -> Result<()> {
+    let result = send_whole(connection, site, message).await;
+    match &result {
+        Err(error) if is_unmet(error) => {}
+        _ => return result,
+    }
+    check_turn(connection, site).await.and(result)
+}
+
+/// Asks whether the run was taken over, where there is a run.
+pub(super) async fn check_turn(connection: &mut PgConnection, site: Site<'_>) -> Result<()> {
+    match site.terms {
+        Some(terms) if !runs::has_token(connection, terms.token).await? => Err(taken_over()),
+        _ => Ok(()),
+    }
+}
+
+/// Returns true if a condition of [`Message::push_condition`] did not hold, or a file divides by zero.
+pub(super) fn is_unmet(error: &Error) -> bool {
+    error.database_code().is_some_and(|code| code == "22012")
+}
+
+/// Somebody else took the lock of the run, which this one must have lost.
+#[derive(Debug, thiserror::Error)]
+#[error("somebody else has begun to migrate the fleet")]
+struct TakenOver;
+
+fn taken_over() -> Error {
+    Error::new(ErrorKind::Conflict, "the run was taken over")
+        .with_hint("`tenantry runs` shows by whom")
+        .with_source(TakenOver)
+}
+
+/// Returns true if the run has to end, because it may not change schemas any more.
+pub(super) fn was_taken_over(error: &Error) -> bool {
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<TakenOver>)
+}
+
+/// Says what failed where, as PostgreSQL would if it knew of files.
+fn located(error: sqlx::Error, site: Site<'_>, message: &Message, completed: usize) -> Error {
+    let refusal = error.as_database_error().and_then(|refusal| refusal.try_downcast_ref::<PgDatabaseError>());
+    let Some(refusal) = refusal else {
+        let message = format!("the connection was lost while {} was migrated", site.whose());
+        return site.error(ErrorKind::DatabaseUnavailable, message).with_source(error);
+    };
+    let place = match refusal.position() {
+        Some(PgErrorPosition::Original(position)) => message.locate_position(position),
+        _ => message.locate_statement(completed),
+    };
+    let place = place.unwrap_or(Origin::Own);
+    let text = match &place {
+        Origin::File { statement, .. } => {
+            format!("{place}: {} ({}, in `{statement}`)", refusal.message(), site.whose())
+        }
+        Origin::Own => format!("{} ({})", refusal.message(), site.whose()),
+    };
+    let hint = refusal.hint().or_else(|| refusal.detail()).map(str::to_owned);
+    // A backend that was terminated is no fault of the file.
+    let kind = if breaks_connection(&error) { ErrorKind::DatabaseUnavailable } else { ErrorKind::Migration };
+    let located = site.error(kind, text).with_source(error);
+    match hint {
+        Some(hint) => located.with_hint(hint),
+        None => located,
+    }
+}

@@ -1,0 +1,110 @@
+//! Where one works: a schema, its owner, and the terms.
+
+use super::limits::Terms;
+use super::plan::Conflict;
+use crate::error::{Error, ErrorKind};
+use crate::guard::{Guard, stands};
+use crate::pool::Layout;
+use crate::registry::runs;
+use crate::sql::{Identifier, Literal, SearchPathValue};
+use crate::tenant::{SchemaName, Slug, Tenant};
+
+/// A schema that is worked on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site<'a> {
+    pub(super) schema: &'a SchemaName,
+    extensions: &'a [SchemaName],
+    owner: Owner<'a>,
+    /// `None` where nobody uses the schema yet.
+    pub(super) terms: Option<Terms>,
+}
+
+/// The one that a schema is for.
+#[derive(Clone, Copy, Debug)]
+enum Owner<'a> {
+    Tenant(&'a Slug),
+    Master,
+    /// A tenant that does not exist yet.
+    Spare,
+    /// Nobody: it is dumped and dropped.
+    Scratch,
+}
+
+impl<'a> Site<'a> {
+    pub(crate) fn of_tenant(layout: &'a Layout, tenant: &'a Tenant) -> Self {
+        Self::new(layout, tenant.schema(), Owner::Tenant(tenant.slug()))
+    }
+
+    pub(super) fn master(layout: &'a Layout) -> Self {
+        Self::new(layout, &layout.master_schema, Owner::Master)
+    }
+
+    pub(crate) fn spare(layout: &'a Layout, schema: &'a SchemaName) -> Self {
+        Self::new(layout, schema, Owner::Spare)
+    }
+
+    pub(super) fn scratch(layout: &'a Layout, schema: &'a SchemaName) -> Self {
+        Self::new(layout, schema, Owner::Scratch)
+    }
+
+    fn new(layout: &'a Layout, schema: &'a SchemaName, owner: Owner<'a>) -> Self {
+        Self { schema, extensions: &layout.extension_schemas, owner, terms: None }
+    }
+
+    /// The same schema, in use, in a run over the fleet.
+    pub(super) fn on(self, terms: Terms) -> Self {
+        Self { terms: Some(terms), ..self }
+    }
+
+    fn search_path(&self) -> SearchPathValue<'_> {
+        SearchPathValue { schema: self.schema, extensions: self.extensions }
+    }
+
+    /// Points the session at the schema, and fails if the schema is not there.
+    pub(super) fn enter(&self, set: &str) -> String {
+        format!(
+            "{set} search_path TO {}; SELECT {}::pg_catalog.regnamespace",
+            self.search_path(),
+            Literal(&Identifier(self.schema.as_str()).to_string())
+        )
+    }
+
+    /// Points a transaction at the schema, which has its ledger, within the limits of the run.
+    pub(super) fn enter_transaction(&self) -> String {
+        let enter = format!("SET LOCAL search_path TO {}", self.search_path());
+        match self.terms {
+            Some(terms) => format!("{}; {enter}", terms.limits.render()),
+            None => enter,
+        }
+    }
+
+    /// The condition that the run was not taken over.
+    pub(super) fn has_token(&self) -> Option<String> {
+        self.terms.filter(|_| stands(Guard::RunToken)).map(|terms| runs::token_condition(terms.token))
+    }
+
+    /// The schema as messages name it.
+    pub(super) fn whose(&self) -> String {
+        let schema = self.schema;
+        match self.owner {
+            Owner::Tenant(slug) => format!("tenant `{slug}`, schema `{schema}`"),
+            Owner::Master => format!("master schema `{schema}`"),
+            Owner::Spare => format!("spare schema `{schema}`"),
+            Owner::Scratch => format!("scratch schema `{schema}`"),
+        }
+    }
+
+    pub(super) fn error(&self, kind: ErrorKind, message: String) -> Error {
+        let error = Error::new(kind, message);
+        match self.owner {
+            Owner::Tenant(slug) => error.with_tenant(slug),
+            Owner::Master | Owner::Spare | Owner::Scratch => error,
+        }
+    }
+
+    pub(super) fn conflict(&self, conflicts: &[Conflict]) -> Error {
+        let list: Vec<_> = conflicts.iter().map(Conflict::to_string).collect();
+        let hint = conflicts.first().map_or("", Conflict::hint);
+        self.error(ErrorKind::Migration, format!("{} ({})", list.join("; "), self.whose())).with_hint(hint)
+    }
+}
