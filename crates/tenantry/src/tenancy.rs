@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::Stream;
-use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::Notify;
 
 use crate::context::Context;
@@ -352,9 +352,8 @@ impl Tenancy {
     /// belongs to a tenant already.
     pub async fn add_domain(&self, tenant: &Tenant, domain: &DomainName) -> Result<()> {
         domain.check_registrable()?;
-        let mut registry = self.inner.context.databases.registry_connection().await?;
-        store::insert_domain(&mut registry, tenant, domain).await?;
-        registry.give_back();
+        let insert = async |registry: &mut PgConnection| store::insert_domain(registry, tenant, domain).await;
+        self.inner.context.databases.with_registry(insert).await?;
         self.inner.registry.forget(&TenantKey::Domain(domain.clone()));
         Ok(())
     }
@@ -364,9 +363,8 @@ impl Tenancy {
     /// # Errors
     /// If the registry cannot be written.
     pub async fn remove_domain(&self, tenant: &Tenant, domain: &DomainName) -> Result<bool> {
-        let mut registry = self.inner.context.databases.registry_connection().await?;
-        let had_it = store::delete_domain(&mut registry, tenant, domain).await?;
-        registry.give_back();
+        let delete = async |registry: &mut PgConnection| store::delete_domain(registry, tenant, domain).await;
+        let had_it = self.inner.context.databases.with_registry(delete).await?;
         self.inner.registry.forget(&TenantKey::Domain(domain.clone()));
         Ok(had_it)
     }

@@ -10,7 +10,7 @@ use super::workers::Workers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::{Databases, MasterDb};
 use crate::registry::{Selection, store, with_applied};
-use crate::tenant::{Alias, Slug, Status, Tenant};
+use crate::tenant::{Slug, Status, Tenant};
 
 /// Tenants read from the registry at a time: a few megabytes, and ten thousand that are up to date are three
 /// queries.
@@ -157,15 +157,15 @@ pub(super) fn tenants<'a>(
     workers: &'a Workers<'_>,
     fleet: &'a Fleet,
 ) -> impl Stream<Item = Result<Tenant>> + 'a {
-    stream::try_unfold(Cursor::default(), move |mut position| async move {
+    stream::try_unfold(Cursor::default(), move |mut cursor| async move {
         loop {
-            if let Some(tenant) = position.page.pop_front() {
-                return Ok(Some((tenant, position)));
+            if let Some(tenant) = cursor.page.pop_front() {
+                return Ok(Some((tenant, cursor)));
             }
-            if position.is_last_page {
+            if cursor.is_last_page {
                 return Ok(None);
             }
-            read_page(databases, workers, fleet, &mut position).await?;
+            read_page(databases, workers, fleet, &mut cursor).await?;
         }
     })
 }
@@ -174,16 +174,15 @@ async fn read_page(
     databases: &Databases,
     workers: &Workers<'_>,
     fleet: &Fleet,
-    position: &mut Cursor,
+    cursor: &mut Cursor,
 ) -> Result<()> {
-    let mut worker = workers.take(&Alias::default()).await?;
-    let page = fleet.after(&mut worker.connection, &position.after).await?;
-    workers.put_back(worker);
+    let read = async |registry: &mut PgConnection| fleet.after(registry, &cursor.after).await;
+    let page = workers.in_registry(read).await?;
     match page.last() {
-        Some(last) => last.slug().as_str().clone_into(&mut position.after),
-        None => position.is_last_page = true,
+        Some(last) => last.slug().as_str().clone_into(&mut cursor.after),
+        None => cursor.is_last_page = true,
     }
     // Where a database is away, each of its tenants says so itself.
-    position.page = with_applied(databases, page.clone()).await.unwrap_or(page).into();
+    cursor.page = with_applied(databases, page.clone()).await.unwrap_or(page).into();
     Ok(())
 }

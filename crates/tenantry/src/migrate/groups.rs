@@ -23,13 +23,13 @@ type Known<'a> = Arc<OnceCell<Option<Arc<Group<'a>>>>>;
 /// For each digest that was met, what one of its tenants' ledgers says. There are as many as versions
 /// in use, however many tenants there are.
 pub(super) struct Groups<'a> {
-    target: Goal<'a>,
+    goal: Goal<'a>,
     by_digest: Mutex<HashMap<Digest, Known<'a>>>,
 }
 
 impl<'a> Groups<'a> {
-    pub(super) fn of(target: Goal<'a>) -> Self {
-        Self { target, by_digest: Mutex::default() }
+    pub(super) fn of(goal: Goal<'a>) -> Self {
+        Self { goal, by_digest: Mutex::default() }
     }
 
     /// The group of a tenant, whose ledger is read if it is the first of its digest. `None` if nothing is
@@ -58,7 +58,7 @@ impl<'a> Groups<'a> {
     ) -> Result<Option<Arc<Group<'a>>>> {
         let rows = ledger::read(connection, tenant.schema()).await?;
         let applied = digest_of(rows.iter().map(|row| (row.version, row.checksum.as_slice())));
-        let Ok(plan) = plan(self.target, &rows) else { return Ok(None) };
+        let Ok(plan) = plan(self.goal, &rows) else { return Ok(None) };
         let mut steps = plan.steps.into_iter();
         Ok(match (steps.next(), steps.next()) {
             (Some(Step::Batch(batch)), None) if applied == *digest => Some(Arc::new(Group { rows, batch })),

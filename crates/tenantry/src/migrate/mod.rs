@@ -13,7 +13,9 @@
 //! | | `preview` | tells what a run would do | yes |
 //! | beside it | `squash` | makes a baseline, and compares it with a replay | yes |
 //! | | `creation` | makes a schema and all that is in it; for [`provision`](crate::provision) | yes |
-//! | fleet, wave, tenant | `run` | brings the master schema and all tenants there, in waves, several at a time | yes |
+//! | fleet, wave | `wave` | goes through the master schema and the tenants, several at a time | yes |
+//! | tenant | `tenant` | tries one until it succeeds | yes |
+//! | | `run`, `progress` | what all schemas of a run share; what has become of them | no |
 //! | | `record` | holds the lock of a run and its token, and writes its diary | yes |
 //! | | `options`, `caution`, `limits` | say what is migrated, when to give up, and how long to wait | no |
 //! | | `fleet` | reads the tenants that are meant, page by page | yes |
@@ -49,12 +51,15 @@ mod options;
 mod pending;
 mod plan;
 mod preview;
+mod progress;
 mod record;
 mod run;
 mod schema;
 mod send;
 mod site;
 mod squash;
+mod tenant;
+mod wave;
 mod workers;
 
 pub use self::caution::{Canaries, MaxFailures};
@@ -70,13 +75,13 @@ pub(crate) use self::plan::Goal;
 pub use self::plan::{Change, Direction};
 pub use self::preview::Preview;
 pub(crate) use self::preview::preview;
-pub(crate) use self::run::migrate_fleet;
-pub use self::run::{Stopped, Summary};
+pub use self::progress::{Stopped, Summary};
 pub(crate) use self::schema::migrate_schema;
 pub(crate) use self::send::{commit, send};
 pub(crate) use self::site::Site;
 pub use self::squash::pg_dump_arguments;
 pub(crate) use self::squash::{check as check_baseline, make as make_baseline};
+pub(crate) use self::wave::migrate_fleet;
 pub use crate::migration::{
     Baseline, CodeFuture, Migration, MigrationError, MigrationSet, Migrations, Rule, Script, Warning,
     digest_of,

@@ -120,7 +120,7 @@ impl MigrateOptions {
         Ok(Self { fleet, to, canaries, max_failures, resumes, ..Self::default() })
     }
 
-    pub(super) fn target<'a>(&self, migrations: &'a Migrations) -> Result<Goal<'a>> {
+    pub(super) fn goal<'a>(&self, migrations: &'a Migrations) -> Result<Goal<'a>> {
         let files = migrations.tenant();
         self.to.map_or_else(|| Ok(Goal::latest(files)), |version| Goal::version(files, version))
     }

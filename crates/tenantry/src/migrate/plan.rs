@@ -146,7 +146,7 @@ impl<'a> FromIterator<Change<'a>> for Changed {
     }
 }
 
-/// What has to be done to bring one schema to a target.
+/// What has to be done to bring one schema to a goal.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) steps: Vec<Step<'a>>,
@@ -192,7 +192,7 @@ impl Conflict {
     }
 }
 
-/// Compares a target with what one schema has applied.
+/// Compares a goal with what one schema has applied.
 ///
 /// A pending version below the newest applied one is planned like any other, as sqlx does: branches
 /// merge in any order. What is to be undone is undone first, the newest first.
@@ -200,8 +200,8 @@ impl Conflict {
 /// # Errors
 /// Every conflict, by ascending version; an interrupted migration is reported as that and nothing
 /// else, even when its file was changed meanwhile to cure it.
-pub(crate) fn plan<'a>(target: Goal<'a>, applied: &[Applied]) -> Result<Plan<'a>, Vec<Conflict>> {
-    let files = target.files;
+pub(crate) fn plan<'a>(goal: Goal<'a>, applied: &[Applied]) -> Result<Plan<'a>, Vec<Conflict>> {
+    let files = goal.files;
     let mut conflicts: Vec<_> =
         applied.iter().filter_map(|row| Some((row.version, conflict(files, row)?))).collect();
     if !conflicts.is_empty() {
@@ -210,9 +210,9 @@ pub(crate) fn plan<'a>(target: Goal<'a>, applied: &[Applied]) -> Result<Plan<'a>
     }
     let applied: HashMap<_, _> = applied.iter().map(|row| (row.version, row)).collect();
     let is_applied = |migration: &&Migration| applied.contains_key(&migration.version());
-    let surplus = files.iter().rev().filter(|migration| !target.has(migration.version()));
+    let surplus = files.iter().rev().filter(|migration| !goal.has(migration.version()));
     let undone = surplus.filter(is_applied).map(Change::undo);
-    let meant = files.iter().filter(|migration| target.has(migration.version()));
+    let meant = files.iter().filter(|migration| goal.has(migration.version()));
     let pending = meant.filter(|migration| !is_applied(migration)).map(Change::try_apply);
     let changes: Result<Vec<_>, _> = undone.chain(pending).collect();
     Ok(Plan { steps: steps(changes.map_err(|conflict| vec![conflict])?) })

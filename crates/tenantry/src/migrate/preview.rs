@@ -14,7 +14,7 @@ use super::workers::Workers;
 use crate::context::Context;
 use crate::error::Result;
 use crate::pool::Layout;
-use crate::tenant::{Alias, Digest, Tenant};
+use crate::tenant::{Digest, Tenant};
 
 /// What a run would do with one schema.
 #[derive(Debug)]
@@ -34,17 +34,15 @@ pub(crate) async fn preview(
 ) -> Result<()> {
     let Context { databases, layout, migrations, .. } = context;
     let workers = Workers::of(databases);
-    let target = options.target(migrations)?;
+    let goal = options.goal(migrations)?;
     if options.has_master() {
-        let mut worker = workers.take(&Alias::default()).await?;
-        let site = Site::master(layout);
-        let files = Goal::latest(migrations.master());
-        let changes = changes(&mut worker.connection, site, files).await;
-        workers.put_back(worker);
+        let (site, goal) = (Site::master(layout), Goal::latest(migrations.master()));
+        let look = async |connection: &mut PgConnection| Ok(changes(connection, site, goal).await);
+        let changes = workers.in_registry(look).await?;
         each(Preview { tenant: None, changes });
     }
     let mut tenants = std::pin::pin!(tenants(databases, &workers, &options.fleet));
-    let mut known = Known::of(target);
+    let mut known = Known::of(goal);
     while let Some(tenant) = tenants.try_next().await? {
         let changes = known.changes(&workers, layout, &tenant).await;
         each(Preview { tenant: Some(&tenant), changes });
@@ -54,13 +52,13 @@ pub(crate) async fn preview(
 
 /// What is to be done where a digest is applied.
 struct Known<'a> {
-    target: Goal<'a>,
+    goal: Goal<'a>,
     by_digest: HashMap<Digest, Vec<Change<'a>>>,
 }
 
 impl<'a> Known<'a> {
-    fn of(target: Goal<'a>) -> Self {
-        Self { target, by_digest: HashMap::from([(target.digest(), Vec::new())]) }
+    fn of(goal: Goal<'a>) -> Self {
+        Self { goal, by_digest: HashMap::from([(goal.digest(), Vec::new())]) }
     }
 
     async fn changes(
@@ -72,10 +70,9 @@ impl<'a> Known<'a> {
         if let Some(known) = tenant.digest().and_then(|digest| self.by_digest.get(digest)) {
             return Ok(known.clone());
         }
-        let mut worker = workers.take(tenant.database()).await?;
         let site = Site::of_tenant(layout, tenant);
-        let changes = changes(&mut worker.connection, site, self.target).await?;
-        workers.put_back(worker);
+        let look = async |connection: &mut PgConnection| changes(connection, site, self.goal).await;
+        let changes = workers.with(tenant.database(), look).await?;
         if let Some(digest) = tenant.digest() {
             self.by_digest.insert(*digest, changes.clone());
         }
@@ -86,9 +83,9 @@ impl<'a> Known<'a> {
 async fn changes<'a>(
     connection: &mut PgConnection,
     site: Site<'_>,
-    target: Goal<'a>,
+    goal: Goal<'a>,
 ) -> Result<Vec<Change<'a>>> {
     let rows = ledger::read(connection, site.schema).await?;
-    let plan = plan(target, &rows).map_err(|conflicts| site.conflict(&conflicts))?;
+    let plan = plan(goal, &rows).map_err(|conflicts| site.conflict(&conflicts))?;
     Ok(plan.changes().collect())
 }

@@ -51,7 +51,7 @@ impl Record {
     pub(super) async fn begin(
         databases: &Databases,
         options: &MigrateOptions,
-        target: Goal<'_>,
+        goal: Goal<'_>,
         wave: Wave,
     ) -> Result<Self> {
         let mut session = databases.owner_connection(&Alias::default()).await?;
@@ -68,8 +68,8 @@ impl Record {
         } else {
             let run = NewRun {
                 operator: &options.operator,
-                version: target.newest(),
-                digest: target.digest(),
+                version: goal.newest(),
+                digest: goal.digest(),
                 options: options.to_keep(),
                 wave: wave.number(),
             };

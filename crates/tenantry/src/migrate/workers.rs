@@ -1,57 +1,46 @@
 //! The connections of those who work on schemas.
 
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
 use crate::error::Result;
-use crate::pool::Databases;
+use crate::pool::{Databases, KeptConnections};
 use crate::tenant::Alias;
 
 /// One connection for each who works at this moment, kept for who comes next.
 ///
-/// No more are open than work or have worked at the same time in one database. A connection that is
-/// not put back is closed, which is right for one whose future was dropped.
+/// No more are open than work or have worked at the same time in one database.
 pub(super) struct Workers<'a> {
     databases: &'a Databases,
-    idle: Mutex<Vec<Worker>>,
-}
-
-/// A connection that may create and alter schemas.
-pub(super) struct Worker {
-    alias: Alias,
-    pub(super) connection: PgConnection,
+    kept: BTreeMap<&'a Alias, KeptConnections>,
 }
 
 impl<'a> Workers<'a> {
     pub(super) fn of(databases: &'a Databases) -> Self {
-        Self { databases, idle: Mutex::default() }
+        let kept = databases.aliases().map(|alias| (alias, KeptConnections::for_a_run()));
+        Self { databases, kept: kept.collect() }
     }
 
-    pub(super) async fn take(&self, alias: &Alias) -> Result<Worker> {
-        if let Some(worker) = self.take_idle(alias) {
-            return Ok(worker);
+    /// Works on a connection that may create and alter schemas. It is kept if the work succeeds.
+    pub(super) async fn with<T>(
+        &self,
+        alias: &Alias,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
+    ) -> Result<T> {
+        let open = async || self.databases.owner_connection(alias).await;
+        match self.kept.get(alias) {
+            Some(kept) => kept.with(open, work).await,
+            // Opening it says what is wrong with the alias.
+            None => work(&mut open().await?).await,
         }
-        let connection = self.databases.owner_connection(alias).await?;
-        Ok(Worker { alias: alias.clone(), connection })
     }
 
-    pub(super) fn put_back(&self, worker: Worker) {
-        self.idle().push(worker);
-    }
-
-    /// Closes a connection that was lost, and those that idled meanwhile: they may be lost as well.
-    pub(super) fn discard(&self, worker: Worker) {
-        self.idle().retain(|idle| idle.alias != worker.alias);
-    }
-
-    fn take_idle(&self, alias: &Alias) -> Option<Worker> {
-        let mut idle = self.idle();
-        let index = idle.iter().rposition(|worker| worker.alias == *alias)?;
-        Some(idle.swap_remove(index))
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Worker>> {
-        self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// The same in the database of the registry.
+    pub(super) async fn in_registry<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
+    ) -> Result<T> {
+        self.with(&Alias::default(), work).await
     }
 }

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 #[cfg(feature = "tokio-postgres")]
 use super::client::ClientDriver;
 use super::driver::{ClientCheck, PgDriver};
-use super::kept::{KeptConnection, KeptSlot};
+use super::kept::KeptConnections;
 use super::preparation::{Layout, Preprocessors};
 use super::shared::Pool;
 use super::stock;
@@ -26,7 +26,7 @@ pub(crate) struct Databases {
     default: Pool,
     #[cfg(feature = "tokio-postgres")]
     default_client: Pool<ClientDriver>,
-    registry: Arc<KeptSlot>,
+    registry: Arc<KeptConnections>,
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
 }
@@ -67,7 +67,7 @@ impl Databases {
             #[cfg(feature = "tokio-postgres")]
             default_client: default.client_pool.clone(),
             by_alias: Arc::new(by_alias),
-            registry: Arc::default(),
+            registry: Arc::new(KeptConnections::for_sign_ups()),
             layout: Arc::clone(layout),
             preprocessors: preprocessors.clone(),
         })
@@ -122,10 +122,13 @@ impl Databases {
         })
     }
 
-    /// An owner's connection to the registry for work that is over at once: a sign-up is not to pay for
-    /// opening one. What is left in its session, the next one finds.
-    pub(crate) async fn registry_connection(&self) -> Result<KeptConnection> {
-        self.registry.take(async || self.owner_connection(&Alias::default()).await).await
+    /// Works on an owner's connection to the registry that is kept open, for what is over at once: a sign-up is
+    /// not to pay for opening one. What successful work leaves in its session, the next one finds.
+    pub(crate) async fn with_registry<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
+    ) -> Result<T> {
+        self.registry.with(async || self.owner_connection(&Alias::default()).await, work).await
     }
 
     /// A pool of sqlx's own kind, whose connections are for whom the running task works for.

@@ -1,61 +1,94 @@
-//! One connection that is kept open from one piece of work to the next.
+//! Owner connections that stay open from one piece of work to the next.
 
-use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::timeout;
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
 /// How long the server may take to answer on a connection that has waited. A network that has forgotten the
 /// connection meanwhile may swallow the question.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Where the connection waits. At most one does: who comes meanwhile opens another.
-#[derive(Default)]
-pub(super) struct KeptSlot(Mutex<State>);
+/// Connections to one database that wait for the next piece of work.
+pub(crate) struct KeptConnections {
+    /// The most that wait. Work that finds none opens another.
+    most: usize,
+    /// Set where they wait for so long that the server or a network may have given them up.
+    is_asked_first: bool,
+    waiting: Mutex<Waiting>,
+}
 
 #[derive(Default)]
-struct State {
-    connection: Option<PgConnection>,
+struct Waiting {
+    connections: Vec<PgConnection>,
     is_closed: bool,
 }
 
-impl KeptSlot {
-    /// The connection that waits here, if the server still answers on it; otherwise a new one.
-    pub(super) async fn take(
-        self: &Arc<Self>,
+impl KeptConnections {
+    /// For sign-ups: one waits, for however long.
+    pub(super) fn for_sign_ups() -> Self {
+        Self { most: 1, is_asked_first: true, waiting: Mutex::default() }
+    }
+
+    /// For a run: as many wait as have worked at the same time, none of them for long.
+    pub(crate) fn for_a_run() -> Self {
+        Self { most: usize::MAX, is_asked_first: false, waiting: Mutex::default() }
+    }
+
+    /// Works on a connection, and keeps it if the work succeeds.
+    ///
+    /// It is closed where the work fails or its future is dropped: nobody knows what is left in its session.
+    /// Where it was lost, those that wait may be lost as well, and are closed, too.
+    pub(crate) async fn with<T>(
+        &self,
         open: impl AsyncFnOnce() -> Result<PgConnection>,
-    ) -> Result<KeptConnection> {
-        let waiting = self.state().connection.take();
-        let answering = match waiting {
-            Some(connection) => if_answering(connection).await,
-            None => None,
-        };
-        let connection = match answering {
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
+    ) -> Result<T> {
+        let mut connection = match self.take().await {
             Some(connection) => connection,
             None => open().await?,
         };
-        Ok(KeptConnection { connection, place: Arc::clone(self) })
+        let result = work(&mut connection).await;
+        match &result {
+            Ok(_) => self.keep(connection),
+            Err(error) if error.kind() == ErrorKind::DatabaseUnavailable => {
+                self.waiting().connections.clear();
+            }
+            Err(_) => {}
+        }
+        result
     }
 
-    /// Closes the connection that waits, and keeps none from now on.
+    /// Closes those that wait, and keeps none from now on.
     pub(super) async fn close(&self) {
-        let waiting = {
-            let mut state = self.state();
-            state.is_closed = true;
-            state.connection.take()
+        let connections = {
+            let mut waiting = self.waiting();
+            waiting.is_closed = true;
+            std::mem::take(&mut waiting.connections)
         };
-        if let Some(connection) = waiting {
+        for connection in connections {
             // It is given up either way.
             let _ = connection.close().await;
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn take(&self) -> Option<PgConnection> {
+        let connection = self.waiting().connections.pop()?;
+        if self.is_asked_first { if_answering(connection).await } else { Some(connection) }
+    }
+
+    fn keep(&self, connection: PgConnection) {
+        let mut waiting = self.waiting();
+        if !waiting.is_closed && waiting.connections.len() < self.most {
+            waiting.connections.push(connection);
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -64,101 +97,112 @@ async fn if_answering(mut connection: PgConnection) -> Option<PgConnection> {
     matches!(answered, Ok(Ok(()))).then_some(connection)
 }
 
-/// A connection that waits for the next user once it was given back. One that is dropped is closed, be it
-/// for an error or with a cancelled future: nobody knows what is left in its session.
-pub(crate) struct KeptConnection {
-    connection: PgConnection,
-    place: Arc<KeptSlot>,
-}
-
-impl KeptConnection {
-    /// Gives it back. Its session has to be as it was.
-    pub(crate) fn give_back(self) {
-        let mut state = self.place.state();
-        if !state.is_closed {
-            state.connection = Some(self.connection);
-        }
-    }
-}
-
-impl Deref for KeptConnection {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        &self.connection
-    }
-}
-
-impl DerefMut for KeptConnection {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::future::pending;
 
     use rustix::process::{Pid, Signal, kill_process};
     use tenantry_embedded::ScratchDatabase;
 
     use super::*;
+    use crate::error::Error;
     use crate::testing::backend;
 
-    async fn take(place: &Arc<KeptSlot>, database: &ScratchDatabase) -> KeptConnection {
-        place.take(async || Ok(PgConnection::connect(database.url()).await?)).await.unwrap()
+    async fn with<T>(
+        kept: &KeptConnections,
+        database: &ScratchDatabase,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
+    ) -> Result<T> {
+        kept.with(async || Ok(PgConnection::connect(database.url()).await?), work).await
+    }
+
+    /// The server process that the next piece of work gets.
+    async fn process(kept: &KeptConnections, database: &ScratchDatabase) -> i32 {
+        with(kept, database, async |connection: &mut PgConnection| Ok(backend(connection).await))
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
-    async fn one_that_was_given_back_is_taken_again_and_one_that_was_dropped_is_not() {
+    async fn work_that_succeeds_leaves_its_connection_to_the_next() {
         let database = ScratchDatabase::create().await.unwrap();
-        let place = Arc::<KeptSlot>::default();
-        let mut first = take(&place, &database).await;
-        let pid = backend(&mut first).await;
-        first.give_back();
-        let mut again = take(&place, &database).await;
-        assert_eq!(backend(&mut again).await, pid);
-        drop(again);
-        let mut new = take(&place, &database).await;
-        assert_ne!(backend(&mut new).await, pid);
+        for kept in [KeptConnections::for_sign_ups(), KeptConnections::for_a_run()] {
+            let first = process(&kept, &database).await;
+            assert_eq!(process(&kept, &database).await, first);
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_fails_or_is_dropped_leaves_none() {
+        let database = ScratchDatabase::create().await.unwrap();
+        let kept = KeptConnections::for_a_run();
+        let first = process(&kept, &database).await;
+        let fail = async |_: &mut PgConnection| Err::<(), _>(Error::new(ErrorKind::InvalidInput, "no"));
+        with(&kept, &database, fail).await.unwrap_err();
+        let second = process(&kept, &database).await;
+        assert_ne!(second, first);
+        let never = with(&kept, &database, async |_: &mut PgConnection| pending::<Result<()>>().await);
+        timeout(Duration::from_millis(20), never).await.unwrap_err();
+        assert_ne!(process(&kept, &database).await, second);
+    }
+
+    #[tokio::test]
+    async fn no_more_wait_than_may() {
+        let database = ScratchDatabase::create().await.unwrap();
+        for (kept, expect) in [(KeptConnections::for_sign_ups(), 1), (KeptConnections::for_a_run(), 2)] {
+            let inner = async |_: &mut PgConnection| Ok(process(&kept, &database).await);
+            with(&kept, &database, inner).await.unwrap();
+            assert_eq!(kept.waiting().connections.len(), expect);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_lost_takes_those_that_wait_with_it() {
+        let database = ScratchDatabase::create().await.unwrap();
+        let kept = KeptConnections::for_a_run();
+        let lose = async |_: &mut PgConnection| {
+            process(&kept, &database).await;
+            Err::<(), _>(Error::new(ErrorKind::DatabaseUnavailable, "gone"))
+        };
+        with(&kept, &database, lose).await.unwrap_err();
+        assert!(kept.waiting().connections.is_empty());
     }
 
     #[tokio::test]
     async fn one_that_the_server_has_ended_is_replaced() {
         let database = ScratchDatabase::create().await.unwrap();
-        let place = Arc::<KeptSlot>::default();
-        let mut first = take(&place, &database).await;
-        let pid = backend(&mut first).await;
-        first.give_back();
+        let kept = KeptConnections::for_sign_ups();
+        let first = process(&kept, &database).await;
         let mut other = PgConnection::connect(database.url()).await.unwrap();
-        sqlx::query("SELECT pg_terminate_backend($1, 5000)").bind(pid).execute(&mut other).await.unwrap();
-        let mut new = take(&place, &database).await;
-        assert_ne!(backend(&mut new).await, pid);
+        sqlx::query("SELECT pg_terminate_backend($1, 5000)").bind(first).execute(&mut other).await.unwrap();
+        assert_ne!(process(&kept, &database).await, first);
     }
 
     #[tokio::test]
     async fn one_that_does_not_answer_is_replaced() {
         let database = ScratchDatabase::create().await.unwrap();
-        let place = Arc::<KeptSlot>::default();
-        let mut first = take(&place, &database).await;
-        let pid = backend(&mut first).await;
-        first.give_back();
-        let process = Pid::from_raw(pid).unwrap();
-        kill_process(process, Signal::STOP).unwrap();
-        let taken = timeout(10 * PATIENCE, take(&place, &database)).await;
+        let kept = KeptConnections::for_sign_ups();
+        let first = process(&kept, &database).await;
+        let stopped = Pid::from_raw(first).unwrap();
+        kill_process(stopped, Signal::STOP).unwrap();
+        let next = timeout(10 * PATIENCE, process(&kept, &database)).await;
         // Whatever came of it: other tests work with the same server.
-        kill_process(process, Signal::CONT).unwrap();
-        assert_ne!(backend(&mut taken.unwrap()).await, pid);
+        kill_process(stopped, Signal::CONT).unwrap();
+        assert_ne!(next.unwrap(), first);
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_in_a_place_that_is_closed() {
+    async fn nothing_is_kept_where_all_was_closed() {
         let database = ScratchDatabase::create().await.unwrap();
-        let place = Arc::<KeptSlot>::default();
-        let (waiting, in_use) = (take(&place, &database).await, take(&place, &database).await);
-        waiting.give_back();
-        place.close().await;
-        in_use.give_back();
-        assert!(place.state().connection.is_none());
+        let kept = KeptConnections::for_sign_ups();
+        process(&kept, &database).await;
+        let close = async |_: &mut PgConnection| {
+            kept.close().await;
+            Ok(())
+        };
+        with(&kept, &database, close).await.unwrap();
+        assert!(kept.waiting().connections.is_empty());
     }
 }

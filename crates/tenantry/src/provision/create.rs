@@ -21,9 +21,8 @@ pub(crate) async fn create(context: &Context, new: &NewTenant) -> Result<Tenant>
     let draft = new.draft(context, Status::Active)?;
     // The alias is checked before anything is written.
     context.databases.config(draft.database())?;
-    let mut registry = context.databases.registry_connection().await?;
-    let made = create_in(context, &mut registry, new, &draft).await?;
-    registry.give_back();
+    let create = async |registry: &mut PgConnection| create_in(context, registry, new, &draft).await;
+    let made = context.databases.with_registry(create).await?;
     let made = with_applied(&context.databases, made.into_iter().collect()).await?.pop();
     made.ok_or_else(|| Error::new(ErrorKind::Conflict, format!("tenant `{}` was just removed", draft.slug())))
 }

@@ -33,8 +33,8 @@ fn check(migrations: &[(i64, &str)], applied: &[i64], expect: &str) {
 
 /// Batches are in brackets, and what is undone has a minus.
 #[track_caller]
-fn check_plan(target: Goal<'_>, applied: &[Applied], expect: &str) {
-    let plan = plan(target, applied).unwrap();
+fn check_plan(goal: Goal<'_>, applied: &[Applied], expect: &str) {
+    let plan = plan(goal, applied).unwrap();
     let name = |change: &Change<'_>| match change.direction() {
         Direction::Up => change.migration().version().to_string(),
         Direction::Down => format!("-{}", change.migration().version()),
@@ -65,8 +65,8 @@ fn there_and_back(versions: &[i64]) -> MigrationSet {
 #[track_caller]
 fn check_to(versions: &[i64], applied: &[i64], to: i64, expect: &str) {
     let files = there_and_back(versions);
-    let target = Goal::version(&files, to).unwrap();
-    check_plan(target, &ledger(&files, applied), expect);
+    let goal = Goal::version(&files, to).unwrap();
+    check_plan(goal, &ledger(&files, applied), expect);
 }
 
 #[test]
@@ -84,8 +84,8 @@ fn a_target_is_reached_from_both_sides() {
 #[test]
 fn the_digest_of_a_target_is_that_of_its_files() {
     let (all, some) = (there_and_back(&[1, 2, 3]), there_and_back(&[1, 2]));
-    let target = Goal::version(&all, 2).unwrap();
-    assert_eq!((target.digest(), target.newest()), (some.digest(), Some(2)));
+    let goal = Goal::version(&all, 2).unwrap();
+    assert_eq!((goal.digest(), goal.newest()), (some.digest(), Some(2)));
     assert_eq!(all.version_of(&some.digest()), Some(2));
     let nothing = Goal::version(&all, 0).unwrap();
     assert_eq!((nothing.digest(), nothing.newest()), (MigrationSet::empty().digest(), None));

@@ -1,0 +1,127 @@
+//! Migrates one tenant of a run, again and again while others are in the way.
+
+use std::time::Instant;
+
+use futures_util::{StreamExt as _, stream};
+use sqlx::PgConnection;
+
+use super::blockers::blockers;
+use super::file::apply_at_once;
+use super::limits::{is_in_the_way, pauses};
+use super::lock::jittered;
+use super::plan::Changed;
+use super::progress::Done;
+use super::record::Record;
+use super::run::FleetRun;
+use super::schema::migrate_schema;
+use super::send::was_taken_over;
+use super::site::Site;
+use crate::error::{ErrorKind, Result};
+use crate::observe::Wave;
+use crate::registry::store;
+use crate::tenant::Tenant;
+
+impl FleetRun<'_> {
+    /// An error here ends the run: what went wrong with one tenant is in its row and its outcome.
+    pub(super) async fn migrate_tenant(&self, tenant: Tenant, wave: Wave) -> Result<Done> {
+        let started = Instant::now();
+        let result = if tenant.digest() == Some(&self.goal.digest()) {
+            Ok(Changed::default())
+        } else {
+            let record = self.record(wave).await?;
+            match self.migrate_patiently(record, &tenant).await {
+                Err(error) if was_taken_over(&error) => return Err(error),
+                result => result,
+            }
+        };
+        let last_error = result.as_ref().err().map(ToString::to_string);
+        if last_error.as_deref() != tenant.last_error() {
+            let note = async |registry: &mut PgConnection| {
+                store::set_last_error(registry, &tenant, last_error.as_deref()).await
+            };
+            self.workers.in_registry(note).await?;
+        }
+        let from = tenant.digest().and_then(|digest| self.context.migrations.tenant().version_of(digest));
+        Ok(Done { tenant: Some(tenant), from, result, elapsed: started.elapsed() })
+    }
+
+    /// Tries again while others are in the way.
+    async fn migrate_patiently(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
+        let mut seen = Vec::new();
+        let mut result = self.migrate_once(record, tenant).await;
+        for (pause, attempt) in pauses(self.options.attempts).zip(1..) {
+            match &result {
+                Err(error) if is_in_the_way(error) => {
+                    tracing::info!(tenant = %tenant.slug(), %error, attempt, "Migrates tenant {} later", tenant.slug());
+                }
+                _ => return result,
+            }
+            tokio::time::sleep(jittered(pause)).await;
+            result = self.migrate_watched(record, tenant, &mut seen).await;
+        }
+        match result {
+            Err(error) if is_in_the_way(&error) && !seen.is_empty() => {
+                Err(error.with_hint(format!("it waited for {}", seen.join("; "))))
+            }
+            result => result,
+        }
+    }
+
+    async fn migrate_once(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
+        let work = async |connection: &mut PgConnection| {
+            unless_lost(self.migrate_on(record, connection, tenant).await)
+        };
+        self.workers.with(tenant.database(), work).await.flatten()
+    }
+
+    /// Looks, while it works, for who makes it wait. Two connections of one tenant, so not for all of them.
+    async fn migrate_watched(
+        &self,
+        record: &Record,
+        tenant: &Tenant,
+        seen: &mut Vec<String>,
+    ) -> Result<Changed> {
+        let work = async |connection: &mut PgConnection| {
+            let pid = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await?;
+            let work = self.migrate_on(record, connection, tenant);
+            let watch = stream::once(async {
+                tokio::time::sleep(self.options.limits.lock_timeout / 2).await;
+                let mut watcher = self.context.databases.owner_connection(tenant.database()).await?;
+                blockers(&mut watcher, pid).await
+            });
+            let (mut work, mut watch) = (std::pin::pin!(work), std::pin::pin!(watch.fuse()));
+            loop {
+                tokio::select! {
+                    result = &mut work => break unless_lost(result),
+                    // Where nobody can be asked, the report names nobody.
+                    Some(Ok(found)) = watch.next() => *seen = found,
+                }
+            }
+        };
+        self.workers.with(tenant.database(), work).await.flatten()
+    }
+
+    async fn migrate_on(
+        &self,
+        record: &Record,
+        connection: &mut PgConnection,
+        tenant: &Tenant,
+    ) -> Result<Changed> {
+        record.claim(tenant.database(), connection).await?;
+        let site = Site::of_tenant(&self.context.layout, tenant).on(self.terms(record));
+        if let Some(group) = self.groups.find(connection, tenant).await?
+            && apply_at_once(connection, site, &group.rows, &group.batch).await?
+        {
+            return Ok(group.batch.iter().copied().collect());
+        }
+        migrate_schema(connection, site, self.goal).await
+    }
+}
+
+/// Tells a migration that failed, and left its session as it was, from a connection that was lost.
+fn unless_lost(result: Result<Changed>) -> Result<Result<Changed>> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::DatabaseUnavailable => Err(error),
+        result => Ok(result),
+    }
+}
