@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use crate::error::Result;
 use crate::migration::Script;
 use crate::sql::Identifier;
-use crate::sql::lexer::{Lexer, Token};
+use crate::sql::lexer::Token;
 use crate::tenant::SchemaName;
 
 /// What an interrupted build left behind.
@@ -26,7 +26,9 @@ pub(super) async fn judge(
     schema: &SchemaName,
     script: &Script,
 ) -> Result<Option<Remains>> {
-    let Some(index) = index_name(script.sql()) else { return Ok(None) };
+    let Some(index) = script.statements().first().and_then(|it| index_name(&script.tokens_of(it))) else {
+        return Ok(None);
+    };
     let is_valid: Option<bool> = sqlx::query_scalar(
         "SELECT indisvalid FROM pg_catalog.pg_index
          JOIN pg_catalog.pg_class ON pg_class.oid = indexrelid
@@ -49,9 +51,8 @@ pub(super) async fn judge(
 }
 
 /// The name in `CREATE [UNIQUE] INDEX CONCURRENTLY [IF NOT EXISTS] name ON …`, as the catalog has it.
-fn index_name(sql: &str) -> Option<String> {
-    let tokens: Vec<Token<'_>> = Lexer::new(sql).flatten().filter(|token| !token.is_comment()).collect();
-    let mut rest = tokens.as_slice();
+fn index_name(statement: &[Token<'_>]) -> Option<String> {
+    let mut rest = statement;
     expect(&mut rest, "create")?;
     let _ = expect(&mut rest, "unique");
     expect(&mut rest, "index")?;
@@ -76,10 +77,12 @@ fn expect(tokens: &mut &[Token<'_>], keyword: &str) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::lexer::Lexer;
 
     #[track_caller]
     fn check(sql: &str, expect: Option<&str>) {
-        assert_eq!(index_name(sql).as_deref(), expect, "{sql}");
+        let tokens: Vec<_> = Lexer::new(sql).flatten().filter(|token| !token.is_comment()).collect();
+        assert_eq!(index_name(&tokens).as_deref(), expect, "{sql}");
     }
 
     #[test]

@@ -9,31 +9,28 @@ use super::plan::Change;
 use super::send::send;
 use super::site::Site;
 use crate::error::Result;
-use crate::migration::{Baseline, MigrationError, Migrations};
+use crate::migration::{Baseline, Migrations};
 use crate::sql::Identifier;
 
 /// Makes a schema and everything in it, for a transaction that is already open.
-///
-/// # Errors
-/// If the baseline cannot be put under the name of the schema.
-pub(crate) fn creation_message(site: Site<'_>, migrations: &Migrations, grants: &str) -> Result<Message> {
+pub(crate) fn creation_message(site: Site<'_>, migrations: &Migrations, grants: &[String]) -> Message {
     let mut ledger = Ledger::empty(site.schema);
     let mut message = schema_message(site, grants);
-    push_baseline(&mut message, site, &mut ledger, migrations)?;
+    push_baseline(&mut message, site, &mut ledger, migrations);
     let newer: Vec<_> = migrations.beyond_baseline().map(Change::apply).collect();
     push_changes(&mut message, site, &mut ledger, &newer);
     message.push_own(&ledger.summarise());
-    Ok(message)
+    message
 }
 
 /// Makes a schema with an empty ledger, or finds both there. The grants come before the first
 /// migration, because default privileges concern what is created later.
-pub(crate) fn schema_message(site: Site<'_>, grants: &str) -> Message {
+pub(crate) fn schema_message(site: Site<'_>, grants: &[String]) -> Message {
     let mut message = Message::new();
     message.push_own(&format!("CREATE SCHEMA IF NOT EXISTS {}", Identifier(site.schema.as_str())));
-    message.push_own(&site.enter("SET LOCAL"));
+    message.push_each(&site.enter("SET LOCAL"));
     message.push_own(&Ledger::empty(site.schema).create());
-    message.push_own(grants);
+    message.push_each(grants);
     message
 }
 
@@ -48,34 +45,27 @@ pub(crate) async fn start_from_baseline(
         return Ok(());
     }
     let (mut message, mut ledger) = (Message::new(), Ledger::empty(site.schema));
-    push_baseline(&mut message, site, &mut ledger, migrations)?;
+    push_baseline(&mut message, site, &mut ledger, migrations);
     message.push_own(&ledger.summarise());
     send(connection, site, &message).await
 }
 
 /// Enters every squashed version, and then makes what they made. No execution time says that they did not
 /// run here.
-fn push_baseline(
-    message: &mut Message,
-    site: Site<'_>,
-    ledger: &mut Ledger,
-    migrations: &Migrations,
-) -> Result<()> {
-    let Some(baseline) = migrations.baseline() else { return Ok(()) };
+fn push_baseline(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, migrations: &Migrations) {
+    let Some(baseline) = migrations.baseline() else { return };
     for migration in migrations.squashed() {
         message.push_own(&ledger.insert(migration, true));
         ledger.add(migration);
     }
-    push_statements(message, site, baseline)
+    push_statements(message, site, baseline);
 }
 
 /// Adds the statements of a baseline, which make its objects in this schema.
-pub(super) fn push_statements(message: &mut Message, site: Site<'_>, baseline: &Baseline) -> Result<()> {
-    let script = baseline.renamed(site.schema.as_str()).map_err(MigrationError::first_of)?;
-    message.push_own(&site.enter("SET LOCAL"));
+pub(super) fn push_statements(message: &mut Message, site: Site<'_>, baseline: &Baseline) {
+    message.push_each(&site.enter("SET LOCAL"));
     // A dump has functions before the tables they name.
     message.push_own("SET LOCAL check_function_bodies = off");
-    message.push_file(&script);
+    message.push_file(&baseline.renamed(site.schema));
     message.push_own("RESET ALL");
-    Ok(())
 }

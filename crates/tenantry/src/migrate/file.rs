@@ -107,7 +107,7 @@ pub(super) fn push_changes(
 ) {
     for change in changes {
         let version = change.migration().version();
-        message.push_own(&site.enter_transaction());
+        message.push_each(&site.enter_transaction());
         match change.direction() {
             Direction::Up => {
                 push_up(message, ledger, *change);
@@ -115,22 +115,22 @@ pub(super) fn push_changes(
             }
             Direction::Down => {
                 message.push_own(&ledger.delete(version));
-                message.push_file(change.script());
+                message.push_file(change.script().text());
                 message.push_own("RESET ALL");
                 ledger.remove(version);
             }
         }
     }
     // Once more, for the triggers that are deferred to the commit.
-    message.push_own(&site.enter_transaction());
+    message.push_each(&site.enter_transaction());
 }
 
 fn push_up(message: &mut Message, ledger: &Ledger, change: Change<'_>) {
     if stands(Guard::LedgerFirst) {
         message.push_own(&ledger.insert(change.migration(), true));
-        message.push_file(change.script());
+        message.push_file(change.script().text());
     } else {
-        message.push_file(change.script());
+        message.push_file(change.script().text());
         message.push_own(&ledger.insert(change.migration(), true));
     }
     // What the file has set, be it a timeout or, in a function, the path, is for itself alone.
@@ -167,7 +167,7 @@ async fn apply_code(
     }
     let mut before = Message::new();
     before.push_own(&ledger.create());
-    before.push_own(&site.enter_transaction());
+    before.push_each(&site.enter_transaction());
     before.push_own(&ledger.insert(migration, true));
     send(&mut tx, site, &before).await?;
     let result = code.run(&mut tx).await;
@@ -179,7 +179,7 @@ async fn apply_code(
     })?;
     let mut after = Message::new();
     after.push_own("RESET ALL");
-    after.push_own(&site.enter_transaction());
+    after.push_each(&site.enter_transaction());
     after.push_own(&ledger.finish(migration.version()));
     ledger.add(migration);
     after.push_own(&ledger.summarise());
@@ -199,7 +199,7 @@ async fn apply_without_transaction(
     fail_point::reached(FailPoint::AfterMark);
 
     let mut message = Message::new();
-    message.push_file(change.script());
+    message.push_file(change.script().text());
     if let Err(error) = send_whole(connection, site, &message).await {
         if did_nothing(&error) {
             ledger::write(connection, &unmark(ledger, change)).await?;
@@ -216,7 +216,7 @@ async fn apply_without_transaction(
 fn mark(site: Site<'_>, ledger: &Ledger, change: Change<'_>) -> Message {
     let mut message = Message::new();
     message.push_condition(site.has_token().as_slice());
-    message.push_own(&site.enter("SET"));
+    message.push_each(&site.enter("SET"));
     message.push_own(&ledger.create());
     message.push_own(&match change.direction() {
         Direction::Up => ledger.insert(change.migration(), false),

@@ -29,12 +29,12 @@ impl Default for Limits {
 impl Limits {
     /// Sets them for a transaction, whose commit does not wait for the disk: its ledger row is lost with it,
     /// so that after a crash of the server it is pending again.
-    pub(super) fn render(self) -> String {
-        format!(
-            "SET LOCAL synchronous_commit TO off; SET LOCAL lock_timeout TO {}; SET LOCAL statement_timeout TO {}",
-            milliseconds(self.lock_timeout),
-            milliseconds(self.statement_timeout)
-        )
+    pub(super) fn render(self) -> [String; 3] {
+        [
+            "SET LOCAL synchronous_commit TO off".to_owned(),
+            format!("SET LOCAL lock_timeout TO {}", milliseconds(self.lock_timeout)),
+            format!("SET LOCAL statement_timeout TO {}", milliseconds(self.statement_timeout)),
+        ]
     }
 }
 

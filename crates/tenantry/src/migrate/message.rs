@@ -1,16 +1,16 @@
 use std::fmt;
 
-use crate::migration::Script;
+use crate::migration::FileText;
 use crate::sql::lexer::{self, StatementSpan, Statements};
 
-/// Several pieces of SQL as one message, and the way back from a server's error to the file.
+/// Several parts of SQL as one message, and the way back from a server's error to the file.
 ///
 /// The simple protocol takes any number of statements at once, so that a migration with the
 /// transaction and the ledger row around it costs one round trip.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Message {
     text: String,
-    pieces: Vec<Part>,
+    parts: Vec<Part>,
 }
 
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ struct Part {
     start: usize,
     statements: usize,
     /// `None` for SQL of our own.
-    script: Option<Script>,
+    file: Option<FileText>,
 }
 
 /// Where in a message an error is.
@@ -42,9 +42,14 @@ impl Message {
         Self::default()
     }
 
-    /// Adds statements of our own.
-    pub(crate) fn push_own(&mut self, sql: &str) {
-        self.push(sql, Statements::of(sql).count(), None);
+    /// Adds one statement of our own.
+    pub(crate) fn push_own(&mut self, statement: &str) {
+        self.push(statement, 1, None);
+    }
+
+    /// Adds several statements of our own.
+    pub(crate) fn push_each(&mut self, statements: &[String]) {
+        self.push(&statements.join(";\n"), statements.len(), None);
     }
 
     /// Adds conditions, of which one that does not hold divides by zero: that ends the transaction.
@@ -55,8 +60,8 @@ impl Message {
     }
 
     /// Adds a whole file.
-    pub(crate) fn push_file(&mut self, script: &Script) {
-        self.push(script.sql(), script.statements().len(), Some(script.clone()));
+    pub(crate) fn push_file(&mut self, file: &FileText) {
+        self.push(file.sql(), file.statements().len(), Some(file.clone()));
     }
 
     /// The message to send.
@@ -67,8 +72,8 @@ impl Message {
     /// The place of a position that the server reported: in characters, from 1.
     pub(crate) fn locate_position(&self, position: usize) -> Option<Origin> {
         let offset = lexer::byte_offset(&self.text, position)?;
-        let piece = self.pieces.iter().rfind(|piece| piece.start <= offset)?;
-        Some(piece.place_at(offset - piece.start))
+        let part = self.parts.iter().rfind(|part| part.start <= offset)?;
+        Some(part.place_at(offset - part.start))
     }
 
     /// The place of the statement that failed after so many had completed.
@@ -76,17 +81,19 @@ impl Message {
     /// `None` when all of them had: then it was the commit of the message itself that failed.
     pub(crate) fn locate_statement(&self, completed: usize) -> Option<Origin> {
         let mut remaining = completed;
-        for piece in &self.pieces {
-            match remaining.checked_sub(piece.statements) {
+        for part in &self.parts {
+            match remaining.checked_sub(part.statements) {
                 Some(rest) => remaining = rest,
-                None => return Some(piece.place_of(remaining)),
+                None => return Some(part.place_of(remaining)),
             }
         }
         None
     }
 
-    fn push(&mut self, sql: &str, statements: usize, script: Option<Script>) {
-        self.pieces.push(Part { start: self.text.len(), statements, script });
+    /// The number of statements is known: nothing is read here, which would be once for each tenant.
+    fn push(&mut self, sql: &str, statements: usize, file: Option<FileText>) {
+        debug_assert_eq!(Statements::of(sql).count(), statements, "{sql}");
+        self.parts.push(Part { start: self.text.len(), statements, file });
         self.text.push_str(sql);
         // The line break ends a `--` comment and the semicolon a last statement without one. Where
         // neither is needed the server sees an empty statement, which it skips without an answer.
@@ -97,21 +104,21 @@ impl Message {
 impl Part {
     /// An offset past the text means its end: there the server reports that something is missing.
     fn place_at(&self, offset: usize) -> Origin {
-        let Some(script) = &self.script else { return Origin::Own };
-        let (line, column) = lexer::line_and_column(script.sql(), offset);
-        let statements = script.statements();
+        let Some(file) = &self.file else { return Origin::Own };
+        let (line, column) = lexer::line_and_column(file.sql(), offset);
+        let statements = file.statements();
         let statement = statements.iter().rfind(|it| it.range.start <= offset).or(statements.first());
-        let statement = statement.map(|it| beginning(script, it)).unwrap_or_default();
-        Origin::File { file: script.file().to_owned(), line, column: Some(column), statement }
+        let statement = statement.map(|it| beginning(file, it)).unwrap_or_default();
+        Origin::File { file: file.file().to_owned(), line, column: Some(column), statement }
     }
 
     fn place_of(&self, index: usize) -> Origin {
-        match self.script.as_ref().map(|script| (script, &script.statements()[index])) {
-            Some((script, statement)) => Origin::File {
-                file: script.file().to_owned(),
+        match self.file.as_ref().map(|file| (file, &file.statements()[index])) {
+            Some((file, statement)) => Origin::File {
+                file: file.file().to_owned(),
                 line: statement.line,
                 column: None,
-                statement: beginning(script, statement),
+                statement: beginning(file, statement),
             },
             None => Origin::Own,
         }
@@ -130,10 +137,10 @@ impl fmt::Display for Origin {
 }
 
 /// The first 60 characters on one line.
-fn beginning(script: &Script, statement: &StatementSpan) -> String {
+fn beginning(file: &FileText, statement: &StatementSpan) -> String {
     const LENGTH: usize = 60;
     let mut text = String::new();
-    for word in script.sql()[statement.range.clone()].split_whitespace() {
+    for word in file.sql()[statement.range.clone()].split_whitespace() {
         if !text.is_empty() {
             text.push(' ');
         }

@@ -61,21 +61,19 @@ impl<'a> Site<'a> {
     }
 
     /// Points the session at the schema, and fails if the schema is not there.
-    pub(super) fn enter(&self, set: &str) -> String {
-        format!(
-            "{set} search_path TO {}; SELECT {}::pg_catalog.regnamespace",
-            self.search_path(),
-            Literal(&Identifier(self.schema.as_str()).to_string())
-        )
+    pub(super) fn enter(&self, set: &str) -> [String; 2] {
+        let name = Identifier(self.schema.as_str()).to_string();
+        [
+            format!("{set} search_path TO {}", self.search_path()),
+            format!("SELECT {}::pg_catalog.regnamespace", Literal(&name)),
+        ]
     }
 
     /// Points a transaction at the schema, which has its ledger, within the limits of the run.
-    pub(super) fn enter_transaction(&self) -> String {
+    pub(super) fn enter_transaction(&self) -> Vec<String> {
+        let limits = self.terms.map(|terms| terms.limits.render());
         let enter = format!("SET LOCAL search_path TO {}", self.search_path());
-        match self.terms {
-            Some(terms) => format!("{}; {enter}", terms.limits.render()),
-            None => enter,
-        }
+        limits.into_iter().flatten().chain([enter]).collect()
     }
 
     /// The condition that the run was not taken over.

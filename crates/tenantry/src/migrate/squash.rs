@@ -17,6 +17,7 @@ use crate::migration::{
 };
 use crate::registry::LEDGER;
 use crate::sql::Identifier;
+use crate::sql::lexer::{Token, begins_with};
 use crate::tenant::{Alias, SchemaName};
 
 /// How the name of a scratch schema begins.
@@ -144,7 +145,7 @@ impl<E: From<Error>, D: AsyncFnMut(&SchemaName) -> Result<String, E>> Scratch<'_
             Filling::Baseline(baseline) => {
                 let mut message = Message::new();
                 message.push_own("BEGIN");
-                push_statements(&mut message, site, baseline)?;
+                push_statements(&mut message, site, baseline);
                 message.push_own("COMMIT");
                 send(&mut connection, site, &message).await?;
             }
@@ -206,16 +207,13 @@ async fn tables(connection: &mut PgConnection, schema: &SchemaName) -> Result<Ve
 /// A migration whose effect no dump of a schema shows: it grants, or revokes.
 fn privileges_in(files: &MigrationSet) -> Option<(&Migration, usize)> {
     files.iter().find_map(|migration| {
-        let sql = migration.up().sql();
-        let mut statements = migration.up().statements().iter();
-        let found = statements.find(|statement| {
-            let mut words = sql[statement.range.clone()].split_whitespace();
-            let is =
-                |word: Option<&str>, keyword: &str| word.is_some_and(|it| it.eq_ignore_ascii_case(keyword));
-            let first = words.next();
-            let alters = is(first, "alter") && is(words.next(), "default") && is(words.next(), "privileges");
-            is(first, "grant") || is(first, "revoke") || alters
-        });
+        let script = migration.up();
+        let mut statements = script.statements().iter();
+        let found = statements.find(|statement| changes_privileges(&script.tokens_of(statement)));
         found.map(|statement| (migration, statement.line))
     })
+}
+
+fn changes_privileges(statement: &[Token<'_>]) -> bool {
+    ["grant", "revoke", "alter default privileges"].iter().any(|words| begins_with(statement, words))
 }

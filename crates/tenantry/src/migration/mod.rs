@@ -11,6 +11,7 @@
 //! | `lint` | warns of what works and makes a fleet hard to operate |
 //! | `script` | splits one file into statements, and refuses what no migration may hold: [`Script`] |
 //! | `refusal`, `types`, `code` | rules about one statement; migrations that are functions of the application |
+//! | `text` | the text of a file, and where its statements are |
 //! | `error` | names file, line and problem: [`MigrationError`] |
 //!
 //! Each uses only those below it.
@@ -23,6 +24,7 @@ mod refusal;
 mod script;
 mod set;
 mod source;
+mod text;
 mod types;
 
 pub use self::baseline::Baseline;
@@ -37,3 +39,4 @@ pub use self::script::Script;
 pub(crate) use self::script::tests as scripts;
 pub use self::set::{Migration, MigrationSet, digest_of};
 pub use self::source::Migrations;
+pub(crate) use self::text::FileText;

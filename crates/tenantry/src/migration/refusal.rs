@@ -1,4 +1,4 @@
-use crate::sql::lexer::{Token, TokenKind};
+use crate::sql::lexer::{Token, TokenKind, begins_with};
 
 /// A statement that a migration must not hold.
 ///
@@ -175,11 +175,6 @@ fn reindex_of_many(tokens: &[Token<'_>]) -> Option<&'static str> {
         if has_options { tokens.iter().position(|token| token.is_punctuation(")"))? + 1 } else { 0 };
     let many = [("SCHEMA", "REINDEX SCHEMA"), ("DATABASE", "REINDEX DATABASE"), ("SYSTEM", "REINDEX SYSTEM")];
     many.into_iter().find(|(what, _)| begins_with(&tokens[options..], what)).map(|(_, command)| command)
-}
-
-fn begins_with(tokens: &[Token<'_>], command: &str) -> bool {
-    let mut words = command.split(' ').zip(1..);
-    words.all(|(word, count)| tokens.get(count - 1).is_some_and(|token| token.is_keyword(word)))
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use super::{
     code,
     error::{MigrationError, Problem},
     refusal::Refusal,
+    text::FileText,
     types,
 };
-use crate::sql::lexer::{Lexer, StatementSpan, Statements, Token};
+use crate::sql::lexer::{StatementSpan, StatementTokens, Statements, Token, TokenSpan};
 
 /// One migration file whose text was read and accepted.
 ///
@@ -17,27 +18,30 @@ pub struct Script(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    file: String,
+    text: FileText,
     may_change_types: bool,
     // sqlx's own type, so that its rules for checksum and `-- no-transaction` stay its own.
     source: sqlx::migrate::Migration,
-    statements: Vec<StatementSpan>,
+    /// The tokens of all statements, in their order.
+    tokens: Vec<TokenSpan>,
+    comments: Vec<TokenSpan>,
 }
 
 impl Script {
+    /// Reads the text, once: the script keeps its tokens, and nobody reads it again.
+    ///
     /// # Errors
     /// Names every line that a migration must not hold.
     pub(super) fn parse(file: String, source: sqlx::migrate::Migration) -> Result<Self, Vec<MigrationError>> {
-        let (statements, mut problems) = read(source.sql.as_str(), !source.no_tx);
+        let Reading { statements, tokens, comments, may_change_types, mut problems } = read(&source);
         if is_code(source.sql.as_str())
             && let Some(statement) = statements.first()
         {
             problems.push((statement.line, Problem::CodeWithStatements));
         }
         if problems.is_empty() {
-            let may_change_types =
-                statements.iter().any(|it| types::may_change(&source.sql.as_str()[it.range.clone()]));
-            return Ok(Self(Arc::new(Inner { file, may_change_types, source, statements })));
+            let text = FileText::new(&file, source.sql.clone(), statements);
+            return Ok(Self(Arc::new(Inner { text, may_change_types, source, tokens, comments })));
         }
         let error = |(line, problem)| MigrationError::at_line(file.as_str(), line, problem);
         Err(problems.into_iter().map(error).collect())
@@ -45,12 +49,12 @@ impl Script {
 
     /// The file's path, or its name where it was compiled in.
     pub fn file(&self) -> &str {
-        &self.0.file
+        self.0.text.file()
     }
 
     /// The text, exactly as it is in the file.
     pub fn sql(&self) -> &str {
-        self.0.source.sql.as_str()
+        self.0.text.sql()
     }
 
     /// Whether it runs in a transaction; its first line would be `-- no-transaction` otherwise.
@@ -73,8 +77,24 @@ impl Script {
         self.0.may_change_types
     }
 
+    pub(crate) fn text(&self) -> &FileText {
+        &self.0.text
+    }
+
     pub(crate) fn statements(&self) -> &[StatementSpan] {
-        &self.0.statements
+        self.0.text.statements()
+    }
+
+    /// The tokens of one of its statements, comments left out; their `start` counts from the beginning of the file.
+    pub(crate) fn tokens_of(&self, statement: &StatementSpan) -> Vec<Token<'_>> {
+        let index_at = |offset| self.0.tokens.partition_point(|token| token.range.start < offset);
+        let tokens = &self.0.tokens[index_at(statement.range.start)..index_at(statement.range.end)];
+        tokens.iter().map(|token| token.in_text(self.sql())).collect()
+    }
+
+    /// The comments of the file, but for those inside of strings.
+    pub(super) fn comments(&self) -> impl Iterator<Item = Token<'_>> {
+        self.0.comments.iter().map(|comment| comment.in_text(self.sql()))
     }
 
     pub(super) fn source(&self) -> &sqlx::migrate::Migration {
@@ -86,47 +106,58 @@ fn is_code(sql: &str) -> bool {
     sql.lines().next().is_some_and(|line| line.trim_end() == code::MARK)
 }
 
-/// The statements of a file, and what is wrong on which line.
-fn read(sql: &str, transactional: bool) -> (Vec<StatementSpan>, Vec<(usize, Problem)>) {
-    let (mut statements, mut problems) = (Vec::new(), Vec::new());
-    if sql.starts_with('\u{feff}') {
-        problems.push((1, Problem::ByteOrderMark));
-    }
-    if let Some(offset) = sql.find('\0') {
-        problems.push((line_of(sql, offset), Problem::Nul));
-    }
-    for statement in Statements::of(sql) {
-        let statement = match statement {
-            Ok(statement) => statement,
-            Err(error) => {
-                problems.push((line_of(sql, error.offset), error.into()));
-                return (statements, problems);
-            }
-        };
-        if let Err(refusal) = accept(&sql[statement.range.clone()], transactional) {
-            let is_followed_by_data = refusal == Refusal::CopyWithClient;
-            problems.push((statement.line, refusal.into()));
-            if is_followed_by_data {
-                // What follows `COPY … FROM STDIN` is no SQL and cannot be read.
-                return (statements, problems);
-            }
-        }
-        statements.push(statement);
-    }
-    if !transactional && statements.len() != 1 && problems.is_empty() {
-        let line = statements.get(1).map_or(1, |second| second.line);
-        problems.push((line, Problem::NotOneStatement { statements: statements.len() }));
-    }
-    (statements, problems)
+/// What is in a file, and what is wrong on which line.
+#[derive(Default)]
+struct Reading {
+    statements: Vec<StatementSpan>,
+    tokens: Vec<TokenSpan>,
+    comments: Vec<TokenSpan>,
+    may_change_types: bool,
+    problems: Vec<(usize, Problem)>,
 }
 
-fn accept(statement: &str, transactional: bool) -> Result<(), Refusal> {
-    // A statement was read once to find its end, so reading it again cannot fail.
-    let tokens: Vec<Token<'_>> =
-        Lexer::new(statement).flatten().filter(|token| !token.is_comment()).collect();
-    let refusal =
-        Refusal::of(&tokens).or_else(|| if transactional { Refusal::in_transaction(&tokens) } else { None });
-    refusal.map_or(Ok(()), Err)
+fn read(source: &sqlx::migrate::Migration) -> Reading {
+    let (sql, transactional) = (source.sql.as_str(), !source.no_tx);
+    let mut reading = Reading { problems: unreadable(sql), ..Reading::default() };
+    let mut statements = Statements::of(sql);
+    for statement in &mut statements {
+        let StatementTokens { span, tokens } = match statement {
+            Ok(statement) => statement,
+            Err(error) => {
+                reading.problems.push((line_of(sql, error.offset), error.into()));
+                return reading;
+            }
+        };
+        if let Some(refusal) = refusal(&tokens, transactional) {
+            let is_followed_by_data = refusal == Refusal::CopyWithClient;
+            reading.problems.push((span.line, refusal.into()));
+            if is_followed_by_data {
+                // What follows `COPY … FROM STDIN` is no SQL and cannot be read.
+                return reading;
+            }
+        }
+        reading.may_change_types |= types::may_change(&tokens);
+        reading.tokens.extend(tokens.iter().map(Token::span));
+        reading.statements.push(span);
+    }
+    reading.comments = statements.comments().iter().map(Token::span).collect();
+    let count = reading.statements.len();
+    if !transactional && count != 1 && reading.problems.is_empty() {
+        let line = reading.statements.get(1).map_or(1, |second| second.line);
+        reading.problems.push((line, Problem::NotOneStatement { statements: count }));
+    }
+    reading
+}
+
+/// The characters that no file may hold anywhere.
+fn unreadable(sql: &str) -> Vec<(usize, Problem)> {
+    let mark = sql.starts_with('\u{feff}').then_some((1, Problem::ByteOrderMark));
+    let nul = sql.find('\0').map(|offset| (line_of(sql, offset), Problem::Nul));
+    mark.into_iter().chain(nul).collect()
+}
+
+fn refusal(tokens: &[Token<'_>], transactional: bool) -> Option<Refusal> {
+    Refusal::of(tokens).or_else(|| if transactional { Refusal::in_transaction(tokens) } else { None })
 }
 
 fn line_of(sql: &str, offset: usize) -> usize {

@@ -5,7 +5,7 @@
 //! seen here, such as the text of a function, leaves nothing behind either: before its transaction ends
 //! the session is cleaned.
 
-use crate::sql::lexer::{Lexer, Statements, Token};
+use crate::sql::lexer::{Statements, Token};
 
 /// Why a statement may not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +59,7 @@ pub(super) fn admit(sql: &str) -> Result<(), NeedsSession> {
     for statement in Statements::of(sql) {
         // Where our reading ends, the server's ends as well: it refuses the whole text.
         let Ok(statement) = statement else { return Ok(()) };
-        let tokens = Lexer::new(&sql[statement.range]).flatten();
-        judge(&tokens.filter(|token| !token.is_comment()).collect::<Vec<_>>())?;
+        judge(&statement.tokens)?;
     }
     Ok(())
 }

@@ -93,7 +93,7 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     insert(&mut tx, tenant, domains).await?;
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = Site::of_tenant(&context.layout, tenant);
-    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
+    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)).await?;
     fail_point::reached(FailPoint::BeforeCreate);
     commit(tx, site).await?;
     fail_point::reached(FailPoint::AfterCreate);

@@ -47,12 +47,8 @@ async fn take_over(context: &Context, connection: &mut PgConnection, tenant: &Te
     }
     let rows = read_ledger(connection, schema).await?;
     let ledger = Ledger::of(schema, &rows);
-    let sql = format!(
-        "{};\n{};\n{}",
-        ledger.create(),
-        ledger.summarise(),
-        grants(connection, context, tenant.database(), tenant.schema()).await?
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(connection).await?;
+    let mut statements = vec![ledger.create(), ledger.summarise()];
+    statements.extend(grants(connection, context, tenant.database(), schema).await?);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statements.join(";\n"))).execute(connection).await?;
     Ok(())
 }

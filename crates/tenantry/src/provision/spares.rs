@@ -92,7 +92,7 @@ async fn make_one(context: &Context, connection: &mut PgConnection, count: u32) 
     let schema = SchemaName::generate_spare();
     let site = Site::spare(&context.layout, &schema);
     let grants = grants(&mut tx, context, &Alias::default(), &schema).await?;
-    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
+    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)).await?;
     if stands(Guard::OwnName) {
         refuse_own_name(&mut tx, &schema).await?;
     }

@@ -142,7 +142,8 @@ async fn grant(
             Identifier(role)
         );
         if owns_schema(connection, master_schema).await? {
-            grants.push_str(&privileges(master_schema, role));
+            let statements = privileges(master_schema, role);
+            grants.extend(statements.iter().map(|statement| format!("{statement};\n")));
             // Among all tables is the ledger, which is nobody's business but the owner's.
             if has_ledger(connection, master_schema).await? {
                 let (schema, role) = (Identifier(master_schema.as_str()), Identifier(role));

@@ -60,6 +60,11 @@ impl<'a> Token<'a> {
         self.start + self.text.len()
     }
 
+    /// The token for a type that owns the text, and keeps what was read in it.
+    pub(crate) fn span(&self) -> TokenSpan {
+        TokenSpan { kind: self.kind, range: self.start..self.end() }
+    }
+
     pub(crate) fn is_comment(&self) -> bool {
         matches!(self.kind, TokenKind::LineComment | TokenKind::BlockComment)
     }
@@ -101,6 +106,20 @@ impl<'a> Token<'a> {
             _ => return None,
         };
         (!inner.contains('\'')).then_some(inner)
+    }
+}
+
+/// A token without its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TokenSpan {
+    kind: TokenKind,
+    pub(crate) range: Range<usize>,
+}
+
+impl TokenSpan {
+    /// The token in its text.
+    pub(crate) fn in_text<'a>(&self, sql: &'a str) -> Token<'a> {
+        Token { kind: self.kind, text: &sql[self.range.clone()], start: self.range.start }
     }
 }
 
@@ -159,6 +178,13 @@ pub(crate) struct StatementSpan {
     pub(crate) line: usize,
 }
 
+/// One statement with its tokens, comments left out; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StatementTokens<'a> {
+    pub(crate) span: StatementSpan,
+    pub(crate) tokens: Vec<Token<'a>>,
+}
+
 /// The statements of a text, in order. Empty ones are left out.
 ///
 /// Ends after the first error, which comes in place of the statement it is in.
@@ -167,42 +193,50 @@ pub(crate) struct Statements<'a> {
     lexer: Lexer<'a>,
     line: usize,
     counted_to: usize,
+    comments: Vec<Token<'a>>,
 }
 
 impl<'a> Statements<'a> {
     pub(crate) fn of(sql: &'a str) -> Self {
-        Self { lexer: Lexer::new(sql), line: 1, counted_to: 0 }
+        Self { lexer: Lexer::new(sql), line: 1, counted_to: 0, comments: Vec::new() }
     }
 
-    fn statement(&mut self, range: Range<usize>) -> StatementSpan {
+    /// The comments that were met so far, inside of statements and around them.
+    pub(crate) fn comments(&self) -> &[Token<'a>] {
+        &self.comments
+    }
+
+    /// `None` without any tokens.
+    fn statement(&mut self, tokens: Vec<Token<'a>>) -> Option<StatementTokens<'a>> {
+        let range = tokens.first()?.start..tokens.last()?.end();
         self.line += newlines(&self.lexer.sql[self.counted_to..range.start]);
         self.counted_to = range.start;
-        StatementSpan { range, line: self.line }
+        Some(StatementTokens { span: StatementSpan { range, line: self.line }, tokens })
     }
 }
 
-impl Iterator for Statements<'_> {
-    type Item = Result<StatementSpan, Unterminated>;
+impl<'a> Iterator for Statements<'a> {
+    type Item = Result<StatementTokens<'a>, Unterminated>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut range: Option<Range<usize>> = None;
+        let mut tokens = Vec::new();
         let mut nesting = Nesting::default();
-        while let Some(token) = self.lexer.next() {
-            let token = match token {
-                Ok(token) if token.is_comment() => continue,
-                Ok(token) => token,
+        for token in self.lexer.by_ref() {
+            match token {
                 Err(error) => return Some(Err(error)),
-            };
-            if token.kind == TokenKind::Semicolon && nesting.is_top_level() {
-                match range {
-                    Some(range) => return Some(Ok(self.statement(range))),
-                    None => continue,
+                Ok(comment) if comment.is_comment() => self.comments.push(comment),
+                Ok(token) if token.kind == TokenKind::Semicolon && nesting.is_top_level() => {
+                    if !tokens.is_empty() {
+                        break;
+                    }
+                }
+                Ok(token) => {
+                    nesting.follow(token);
+                    tokens.push(token);
                 }
             }
-            nesting.follow(token);
-            range = Some(range.map_or(token.start, |range| range.start)..token.end());
         }
-        range.map(|range| Ok(self.statement(range)))
+        self.statement(tokens).map(Ok)
     }
 }
 
@@ -247,6 +281,12 @@ impl<'a> Nesting<'a> {
             self.blocks -= 1;
         }
     }
+}
+
+/// Returns true for a statement that begins with these words, which are separated by spaces.
+pub(crate) fn begins_with(tokens: &[Token<'_>], words: &str) -> bool {
+    let mut words = words.split(' ').zip(1..);
+    words.all(|(word, count)| tokens.get(count - 1).is_some_and(|token| token.is_keyword(word)))
 }
 
 /// Line and column of a byte offset, both counted from 1, the column in characters.

@@ -9,8 +9,8 @@ use crate::migration::scripts::{script, script_of};
 fn message(sql: &str) -> Message {
     let mut message = Message::new();
     message.push_own("BEGIN");
-    message.push_own("SET LOCAL a = 'é'; INSERT INTO ledger VALUES (1)");
-    message.push_file(&script(sql).unwrap());
+    message.push_each(&["SET LOCAL a = 'é'".to_owned(), "INSERT INTO ledger VALUES (1)".to_owned()]);
+    message.push_file(script(sql).unwrap().text());
     message.push_own("COMMIT");
     message
 }
@@ -31,18 +31,18 @@ fn check_position(sql: &str, needle: &str, expect: &Origin) {
 }
 
 #[test]
-fn every_piece_ends_before_the_next_begins() {
+fn every_part_ends_before_the_next_begins() {
     let mut message = Message::new();
     message.push_own("BEGIN");
-    message.push_file(&script("SELECT 1 -- no semicolon, no line break").unwrap());
-    message.push_file(&script("SELECT 2;").unwrap());
+    message.push_file(script("SELECT 1 -- no semicolon, no line break").unwrap().text());
+    message.push_file(script("SELECT 2;").unwrap().text());
     message.push_own("COMMIT");
     assert_eq!(
         message.text(),
         "BEGIN\n;\nSELECT 1 -- no semicolon, no line break\n;\nSELECT 2;\n;\nCOMMIT\n;\n"
     );
     let statements: Vec<_> =
-        Statements::of(message.text()).map(|it| &message.text()[it.unwrap().range]).collect();
+        Statements::of(message.text()).map(|it| &message.text()[it.unwrap().span.range]).collect();
     assert_eq!(statements, ["BEGIN", "SELECT 1", "SELECT 2", "COMMIT"]);
 }
 
@@ -112,7 +112,8 @@ fn two_files_are_told_apart() {
     let mut message = Message::new();
     for version in [1, 2] {
         message.push_own("INSERT INTO ledger VALUES (1)");
-        message.push_file(&script_of(version, sqlx::migrate::MigrationType::Simple, "SELECT 1").unwrap());
+        let script = script_of(version, sqlx::migrate::MigrationType::Simple, "SELECT 1").unwrap();
+        message.push_file(script.text());
     }
     let file = |place: Option<Origin>| place.unwrap().to_string();
     assert_eq!(file(message.locate_statement(1)), "1_a.sql:1");
@@ -134,9 +135,8 @@ proptest! {
     #[test]
     fn every_position_in_a_file_is_found_there(before in "[ é;\n]{0,9}", file in "[ aé;\r\n]{0,30}", at in 0usize..30) {
         let mut message = Message::new();
-        message.push_own(&before);
-        let script = script(&file).unwrap();
-        message.push_file(&script);
+        message.push_file(script(&before).unwrap().text());
+        message.push_file(script(&file).unwrap().text());
         let own = before.chars().count() + "\n;\n".len();
         prop_assume!(at < file.chars().count());
         let offset = lexer::byte_offset(&file, at + 1).unwrap();
@@ -153,7 +153,7 @@ proptest! {
     fn as_many_statements_fail_as_there_are(files in prop::collection::vec("[a;\n -]{0,20}", 0..5)) {
         let mut message = Message::new();
         for sql in &files {
-            message.push_file(&script(sql).unwrap());
+            message.push_file(script(sql).unwrap().text());
         }
         let statements = Statements::of(message.text()).count();
         prop_assert!((0..statements).all(|completed| message.locate_statement(completed).is_some()));

@@ -1,6 +1,6 @@
 //! From the text of a dump to the text of a baseline.
 
-use super::rename::rename;
+use super::rename::NamePlaces;
 use super::{BaselineHead, PLACEHOLDER};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::lexer::{Lexer, Statements, Token, TokenKind};
@@ -29,11 +29,12 @@ pub(crate) fn statements_of(dump: &str, schema: &SchemaName) -> Result<Vec<Strin
     for statement in Statements::of(&sql) {
         let statement =
             statement.map_err(|error| refused("the dump is not complete SQL").with_source(error))?;
-        let text = &sql[statement.range];
-        let tokens: Vec<Token<'_>> = Lexer::new(text).flatten().filter(|token| !token.is_comment()).collect();
-        if is_kept(&tokens)? {
-            let text = &text[..length_without_data(&tokens)];
-            kept.push(rename(text, schema.as_str(), PLACEHOLDER).map_err(|_| names_itself(text))?);
+        if is_kept(&statement.tokens)? {
+            let tokens = without_no_data(&statement.tokens);
+            let part = statement.span.range.start..tokens.last().map_or(0, Token::end);
+            let places =
+                NamePlaces::of(schema.as_str(), tokens).map_err(|_| names_itself(&sql[part.clone()]))?;
+            kept.push(places.fill(&sql, part, PLACEHOLDER).text);
         }
     }
     Ok(kept)
@@ -71,8 +72,7 @@ fn is_kept(tokens: &[Token<'_>]) -> Result<bool> {
 }
 
 /// A dump without rows has all materialized views `WITH NO DATA`, and a new tenant could not read them.
-fn length_without_data(tokens: &[Token<'_>]) -> usize {
-    let end = |tokens: &[Token<'_>]| tokens.last().map_or(0, Token::end);
+fn without_no_data<'a, 'b>(tokens: &'b [Token<'a>]) -> &'b [Token<'a>] {
     match tokens {
         [create, view, .., with, no, data]
             if create.is_keyword("create")
@@ -81,9 +81,9 @@ fn length_without_data(tokens: &[Token<'_>]) -> usize {
                 && no.is_keyword("no")
                 && data.is_keyword("data") =>
         {
-            end(&tokens[..tokens.len() - 3])
+            &tokens[..tokens.len() - 3]
         }
-        tokens => end(tokens),
+        tokens => tokens,
     }
 }
 

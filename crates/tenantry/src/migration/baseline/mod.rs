@@ -6,7 +6,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `rename` | puts one schema's name in another's place, by token |
+//! | `rename` | finds one schema's name, by token, and puts another in its place |
 //! | `dump` | makes the text of a baseline of a dump |
 
 mod dump;
@@ -17,10 +17,13 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, migrate::MigrationType};
 
 pub(crate) use self::dump::{baseline_of, statements_of};
+use self::rename::NamePlaces;
 use super::error::{MigrationError, Problem};
 use super::script::Script;
 use super::set::MigrationSet;
-use crate::tenant::Digest;
+use super::text::FileText;
+use crate::sql::lexer::line_and_column;
+use crate::tenant::{Digest, SchemaName};
 
 /// Its name in the directory of the tenants' migrations. Without a `_` it is no migration to sqlx either.
 pub(super) const FILE: &str = "baseline.sql";
@@ -31,9 +34,9 @@ const PLACEHOLDER: &str = "__tenant__";
 /// A `baseline.sql` that was read, accepted, and found to be made from the files beside it.
 #[derive(Clone, Debug)]
 pub struct Baseline {
-    file: String,
     version: i64,
     script: Script,
+    places: NamePlaces,
 }
 
 impl Baseline {
@@ -47,11 +50,14 @@ impl Baseline {
         if files.get(version).is_none() || files.through(version).digest() != head.digest {
             return Err(in_file(Problem::StaleBaseline { version }));
         }
-        // Read once as it is, which refuses what no file may hold, and once as each tenant will.
         let script = script(file, version, text.to_owned())?;
-        let baseline = Self { file: file.to_owned(), version, script };
-        baseline.renamed(PLACEHOLDER)?;
-        Ok(baseline)
+        let tokens: Vec<_> =
+            script.statements().iter().flat_map(|statement| script.tokens_of(statement)).collect();
+        let places = NamePlaces::of(PLACEHOLDER, &tokens).map_err(|offset| {
+            let (line, _) = line_and_column(text, offset);
+            vec![MigrationError::at_line(file, line, Problem::NamesItsSchema)]
+        })?;
+        Ok(Self { version, script, places })
     }
 
     /// The newest version that is part of it.
@@ -61,7 +67,7 @@ impl Baseline {
 
     /// The path of the file.
     pub fn file(&self) -> &str {
-        &self.file
+        self.script.file()
     }
 
     /// The text of the file.
@@ -69,13 +75,11 @@ impl Baseline {
         self.script.sql()
     }
 
-    /// The statements that make its objects in a schema of this name.
-    pub(crate) fn renamed(&self, schema: &str) -> Result<Script, Vec<MigrationError>> {
-        let sql = rename::rename(self.sql(), PLACEHOLDER, schema).map_err(|offset| {
-            let (line, _) = crate::sql::lexer::line_and_column(self.sql(), offset);
-            vec![MigrationError::at_line(self.file.as_str(), line, Problem::NamesItsSchema)]
-        })?;
-        script(&self.file, self.version, sql)
+    /// The text that makes its objects in a schema of this name. It is not read again.
+    pub(crate) fn renamed(&self, schema: &SchemaName) -> FileText {
+        let renamed = self.places.fill(self.sql(), 0..self.sql().len(), schema.as_str());
+        let statements = self.script.statements().iter().map(|statement| renamed.moved(statement)).collect();
+        FileText::new(self.file(), AssertSqlSafe(renamed.text).into_sql_str(), statements)
     }
 }
 

@@ -1,43 +1,110 @@
 //! Puts the name of one schema in another's place.
 
-use crate::sql::lexer::{Lexer, Token, TokenKind};
+use std::ops::Range;
+
+use crate::sql::lexer::{StatementSpan, Token, TokenKind};
 use crate::sql::{Identifier, Literal};
 
-/// Renames a schema by identifier token, and in the strings whose value the server reads as a name:
-/// `'schema.name'::regclass`, and a string that is the schema's name and nothing else.
+/// The places in a text where the name of a schema stands.
 ///
-/// # Errors
-/// The byte at which the name remains: in the body of a function, in another string, in a part of a name.
-pub(super) fn rename(sql: &str, from: &str, to: &str) -> Result<String, usize> {
-    // What is not complete SQL is told by whoever reads it as statements.
-    let tokens: Vec<Token<'_>> = Lexer::new(sql).flatten().collect();
-    let mut renamed = String::with_capacity(sql.len() + sql.len() / 8);
-    let mut copied = 0;
-    for (index, token) in tokens.iter().enumerate() {
-        if token.is_comment() || !token.text.contains(from) {
-            continue;
-        }
-        let is_cast_to_name = is_cast_to_name(&tokens[index + 1..]);
-        let text = in_place_of(token, from, to, is_cast_to_name).ok_or(token.start)?;
-        renamed.push_str(&sql[copied..token.start]);
-        renamed.push_str(&text);
-        copied = token.end();
-    }
-    renamed.push_str(&sql[copied..]);
-    Ok(renamed)
+/// These are identifiers, and the strings whose value the server reads as a name: `'schema.name'::regclass`, and
+/// a string that is the schema's name and nothing else.
+#[derive(Clone, Debug)]
+pub(super) struct NamePlaces(Vec<NamePlace>);
+
+#[derive(Clone, Debug)]
+struct NamePlace {
+    range: Range<usize>,
+    form: Form,
 }
 
-fn in_place_of(token: &Token<'_>, from: &str, to: &str, is_cast_to_name: bool) -> Option<String> {
-    if token.name() == Some(from) {
-        return Some(name(to));
+#[derive(Clone, Debug)]
+enum Form {
+    Name,
+    /// A string that holds nothing else.
+    Text,
+    /// A string that is cast to a name, with what is behind the point.
+    Path(String),
+}
+
+impl NamePlaces {
+    /// Finds all of them among the tokens of a text.
+    ///
+    /// # Errors
+    /// The byte at which the name would remain: in the body of a function, in another string, in a part of a
+    /// name.
+    pub(super) fn of(name: &str, tokens: &[Token<'_>]) -> Result<Self, usize> {
+        let mut places = Vec::new();
+        for (index, token) in tokens.iter().enumerate() {
+            if token.is_comment() || !token.text.contains(name) {
+                continue;
+            }
+            let form = Form::of(token, name, is_cast_to_name(&tokens[index + 1..])).ok_or(token.start)?;
+            places.push(NamePlace { range: token.start..token.end(), form });
+        }
+        Ok(Self(places))
     }
-    let value = token.literal().filter(|_| token.kind == TokenKind::String)?;
-    if value == from {
-        return Some(Literal(to).to_string());
+
+    /// The part of the text that holds the places, with another name there.
+    pub(super) fn fill(&self, sql: &str, part: Range<usize>, name: &str) -> Renamed {
+        let mut text = String::with_capacity(part.len() + part.len() / 8);
+        let (mut copied, mut ends) = (part.start, vec![(part.start, 0)]);
+        for NamePlace { range, form } in &self.0 {
+            text.push_str(&sql[copied..range.start]);
+            text.push_str(&form.render(name));
+            copied = range.end;
+            ends.push((copied, text.len()));
+        }
+        text.push_str(&sql[copied..part.end]);
+        Renamed { text, ends }
     }
-    // The rest is a name as it was: quoted where it has to be.
-    let rest = value.strip_prefix(from)?.strip_prefix('.')?;
-    (is_cast_to_name && !rest.contains(from)).then(|| Literal(&format!("{}.{rest}", name(to))).to_string())
+}
+
+/// A text with another name in it.
+pub(super) struct Renamed {
+    pub(super) text: String,
+    /// Where the part began and each place ended, and where that is now.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Renamed {
+    /// Where a statement is now. No name has a line break, so its line is the same.
+    pub(super) fn moved(&self, statement: &StatementSpan) -> StatementSpan {
+        let StatementSpan { range, line } = statement;
+        StatementSpan { range: self.offset(range.start)..self.offset(range.end), line: *line }
+    }
+
+    fn offset(&self, before: usize) -> usize {
+        let last = self.ends.partition_point(|(end, _)| *end <= before) - 1;
+        let (end, now) = self.ends[last];
+        before - end + now
+    }
+}
+
+impl Form {
+    fn of(token: &Token<'_>, name: &str, is_cast_to_name: bool) -> Option<Self> {
+        if token.name() == Some(name) {
+            return Some(Self::Name);
+        }
+        let value = token.literal().filter(|_| token.kind == TokenKind::String)?;
+        if value == name {
+            return Some(Self::Text);
+        }
+        // The rest is a name as it was: quoted where it has to be.
+        let rest = value.strip_prefix(name)?.strip_prefix('.')?;
+        (is_cast_to_name && !rest.contains(name)).then(|| Self::Path(rest.to_owned()))
+    }
+
+    fn render(&self, name: &str) -> String {
+        // People read the placeholder, so it has no quotes.
+        let identifier =
+            || if name == super::PLACEHOLDER { name.to_owned() } else { Identifier(name).to_string() };
+        match self {
+            Self::Name => identifier(),
+            Self::Text => Literal(name).to_string(),
+            Self::Path(rest) => Literal(&format!("{}.{rest}", identifier())).to_string(),
+        }
+    }
 }
 
 /// `::regclass` and its siblings.
@@ -52,9 +119,4 @@ fn is_cast_to_name(after: &[Token<'_>]) -> bool {
     is_cast
         && target
             .is_one_of("regclass regtype regproc regprocedure regoper regoperator regconfig regdictionary")
-}
-
-/// People read the placeholder, so it has no quotes.
-fn name(schema: &str) -> String {
-    if schema == super::PLACEHOLDER { schema.to_owned() } else { Identifier(schema).to_string() }
 }

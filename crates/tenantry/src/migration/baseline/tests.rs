@@ -1,15 +1,20 @@
 #![allow(clippy::unwrap_used)]
 
 use super::dump::{baseline_of, statements_of};
-use super::rename::rename;
 use super::*;
+use crate::migration::scripts;
 use crate::migration::source::Migrations;
-use crate::tenant::SchemaName;
+use crate::sql::lexer::{Lexer, Statements};
 
 const HEAD: BaselineHead = BaselineHead { version: 7, digest: Digest::from_bytes([0xab; 32]) };
 
 fn scratch() -> SchemaName {
     SchemaName::parse("tenantry_baseline_1").unwrap()
+}
+
+fn rename(sql: &str, from: &str, to: &str) -> Result<String, usize> {
+    let tokens: Vec<_> = Lexer::new(sql).flatten().collect();
+    Ok(NamePlaces::of(from, &tokens)?.fill(sql, 0..sql.len(), to).text)
 }
 
 #[track_caller]
@@ -107,4 +112,18 @@ fn a_baseline_of_no_or_other_migrations_is_refused() {
     assert!(refused.hint().is_some());
     let refused = Migrations::none().with_baseline("CREATE TABLE t ();").unwrap_err();
     assert!(refused.to_string().contains("no version and digest"), "{refused}");
+}
+
+#[test]
+fn a_renamed_baseline_knows_its_statements_without_being_read() {
+    let set = MigrationSet::new(vec![scripts::script("SELECT 1").unwrap()]).unwrap();
+    let head = BaselineHead { version: 1, digest: set.digest() }.render(15);
+    let text =
+        format!("{head}SELECT 'é', __tenant__.a;\n\nSELECT 1;SELECT nextval('__tenant__.s'::regclass)");
+    let baseline = Baseline::parse("baseline.sql", &text, &set).unwrap();
+    for name in ["a", "t_acme_0123456789", "it's \"so\""] {
+        let renamed = baseline.renamed(&SchemaName::parse(name).unwrap());
+        let read: Vec<_> = Statements::of(renamed.sql()).map(|statement| statement.unwrap().span).collect();
+        assert_eq!(renamed.statements(), read, "{}", renamed.sql());
+    }
 }

@@ -1,7 +1,7 @@
 use super::piece::FileReading;
 use super::{Finding, Rule};
 use crate::migration::script::Script;
-use crate::sql::lexer::{Lexer, StatementSpan, Token, TokenKind};
+use crate::sql::lexer::{StatementSpan, Token, TokenKind};
 
 /// Which rules the comments of a file silence, and for which of its statements.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(super) fn read(script: &Script, readings: &[FileReading<'_>]) -> Allowed {
     let mut allowed = Allowed::default();
     let ends = ends(script);
     let in_bodies = readings.iter().flat_map(|reading| reading.comments.iter().copied());
-    for comment in Lexer::new(script.sql()).flatten().chain(in_bodies) {
+    for comment in script.comments().chain(in_bodies) {
         let statement = ends.partition_point(|end| *end < comment.start);
         for name in names(&comment) {
             match Rule::parse(name) {

@@ -50,7 +50,7 @@ struct Finding {
 /// Every warning about one file, by its place.
 pub(crate) fn lint(script: &Script, home: Home<'_>) -> Vec<Warning> {
     let readings: Vec<_> =
-        script.statements().iter().map(|statement| FileReading::of(script.sql(), statement)).collect();
+        script.statements().iter().map(|statement| FileReading::of(script.tokens_of(statement))).collect();
     let allowed = allow::read(script, &readings);
     let mut findings = allowed.findings();
     for (index, reading) in readings.iter().enumerate() {

@@ -1,6 +1,6 @@
 use std::ops::Deref;
 
-use crate::sql::lexer::{Lexer, StatementSpan, Token, TokenKind};
+use crate::sql::lexer::{Lexer, Token, TokenKind};
 
 /// A statement of a file, taken apart: itself, and what is in the body of its function or `DO` block.
 #[derive(Debug)]
@@ -28,8 +28,7 @@ impl<'a> Deref for Piece<'a> {
 }
 
 impl<'a> FileReading<'a> {
-    pub(super) fn of(sql: &'a str, statement: &StatementSpan) -> Self {
-        let (tokens, _) = read(&sql[statement.range.clone()], statement.range.start);
+    pub(super) fn of(tokens: Vec<Token<'a>>) -> Self {
         let mut reading = Self { pieces: Vec::new(), comments: Vec::new() };
         if let Some((body, start)) = body(&tokens) {
             let (tokens, comments) = read(body, start);
@@ -54,7 +53,7 @@ impl<'a> FileReading<'a> {
     }
 }
 
-/// The tokens of a text that starts at this byte of the file, and its comments.
+/// The tokens of a body that starts at this byte of the file, and its comments.
 fn read(text: &str, start: usize) -> (Vec<Token<'_>>, Vec<Token<'_>>) {
     let tokens = Lexer::new(text).flatten();
     let (comments, tokens) =

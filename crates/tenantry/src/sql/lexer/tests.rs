@@ -134,7 +134,8 @@ fn a_literal_is_what_its_quotes_hold() {
 fn check_statements(sql: &str, expect: &[(usize, &str)]) {
     let statements: Result<Vec<_>, _> = Statements::of(sql).collect();
     let statements = statements.unwrap();
-    let found: Vec<_> = statements.iter().map(|found| (found.line, &sql[found.range.clone()])).collect();
+    let found: Vec<_> =
+        statements.iter().map(|found| (found.span.line, &sql[found.span.range.clone()])).collect();
     assert_eq!(found, expect, "{sql}");
 }
 
@@ -185,7 +186,7 @@ fn a_body_of_begin_atomic_belongs_to_its_function() {
 #[test]
 fn an_error_comes_after_the_statements_before_it() {
     let mut statements = Statements::of("a;\nb 'c");
-    assert_eq!(statements.next(), Some(Ok(StatementSpan { range: 0..1, line: 1 })));
+    assert_eq!(statements.next().unwrap().unwrap().span, StatementSpan { range: 0..1, line: 1 });
     assert_eq!(statements.next(), Some(Err(Unterminated { construct: "string", offset: 5 })));
     assert_eq!(statements.next(), None);
 }
@@ -231,11 +232,16 @@ fn assert_tokens_tile(sql: &str) {
 fn assert_statements_are_whole(sql: &str) {
     let mut end = 0;
     for statement in Statements::of(sql) {
-        let Ok(statement) = statement else { return };
+        let Ok(StatementTokens { span: statement, tokens }) = statement else { return };
+        let again: Vec<_> =
+            Lexer::new(&sql[statement.range.clone()]).flatten().filter(|it| !it.is_comment()).collect();
+        let kept: Vec<_> = tokens.iter().map(|token| (token.kind, token.text)).collect();
+        assert_eq!(kept, again.iter().map(|token| (token.kind, token.text)).collect::<Vec<_>>(), "{sql:?}");
+        assert!(tokens.iter().all(|token| token.span().in_text(sql) == *token), "{sql:?}");
         assert!(statement.range.start >= end && !statement.range.is_empty(), "{sql:?}");
         assert_eq!(statement.line, line_and_column(sql, statement.range.start).0, "{sql:?}");
         let text = &sql[statement.range.clone()];
-        let again: Vec<_> = Statements::of(text).map(|found| found.unwrap().range).collect();
+        let again: Vec<_> = Statements::of(text).map(|found| found.unwrap().span.range).collect();
         assert_eq!(again, vec![0..text.len()], "{text:?} stands for itself");
         end = statement.range.end;
     }
