@@ -5,6 +5,7 @@
 //! two kinds has one quoting function, and everything else is built from them.
 
 pub(crate) mod lexer;
+pub(crate) mod privileges;
 
 use std::fmt;
 
@@ -82,33 +83,6 @@ impl fmt::Display for SearchPathValue<'_> {
         // Written last, or temporary tables would be searched before everything else.
         f.write_str(", pg_temp")
     }
-}
-
-/// Statements that let a role work with the tables of a schema, those there and those to come.
-///
-/// Default privileges belong to who creates the objects, so the migrating role must send them.
-pub(crate) fn privileges(schema: &SchemaName, role: &str) -> Vec<String> {
-    privileges_of(&Identifier(schema.as_str()), &Identifier(role))
-}
-
-/// The same for the server's `format()`, which is given the schema and the role.
-pub(crate) fn privileges_format() -> String {
-    privileges_of(&"%1$I", &"%2$I").join(";\n") + ";\n"
-}
-
-fn privileges_of(schema: &dyn fmt::Display, role: &dyn fmt::Display) -> Vec<String> {
-    let mut statements = vec![format!("GRANT USAGE ON SCHEMA {schema} TO {role}")];
-    for (rights, objects) in [
-        ("SELECT, INSERT, UPDATE, DELETE", "TABLES"),
-        ("USAGE, SELECT, UPDATE", "SEQUENCES"),
-        ("EXECUTE", "FUNCTIONS"),
-    ] {
-        statements.push(format!("GRANT {rights} ON ALL {objects} IN SCHEMA {schema} TO {role}"));
-        statements.push(format!(
-            "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT {rights} ON {objects} TO {role}"
-        ));
-    }
-    statements
 }
 
 /// A condition that holds while some session of this database has an advisory lock.

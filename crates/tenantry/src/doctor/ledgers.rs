@@ -8,6 +8,7 @@ use sqlx::Row as _;
 use super::finding::Told;
 use super::roster::{Entry, Roster};
 use super::{Check, Finding, Patient, list};
+use crate::migrate::LEDGER_DIGEST;
 use crate::registry::LEDGER;
 use crate::sql::{Identifier, Literal};
 
@@ -169,7 +170,7 @@ async fn read(patient: &mut Patient<'_>, schemas: &[String]) -> Result<Vec<Readi
         .map(|schema| {
             format!(
                 "SELECT {}::text AS schema, min(version) FILTER (WHERE NOT success) AS interrupted, \
-                    {DIGEST} AS digest FROM {}.{LEDGER}",
+                    {LEDGER_DIGEST} AS digest FROM {}.{LEDGER}",
                 Literal(schema),
                 Identifier(schema),
             )
@@ -192,11 +193,6 @@ async fn read(patient: &mut Patient<'_>, schemas: &[String]) -> Result<Vec<Readi
     };
     patient.catalog.rows(&query).await?.iter().map(reading).collect()
 }
-
-/// The digest of what succeeded, as [`digest_of`](crate::migrate::digest_of) computes it here.
-const DIGEST: &str = "pg_catalog.sha256(coalesce(pg_catalog.string_agg( \
-    pg_catalog.int8send(version) || checksum, ''::pg_catalog.bytea ORDER BY version) \
-    FILTER (WHERE success), ''::pg_catalog.bytea))";
 
 fn judge(patient: &Patient<'_>, entry: &Entry, reading: &Reading, is_idle: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -232,7 +228,7 @@ fn disagreement(patient: &Patient<'_>, entry: &Entry, reading: &Reading) -> Find
     let (name, key) = (Identifier(schema), Literal(schema));
     patient.error(Check::Ledger, what, why).mend_by(format!(
         "UPDATE tenantry.applied SET (version, digest, applied_at) = (SELECT max(version) FILTER (WHERE success), \
-         {DIGEST}, now() FROM {name}.{LEDGER}) WHERE schema_name = {key}; NOTIFY tenantry, 'fleet'"
+         {LEDGER_DIGEST}, now() FROM {name}.{LEDGER}) WHERE schema_name = {key}; NOTIFY tenantry, 'fleet'"
     ))
 }
 

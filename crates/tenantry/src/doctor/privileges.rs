@@ -6,7 +6,8 @@ use super::finding::named;
 use super::{Check, Finding, Patient, list};
 use crate::pool::Role;
 use crate::registry::LEDGER;
-use crate::sql::{Identifier, Literal, VOID_SCHEMA, privileges_format};
+use crate::sql::privileges::{SET_ONLY, SET_ONLY_SINCE, membership, privileges, revocation, role};
+use crate::sql::{Identifier, Literal, VOID_SCHEMA};
 use crate::tenant::SchemaName;
 
 /// Schemas that a finding about many of them names.
@@ -111,14 +112,17 @@ pub(super) async fn roles(patient: &mut Patient<'_>) -> Result<Option<Finding>, 
     let Some(schemas) = those(patient, &has_none).await? else { return Ok(None) };
     let what = format!("no role that the application may become can use the schemas {schemas}");
     let finding = patient.error(Check::MissingPrivilege, what, "no statement of these tenants succeeds");
-    let role = format!("({prefix} || schema)");
+    let name = format!("({prefix} || schema)");
     let statements = format!(
-        "IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {role}) THEN \
-         EXECUTE pg_catalog.format('CREATE ROLE %I NOLOGIN', {role}); END IF; \
-         EXECUTE pg_catalog.format('GRANT %I TO %I' || CASE \
-             WHEN pg_catalog.current_setting('server_version_num')::int >= 160000 \
-             THEN ' WITH SET TRUE, INHERIT FALSE' ELSE '' END, {role}, {application}); {}",
-        grants(&role),
+        "IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {name}) THEN \
+         EXECUTE pg_catalog.format({create}, {name}); END IF; \
+         EXECUTE pg_catalog.format({grant} || CASE \
+             WHEN pg_catalog.current_setting('server_version_num')::int >= {SET_ONLY_SINCE} \
+             THEN {set_only} ELSE '' END, {name}, {application}); {grants}",
+        create = Literal(&role("%I")),
+        grant = Literal(&membership("%I", "%I")),
+        set_only = Literal(SET_ONLY),
+        grants = grants(&name),
     );
     Ok(Some(finding.mend_by(for_each(patient, &has_none, &statements))))
 }
@@ -154,10 +158,11 @@ async fn those(patient: &mut Patient<'_>, condition: &str) -> Result<Option<Stri
 /// What a role needs in a `schema`: as for a new tenant, everything but the ledger.
 fn grants(role: &str) -> String {
     format!(
-        "EXECUTE pg_catalog.format({}, schema, {role}); \
+        "EXECUTE pg_catalog.format({grant}, schema, {role}); \
          IF pg_catalog.to_regclass(pg_catalog.format('%I.{LEDGER}', schema)) IS NOT NULL THEN \
-         EXECUTE pg_catalog.format('REVOKE ALL ON %I.{LEDGER} FROM %I', schema, {role}); END IF",
-        Literal(&privileges_format()),
+         EXECUTE pg_catalog.format({revoke}, schema, {role}); END IF",
+        grant = Literal(&(privileges("%1$I", "%2$I").join(";\n") + ";\n")),
+        revoke = Literal(&revocation(format_args!("%I.{LEDGER}"), "%I")),
     )
 }
 

@@ -10,9 +10,15 @@ use sqlx::PgConnection;
 use super::plan::Applied;
 use crate::error::Result;
 use crate::migration::{Migration, digest_of};
-use crate::registry::LEDGER;
+use crate::registry::{LEDGER, applied};
+use crate::sql::privileges::revocation;
 use crate::sql::{Bytes, Identifier, Literal};
 use crate::tenant::{Digest, SchemaName};
+
+/// The digest of what succeeded according to a ledger, computed by the server as [`digest_of`] computes it here.
+pub(crate) const LEDGER_DIGEST: &str = "pg_catalog.sha256(coalesce(pg_catalog.string_agg( \
+    pg_catalog.int8send(version) || checksum, ''::pg_catalog.bytea ORDER BY version) \
+    FILTER (WHERE success), ''::pg_catalog.bytea))";
 
 /// The ledger of one schema. Renders the statements that are part of a migration's message.
 #[derive(Clone, Debug)]
@@ -68,7 +74,7 @@ impl Ledger {
 
     /// Takes the table away from a role that default privileges gave it to.
     pub(crate) fn revoke_from(&self, role: &str) -> String {
-        format!("REVOKE ALL ON {} FROM {}", self.table(), Identifier(role))
+        revocation(self.table(), Identifier(role))
     }
 
     /// Enters a migration that is about to run. A second runner fails here, before any DDL.
@@ -108,54 +114,28 @@ impl Ledger {
         format!("DELETE FROM {} WHERE version = {version}", self.table())
     }
 
-    /// A condition that holds if the table says what this says. The digest is computed there as here.
+    /// A condition that holds if the table says what this says.
     pub(crate) fn is_as_expected(&self) -> String {
         format!(
-            "coalesce((SELECT pg_catalog.bool_and(success) AND {} = pg_catalog.sha256(pg_catalog.string_agg( \
-                 pg_catalog.int8send(version) || checksum, ''::pg_catalog.bytea ORDER BY version)) FROM {}), false)",
+            "coalesce((SELECT pg_catalog.bool_and(success) AND {} = {LEDGER_DIGEST} FROM {}), false)",
             Bytes(self.digest().as_bytes()),
             self.table(),
         )
     }
 
     /// Repeats what the ledger will hold in the row of `tenantry.applied`, which is there, of a schema whose
-    /// types stay the same. To find out about types costs more than all else around a small file.
+    /// types stay the same.
     pub(crate) fn summarise_without_types(&self) -> String {
-        format!(
-            "UPDATE tenantry.applied SET version = {}, digest = {}, applied_at = pg_catalog.now() \
-             WHERE schema_name = {}",
-            self.newest(),
-            Bytes(self.digest().as_bytes()),
-            Literal(self.schema.as_str()),
-        )
-    }
-
-    fn newest(&self) -> String {
-        self.applied.keys().next_back().map_or_else(|| "NULL".to_owned(), i64::to_string)
+        applied::update_without_types(&self.schema, self.newest(), self.digest())
     }
 
     /// Repeats what the ledger will hold in `tenantry.applied`, and whether the schema owns types.
-    ///
-    /// These are found by what depends on the schema, for which there is an index; `pg_type` has none by
-    /// schema, and would be read from one end to the other for each tenant. The row type of a table depends
-    /// on the table.
     pub(crate) fn summarise(&self) -> String {
-        let schema = Literal(self.schema.as_str());
-        let version = self.newest();
-        format!(
-            "INSERT INTO tenantry.applied (schema_name, version, digest, owns_types, applied_at) \
-             SELECT {schema}, {version}, {digest}, EXISTS ( \
-                 SELECT FROM pg_catalog.pg_depend \
-                 JOIN pg_catalog.pg_type ON pg_type.oid = objid \
-                 WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
-                   AND refobjid = {namespace}::pg_catalog.regnamespace \
-                   AND classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND typtype IN ('e', 'd', 'c') \
-             ), pg_catalog.now() \
-             ON CONFLICT (schema_name) DO UPDATE SET version = excluded.version, digest = excluded.digest, \
-                 owns_types = excluded.owns_types, applied_at = excluded.applied_at",
-            digest = Bytes(self.digest().as_bytes()),
-            namespace = Literal(&Identifier(self.schema.as_str()).to_string()),
-        )
+        applied::upsert(&self.schema, self.newest(), self.digest())
+    }
+
+    fn newest(&self) -> Option<i64> {
+        self.applied.keys().next_back().copied()
     }
 }
 

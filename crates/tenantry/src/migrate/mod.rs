@@ -12,7 +12,7 @@
 //! | before a run | `pending` | warns of the files that a fleet is about to apply | yes |
 //! | | `preview` | tells what a run would do | yes |
 //! | beside it | `squash` | makes a baseline, and compares it with a replay | yes |
-//! | | `creation` | makes a schema and all that is in it; for [`provision`](crate::provision) | yes |
+//! | | `creation`, `removal` | makes a schema and all that is in it; drops one | yes |
 //! | fleet, wave | `wave` | goes through the master schema and the tenants, several at a time | yes |
 //! | tenant | `tenant` | tries one until it succeeds | yes |
 //! | | `run`, `progress` | what all schemas of a run share; what has become of them | no |
@@ -53,6 +53,7 @@ mod plan;
 mod preview;
 mod progress;
 mod record;
+mod removal;
 mod run;
 mod schema;
 mod send;
@@ -66,7 +67,7 @@ pub use self::caution::{Canaries, MaxFailures};
 pub(crate) use self::creation::{creation_message, schema_message, start_from_baseline};
 pub(crate) use self::file::needs_own_transaction;
 pub use self::fleet::Fleet;
-pub(crate) use self::ledger::{Ledger, read as read_ledger};
+pub(crate) use self::ledger::{LEDGER_DIGEST, Ledger, read as read_ledger};
 pub use self::limits::Limits;
 pub(crate) use self::lock::{SchemaLock, jittered};
 pub use self::options::{MigrateOptions, Resumed};
@@ -76,6 +77,7 @@ pub use self::plan::{Change, Direction};
 pub use self::preview::Preview;
 pub(crate) use self::preview::preview;
 pub use self::progress::{Stopped, Summary};
+pub(crate) use self::removal::drop_schema;
 pub(crate) use self::schema::migrate_schema;
 pub(crate) use self::send::{commit, send};
 pub(crate) use self::site::Site;

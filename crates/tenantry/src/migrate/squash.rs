@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use super::creation::push_statements;
 use super::message::Message;
 use super::plan::Goal;
+use super::removal::drop_schema;
 use super::schema::migrate_schema;
 use super::send::send;
 use super::site::Site;
@@ -157,13 +158,9 @@ impl<E: From<Error>, D: AsyncFnMut(&SchemaName) -> Result<String, E>> Scratch<'_
     /// On a connection of its own: the other may be what failed.
     async fn remove(&self, schema: &SchemaName) -> Result<()> {
         let mut connection = self.context.databases.owner_connection(&Alias::default()).await?;
-        let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", Identifier(schema.as_str()));
-        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection).await?;
-        sqlx::query("DELETE FROM tenantry.applied WHERE schema_name = $1")
-            .bind(schema.as_str())
-            .execute(&mut connection)
-            .await?;
-        Ok(())
+        let mut tx = connection.begin().await?;
+        drop_schema(&mut tx, schema).await?;
+        Ok(tx.commit().await?)
     }
 }
 

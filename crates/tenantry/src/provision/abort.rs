@@ -1,12 +1,11 @@
 //! Gives a half-made tenant up.
 
-use std::fmt::Write as _;
-
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::create::lock_schema;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::migrate::drop_schema;
 use crate::registry::store;
 use crate::sql::Identifier;
 use crate::tenant::{Alias, Slug, Status, Tenant};
@@ -40,15 +39,11 @@ fn not_half_made(tenant: &Tenant, status: Status) -> Error {
 }
 
 async fn remove_schema(context: &Context, workplace: &mut PgConnection, tenant: &Tenant) -> Result<()> {
-    let schema = tenant.schema();
-    let mut sql = format!("DROP SCHEMA IF EXISTS {} CASCADE;", Identifier(schema.as_str()));
+    let mut tx = workplace.begin().await?;
+    drop_schema(&mut tx, tenant.schema()).await?;
     if let Some(role) = &context.role {
-        let _ = write!(sql, "DROP ROLE IF EXISTS {};", Identifier(&role.name_for(schema)));
+        let drop = format!("DROP ROLE IF EXISTS {}", Identifier(&role.name_for(tenant.schema())));
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *tx).await?;
     }
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *workplace).await?;
-    sqlx::query("DELETE FROM tenantry.applied WHERE schema_name = $1")
-        .bind(schema.as_str())
-        .execute(workplace)
-        .await?;
-    Ok(())
+    Ok(tx.commit().await?)
 }

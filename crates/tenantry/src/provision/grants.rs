@@ -5,7 +5,8 @@ use sqlx::PgConnection;
 use crate::context::Context;
 use crate::error::Result;
 use crate::migrate::Ledger;
-use crate::sql::{Identifier, Literal, privileges};
+use crate::sql::privileges::{SET_ONLY, SET_ONLY_SINCE, membership, privileges, role};
+use crate::sql::{Identifier, Literal};
 use crate::tenant::{Alias, SchemaName};
 
 /// The statements that let the application, and the tenant's own role if there is one, work with
@@ -26,25 +27,25 @@ pub(super) async fn grants(
         push_privileges(&mut statements, schema, &application);
     }
     if let Some(role) = &context.role {
-        let role = role.name_for(schema);
-        push_role(&mut statements, &role, &application, version);
-        push_privileges(&mut statements, schema, &role);
+        let name = role.name_for(schema);
+        push_role(&mut statements, &name, &application, version);
+        push_privileges(&mut statements, schema, &name);
     }
     Ok(statements)
 }
 
 /// Everything but the ledger.
 fn push_privileges(statements: &mut Vec<String>, schema: &SchemaName, role: &str) {
-    statements.extend(privileges(schema, role));
+    statements.extend(privileges(Identifier(schema.as_str()), Identifier(role)));
     statements.push(Ledger::empty(schema).revoke_from(role));
 }
 
 /// Creates the tenant's role and lets the application become it.
-fn push_role(statements: &mut Vec<String>, role: &str, application: &str, version: i32) {
+fn push_role(statements: &mut Vec<String>, name: &str, application: &str, version: i32) {
     // `CREATE ROLE` knows no IF NOT EXISTS.
-    let create = format!("CREATE ROLE {} NOLOGIN", Identifier(role));
+    let create = role(Identifier(name));
     let create = format!("BEGIN {create}; EXCEPTION WHEN duplicate_object THEN NULL; END");
     statements.push(format!("DO {}", Literal(&create)));
-    let options = if version >= 160_000 { " WITH SET TRUE, INHERIT FALSE" } else { "" };
-    statements.push(format!("GRANT {} TO {}{options}", Identifier(role), Identifier(application)));
+    let options = if version >= SET_ONLY_SINCE { SET_ONLY } else { "" };
+    statements.push(membership(Identifier(name), Identifier(application)) + options);
 }

@@ -13,7 +13,8 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
-use crate::migrate::{Site, commit, creation_message, send};
+use crate::migrate::{Site, commit, creation_message, drop_schema, send};
+use crate::registry::applied;
 use crate::registry::spares::{self, Spare};
 use crate::sql::Identifier;
 use crate::tenant::{Alias, DomainName, SchemaName, Tenant};
@@ -73,9 +74,7 @@ async fn remove_stale(context: &Context, connection: &mut PgConnection, stale: S
     loop {
         let mut tx = connection.begin().await?;
         let Some(schema) = spares::take_stale(&mut tx, &digest, age).await? else { return Ok(removed) };
-        let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", Identifier(schema.as_str()));
-        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *tx).await?;
-        spares::delete_applied(&mut tx, &schema).await?;
+        drop_schema(&mut tx, &schema).await?;
         tx.commit().await?;
         removed += 1;
     }
@@ -153,7 +152,7 @@ async fn rename(connection: &mut PgConnection, spare: &SchemaName, schema: &Sche
     let (from, to) = (Identifier(spare.as_str()), Identifier(schema.as_str()));
     let rename = format!("ALTER SCHEMA {from} RENAME TO {to}");
     sqlx::raw_sql(AssertSqlSafe(rename)).execute(&mut *connection).await?;
-    spares::rename_applied(connection, spare, schema).await
+    applied::rename(connection, spare, schema).await
 }
 
 /// All spares, the oldest first.

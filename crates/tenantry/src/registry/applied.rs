@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use sqlx::PgConnection;
+
 use super::store;
 use crate::error::Result;
 use crate::pool::{Databases, MasterDb};
+use crate::sql::{Bytes, Identifier, Literal};
 use crate::tenant::{Alias, Digest, SchemaName, Tenant, TenantRecord};
 
 /// Completes tenants that were read from the registry. Those in the default database are complete,
@@ -29,4 +32,63 @@ fn complete(tenant: &mut Tenant, applied: &HashMap<SchemaName, (Digest, bool)>) 
     let Some((digest, owns_types)) = applied.get(tenant.schema()) else { return };
     *tenant =
         Tenant::from(TenantRecord { digest: Some(*digest), owns_types: *owns_types, ..tenant.to_record() });
+}
+
+/// Notes what a schema has applied, and whether it owns types: a statement for a message without parameters.
+///
+/// Types are found by what depends on the schema, for which there is an index; `pg_type` has none by
+/// schema, and would be read from one end to the other for each tenant. The row type of a table depends
+/// on the table.
+pub(crate) fn upsert(schema: &SchemaName, version: Option<i64>, digest: Digest) -> String {
+    format!(
+        "INSERT INTO tenantry.applied (schema_name, version, digest, owns_types, applied_at) \
+         SELECT {name}, {version}, {digest}, EXISTS ( \
+             SELECT FROM pg_catalog.pg_depend \
+             JOIN pg_catalog.pg_type ON pg_type.oid = objid \
+             WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
+               AND refobjid = {namespace}::pg_catalog.regnamespace \
+               AND classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND typtype IN ('e', 'd', 'c') \
+         ), pg_catalog.now() \
+         ON CONFLICT (schema_name) DO UPDATE SET version = excluded.version, digest = excluded.digest, \
+             owns_types = excluded.owns_types, applied_at = excluded.applied_at",
+        name = Literal(schema.as_str()),
+        version = or_null(version),
+        digest = Bytes(digest.as_bytes()),
+        namespace = Literal(&Identifier(schema.as_str()).to_string()),
+    )
+}
+
+/// Notes the same in the row, which is there, of a schema whose types stay the same. To find out about types
+/// costs more than all else around a small file.
+pub(crate) fn update_without_types(schema: &SchemaName, version: Option<i64>, digest: Digest) -> String {
+    format!(
+        "UPDATE tenantry.applied SET version = {}, digest = {}, applied_at = pg_catalog.now() \
+         WHERE schema_name = {}",
+        or_null(version),
+        Bytes(digest.as_bytes()),
+        Literal(schema.as_str()),
+    )
+}
+
+fn or_null(version: Option<i64>) -> String {
+    version.map_or_else(|| "NULL".to_owned(), |version| version.to_string())
+}
+
+/// Notes that a schema that has applied something goes by another name now.
+pub(crate) async fn rename(connection: &mut PgConnection, from: &SchemaName, to: &SchemaName) -> Result<()> {
+    sqlx::query("UPDATE tenantry.applied SET schema_name = $2 WHERE schema_name = $1")
+        .bind(from.as_str())
+        .bind(to.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Forgets what a schema had applied that is gone.
+pub(crate) async fn forget(connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    sqlx::query("DELETE FROM tenantry.applied WHERE schema_name = $1")
+        .bind(schema.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
 }

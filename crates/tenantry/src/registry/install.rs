@@ -7,7 +7,8 @@ use sqlx::{Connection as _, Executor, PgConnection, Postgres};
 
 use super::store::PRIVILEGES;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::{Identifier, Literal, privileges};
+use crate::sql::privileges::{privileges, revocation};
+use crate::sql::{Identifier, Literal};
 use crate::tenant::{Alias, SchemaName};
 
 /// The registry's own SQL, in order. A file is never edited once it was released; a new one is added.
@@ -142,13 +143,13 @@ async fn grant(
             Identifier(role)
         );
         if owns_schema(connection, master_schema).await? {
-            let statements = privileges(master_schema, role);
-            grants.extend(statements.iter().map(|statement| format!("{statement};\n")));
+            let (schema, role) = (Identifier(master_schema.as_str()), Identifier(role));
+            let mut statements = privileges(&schema, &role);
             // Among all tables is the ledger, which is nobody's business but the owner's.
             if has_ledger(connection, master_schema).await? {
-                let (schema, role) = (Identifier(master_schema.as_str()), Identifier(role));
-                let _ = write!(grants, "REVOKE ALL ON {schema}.{LEDGER} FROM {role};");
+                statements.push(revocation(format_args!("{schema}.{LEDGER}"), &role));
             }
+            grants.push_str(&statements.join(";\n"));
         }
     }
     sqlx::raw_sql(sqlx::AssertSqlSafe(grants)).execute(connection).await?;

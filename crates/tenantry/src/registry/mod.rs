@@ -12,7 +12,7 @@
 //! The default database holds tenants, domains, spares and runs; every database holds `tenantry.applied`
 //! and the token of the run that may migrate there.
 
-mod applied;
+pub(crate) mod applied;
 mod cache;
 mod find;
 mod install;

@@ -88,29 +88,6 @@ pub(crate) async fn delete(connection: &mut PgConnection, schema: &SchemaName) -
     Ok(())
 }
 
-/// Notes that a schema that has applied something goes by another name now.
-pub(crate) async fn rename_applied(
-    connection: &mut PgConnection,
-    from: &SchemaName,
-    to: &SchemaName,
-) -> Result<()> {
-    sqlx::query("UPDATE tenantry.applied SET schema_name = $2 WHERE schema_name = $1")
-        .bind(from.as_str())
-        .bind(to.as_str())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-/// Forgets what a schema had applied that is gone.
-pub(crate) async fn delete_applied(connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
-    sqlx::query("DELETE FROM tenantry.applied WHERE schema_name = $1")
-        .bind(schema.as_str())
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
 /// A function of the schema whose text or settings hold the schema's name.
 pub(crate) async fn function_that_names(
     connection: &mut PgConnection,

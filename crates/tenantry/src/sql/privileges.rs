@@ -1,0 +1,43 @@
+//! The statements that say who may work with the tables of a tenant.
+//!
+//! Each takes its names as they are to stand in the text: as an [`Identifier`](super::Identifier), or as `%I` for
+//! the server's `format()`, where doctor does not know them.
+
+use std::fmt::Display;
+
+/// From this version on, a membership can be for `SET ROLE` alone.
+pub(crate) const SET_ONLY_SINCE: i32 = 160_000;
+pub(crate) const SET_ONLY: &str = " WITH SET TRUE, INHERIT FALSE";
+
+/// Lets a role work with the tables of a schema, those there and those to come.
+///
+/// Default privileges belong to who creates the objects, so the migrating role must send them.
+pub(crate) fn privileges(schema: impl Display, role: impl Display) -> Vec<String> {
+    let mut statements = vec![format!("GRANT USAGE ON SCHEMA {schema} TO {role}")];
+    for (rights, objects) in [
+        ("SELECT, INSERT, UPDATE, DELETE", "TABLES"),
+        ("USAGE, SELECT, UPDATE", "SEQUENCES"),
+        ("EXECUTE", "FUNCTIONS"),
+    ] {
+        statements.push(format!("GRANT {rights} ON ALL {objects} IN SCHEMA {schema} TO {role}"));
+        statements.push(format!(
+            "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT {rights} ON {objects} TO {role}"
+        ));
+    }
+    statements
+}
+
+/// Takes a table away from a role that default privileges gave it to.
+pub(crate) fn revocation(table: impl Display, role: impl Display) -> String {
+    format!("REVOKE ALL ON {table} FROM {role}")
+}
+
+/// Makes a tenant's own role, which is no login.
+pub(crate) fn role(role: impl Display) -> String {
+    format!("CREATE ROLE {role} NOLOGIN")
+}
+
+/// Lets the application become a tenant's role. From [`SET_ONLY_SINCE`] on, [`SET_ONLY`] goes behind it.
+pub(crate) fn membership(role: impl Display, application: impl Display) -> String {
+    format!("GRANT {role} TO {application}")
+}
