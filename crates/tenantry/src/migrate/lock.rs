@@ -87,3 +87,31 @@ pub(crate) fn jittered(pause: Duration) -> Duration {
     let [random, ..] = uuid::Uuid::new_v4().into_bytes();
     pause / 2 + pause * u32::from(random) / 255
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use sqlx::Connection as _;
+    use tenantry_embedded::ScratchDatabase;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_lock_is_held_while_the_work_lasts_and_given_back_however_it_ends() {
+        let database = ScratchDatabase::create().await.unwrap();
+        let mut connection = PgConnection::connect(database.url()).await.unwrap();
+        let mut other = PgConnection::connect(database.url()).await.unwrap();
+        let schema = SchemaName::parse("acme").unwrap();
+        let lock = SchemaLock::of(&schema);
+        for ends_well in [true, false] {
+            let work = async |_: &mut PgConnection| {
+                assert!(!lock.try_take(&mut other).await?);
+                if ends_well { Ok(()) } else { Err(Error::new(ErrorKind::Migration, "a file failed")) }
+            };
+            assert_eq!(lock.hold(&mut connection, &schema, work).await.is_ok(), ends_well);
+            assert!(lock.try_take(&mut other).await.unwrap());
+            lock.release(&mut other).await.unwrap();
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use sqlx::{Connection as _, PgConnection};
 
+use super::enter::enter;
 use super::grants::grants;
 use super::new_tenant::NewTenant;
 use super::{register, spares};
@@ -90,7 +91,7 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     // Of its own, because the files may leave something behind in the session.
     let mut workplace = context.databases.owner_connection(tenant.database()).await?;
     let mut tx = workplace.begin().await?;
-    insert(&mut tx, tenant, domains).await?;
+    enter(&mut tx, tenant, domains).await?;
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = Site::of_tenant(&context.layout, tenant);
     send(&mut tx, site, &creation_message(site, &context.migrations, &grants)).await?;
@@ -100,25 +101,13 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     Ok(())
 }
 
-pub(super) async fn insert(
-    connection: &mut PgConnection,
-    tenant: &Tenant,
-    domains: &[DomainName],
-) -> Result<()> {
-    store::insert_tenant(connection, tenant).await?;
-    for domain in domains {
-        store::insert_domain(connection, tenant, domain).await?;
-    }
-    Ok(())
-}
-
 /// The row first, as `provisioning`; the schema and its files; `active` last.
 async fn create_stepwise(context: &Context, registry: &mut PgConnection, new: &NewTenant) -> Result<()> {
     let tenant = new.draft(context, Status::Provisioning)?;
     // Held before the row can be seen: whoever finds the row finds the lock taken.
     let mut workplace = lock_schema(context, &tenant).await?;
     let mut tx = registry.begin().await?;
-    insert(&mut tx, &tenant, new.domains()).await?;
+    enter(&mut tx, &tenant, new.domains()).await?;
     tx.commit().await?;
     finish(context, registry, &mut workplace, &tenant).await
 }

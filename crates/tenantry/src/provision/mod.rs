@@ -9,6 +9,7 @@
 
 mod abort;
 mod create;
+mod enter;
 mod grants;
 mod new_tenant;
 mod register;

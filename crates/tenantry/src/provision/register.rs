@@ -2,11 +2,11 @@
 
 use sqlx::{Connection as _, PgConnection};
 
+use super::enter::enter;
 use super::grants::grants;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{Ledger, read_ledger};
-use crate::registry::store;
 use crate::tenant::{Alias, DomainName, Tenant};
 
 /// Enters the tenant and reads what its schema has applied. No table is changed.
@@ -22,10 +22,7 @@ pub(super) async fn register(
         take_over(context, &mut connection, tenant).await?;
     }
     let mut tx = registry.begin().await?;
-    store::insert_tenant(&mut tx, tenant).await?;
-    for domain in domains {
-        store::insert_domain(&mut tx, tenant, domain).await?;
-    }
+    enter(&mut tx, tenant, domains).await?;
     if *tenant.database() == Alias::default() {
         take_over(context, &mut tx, tenant).await?;
     }

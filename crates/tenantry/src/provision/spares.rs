@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use super::enter::enter;
 use super::grants::grants;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -129,7 +130,7 @@ pub(super) async fn claim(
             tx.rollback().await?;
             return Ok(false);
         };
-        super::create::insert(&mut tx, tenant, domains).await?;
+        enter(&mut tx, tenant, domains).await?;
         match rename(&mut tx, &spare, tenant.schema()).await {
             Ok(()) => {
                 fail_point::reached(FailPoint::BeforeClaim);

@@ -1,7 +1,7 @@
 //! From the text of a dump to the text of a baseline.
 
+use super::head::{BaselineHead, PLACEHOLDER};
 use super::rename::NamePlaces;
-use super::{BaselineHead, PLACEHOLDER};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::lexer::{Lexer, Statements, Token, TokenKind};
 use crate::tenant::SchemaName;

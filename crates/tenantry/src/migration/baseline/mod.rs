@@ -7,9 +7,11 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `rename` | finds one schema's name, by token, and puts another in its place |
+//! | `head` | the comments it begins with |
 //! | `dump` | makes the text of a baseline of a dump |
 
 mod dump;
+mod head;
 mod rename;
 
 use std::sync::Arc;
@@ -17,19 +19,18 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, migrate::MigrationType};
 
 pub(crate) use self::dump::{baseline_of, statements_of};
+pub(crate) use self::head::BaselineHead;
+use self::head::PLACEHOLDER;
 use self::rename::NamePlaces;
 use super::error::{MigrationError, Problem};
 use super::script::Script;
 use super::set::MigrationSet;
 use super::text::FileText;
 use crate::sql::lexer::line_and_column;
-use crate::tenant::{Digest, SchemaName};
+use crate::tenant::SchemaName;
 
 /// Its name in the directory of the tenants' migrations. Without a `_` it is no migration to sqlx either.
 pub(super) const FILE: &str = "baseline.sql";
-
-/// Stands in the file for the schema of the tenant that is made.
-const PLACEHOLDER: &str = "__tenant__";
 
 /// A `baseline.sql` that was read, accepted, and found to be made from the files beside it.
 #[derive(Clone, Debug)]
@@ -87,35 +88,6 @@ fn script(file: &str, version: i64, sql: String) -> Result<Script, Vec<Migration
     let sql = AssertSqlSafe(sql).into_sql_str();
     let source = sqlx::migrate::Migration::new(version, "baseline".into(), MigrationType::Simple, sql, false);
     Script::parse(file.to_owned(), source)
-}
-
-/// What the comments at the beginning of a baseline say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BaselineHead {
-    pub(crate) version: i64,
-    pub(crate) digest: Digest,
-}
-
-impl BaselineHead {
-    fn parse(text: &str) -> Option<Self> {
-        let comments = || text.lines().map_while(|line| line.strip_prefix("--")).map(str::trim);
-        let value = |key: &str| comments().find_map(|comment| comment.strip_prefix(key)).map(str::trim);
-        let version = value("version:")?.parse().ok()?;
-        let digest = Digest::parse(value("digest:")?).ok()?;
-        Some(Self { version, digest })
-    }
-
-    fn render(self, pg_dump_major: u32) -> String {
-        format!(
-            "-- What the migrations up to this version make of an empty schema. New tenants start from it.\n\
-             -- Made by `tenantry baseline`; `{PLACEHOLDER}` stands for the schema of the tenant.\n\
-             --\n\
-             -- version: {}\n\
-             -- digest: {}\n\
-             -- pg_dump: {pg_dump_major}\n",
-            self.version, self.digest
-        )
-    }
 }
 
 /// What an application's own program squashes, as one that compiled its migrations in.

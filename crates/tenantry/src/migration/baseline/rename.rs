@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::head::PLACEHOLDER;
 use crate::sql::lexer::{StatementSpan, Token, TokenKind};
 use crate::sql::{Identifier, Literal};
 
@@ -97,8 +98,7 @@ impl Form {
 
     fn render(&self, name: &str) -> String {
         // People read the placeholder, so it has no quotes.
-        let identifier =
-            || if name == super::PLACEHOLDER { name.to_owned() } else { Identifier(name).to_string() };
+        let identifier = || if name == PLACEHOLDER { name.to_owned() } else { Identifier(name).to_string() };
         match self {
             Self::Name => identifier(),
             Self::Text => Literal(name).to_string(),

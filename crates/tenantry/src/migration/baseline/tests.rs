@@ -5,6 +5,7 @@ use super::*;
 use crate::migration::scripts;
 use crate::migration::source::Migrations;
 use crate::sql::lexer::{Lexer, Statements};
+use crate::tenant::Digest;
 
 const HEAD: BaselineHead = BaselineHead { version: 7, digest: Digest::from_bytes([0xab; 32]) };
 

@@ -1,5 +1,6 @@
+use super::finding::Finding;
 use super::piece::FileReading;
-use super::{Finding, Rule};
+use super::rule::Rule;
 use crate::migration::script::Script;
 use crate::sql::lexer::{StatementSpan, Token, TokenKind};
 

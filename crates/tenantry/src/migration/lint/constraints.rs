@@ -1,5 +1,6 @@
+use super::finding::Finding;
 use super::piece::Piece;
-use super::{Finding, Rule};
+use super::rule::Rule;
 use crate::sql::lexer::Token;
 
 /// Constraints whose names PostgreSQL would make up from more than the table and one column.

@@ -1,5 +1,6 @@
+use super::finding::Finding;
 use super::piece::Piece;
-use super::{Finding, Rule};
+use super::rule::Rule;
 
 /// An extension in a master migration that goes where tenants do not look.
 pub(super) fn without_schema(piece: &Piece<'_>) -> Option<Finding> {

@@ -6,7 +6,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `rule`, `warning` | what is reported |
+//! | `rule`, `finding`, `warning` | what is reported |
 //! | `piece` | a statement and the statements in its body (`DO`, functions), each as tokens |
 //! | `names`, `positions` | `outside-name`, `shared-foreign-key` |
 //! | `constraints` | `unnamed-constraint` |
@@ -20,12 +20,14 @@
 mod allow;
 mod constraints;
 mod extension;
+mod finding;
 mod names;
 mod piece;
 mod positions;
 mod rule;
 mod warning;
 
+use self::finding::Finding;
 use self::piece::FileReading;
 pub use self::{rule::Rule, warning::Warning};
 use super::script::Script;
@@ -37,14 +39,6 @@ use crate::tenant::SchemaName;
 pub(crate) enum Home<'a> {
     Master,
     Tenant { extensions: &'a [SchemaName] },
-}
-
-/// What a rule found, and at which byte of the file.
-#[derive(Debug)]
-struct Finding {
-    rule: Rule,
-    at: usize,
-    message: String,
 }
 
 /// Every warning about one file, by its place.

@@ -1,6 +1,7 @@
+use super::finding::Finding;
 use super::piece::Piece;
 use super::positions::{Position, is_filler, positions};
-use super::{Finding, Rule};
+use super::rule::Rule;
 use crate::sql::lexer::{Lexer, Token, TokenKind};
 use crate::tenant::SchemaName;
 

@@ -3,7 +3,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::ser::{SerializeStruct as _, Serializer};
 
-use super::Rule;
+use super::rule::Rule;
 
 /// Something in a migration file that works, and that a fleet of tenants will suffer from.
 ///

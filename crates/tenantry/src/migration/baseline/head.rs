@@ -1,0 +1,33 @@
+use crate::tenant::Digest;
+
+/// Stands in the file for the schema of the tenant that is made.
+pub(super) const PLACEHOLDER: &str = "__tenant__";
+
+/// What the comments at the beginning of a baseline say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BaselineHead {
+    pub(crate) version: i64,
+    pub(crate) digest: Digest,
+}
+
+impl BaselineHead {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let comments = || text.lines().map_while(|line| line.strip_prefix("--")).map(str::trim);
+        let value = |key: &str| comments().find_map(|comment| comment.strip_prefix(key)).map(str::trim);
+        let version = value("version:")?.parse().ok()?;
+        let digest = Digest::parse(value("digest:")?).ok()?;
+        Some(Self { version, digest })
+    }
+
+    pub(super) fn render(self, pg_dump_major: u32) -> String {
+        format!(
+            "-- What the migrations up to this version make of an empty schema. New tenants start from it.\n\
+             -- Made by `tenantry baseline`; `{PLACEHOLDER}` stands for the schema of the tenant.\n\
+             --\n\
+             -- version: {}\n\
+             -- digest: {}\n\
+             -- pg_dump: {pg_dump_major}\n",
+            self.version, self.digest
+        )
+    }
+}
