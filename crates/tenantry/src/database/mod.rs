@@ -7,7 +7,9 @@
 
 mod config;
 mod file;
+mod layout;
 
 pub(crate) use self::config::Way;
 pub use self::config::{DatabaseConfig, PoolConfig, PoolMode, Verify};
 pub use self::file::Config;
+pub(crate) use self::layout::Layout;

@@ -8,8 +8,9 @@ use super::plan::{Change, Direction};
 use super::preview::{Preview, preview};
 use super::set::{Migration, MigrationSet};
 use super::source::Migrations;
+use crate::database::Layout;
 use crate::error::Result;
-use crate::pool::{Databases, Layout};
+use crate::pool::Databases;
 
 /// Warns of the files that some schema of the fleet has not applied.
 ///

@@ -12,8 +12,9 @@ use super::options::MigrateOptions;
 use super::plan::{Change, Goal, plan};
 use super::source::Migrations;
 use super::workers::Workers;
+use crate::database::Layout;
 use crate::error::Result;
-use crate::pool::{Databases, Layout};
+use crate::pool::Databases;
 use crate::tenant::{Alias, Digest, Tenant};
 
 /// What a run would do with one schema.

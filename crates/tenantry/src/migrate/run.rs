@@ -23,9 +23,10 @@ use super::set::MigrationSet;
 use super::source::Migrations;
 use super::wave::Canaries;
 use super::workers::{Worker, Workers};
+use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::{Observer, Outcome, Wave};
-use crate::pool::{Databases, Layout};
+use crate::pool::Databases;
 use crate::registry::{RunEntry, RunState, runs, store};
 use crate::tenant::{Alias, Tenant, TenantId};
 

@@ -24,8 +24,9 @@ pub(crate) use self::spares::{Stale, fill as fill_spares, list as list_spares};
 
 use tokio::sync::Notify;
 
+use crate::database::Layout;
 use crate::migrate::{Migrations, Site};
-use crate::pool::{Databases, Layout, Role};
+use crate::pool::{Databases, Role};
 use crate::tenant::{ReservedSlugs, Tenant};
 
 /// What every command on a tenant's schema needs to know.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use sqlx::{Connection as _, Executor, PgConnection, Postgres};
 
 use super::store::PRIVILEGES;
+use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pool::{Databases, Layout, MasterDb};
+use crate::pool::{Databases, MasterDb};
 use crate::sql::{Identifier, Literal, privileges};
 use crate::tenant::{Alias, SchemaName};
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::{Inner, Tenancy};
-use crate::database::{Config, DatabaseConfig};
+use crate::database::{Config, DatabaseConfig, Layout};
 use crate::doctor::{self, Finding};
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::migrate::{MigrationError, Migrations};
-use crate::pool::{Databases, Layout, Preprocessor, Preprocessors, Role};
+use crate::pool::{Databases, Preprocessor, Preprocessors, Role};
 use crate::provision::Context;
 use crate::registry::{self, Registry, RegistryConfig};
 use crate::resolve::{Head, Resolution, Resolve};

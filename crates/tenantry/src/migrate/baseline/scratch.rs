@@ -4,13 +4,14 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::dump::{baseline_of, statements_of};
 use super::{Baseline, BaselineHead, privileges_in};
+use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::apply::{Site, bring_up_to_date, run_message};
 use crate::migrate::error::MigrationError;
 use crate::migrate::message::Message;
 use crate::migrate::set::MigrationSet;
 use crate::migrate::source::Migrations;
-use crate::pool::{Databases, Layout};
+use crate::pool::Databases;
 use crate::registry::LEDGER;
 use crate::sql::Identifier;
 use crate::tenant::{Alias, SchemaName};
