@@ -17,27 +17,30 @@ struct Need {
 
 /// The server's programs are looked for where the tests look for them.
 const NEEDS: &[Need] = &[
-    Need { program: "postgres", find: postgres, debian: "postgresql", homebrew: "postgresql@17" },
-    Need { program: "pg_dump", find: pg_dump, debian: "postgresql-client", homebrew: "postgresql@17" },
-    Need { program: "psql", find: psql, debian: "postgresql-client", homebrew: "postgresql@17" },
+    Need {
+        program: "postgres",
+        find: || of_postgresql("postgres"),
+        debian: "postgresql",
+        homebrew: "postgresql@17",
+    },
+    Need {
+        program: "pg_dump",
+        find: || of_postgresql("pg_dump"),
+        debian: "postgresql-client",
+        homebrew: "postgresql@17",
+    },
+    Need {
+        program: "psql",
+        find: || of_postgresql("psql"),
+        debian: "postgresql-client",
+        homebrew: "postgresql@17",
+    },
     Need { program: "pgbouncer", find: pgbouncer, debian: "pgbouncer", homebrew: "pgbouncer" },
     Need { program: "ps", find: || in_path("ps"), debian: "procps", homebrew: "procps" },
-    Need { program: "kill", find: || in_path("kill"), debian: "procps", homebrew: "util-linux" },
 ];
 
-fn postgres() -> Option<PathBuf> {
-    newest_postgresql().map(|folder| folder.join("postgres"))
-}
-
-fn pg_dump() -> Option<PathBuf> {
-    beside_postgres("pg_dump")
-}
-
-fn psql() -> Option<PathBuf> {
-    beside_postgres("psql")
-}
-
-fn beside_postgres(program: &str) -> Option<PathBuf> {
+/// A program of the newest PostgreSQL.
+fn of_postgresql(program: &str) -> Option<PathBuf> {
     newest_postgresql().map(|folder| folder.join(program)).filter(|program| program.is_file())
 }
 
@@ -55,13 +58,18 @@ fn newest_postgresql() -> Option<PathBuf> {
 
 /// Installs what is missing, or says which command would. Never asks a question.
 pub(crate) fn setup() -> Result<()> {
+    if let Some(folder) = named_folder().filter(|_| newest_postgresql().is_none()) {
+        let message = format!("there is no PostgreSQL {OLDEST} or later in `{}`", folder.display());
+        let hint = "`TENANTRY_PG_BIN` must name the folder that holds `postgres` and `initdb`";
+        return Err(Failure::new(message).with_hint(hint));
+    }
     let missing = missing();
     if !missing.is_empty() {
         install(&missing)?;
     }
     let found: Vec<_> =
         NEEDS.iter().filter_map(|need| (need.find)()).map(|it| it.display().to_string()).collect();
-    println!("setup: {}", found.join(", "));
+    println!("setup: found {}", found.join(", "));
     Ok(())
 }
 
@@ -76,7 +84,8 @@ fn names(needs: &[&Need]) -> String {
 fn install(missing: &[&Need]) -> Result<()> {
     let Some(manager) = Manager::of_this_machine() else {
         let message = format!("there is no {}, and neither apt-get nor brew to install it", names(missing));
-        return Err(Failure::new(message).with_hint("install PostgreSQL 14 or later, and PgBouncer"));
+        return Err(Failure::new(message)
+            .with_hint(format!("install PostgreSQL {OLDEST} or later, PgBouncer and ps")));
     };
     let packages = manager.packages(missing);
     let Some(commands) = manager.commands(&packages) else {
@@ -91,7 +100,7 @@ fn install(missing: &[&Need]) -> Result<()> {
         [] => Ok(()),
         ref missing => {
             Err(Failure::new(format!("there is no {}, although {packages} is installed", names(missing)))
-                .with_hint("look into what `PATH` and `TENANTRY_PG_BIN` name"))
+                .with_hint("is its folder in `PATH`?"))
         }
     }
 }
@@ -158,4 +167,26 @@ fn way_to_root() -> Option<&'static str> {
         return Some("");
     }
     succeeds(&mut command("sudo -n true")).then_some("sudo -n ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_is_installed_once_for_all_that_it_brings() {
+        let all: Vec<_> = NEEDS.iter().collect();
+        assert_eq!(Manager::Apt.packages(&all), "postgresql postgresql-client pgbouncer procps");
+        assert_eq!(Manager::Brew.packages(&all[1..4]), "postgresql@17 pgbouncer");
+        assert_eq!(names(&all[3..]), "`pgbouncer`, `ps`");
+    }
+
+    #[test]
+    fn the_command_for_people_installs_the_same() {
+        let line = Manager::Apt.line_for_people("pgbouncer procps");
+        assert!(line.ends_with(
+            " -c 'apt-get update && apt-get install -y --no-install-recommends pgbouncer procps'"
+        ));
+        assert_eq!(Manager::Brew.line_for_people("pgbouncer"), "brew install pgbouncer");
+    }
 }
