@@ -45,7 +45,7 @@ pub(crate) fn pass() -> Result<()> {
     gate.cargo("tests", "test --workspace")?;
     gate.cargo("metrics", "test --workspace --features tenantry/metrics --test metrics")?;
     let packages =
-        "package --workspace --exclude notes --exclude bench --exclude xtask --no-verify --allow-dirty";
+        "package --workspace --exclude notes --exclude bench --exclude docs --exclude xtask --no-verify --allow-dirty";
     gate.cargo("packages", packages)?;
     if succeeds(&mut cargo("deny --version")) {
         // Advisories need a network; the other checks do not.
