@@ -79,17 +79,32 @@ pub(crate) async fn as_configured(global: &Global) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-/// What the file, the environment and the flags say.
+/// Reads the file, the environment and the flags.
 pub(crate) fn read(global: &Global) -> anyhow::Result<Config> {
-    let mut config = match &global.config {
-        // Absolute, so that its directory is one even where only a name was given.
-        Some(file) => Config::load(&std::path::absolute(file)?)?,
-        None => Config::find(&env::current_dir().context("the working directory is gone")?)?,
+    let mut config = match file(global)? {
+        Some(file) => Config::load(&file)?,
+        None => Config::find(&here()?)?,
     };
     if let Some(url) = &global.database_url {
         config.set_default_url(url.clone());
     }
     Ok(config)
+}
+
+/// The directory of the configuration, for what must work whatever that says.
+pub(crate) fn directory(global: &Global) -> anyhow::Result<PathBuf> {
+    let here = here()?;
+    let file = file(global)?.or_else(|| Config::locate(&here));
+    Ok(file.as_deref().and_then(Path::parent).map_or(here, Path::to_owned))
+}
+
+/// The file that a flag or variable names; absolute, so that its directory is one even where only a name was given.
+fn file(global: &Global) -> anyhow::Result<Option<PathBuf>> {
+    Ok(global.config.as_ref().map(std::path::absolute).transpose()?)
+}
+
+fn here() -> anyhow::Result<PathBuf> {
+    env::current_dir().context("the working directory is gone")
 }
 
 /// Makes the embedded server of the directory the default database, starting it if need be.

@@ -1,31 +1,14 @@
 //! Where PostgreSQL's programs are on this machine.
 use std::{
-    collections::HashSet,
-    env, fmt, fs,
+    fmt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use crate::{Error, ErrorKind, Result};
-
-/// The oldest major version we run.
-const OLDEST: u32 = 14;
-
-/// Where packages put the programs, one `*` at most: Debian, SUSE, the PostgreSQL project's own packages for
-/// Fedora, Alpine, Homebrew on its three prefixes, Postgres.app. Fedora's and Arch's own are in `/usr/bin`.
-const USUAL_PLACES: &[&str] = &[
-    "/usr/lib/postgresql/*/bin",
-    "/usr/lib/postgresql*/bin",
-    "/usr/pgsql-*/bin",
-    "/usr/libexec/postgresql*",
-    "/opt/homebrew/opt/postgresql*/bin",
-    "/usr/local/opt/postgresql*/bin",
-    "/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
-    "/Applications/Postgres.app/Contents/Versions/*/bin",
-    "/usr/bin",
-    "/usr/local/bin",
-    "/usr/local/pgsql/bin",
-];
+use crate::{
+    Error, ErrorKind, Result,
+    install::{POSTGRESQL, install_hint},
+    search::{self, OLDEST, Version},
+};
 
 /// A folder with `postgres` and `initdb` of one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +39,7 @@ impl Binaries {
                 ErrorKind::BinariesNotFound,
                 format!("no usable PostgreSQL in `{}`: {why}", directory.display()),
             )
-            .with_hint(install_hint())
+            .with_hint(install_hint(POSTGRESQL))
         };
         for program in ["initdb", "postgres"] {
             if !directory.join(program).is_file() {
@@ -64,7 +47,7 @@ impl Binaries {
             }
         }
         let version =
-            ask_version(&directory.join("postgres")).ok_or_else(|| unusable("`postgres` does not run"))?;
+            Version::of(&directory.join("postgres")).ok_or_else(|| unusable("`postgres` does not run"))?;
         if version.major < OLDEST {
             return Err(unusable(&format!("{version} is older than {OLDEST}")));
         }
@@ -98,19 +81,13 @@ impl Binaries {
 
     /// All there are, newest first.
     pub(crate) fn find_all() -> Result<Vec<Self>> {
-        if let Some(directory) = env::var_os("TENANTRY_PG_BIN").filter(|value| !value.is_empty()) {
-            return Ok(vec![Self::at(Path::new(&directory)).map_err(|error| {
+        if let Some(directory) = search::named_folder() {
+            return Ok(vec![Self::at(&directory).map_err(|error| {
                 error.with_hint("`TENANTRY_PG_BIN` must name the folder that holds `postgres` and `initdb`")
             })?]);
         }
-        let mut seen = HashSet::new();
-        let found = candidates()
-            .into_iter()
-            .filter_map(|directory| fs::canonicalize(directory.join("postgres")).ok())
-            .filter_map(|postgres| postgres.parent().map(Path::to_owned))
-            .filter(|directory| seen.insert(directory.clone()))
-            .filter_map(|directory| Self::at(&directory).ok());
-        Ok(newest_first(found.collect()))
+        let folders = search::folders_of_postgresql();
+        Ok(newest_first(folders.filter_map(|directory| Self::at(&directory).ok()).collect()))
     }
 }
 
@@ -120,77 +97,9 @@ fn newest_first(mut found: Vec<Binaries>) -> Vec<Binaries> {
     found
 }
 
-fn candidates() -> Vec<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let places = USUAL_PLACES.iter().flat_map(|pattern| expand(pattern));
-    pg_config().into_iter().chain(env::split_paths(&path)).chain(places).collect()
-}
-
-fn pg_config() -> Option<PathBuf> {
-    let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).output().ok()?;
-    let directory = String::from_utf8(output.stdout).ok()?;
-    Some(PathBuf::from(directory.trim())).filter(|directory| directory.is_absolute())
-}
-
-/// Lists the folders a pattern with at most one `*` stands for.
-fn expand(pattern: &str) -> Vec<PathBuf> {
-    let Some((before, after)) = pattern.split_once('*') else { return vec![PathBuf::from(pattern)] };
-    let (parent, prefix) = before.rsplit_once('/').unwrap_or((".", before));
-    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
-    entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
-        .map(|entry| entry.path().join(after.trim_start_matches('/')))
-        .collect()
-}
-
-fn ask_version(postgres: &Path) -> Option<Version> {
-    let output = Command::new(postgres).arg("--version").stdin(Stdio::null()).output().ok()?;
-    Version::parse(&String::from_utf8_lossy(&output.stdout))
-}
-
 fn not_found() -> Error {
-    Error::new(ErrorKind::BinariesNotFound, "no PostgreSQL found on this machine").with_hint(install_hint())
-}
-
-/// The command that installs PostgreSQL, by the package manager which is there.
-pub(crate) fn install_hint() -> String {
-    const BY_MANAGER: &[(&str, &str)] = &[
-        ("apt-get", "apt-get install postgresql"),
-        ("dnf", "dnf install postgresql-server"),
-        ("apk", "apk add postgresql"),
-        ("pacman", "pacman -S postgresql"),
-        ("zypper", "zypper install postgresql-server"),
-        ("brew", "brew install postgresql"),
-    ];
-    let path = env::var_os("PATH").unwrap_or_default();
-    let is_there = |program: &str| env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    let command = BY_MANAGER.iter().find(|(manager, _)| is_there(manager)).map(|(_, command)| *command);
-    let command = command.unwrap_or("apt-get install postgresql` or `brew install postgresql");
-    format!(
-        "install PostgreSQL (`{command}`), or set `TENANTRY_PG_BIN` to the folder that holds `postgres` and `initdb`"
-    )
-}
-
-/// A version as `postgres --version` tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Version {
-    major: u32,
-    text: String,
-    /// Compares versions; a beta sorts before its release.
-    order: (u32, bool, u32),
-}
-
-impl Version {
-    /// Reads `postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)`, `… 18beta1` or `… 19devel`.
-    fn parse(output: &str) -> Option<Self> {
-        let (_, rest) = output.split_once("(PostgreSQL) ")?;
-        let text = rest.split_whitespace().next()?;
-        let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
-        let major = text[..end].parse().ok()?;
-        let minor = text[end..].strip_prefix('.').map(|minor| minor.parse().unwrap_or(0));
-        Some(Self { major, text: text.to_owned(), order: (major, minor.is_some(), minor.unwrap_or(0)) })
-    }
+    Error::new(ErrorKind::BinariesNotFound, "no PostgreSQL found on this machine")
+        .with_hint(install_hint(POSTGRESQL))
 }
 
 impl fmt::Display for Version {
@@ -233,12 +142,5 @@ mod tests {
         let order: Vec<_> =
             newest_first(found.into()).iter().map(|binaries| binaries.version().to_owned()).collect();
         assert_eq!(order, ["18.0", "18beta1", "17.2", "15.14", "15.4", "9.6.1"]);
-    }
-
-    #[test]
-    fn a_star_stands_for_the_folders_that_exist() {
-        assert!(expand("/nowhere/at/all/*/bin").is_empty());
-        assert_eq!(expand("/usr/bin"), [PathBuf::from("/usr/bin")]);
-        assert!(expand("/usr/b*").contains(&PathBuf::from("/usr/bin")));
     }
 }

@@ -29,7 +29,10 @@ use sha2::{Digest, Sha256};
 use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::{
-    Binaries, Error, ErrorKind, Result, account::Account, binaries::install_hint, scratch::blocking,
+    Binaries, Error, ErrorKind, Result,
+    account::Account,
+    install::{POSTGRESQL, install_hint},
+    scratch::blocking,
     secret::random_name,
 };
 
@@ -75,7 +78,7 @@ fn find_in_or_fill(cache: &Path) -> Result<Binaries> {
     let target = target().ok_or_else(|| {
         let machine = format!("{} on {}", env::consts::ARCH, env::consts::OS);
         Error::new(ErrorKind::Download, format!("no PostgreSQL to download for {machine}"))
-            .with_hint(install_hint())
+            .with_hint(install_hint(POSTGRESQL))
     })?;
     let name = format!("postgresql-{VERSION}-{target}");
     let cache = open_cache(cache)?;
@@ -147,15 +150,14 @@ fn fetch_and_unpack(url: &str, work: &WorkFolder) -> Result<PathBuf> {
     let archive = work.0.join("archive.tar.gz");
     if fetch_archive(url, &archive)? != expected {
         let message = format!("`{url}` is damaged: its SHA-256 is not the one in `{url}.sha256`");
-        return Err(
-            Error::new(ErrorKind::Download, message).with_hint(format!("try again, or {}", install_hint()))
-        );
+        return Err(Error::new(ErrorKind::Download, message)
+            .with_hint(format!("try again, or {}", install_hint(POSTGRESQL))));
     }
     let unpacked = work.0.join("unpacked");
     unpack(&archive, &unpacked).map_err(Error::at("unpack PostgreSQL into", &unpacked))?;
     holder_of_bin(&unpacked).ok_or_else(|| {
         Error::new(ErrorKind::Download, format!("`{url}` does not contain `bin/postgres`"))
-            .with_hint(install_hint())
+            .with_hint(install_hint(POSTGRESQL))
     })
 }
 
@@ -164,7 +166,7 @@ fn fetch_digest(url: &str) -> Result<[u8; 32]> {
     let read = get(url)?.take(4096).read_to_string(&mut text);
     read.map_err(|error| unreachable_server(url).because(error))?;
     parse_digest(&text).ok_or_else(|| {
-        Error::new(ErrorKind::Download, format!("`{url}` is no SHA-256")).with_hint(install_hint())
+        Error::new(ErrorKind::Download, format!("`{url}` is no SHA-256")).with_hint(install_hint(POSTGRESQL))
     })
 }
 
@@ -209,7 +211,7 @@ fn unreachable_server(url: &str) -> Error {
         ErrorKind::Download,
         format!("no PostgreSQL on this machine, and `{url}` cannot be downloaded"),
     )
-    .with_hint(install_hint())
+    .with_hint(install_hint(POSTGRESQL))
 }
 
 fn unpack(archive: &Path, folder: &Path) -> io::Result<()> {

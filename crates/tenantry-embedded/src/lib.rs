@@ -40,9 +40,11 @@ mod binaries;
 mod download;
 mod error;
 mod folder;
+mod install;
 mod kept;
 mod postmaster;
 mod scratch;
+mod search;
 mod secret;
 mod sql;
 

@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::database::Layout;
 use crate::migration::Migrations;
-use crate::pool::{Databases, Layout, Role};
+use crate::pool::{Databases, Role};
 use crate::tenant::ReservedSlugs;
 
 /// The facts of one installation that all work on its schemas needs: migrating, provisioning, and what comes later.

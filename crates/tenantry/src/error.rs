@@ -269,6 +269,12 @@ invalid_input!(
     crate::tenant::InvalidAlias,
 );
 
+impl From<crate::tenant::NotServed> for Error {
+    fn from(error: crate::tenant::NotServed) -> Self {
+        Self::new(ErrorKind::TenantUnavailable, error.to_string()).with_tenant(error.slug())
+    }
+}
+
 impl From<crate::migration::MigrationError> for Error {
     fn from(error: crate::migration::MigrationError) -> Self {
         let refused = Self::new(ErrorKind::Migration, error.to_string());

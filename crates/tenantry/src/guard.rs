@@ -1,95 +1,108 @@
 //! The guards of the invariants, each with a switch that leaves it out.
 //!
-//! A test that cannot fail proves nothing. With `TENANTRY_LEAVE_OUT=<name>` in the environment of a
-//! test run, the guard of that name is not there, and the test of its invariant has to fail; the
-//! gate checks that it does. In any other build the switch does not exist.
+//! A test that cannot fail proves nothing. With `TENANTRY_LEAVE_OUT=busy-flag` in the environment of a
+//! test run, [`Guard::BusyFlag`] is not there, and the test of its invariant has to fail. The test stands
+//! beside the guard: `cargo xtask guards` reads these lines, and checks that each test passes with its
+//! guard and fails without it. In any other build the switch does not exist.
 
 /// A guard that a test run can leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Guard {
     /// The server's answer to a switch is compared with the schema that was asked for.
+    ///
+    /// Test: `invariants::switching::a_missing_schema_is_an_error_before_the_first_statement`.
     Verification,
     /// Nothing may be created behind the tenant's schema in the `search_path`.
+    ///
+    /// Test: `invariants::fall_through::a_dropped_schema_is_an_error_on_a_warm_connection`.
     Void,
     /// A touched connection is cleaned before anybody else sees it.
+    ///
+    /// Test: `invariants::crossing::a_setting_does_not_cross`.
     Hygiene,
     /// A statement's text decides whether it touches the session.
+    ///
+    /// Test: `invariants::crossing::an_advisory_lock_does_not_cross`.
     Classification,
     /// A connection whose state is in doubt is closed.
+    ///
+    /// Test: `invariants::crossing::a_dropped_transaction_does_not_cross`.
     DoubtfulClosed,
     /// A connection whose last answer was drained is cleaned and verified.
+    ///
+    /// Test: `invariants::cancellation::what_a_drained_statement_leaves_reaches_nobody`.
     DrainVerified,
     /// A connection is marked busy before the first byte is sent.
+    ///
+    /// Test: `invariants::cancellation::a_begin_cancelled_in_flight_leaves_no_transaction_behind`.
     BusyFlag,
     /// Statements are tagged with what their tenant has applied.
+    ///
+    /// Test: `invariants::statements::tenants_at_different_versions_share_no_statement`.
     Tag,
     /// The statement cache is emptied between schemas that own types.
+    ///
+    /// Test: `invariants::statements::types_of_one_name_in_two_schemas_work_through_one_text`.
     ForgetTypes,
     /// A changed epoch closes a tenant's warm connections.
+    ///
+    /// Test: `invariants::switching::a_new_epoch_closes_the_warm_connections_of_a_tenant`.
     Epoch,
     /// The ledger row is written before the migration.
+    ///
+    /// Test: `invariants::ledger::a_second_runner_fails_before_any_ddl`.
     LedgerFirst,
     /// A tenant's transaction looks whether its run was taken over.
+    ///
+    /// Test: `invariants::runs::a_run_that_was_taken_over_changes_no_further_tenant`.
     RunToken,
     /// A spare with a function that names its own schema is not kept.
+    ///
+    /// Test: `invariants::spares::a_function_that_names_its_schema_is_never_renamed_away_from_it`.
     OwnName,
     /// What `lastval()` would say is discarded on a switch.
+    ///
+    /// Test: `invariants::crossing::the_last_value_of_a_sequence_does_not_cross`.
     Sequences,
     /// A statement whose cached plan is stale is sent again.
+    ///
+    /// Test: `invariants::statements::a_migration_under_a_warm_connection_is_not_felt`.
     SecondAttempt,
     /// What comes back to a closed pool is closed.
+    ///
+    /// Test: `pool::exploration::no_random_schedule_loses_a_slot_or_a_waiter`.
     ClosedPool,
     /// What a switch sends ahead of a statement fails, if it is not confirmed.
+    ///
+    /// Test: `invariants::client::nothing_runs_behind_a_switch_that_fails`.
     #[cfg(feature = "tokio-postgres")]
     SwitchAhead,
     /// A switch is sent ahead of a statement only on a session in the void.
+    ///
+    /// Test: `invariants::client::a_switch_that_fails_before_its_transaction_leaves_its_statement_in_the_void`.
     #[cfg(feature = "tokio-postgres")]
     VoidFirst,
     /// A statement on a handle that holds its own pool's last connection names that as the cause.
+    ///
+    /// Test: `invariants::cancellation::a_handle_that_waits_for_itself_is_told_so`.
     SelfDeadlock,
     /// Behind a pooler, a statement and what prepares the session for it are one transaction.
+    ///
+    /// Test: `invariants::pooler::a_statement_and_what_prepares_it_are_one_transaction`.
     PoolerTransaction,
     /// Behind a pooler, what a transaction leaves in the session is removed before it ends.
+    ///
+    /// Test: `invariants::pooler::what_a_block_of_code_sets_reaches_nobody`.
     PoolerHygiene,
-}
-
-impl Guard {
-    #[cfg(test)]
-    fn name(self) -> &'static str {
-        match self {
-            Self::Verification => "verification",
-            Self::Void => "void",
-            Self::Hygiene => "hygiene",
-            Self::Classification => "classification",
-            Self::DoubtfulClosed => "doubtful-closed",
-            Self::DrainVerified => "drain-verified",
-            Self::BusyFlag => "busy-flag",
-            Self::Tag => "tag",
-            Self::ForgetTypes => "forget-types",
-            Self::Epoch => "epoch",
-            Self::LedgerFirst => "ledger-first",
-            Self::RunToken => "run-token",
-            Self::OwnName => "own-name",
-            Self::Sequences => "sequences",
-            Self::SecondAttempt => "second-attempt",
-            Self::ClosedPool => "closed-pool",
-            #[cfg(feature = "tokio-postgres")]
-            Self::SwitchAhead => "switch-ahead",
-            #[cfg(feature = "tokio-postgres")]
-            Self::VoidFirst => "void-first",
-            Self::SelfDeadlock => "self-deadlock",
-            Self::PoolerTransaction => "pooler-transaction",
-            Self::PoolerHygiene => "pooler-hygiene",
-        }
-    }
 }
 
 /// Returns true if the guard does its work: always, unless a test run leaves it out.
 #[cfg(test)]
 pub(crate) fn stands(guard: Guard) -> bool {
     use std::sync::LazyLock;
-    static LEFT_OUT: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("TENANTRY_LEAVE_OUT").ok());
-    LEFT_OUT.as_deref() != Some(guard.name())
+    static LEFT_OUT: LazyLock<Option<String>> =
+        LazyLock::new(|| std::env::var("TENANTRY_LEAVE_OUT").ok().map(|name| name.replace('-', "")));
+    LEFT_OUT.as_deref().is_none_or(|name| !format!("{guard:?}").eq_ignore_ascii_case(name))
 }
 
 /// Returns true if the guard does its work, which it always does outside of tests.

@@ -102,7 +102,6 @@ pub mod database;
 pub mod doctor;
 mod error;
 mod fail_point;
-mod for_each;
 mod guard;
 pub mod http;
 #[cfg(test)]

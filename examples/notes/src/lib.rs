@@ -1,8 +1,8 @@
 //! What the application does: [`open`] prepares the database, [`app`] answers requests.
 //!
-//! The host says whose request it is. `localhost` itself is the master: it lists the tenants and
-//! takes sign-ups. `acme.localhost` is the tenant `acme`. A handler says by its arguments where it
-//! is at home: one that takes a `TenantDb` answers 404 everywhere but at a tenant.
+//! The host says whose request it is. `localhost` itself, or `127.0.0.1` or `[::1]`, is the master: it
+//! lists the tenants and takes sign-ups. `acme.localhost` is the tenant `acme`. A handler says by its
+//! arguments where it is at home: one that takes a `TenantDb` answers 404 everywhere but at a tenant.
 
 mod line;
 mod notes;

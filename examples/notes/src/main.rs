@@ -6,7 +6,7 @@
 //! cargo run -p notes
 //! ```
 //!
-//! Then open <http://localhost:3000/>, or try
+//! Then open <http://localhost:3000/>, for which <http://127.0.0.1:3000/> is another name, or try
 //!
 //! ```sh
 //! curl http://acme.localhost:3000/api/notes
@@ -45,9 +45,17 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(hint = hint_of(&error), "{error:#}");
+            report(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "whoever starts this reads here why it does not start")]
+fn report(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+    if let Some(hint) = hint_of(error) {
+        eprintln!("hint: {hint}");
     }
 }
 

@@ -66,8 +66,9 @@ async fn status(cx: &mut Context) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The server, found without reading the configuration: a mistake there must not keep it running.
 async fn find(cx: &Context) -> anyhow::Result<Option<KeptServer>> {
-    Ok(KeptServer::find(connect::read(&cx.global)?.directory()).await?)
+    Ok(KeptServer::find(&connect::directory(&cx.global)?).await?)
 }
 
 fn print(cx: &mut Context, server: Option<&KeptServer>) {

@@ -110,6 +110,17 @@ impl Project {
         Done::from(self.command(arguments).output().unwrap())
     }
 
+    /// Types lines into a shell that finds the program, and stops at the first one that fails.
+    pub(crate) fn type_lines(&self, lines: &str) -> Done {
+        let program = Path::new(env!("CARGO_BIN_EXE_tenantry"));
+        let mut path = program.parent().unwrap().as_os_str().to_owned();
+        path.push(":");
+        path.push(env::var_os("PATH").unwrap_or_default());
+        let mut command = Command::new("sh");
+        command.args(["-ec", lines]).env("PATH", path);
+        Done::from(self.prepared(command).output().unwrap())
+    }
+
     pub(crate) fn run_with_input(&self, arguments: &[&str], input: &str) -> Done {
         let mut command = self.command(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

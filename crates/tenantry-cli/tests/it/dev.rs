@@ -19,6 +19,8 @@ async fn the_embedded_server_serves_until_it_is_stopped() {
     project.write("migrations/tenant/0001_note.sql", "CREATE TABLE note (id int);");
     project.ok(&["create", "acme"]);
     let url = project.ok(&["dev", "url", "--tenant", "acme"]);
+    // Where `notes` keeps its tables too, so that this program sees the same tenants.
+    assert!(url.contains("/tenantry?"), "{url}");
     let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(url.trim()).await.unwrap();
     let count: i64 =
         sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&mut connection).await.unwrap();

@@ -48,7 +48,7 @@ async fn behind_a_pooler() -> (Project, ScratchPooler) {
 
 impl Project {
     /// As it is by itself from PostgreSQL 15 on.
-    async fn close_public(&self) {
+    pub(crate) async fn close_public(&self) {
         let url = self.database.as_ref().unwrap().superuser_url();
         let mut superuser = PgConnection::connect(url).await.unwrap();
         let revoke = sqlx::raw_sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC");

@@ -9,6 +9,8 @@ mod bench;
 mod dev;
 /// What is wrong with an installation, and what mends it.
 mod doctor;
+/// The commands that the documents show, typed as they stand there.
+mod documents;
 /// SQL in one schema and in all.
 mod exec;
 /// The life of a fleet, from `init` on.

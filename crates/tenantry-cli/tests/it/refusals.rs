@@ -110,14 +110,38 @@ async fn one_database_that_is_down_does_not_hide_the_others() {
 
 #[tokio::test]
 async fn a_bad_key_is_named_with_file_and_line() {
-    let project = Project::new().await;
+    let project = Project::without_database();
     project.write("tenantry.toml", "# mine\nmaster_shema = 'x'\n");
     let error = project.refused(1, &["list"]);
-    assert!(error.contains("tenantry.toml`:2: unknown field `master_shema`"), "{error}");
+    assert!(error.contains("tenantry.toml`:2: unknown key `master_shema`"), "{error}");
+    assert!(error.ends_with("\nhint: did you mean `master_schema`?\n"), "{error}");
     project.write("other.toml", "[pool]\nmax_connections = 'many'\n");
     let error = project.refused(1, &["list", "--config", "other.toml"]);
-    assert!(error.contains("other.toml`:2"), "{error}");
+    assert!(error.contains("other.toml`:2: `pool.max_connections`: a whole number is expected"), "{error}");
     assert!(project.refused(1, &["list", "--config", "none.toml"]).contains("none.toml` cannot be read"));
+}
+
+#[tokio::test]
+async fn a_misspelt_variable_stops_what_reads_the_configuration_and_nothing_else() {
+    let mut project = Project::without_database();
+    project.variables = vec![("TENANTRY_POOL_MOED", "postgres://app:hunter2@host/saas".to_owned())];
+    for command in [&["list"][..], &["init"], &["lint"], &["status"], &["doctor"], &["dev", "start"]] {
+        assert_eq!(
+            project.refused(1, command),
+            "error: unknown variable `TENANTRY_POOL_MOED`\nhint: did you mean `TENANTRY_POOL_MODE`?\n",
+            "{command:?}"
+        );
+    }
+    assert!(!project.folder.path().join("tenantry.toml").exists(), "`init` looks before it writes");
+    let mut error: Value = serde_json::from_str(&project.refused(1, &["list", "--format", "json"])).unwrap();
+    assert_eq!(error["kind"].take(), "configuration");
+    // Neither does a file that is broken as well.
+    project.write("tenantry.toml", "pool = 3");
+    project.ok(&["help"]);
+    project.ok(&["list", "--help"]);
+    project.ok(&["completions", "bash"]);
+    assert_eq!(project.ok(&["dev", "stop"]), "not running\n");
+    assert_eq!(project.ok(&["dev", "status"]), "not running\n");
 }
 
 #[tokio::test]

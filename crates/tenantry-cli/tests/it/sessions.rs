@@ -1,4 +1,5 @@
 use sqlx::Connection as _;
+use tenantry_embedded::Binaries;
 
 use crate::bench::Project;
 
@@ -18,7 +19,8 @@ async fn a_url_leads_sqlx_and_psql_into_the_schema() {
     assert_eq!(ask(url, "SELECT title FROM note WHERE id = 1").await, "of acme");
     assert_eq!(project.json(&["dev", "url", "--tenant", "acme"])["url"], url);
 
-    let psql = std::process::Command::new("psql").args([url, "-XAtc", "SELECT current_schema()"]).output();
+    let psql = Binaries::find().unwrap().directory().join("psql");
+    let psql = std::process::Command::new(psql).args([url, "-XAtc", "SELECT current_schema()"]).output();
     assert_eq!(String::from_utf8(psql.unwrap().stdout).unwrap().trim(), schema);
 
     let master = project.ok(&["dev", "url"]);

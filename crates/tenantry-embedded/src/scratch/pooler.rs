@@ -9,15 +9,19 @@ use std::{
 };
 
 use super::blocking;
-use crate::{Error, ErrorKind, Result, account::Account, folder, postmaster, secret::random_name};
+use crate::{
+    Error, ErrorKind, Result,
+    account::Account,
+    folder,
+    install::{PGBOUNCER, install_hint},
+    postmaster, search,
+    secret::random_name,
+};
 
 /// How long PgBouncer may take to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
 const ATTEMPTS: usize = 5;
-
-/// Where packages put the program, besides `PATH`.
-const USUAL_PLACES: &[&str] = &["/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"];
 
 /// A PgBouncer of one's own in transaction mode, in front of a throw-away server.
 ///
@@ -186,10 +190,8 @@ fn user_list(logins: &[Login]) -> String {
 }
 
 fn find_program() -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let places = std::env::split_paths(&path).chain(USUAL_PLACES.iter().map(PathBuf::from));
-    places.map(|place| place.join("pgbouncer")).find(|program| program.is_file()).ok_or_else(|| {
+    search::pgbouncer().ok_or_else(|| {
         Error::new(ErrorKind::BinariesNotFound, "there is no PgBouncer on this machine")
-            .with_hint("apt-get install pgbouncer (Debian), brew install pgbouncer (macOS)")
+            .with_hint(install_hint(PGBOUNCER))
     })
 }

@@ -20,6 +20,8 @@ impl Helper {
         command.env("TENANTRY_TEST_PART", part).env("TENANTRY_TEST_ARGUMENT", argument);
         if let Some(url) = part.strip_prefix("download ") {
             command.env("TENANTRY_TEST_PART", "download").env("TENANTRY_PG_DOWNLOAD_URL", url);
+            // Like a program that was installed, which knows of no checkout.
+            command.current_dir("/").env_remove("CARGO_MANIFEST_DIR");
         }
         if part.starts_with("scratch") {
             command.env("TENANTRY_PG_BIN", argument);

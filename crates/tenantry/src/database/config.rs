@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -258,7 +259,8 @@ pub struct PoolConfig {
 }
 
 /// Whether a connection of the pool is a session of the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PoolMode {
     /// It is: nothing stands in between, or a pooler in session mode.
     #[default]
@@ -283,7 +285,8 @@ pub enum PoolMode {
 }
 
 /// When the server is asked whether a connection really is where it should be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verify {
     /// Whenever a connection is switched, comes back touched, or was idle for long. A connection
     /// that comes back clean and goes to the same tenant needs no round trip.

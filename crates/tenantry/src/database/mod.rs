@@ -1,13 +1,24 @@
-//! Which databases there are and how to reach them.
+//! The databases there are, and the ways to reach them.
 //!
 //! A [`DatabaseConfig`] is one PostgreSQL database; the name it goes by is its *alias*
 //! ([`Alias`](crate::tenant::Alias)), and `default` always exists. A tenant lives in exactly one.
-//! [`Config`] is the file `tenantry.toml` with the environment laid over it. Nothing here opens a
-//! connection.
+//!
+//! [`Config`] is the file `tenantry.toml` with the environment laid over it. What an application or a flag sets goes
+//! before that; then comes the variable `TENANTRY_…` of a key, `DATABASE_URL`, the file, the default. Keys are the
+//! fields of the structs in `sections`, which serde reads through `layers`; `environment` knows what variables
+//! there may be, and `problem` tells a mistake without repeating a value.
+//!
+//! Nothing here opens a connection.
 
 mod config;
+mod environment;
 mod file;
+mod layers;
+mod layout;
+mod problem;
+mod sections;
 
 pub(crate) use self::config::Way;
 pub use self::config::{DatabaseConfig, PoolConfig, PoolMode, Verify};
 pub use self::file::Config;
+pub(crate) use self::layout::Layout;

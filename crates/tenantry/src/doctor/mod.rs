@@ -37,9 +37,9 @@ mod session;
 pub use self::finding::{Check, Finding, Severity};
 use self::roster::Roster;
 use self::session::Session;
-use crate::database::{DatabaseConfig, Way};
+use crate::database::{DatabaseConfig, Layout, Way};
 use crate::migrate::SchemaLock;
-use crate::pool::{Layout, Role};
+use crate::pool::Role;
 use crate::sql::Literal;
 use crate::tenant::{Alias, SchemaName};
 

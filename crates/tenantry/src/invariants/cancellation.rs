@@ -257,11 +257,9 @@ async fn a_cancelled_waiter_loses_no_slot() {
 
 #[tokio::test]
 async fn a_handle_that_waits_for_itself_is_told_so() {
-    let pool = PoolConfig {
-        max_connections: 1,
-        acquire_timeout: Duration::from_millis(100),
-        ..PoolConfig::default()
-    };
+    // Long enough to open a connection on a busy machine.
+    let pool =
+        PoolConfig { max_connections: 1, acquire_timeout: Duration::from_secs(1), ..PoolConfig::default() };
     let installation = installation(&[], pool).await;
     installation.create("acme").await;
     let acme = installation.db("acme").await;

@@ -2,8 +2,8 @@
 
 use sqlx::{Connection as _, PgConnection};
 
+use crate::database::Layout;
 use crate::migrate::{Site, creation_message, send};
-use crate::pool::Layout;
 use crate::testing::{migrations, with_one_connection};
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use super::plan::{Change, Goal, plan};
 use super::site::Site;
 use super::workers::Workers;
 use crate::context::Context;
+use crate::database::Layout;
 use crate::error::Result;
-use crate::pool::Layout;
 use crate::tenant::{Digest, Tenant};
 
 /// What a run would do with one schema.

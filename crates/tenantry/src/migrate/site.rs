@@ -2,9 +2,9 @@
 
 use super::limits::Terms;
 use super::plan::Conflict;
+use crate::database::Layout;
 use crate::error::{Error, ErrorKind};
 use crate::guard::{Guard, stands};
-use crate::pool::Layout;
 use crate::registry::runs;
 use crate::sql::{Identifier, Literal, SearchPathValue};
 use crate::tenant::{SchemaName, Slug, Tenant};

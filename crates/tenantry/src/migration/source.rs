@@ -14,8 +14,7 @@ use super::{
     script::Script,
     set::{Migration, MigrationSet},
 };
-use crate::database::Config;
-use crate::pool::Layout;
+use crate::database::{Config, Layout};
 use crate::tenant::SchemaName;
 
 /// The migrations of the master schema and those of every tenant's schema.

@@ -11,10 +11,10 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use super::client::ClientDriver;
 use super::driver::{ClientCheck, PgDriver};
 use super::kept::KeptConnections;
-use super::preparation::{Layout, Preprocessors};
-use super::shared::Pool;
+use super::preparation::Preprocessors;
+use super::shared::{Pool, PoolStatus};
 use super::stock;
-use crate::database::{DatabaseConfig, PoolMode};
+use crate::database::{DatabaseConfig, Layout, PoolMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::Literal;
 use crate::tenant::{Alias, Tenant};
@@ -101,6 +101,23 @@ impl Databases {
 
     pub(crate) fn config(&self, alias: &Alias) -> Result<&DatabaseConfig> {
         Ok(&self.get(alias)?.config)
+    }
+
+    /// The most connections a tenant may hold, in the database where these are fewest.
+    pub(crate) fn fewest_per_tenant(&self) -> u32 {
+        let caps = self.configs().map(|(_, config)| config.pool_config().cap_per_tenant());
+        caps.min().unwrap_or(1)
+    }
+
+    /// The pool of each database at this moment.
+    pub(crate) fn status(&self) -> BTreeMap<Alias, PoolStatus> {
+        self.by_alias.iter().map(|(alias, database)| (alias.clone(), database.pool.status())).collect()
+    }
+
+    /// The same of the pools of tokio-postgres.
+    #[cfg(feature = "tokio-postgres")]
+    pub(crate) fn client_status(&self) -> BTreeMap<Alias, PoolStatus> {
+        self.by_alias.iter().map(|(alias, database)| (alias.clone(), database.client_pool.status())).collect()
     }
 
     fn get(&self, alias: &Alias) -> Result<&Database> {

@@ -65,7 +65,7 @@ pub use self::counters::PoolCounts;
 pub(crate) use self::databases::Databases;
 pub use self::db::{MasterDb, TenantDb};
 pub(crate) use self::kept::KeptConnections;
-pub(crate) use self::preparation::{Layout, Preprocessors};
+pub(crate) use self::preparation::Preprocessors;
 pub use self::preprocessor::{
     CheckoutRequest, Hook, Preprocessor, Role, SearchPath, SessionSettings, Target,
 };

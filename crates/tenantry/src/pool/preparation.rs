@@ -3,27 +3,13 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::preprocessor::{CheckoutRequest, Preprocessor, SearchPath, SessionSettings};
+use super::preprocessor::{CheckoutRequest, Preprocessor, Role, SearchPath, SessionSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
 #[cfg(feature = "tokio-postgres")]
 use crate::sql::VOID_SCHEMA;
 use crate::sql::{Identifier, Literal};
-use crate::tenant::{SchemaName, Tenant};
-
-/// The schemas that are the same for every checkout.
-#[derive(Clone, Debug)]
-pub(crate) struct Layout {
-    pub(crate) master_schema: SchemaName,
-    pub(crate) extension_schemas: Vec<SchemaName>,
-}
-
-impl Default for Layout {
-    fn default() -> Self {
-        let named = |name| SchemaName::parse(name).expect("a name of our own is a legal one");
-        Self { master_schema: named("public"), extension_schemas: vec![named("extensions")] }
-    }
-}
+use crate::tenant::Tenant;
 
 /// The preprocessors of one installation, in the order in which they are asked.
 #[derive(Clone)]
@@ -32,6 +18,30 @@ pub(crate) struct Preprocessors(Arc<[Arc<dyn Preprocessor>]>);
 impl Preprocessors {
     pub(crate) fn new(list: Vec<Arc<dyn Preprocessor>>) -> Self {
         Self(list.into())
+    }
+
+    /// Those that were given, together with the built-in ones that none of them replaces, in the order that was
+    /// chosen by name.
+    pub(crate) fn choose(
+        mut given: Vec<Arc<dyn Preprocessor>>,
+        role: Option<&Role>,
+        chosen: Option<&[String]>,
+    ) -> Result<Self> {
+        let mut built_in: Vec<Arc<dyn Preprocessor>> = vec![Arc::new(SearchPath)];
+        if let Some(role) = role {
+            built_in.push(Arc::new(role.clone()));
+        }
+        for preprocessor in built_in {
+            if given.iter().all(|other| other.name() != preprocessor.name()) {
+                given.insert(0, preprocessor);
+            }
+        }
+        let Some(chosen) = chosen else { return Ok(Self::new(given)) };
+        let find = |name: &String| {
+            let found = given.iter().find(|preprocessor| preprocessor.name() == name);
+            found.cloned().ok_or_else(|| unknown_preprocessor(name, &given))
+        };
+        Ok(Self::new(chosen.iter().map(find).collect::<Result<_>>()?))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<dyn Preprocessor>> {
@@ -58,6 +68,12 @@ impl Preprocessors {
         }
         Ok(Preparation { request, settings })
     }
+}
+
+fn unknown_preprocessor(name: &str, known: &[Arc<dyn Preprocessor>]) -> Error {
+    let names: Vec<_> = known.iter().map(|preprocessor| preprocessor.name()).collect();
+    Error::new(ErrorKind::Configuration, format!("no preprocessor is named `{name}`"))
+        .with_hint(format!("known are: {}", names.join(", ")))
 }
 
 impl Default for Preprocessors {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
-use super::preparation::Layout;
+use crate::database::Layout;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::tenant::{SchemaName, Tenant};
 

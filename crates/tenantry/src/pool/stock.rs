@@ -17,8 +17,9 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::driver::{Driver as _, PgDriver};
-use super::preparation::{Layout, void_message};
+use super::preparation::void_message;
 use super::preprocessor::{CheckoutRequest, Target};
+use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{Literal, VOID_SCHEMA};
 use crate::tenant::Tenant;

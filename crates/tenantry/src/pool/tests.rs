@@ -10,10 +10,10 @@ use proptest::prelude::*;
 
 use super::fake::Fake;
 use super::lease::{Lease, Switching};
-use super::preparation::{Layout, Preprocessors};
+use super::preparation::Preprocessors;
 use super::preprocessor::{CheckoutRequest, Preprocessor, SearchPath, SessionSettings, Target};
 use super::shared::Pool;
-use crate::database::{PoolConfig, Verify};
+use crate::database::{Layout, PoolConfig, Verify};
 use crate::error::{Error, ErrorKind};
 use crate::tenant::{Alias, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
 use super::cache::Cache;
@@ -12,7 +12,7 @@ use super::{listener, store, with_applied};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::{Databases, MasterDb};
 use crate::resolve::TenantKey;
-use crate::tenant::Tenant;
+use crate::tenant::{Alias, Tenant};
 
 /// How the registry is cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,11 +55,8 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts listening in the background; tenants are found before it has connected. Without a way to a session
     /// of the server nobody listens.
-    pub(crate) fn start(
-        databases: Databases,
-        direct: Option<PgConnectOptions>,
-        config: &RegistryConfig,
-    ) -> Self {
+    pub(crate) fn start(databases: Databases, config: &RegistryConfig) -> Result<Self> {
+        let direct = databases.config(&Alias::default())?.direct();
         let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_ttl, config.negative_ttl));
         if direct.is_none() {
             tracing::warn!(
@@ -68,7 +65,7 @@ impl Registry {
             );
         }
         let listener = direct.map(|direct| tokio::spawn(listener::listen(direct, Arc::clone(&cache))));
-        Self { databases, cache, listener: tokio::sync::Mutex::new(listener) }
+        Ok(Self { databases, cache, listener: tokio::sync::Mutex::new(listener) })
     }
 
     /// The tenant that goes by this key.
@@ -84,7 +81,7 @@ impl Registry {
     }
 
     async fn load(&self, key: &TenantKey) -> Result<Option<Tenant>> {
-        let master = MasterDb::new(self.databases.default_pool().clone());
+        let master = self.master();
         let found = match key {
             TenantKey::Slug(slug) => store::tenant_by_slug(&master, slug).await?,
             TenantKey::Domain(domain) => store::tenant_by_domain(&master, domain).await?,
@@ -92,14 +89,48 @@ impl Registry {
         Ok(with_applied(&self.databases, found.into_iter().collect()).await?.pop())
     }
 
+    /// Up to `limit` tenants in the order of their slugs, after this one.
+    pub(crate) async fn tenants_after(&self, after: &str, limit: u32) -> Result<Vec<Tenant>> {
+        let page = store::tenants_after(&self.master(), after, i64::from(limit)).await?;
+        Ok(self.complete(page).await)
+    }
+
+    /// Adds what they have applied to tenants that were read from the registry.
+    pub(crate) async fn complete(&self, page: Vec<Tenant>) -> Vec<Tenant> {
+        let complete = with_applied(&self.databases, page.clone()).await;
+        // A database that is down hides how far its tenants are, not that they exist.
+        complete.unwrap_or_else(|error| {
+            tracing::warn!(%error, "Cannot tell what some tenants have applied");
+            page
+        })
+    }
+
+    pub(super) fn master(&self) -> MasterDb {
+        MasterDb::new(self.databases.default_pool().clone())
+    }
+
+    /// Works on a connection that may write the registry.
+    pub(super) async fn with_connection<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
+    ) -> Result<T> {
+        self.databases.with_registry(work).await
+    }
+
     /// Drops what this process knows of a key, without waiting for the announcement.
-    pub(crate) fn forget(&self, key: &TenantKey) {
+    pub(super) fn forget(&self, key: &TenantKey) {
         self.cache.forget(key);
     }
 
-    pub(crate) fn forget_tenant(&self, tenant: &Tenant) {
+    /// Drops what this process knows of a tenant: of its slug, and of all its domains.
+    pub(crate) async fn forget_tenant(&self, tenant: &Tenant) {
         self.cache.forget_tenant(tenant.id());
-        self.cache.forget(&TenantKey::Slug(tenant.slug().clone()));
+        self.forget(&TenantKey::Slug(tenant.slug().clone()));
+        match self.domains(tenant).await {
+            Ok(domains) => domains.into_iter().for_each(|domain| self.forget(&TenantKey::Domain(domain))),
+            // What was done is done, so this is no reason to report a failure.
+            Err(_) => self.forget_all(),
+        }
     }
 
     pub(crate) fn forget_all(&self) {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use sqlx::{Connection as _, Executor, PgConnection, Postgres};
 
 use super::store::PRIVILEGES;
+use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result};
+use crate::pool::{Databases, MasterDb};
 use crate::sql::privileges::{privileges, revocation};
 use crate::sql::{Identifier, Literal};
 use crate::tenant::{Alias, SchemaName};
@@ -38,14 +40,22 @@ const INSTALL_LOCK: i64 = 0x7465_6e61_6e74_7279;
 /// sqlx's own table, in which each schema keeps what it has applied.
 pub(crate) const LEDGER: &str = "_sqlx_migrations";
 
-/// Creates or upgrades the registry in one database, together with the schemas every session needs.
+/// Creates or upgrades the registry in every database, together with the schemas every session needs.
 ///
 /// Safe when many processes do it at once: one works, the others find it done.
-pub(crate) async fn install_in(
+pub(crate) async fn install(databases: &Databases, layout: &Layout) -> Result<()> {
+    for alias in databases.aliases() {
+        let mut connection = databases.owner_connection(alias).await?;
+        let role = databases.config(alias)?.application_role();
+        install_in(&mut connection, alias, layout, role).await?;
+    }
+    Ok(())
+}
+
+async fn install_in(
     connection: &mut PgConnection,
     alias: &Alias,
-    master_schema: &SchemaName,
-    extension_schemas: &[SchemaName],
+    layout: &Layout,
     application_role: &str,
 ) -> Result<()> {
     let failed = |error: sqlx::Error| {
@@ -67,10 +77,10 @@ pub(crate) async fn install_in(
             .await
             .map_err(failed)?;
     }
-    for schema in std::iter::once(master_schema).chain(extension_schemas) {
+    for schema in std::iter::once(&layout.master_schema).chain(&layout.extension_schemas) {
         create_schema_if_missing(&mut tx, schema).await.map_err(failed)?;
     }
-    grant(&mut tx, master_schema, extension_schemas, application_role).await.map_err(failed)?;
+    grant(&mut tx, layout, application_role).await.map_err(failed)?;
     tx.commit().await.map_err(failed)
 }
 
@@ -121,12 +131,8 @@ async fn create_schema_if_missing(
 }
 
 /// Lets the application read the registry and use the shared schemas, where it is a role of its own.
-async fn grant(
-    connection: &mut PgConnection,
-    master_schema: &SchemaName,
-    extension_schemas: &[SchemaName],
-    role: &str,
-) -> Result<(), sqlx::Error> {
+async fn grant(connection: &mut PgConnection, layout: &Layout, role: &str) -> Result<(), sqlx::Error> {
+    let Layout { master_schema, extension_schemas } = layout;
     let is_owner: bool =
         sqlx::query_scalar("SELECT current_user = $1").bind(role).fetch_one(&mut *connection).await?;
     let mut grants = String::new();
@@ -170,9 +176,25 @@ async fn owns_schema(connection: &mut PgConnection, schema: &SchemaName) -> Resu
     Ok(owns.unwrap_or(false))
 }
 
-/// Checks that the registry of one database is there and is the one this library knows.
-pub(crate) async fn verify_in(executor: impl Executor<'_, Database = Postgres>, alias: &Alias) -> Result<()> {
-    let done = match installed_steps(executor).await {
+/// Checks that the registry of every database is there and is the one this library knows.
+///
+/// A database that is down concerns its own tenants. Only without the default one, which says who the tenants
+/// are, nothing works.
+pub(crate) async fn verify(databases: &Databases) -> Result<()> {
+    for alias in databases.aliases() {
+        match verify_in(databases, alias).await {
+            Err(error) if error.kind() == ErrorKind::DatabaseUnavailable && *alias != Alias::default() => {
+                tracing::warn!(database = %alias, %error, "Started without database `{alias}`");
+            }
+            result => result?,
+        }
+    }
+    Ok(())
+}
+
+async fn verify_in(databases: &Databases, alias: &Alias) -> Result<()> {
+    let master = MasterDb::new(databases.pool(alias)?.clone());
+    let done = match installed_steps(&master).await {
         Ok(done) => done,
         Err(error) if is_missing_table(&error) => Vec::new(),
         Err(error @ sqlx::Error::Database(_)) => {

@@ -14,6 +14,7 @@
 
 pub(crate) mod applied;
 mod cache;
+mod domains;
 mod find;
 mod install;
 mod listener;
@@ -25,7 +26,7 @@ pub(crate) mod store;
 pub(crate) use self::applied::with_applied;
 pub(crate) use self::find::Registry;
 pub use self::find::{CacheStatus, RegistryConfig};
-pub(crate) use self::install::{LEDGER, install_in, newest_step, verify_in};
+pub(crate) use self::install::{LEDGER, install, newest_step, verify};
 pub use self::runs::{Run, RunEntry, RunState};
 pub(crate) use self::selection::Selection;
 pub use self::spares::Spare;

@@ -8,6 +8,7 @@ use crate::tenant::{DomainName, Slug};
 /// | `example.com`, `www.example.com` | master |
 /// | `acme.example.com`, in any case, with any port | tenant `acme` |
 /// | `foo.bar.example.com`, `evil-example.com`, `10.0.0.1` | none |
+/// | `127.0.0.1`, `[::1]` | none; master with base `localhost`, whose addresses they are |
 /// | `xn--….example.com`: fine as a host, impossible as a slug | none |
 /// | `a_b.example.com`, `acme..example.com`: not a host | invalid |
 ///
@@ -24,6 +25,7 @@ use crate::tenant::{DomainName, Slug};
 /// };
 /// assert_eq!(resolve("acme.localhost:3000")?, Resolution::tenant(Slug::parse("acme")?));
 /// assert_eq!(resolve("localhost:3000")?, Resolution::Master);
+/// assert_eq!(resolve("127.0.0.1:3000")?, Resolution::Master);
 /// assert_eq!(resolve("admin.localhost:3000")?, Resolution::Master);
 /// assert_eq!(resolve("acme.example.com")?, Resolution::None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -37,6 +39,9 @@ pub struct Subdomain {
 
 impl Subdomain {
     /// Tenants are directly below this domain; the domain itself and `www` below it are the master's.
+    ///
+    /// With the base `localhost`, so are the loopback addresses, which are another spelling of it. Any other
+    /// address is nobody's: scanners that try all addresses of a network do not find the master.
     ///
     /// # Errors
     /// [`InvalidResolver::Base`] when it is not a domain name, has a port, or is an IP address.
@@ -74,7 +79,7 @@ impl Subdomain {
 
     fn try_resolve(&self, head: &Head<'_>) -> Result<Resolution, InvalidRequest> {
         let Some(host) = head.host_behind(&self.proxies)? else { return Ok(Resolution::None) };
-        if host == self.base {
+        if host == self.base || self.is_localhost(&host) {
             return Ok(Resolution::Master);
         }
         Ok(match self.slug_in(&host) {
@@ -82,6 +87,10 @@ impl Subdomain {
             Some(slug) => Resolution::tenant(slug),
             None => Resolution::None,
         })
+    }
+
+    fn is_localhost(&self, host: &DomainName) -> bool {
+        self.base.as_str() == "localhost" && host.ip().is_some_and(|address| address.is_loopback())
     }
 
     // A label with a dot in it (`foo.bar`) is not a slug, so only hosts directly below the base pass.

@@ -138,6 +138,53 @@ fn addresses_are_nobody() {
 }
 
 #[test]
+fn loopback_addresses_are_the_master_where_localhost_is() {
+    let at = |host: &str, expect: Expect<'_>| {
+        let request = request("/", &[(HOST, host.as_bytes())]).unwrap();
+        check_request(&Subdomain::of("LocalHost.").unwrap(), &request, expect);
+    };
+    for host in [
+        "127.0.0.1",
+        "127.0.0.1:3000",
+        "127.0.0.1:",
+        "127.0.0.1.",
+        "127.8.8.8",
+        "[::1]",
+        "[::1]:3000",
+        "[0:0::0:1]",
+    ] {
+        at(host, Master);
+    }
+    // Addresses of others, and names that only look like an address.
+    for host in ["0.0.0.0", "10.0.0.1", "128.0.0.1", "[::]", "[::2]", "[::ffff:127.0.0.1]", "[::127.0.0.1]"] {
+        at(host, Expect::None);
+    }
+    for host in ["127.0.0.1.localhost", "1.localhost.example.com", "127.0.0.1.example.com", "127-0-0-1"] {
+        at(host, Expect::None);
+    }
+    for host in
+        ["127.1", "127.0.0.01", "2130706433", "0x7f.0.0.1", "127.0.0.1..", "127.0.0.1:0x50", "127.0.0.1 "]
+    {
+        at(host, Invalid);
+    }
+    for host in
+        ["::1", "::1:3000", "[::1", "[::1]3000", "[::1].localhost", "[::1%25lo]", "127.0.0.1@localhost"]
+    {
+        at(host, Invalid);
+    }
+    at("127.0.0.1, acme.localhost", Invalid);
+    at("1.localhost", Tenant("1"));
+}
+
+#[test]
+fn a_loopback_address_behind_a_trusted_proxy_is_the_master_too() {
+    let resolver = Subdomain::of("localhost").unwrap().trusting([PROXY]).unwrap();
+    let request = || request("/", &[(HOST, b"acme.localhost"), (FORWARDED, b"127.0.0.1:3000")]).unwrap();
+    check_request(&resolver, &from_peer(PROXY, request()), Master);
+    check_request(&resolver, &from_peer("11.0.0.1", request()), Tenant("acme"));
+}
+
+#[test]
 fn addresses_in_odd_spellings_are_invalid() {
     for host in ["127.1", "0x7f.0.0.1", "0x7f000001", "2130706433", "0177.0.0.01", "256.1.1.1", "1.2.3.4.5"] {
         check(host, Invalid);

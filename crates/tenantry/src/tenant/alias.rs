@@ -42,6 +42,9 @@ pub enum InvalidAlias {
 }
 
 impl Alias {
+    /// The alias that always exists.
+    pub(crate) const DEFAULT: &str = "default";
+
     /// The longest alias, in bytes.
     pub const MAX_BYTES: usize = 31;
 
@@ -70,7 +73,7 @@ impl Alias {
 
 impl Default for Alias {
     fn default() -> Self {
-        Self("default".into())
+        Self(Self::DEFAULT.into())
     }
 }
 

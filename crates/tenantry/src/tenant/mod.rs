@@ -30,7 +30,7 @@ pub use self::{
     alias::{Alias, InvalidAlias},
     digest::{Digest, InvalidDigest},
     domain_name::{DomainName, InvalidDomainName},
-    record::{Tenant, TenantRecord},
+    record::{NotServed, Tenant, TenantRecord},
     reserved_slugs::ReservedSlugs,
     schema_name::{InvalidSchemaName, SchemaName},
     slug::{InvalidSlug, Slug},

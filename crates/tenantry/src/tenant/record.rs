@@ -34,6 +34,26 @@ use super::{Alias, Digest, SchemaName, Slug, Status, TenantId};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Tenant(Arc<TenantRecord>);
 
+/// A tenant that may not be worked for in its status.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("tenant `{slug}` is {status}")]
+pub struct NotServed {
+    slug: Slug,
+    status: Status,
+}
+
+impl NotServed {
+    /// The tenant.
+    pub fn slug(&self) -> &Slug {
+        &self.slug
+    }
+
+    /// The status that keeps it from being served.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+}
+
 /// The fields of a [`Tenant`], to make one from: what a row of the registry holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TenantRecord {
@@ -85,6 +105,17 @@ impl Tenant {
     /// Where it is in its life.
     pub fn status(&self) -> Status {
         self.0.status
+    }
+
+    /// Refuses a tenant that is not served, because it is not active.
+    ///
+    /// # Errors
+    /// [`NotServed`] says what it is instead.
+    pub fn check_served(&self) -> Result<(), NotServed> {
+        if self.status() == Status::Active {
+            return Ok(());
+        }
+        Err(NotServed { slug: self.slug().clone(), status: self.status() })
     }
 
     /// What the application stored with it, free in form.
@@ -194,6 +225,16 @@ mod tests {
     #[track_caller]
     fn check_name(settings: serde_json::Value, expect: &str) {
         assert_eq!(Tenant::from(TenantRecord { settings, ..record() }).name(), expect);
+    }
+
+    #[test]
+    fn only_an_active_tenant_is_served() {
+        for status in Status::ALL {
+            let tenant = Tenant::from(TenantRecord { status, ..record() });
+            let refusal = tenant.check_served().err().map(|refusal| refusal.to_string());
+            let expected = (status != Status::Active).then(|| format!("tenant `acme` is {status}"));
+            assert_eq!(refusal, expected);
+        }
     }
 
     #[test]

@@ -248,6 +248,9 @@ async fn a_tenant_that_fails_does_not_stop_the_others() {
         assert!(bravo.last_error().unwrap().contains("0002_more.sql:2"), "{bravo:?}");
         assert_eq!(bravo.status(), Status::Active, "an error is no status");
         assert_eq!(ledger(&mut client, &bravo).await, [(1, true)], "both files were rolled back");
+        let db = tenancy.db(&bravo).unwrap();
+        let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&db).await.unwrap();
+        assert_eq!(notes, 1, "it goes on being served");
     }
     client.run(&format!("UPDATE {} SET title = ''", table(&bravo, "note"))).await;
     let summary = tenancy.migrate(Fleet::all(), unobserved).await.unwrap();

@@ -224,11 +224,32 @@ async fn who_am_i_says_what_postgresql_says() {
 #[tokio::test]
 async fn an_unknown_host_is_not_found() {
     let app = App::start().await;
-    for host in ["nobody.localhost", "example.com", "a.acme.localhost", "127.0.0.1"] {
+    for host in ["nobody.localhost", "example.com", "a.acme.localhost", "10.0.0.1", "127.0.0.1.localhost"] {
         for path in ["/", "/api/notes", "/api/whoami"] {
             assert_eq!(app.get(host, path).await.status, 404, "{host}{path}");
         }
     }
+    let page = app.get("nobody.localhost", "/").await;
+    assert_eq!(page.kind, "text/html; charset=utf-8", "{}", page.body);
+}
+
+#[tokio::test]
+async fn a_loopback_address_is_another_name_of_localhost() {
+    let app = App::start().await;
+    for (host, slug) in [("127.0.0.1:8080", "initech"), ("[::1]:8080", "hooli")] {
+        app.get(host, "/").await.expect(200, "<a href=\"http://acme.localhost:8080/\">Acme</a>");
+        assert_eq!(app.get(host, "/api/notes").await.status, 404, "{host} is no tenant");
+        let answer = app.post(host, "/signup", &format!("slug={slug}")).await;
+        answer.expect_redirect(&format!("http://{slug}.localhost:8080/"));
+    }
+}
+
+#[tokio::test]
+async fn another_header_moves_nobody() {
+    let app = App::start().await;
+    let mut request = request(Method::GET, "acme.localhost", "/api/whoami", "", "");
+    request.headers_mut().insert("x-forwarded-host", "globex.localhost".parse().unwrap());
+    assert_eq!(app.send(request).await.json()["tenant"], "acme");
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 
 /// Requests to `app()`, without a port.
 mod app;
+/// The program in a folder of its own: it starts PostgreSQL, shares it, and outlives its end.
+mod life;
 /// The migrations are such as the lint wants them.
 mod migrations;
 /// The program itself: it listens, stops when told, and finds its data again.

@@ -1,48 +1,80 @@
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tenantry_embedded::ScratchDatabase;
 
-/// Ends the process if the test fails half-way.
-struct Program {
+const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
+
+/// The running program, ended if the test fails half-way.
+pub(crate) struct Program {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Program {
-    fn start(database: &ScratchDatabase) -> Self {
+    /// Starts it in a folder; without a database it starts a PostgreSQL there.
+    pub(crate) fn start(folder: &Path, database_url: Option<&str>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_notes"));
-        command.env("DATABASE_URL", database.url()).env("PORT", "0").stdout(Stdio::piped());
+        command.current_dir(folder).stdout(Stdio::piped());
+        command.env("PORT", "0").env("DATABASE_URL", database_url.unwrap_or_default());
         let mut child = command.spawn().unwrap();
-        let mut greeting = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut greeting).unwrap();
-        let port = greeting.trim_end().trim_end_matches('/').rsplit(':').next().unwrap();
-        let port = port.parse().unwrap_or_else(|_| panic!("no port in {greeting:?}"));
-        Self { child, port }
+        let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+        let port = lines.map_while(Result::ok).find_map(|line| {
+            let address = line.strip_prefix("Tenants and sign-up: http://localhost:")?.to_owned();
+            address.trim_end_matches('/').parse().ok()
+        });
+        Self { child, port: port.expect("it greets") }
     }
 
-    fn connect(&self) -> TcpStream {
-        TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))).unwrap()
+    pub(crate) fn connect(&self, address: IpAddr) -> TcpStream {
+        let stream = TcpStream::connect(SocketAddr::from((address, self.port))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
     }
 
-    fn send(&self, method: &str, path: &str, body: &str) -> String {
-        let head = format!("{method} {path} HTTP/1.1\r\nhost: acme.localhost\r\nconnection: close\r\n");
-        let body = format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        let mut stream = self.connect();
-        stream.write_all((head + &body).as_bytes()).unwrap();
+    /// Sends what comes after `HTTP/1.1`, and gives the whole answer.
+    fn exchange(&self, address: IpAddr, request: &str, rest: &str) -> String {
+        let mut stream = self.connect(address);
+        write!(stream, "{request} HTTP/1.1\r\nConnection: close\r\n{rest}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
     }
 
-    /// How it ended, and after how long.
-    fn stop(mut self) -> (Option<i32>, Duration) {
+    pub(crate) fn get(&self, host: &str, path: &str) -> String {
+        self.exchange(V4, &format!("GET {path}"), &format!("Host: {host}\r\n\r\n"))
+    }
+
+    pub(crate) fn post(&self, host: &str, path: &str, kind: &str, body: &str) -> String {
+        let head = format!("Host: {host}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
+        self.exchange(V4, &format!("POST {path}"), &(head + body))
+    }
+
+    /// Waits until a page of a tenant is answered with a status; gives the answer.
+    pub(crate) fn becomes(&self, status: u16, host: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let answer = self.get(host, "/api/notes");
+            if answer.starts_with(&format!("HTTP/1.1 {status} ")) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{host} does not become {status}: {answer}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Asks it to stop, which it does properly and without delay.
+    #[track_caller]
+    pub(crate) fn stop(mut self) {
         let started = Instant::now();
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        (self.child.wait().unwrap().code(), started.elapsed())
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     }
 }
 
@@ -53,24 +85,58 @@ impl Drop for Program {
     }
 }
 
+async fn start() -> (ScratchDatabase, Program) {
+    let database = ScratchDatabase::create().await.unwrap();
+    let program = Program::start(Path::new("."), Some(database.url()));
+    (database, program)
+}
+
+#[track_caller]
+pub(crate) fn assert_status(answer: &str, status: u16) {
+    assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_stops_cleanly_and_keeps_its_data() {
-    let database = ScratchDatabase::create().await.unwrap();
-    let program = Program::start(&database);
-    assert!(program.send("POST", "/api/notes", r#"{"title": "Keep me"}"#).contains("201 Created"));
+    let (database, program) = start().await;
+    let note = r#"{"title": "Keep me"}"#;
+    assert_status(&program.post("acme.localhost", "/api/notes", "application/json", note), 201);
     // A browser opens connections ahead of time and keeps them; they do not hold anything up.
-    let unused = program.connect();
-    let mut kept = program.connect();
+    let unused = program.connect(V4);
+    let mut kept = program.connect(V4);
     kept.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     assert_ne!(kept.read(&mut [0; 512]).unwrap(), 0);
-
-    let (code, elapsed) = program.stop();
-    assert_eq!(code, Some(0));
-    assert!(elapsed < Duration::from_secs(3), "{elapsed:?}");
+    program.stop();
     drop((unused, kept));
 
-    let program = Program::start(&database);
-    let answer = program.send("GET", "/api/notes", "");
+    let program = Program::start(Path::new("."), Some(database.url()));
+    let answer = program.get("acme.localhost", "/api/notes");
     assert!(answer.contains("Keep me") && answer.matches("\"id\"").count() == 3, "{answer}");
-    assert_eq!(program.stop().0, Some(0));
+    program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_answers_at_both_loopback_addresses() {
+    let (_database, program) = start().await;
+    let mut addresses = vec![(V4, "127.0.0.1")];
+    if TcpListener::bind((V6, 0)).is_ok() {
+        addresses.push((V6, "[::1]"));
+    }
+    for (address, host) in addresses {
+        let headers = format!("Host: {host}:{}\r\n\r\n", program.port);
+        let page = program.exchange(address, "GET /", &headers);
+        assert_status(&page, 200);
+        assert!(page.contains(&format!("http://globex.localhost:{}/", program.port)), "{page}");
+        assert_status(&program.exchange(address, "GET /", "Host: acme.localhost\r\n\r\n"), 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_no_browser_sends_are_refused() {
+    let (_database, program) = start().await;
+    let two = "Host: acme.localhost\r\nHost: globex.localhost\r\n\r\n";
+    let long = format!("Host: {}.localhost\r\n\r\n", "a".repeat(10_000));
+    for headers in [two, &long, "Host: 127.1\r\n\r\n", "Host: [::1].localhost\r\n\r\n"] {
+        assert_status(&program.exchange(V4, "GET /api/notes", headers), 400);
+    }
 }

@@ -1,0 +1,108 @@
+use std::collections::BTreeMap;
+
+use docs::{blocks, pages, read};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqlSafeStr as _};
+
+use crate::bench::Project;
+
+const README: &str = "README.md";
+const CHECKED_QUERIES: &str = "docs/checked-queries.md";
+const DOCTOR: &str = "docs/doctor.md";
+
+/// Commands that are shown and not typed here, and what tries them instead.
+const NOT_TYPED: &[(&str, &str)] = &[
+    ("cargo run -p notes", "the tests of `notes` run the program"),
+    ("cargo xtask test", "it runs this test"),
+    ("cargo install --path crates/tenantry-cli", "the program was built for this test"),
+    ("cargo build", "the query of the page is built with its package"),
+    ("cargo sqlx prepare", "the test below asks what it asks"),
+];
+
+/// The lines of all blocks of commands in a document.
+fn commands(document: &str) -> Vec<String> {
+    let blocks = blocks(&read(document)).into_iter().filter(|block| block.language == "sh");
+    blocks.flat_map(|block| block.text.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+fn is_not_typed(line: &str) -> bool {
+    let command = line.split("  ").next().unwrap_or_default();
+    NOT_TYPED.iter().any(|(shown, _)| *shown == command)
+}
+
+/// The lines of a document to type, as one script.
+fn script(document: &str) -> String {
+    let typed = commands(document).into_iter().filter(|line| !is_not_typed(line));
+    typed.flat_map(|line| [line, "\n".to_owned()]).collect()
+}
+
+#[test]
+fn the_commands_of_the_readme_work_in_the_order_in_which_they_are_printed() {
+    let project = Project::without_database();
+    for line in script(README).lines() {
+        let done = project.type_lines(line);
+        assert_eq!(done.code, 0, "{line}\n{}", done.stderr);
+    }
+    let tenants = project.json(&["list"]);
+    let slugs: Vec<_> = tenants.as_array().unwrap().iter().map(|tenant| &tenant["slug"]).collect();
+    assert_eq!(slugs, ["acme", "globex"]);
+    assert_eq!(project.ok(&["exec", "--tenant", "acme", "SELECT done FROM note"]), "done\nf\n");
+    assert!(project.folder.path().join("migrations/tenant/baseline.sql").exists());
+}
+
+#[tokio::test]
+async fn the_url_for_checked_queries_shows_the_tables_of_the_tenant() {
+    let project = Project::with_tenants().await;
+    let done = project.type_lines(&format!("{}printenv DATABASE_URL", script(CHECKED_QUERIES)));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let mut connection = PgConnection::connect(done.stdout.trim()).await.unwrap();
+    // What the macro asks while it compiles.
+    let page = read(CHECKED_QUERIES);
+    let query = page.split('"').find(|quoted| quoted.starts_with("SELECT ")).unwrap().to_owned();
+    let description = connection.describe(AssertSqlSafe(query).into_sql_str()).await.unwrap();
+    assert_eq!(description.columns().len(), 2);
+}
+
+/// Without what is different each time: the part of a schema's name that is made of the tenant's id.
+fn without_ids(text: &str) -> String {
+    let mut words = text.split("t_acme_");
+    let first = words.next().unwrap_or_default().to_owned();
+    words
+        .fold(first, |text, rest| text + "t_acme_" + rest.trim_start_matches(|c: char| c.is_ascii_hexdigit()))
+}
+
+#[tokio::test]
+async fn doctor_prints_what_its_page_shows() {
+    let project = Project::ready().await;
+    project.write("migrations/tenant/0002_index.sql", "CREATE INDEX note_title ON note (title);");
+    for slug in ["acme", "globex", "initech"] {
+        project.ok(&["create", slug]);
+    }
+    project.close_public().await;
+    project.ok(&["exec", "--tenant", "acme", "DROP INDEX note_title"]);
+    let shown = blocks(&read(DOCTOR)).into_iter().find(|block| block.language == "console").unwrap();
+    let (command, output) = shown.text.split_once('\n').unwrap();
+    let done = project.type_lines(command.strip_prefix("$ ").unwrap());
+    assert_eq!(without_ids(&done.stdout), without_ids(output), "{}", done.stdout);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}
+
+#[test]
+fn every_block_of_commands_is_typed() {
+    let documents = pages().into_iter().chain([README.to_owned()]);
+    let mut shown = BTreeMap::new();
+    for document in documents {
+        let is_shell = |language: &str| ["sh", "console"].contains(&language);
+        let blocks = blocks(&read(&document)).into_iter().filter(|block| is_shell(&block.language));
+        shown.insert(document, blocks.map(|block| block.language).collect::<Vec<_>>());
+    }
+    shown.retain(|_, languages| !languages.is_empty());
+    let expected: BTreeMap<_, _> = [
+        (README.to_owned(), vec!["sh".to_owned(); 2]),
+        (CHECKED_QUERIES.to_owned(), vec!["sh".to_owned()]),
+        (DOCTOR.to_owned(), vec!["console".to_owned()]),
+    ]
+    .into();
+    assert_eq!(shown, expected, "a block that is new needs a test here");
+    let all: Vec<_> = [README, CHECKED_QUERIES].into_iter().flat_map(commands).collect();
+    assert_eq!(all.iter().filter(|line| is_not_typed(line)).count(), NOT_TYPED.len());
+}

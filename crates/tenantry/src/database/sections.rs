@@ -1,0 +1,61 @@
+//! The keys of the configuration, each once: a field is a key, and its type says how a variable's text is read.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::config::{PoolMode, Verify};
+use crate::tenant::{Alias, ReservedSlugs, SchemaName};
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Sections {
+    pub(super) master_schema: Option<SchemaName>,
+    pub(super) extension_schemas: Option<Vec<SchemaName>>,
+    pub(super) preprocessors: Option<Vec<String>>,
+    pub(super) installation: Option<String>,
+    pub(super) reserved_slugs: Option<ReservedSlugs>,
+    pub(super) databases: BTreeMap<Alias, DatabaseSection>,
+    pub(super) migrations: MigrationsSection,
+    pub(super) pool: PoolSection,
+}
+
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct DatabaseSection {
+    pub(super) url: Option<String>,
+    pub(super) owner_url: Option<String>,
+    pub(super) direct_url: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct MigrationsSection {
+    pub(super) master: Option<PathBuf>,
+    pub(super) tenant: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct PoolSection {
+    pub(super) mode: Option<PoolMode>,
+    pub(super) max_connections: Option<u32>,
+    pub(super) min_connections: Option<u32>,
+    pub(super) acquire_timeout_ms: Option<u64>,
+    pub(super) verify: Option<Verify>,
+}
+
+impl DatabaseSection {
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+// URLs hold passwords.
+impl fmt::Debug for DatabaseSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DatabaseSection")
+            .field("url", &self.url.is_some())
+            .field("owner_url", &self.owner_url.is_some())
+            .field("direct_url", &self.direct_url.is_some())
+            .finish()
+    }
+}

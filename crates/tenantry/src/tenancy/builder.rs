@@ -1,0 +1,187 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::{Inner, Tenancy};
+use crate::context::Context;
+use crate::database::{Config, DatabaseConfig, Layout};
+use crate::doctor::{self, Finding};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::migrate::{MigrationError, Migrations};
+use crate::pool::{Databases, Preprocessor, Preprocessors, Role};
+use crate::registry::{self, Registry, RegistryConfig};
+use crate::resolve::{Head, Resolution, Resolve};
+use crate::tenant::{Alias, ReservedSlugs, SchemaName};
+
+impl Tenancy {
+    /// Starts with nothing but defaults; a database and usually a resolver and migrations are needed.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+/// Collects what a [`Tenancy`] is made of.
+pub struct Builder {
+    databases: BTreeMap<Alias, DatabaseConfig>,
+    migrations: Migrations,
+    resolver: Arc<dyn Resolve>,
+    preprocessors: Vec<Arc<dyn Preprocessor>>,
+    chosen: Option<Vec<String>>,
+    role: Option<Role>,
+    layout: Layout,
+    reserved: ReservedSlugs,
+    registry: RegistryConfig,
+    installs: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            databases: BTreeMap::new(),
+            migrations: Migrations::none(),
+            resolver: Arc::new(|_: &Head<'_>| Resolution::None),
+            preprocessors: Vec::new(),
+            chosen: None,
+            role: None,
+            layout: Layout::default(),
+            reserved: ReservedSlugs::default(),
+            registry: RegistryConfig::default(),
+            installs: false,
+        }
+    }
+}
+
+impl Builder {
+    /// Takes over what `tenantry.toml` and the environment say. What is called after this wins.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] naming the key, [`ErrorKind::Migration`] naming file and line.
+    pub fn config(mut self, config: &Config) -> Result<Self> {
+        for (alias, database) in config.databases()? {
+            self.databases.insert(alias, database);
+        }
+        self.migrations = Migrations::of(config).map_err(MigrationError::first_of)?;
+        if let Some(schema) = config.master_schema() {
+            self.layout.master_schema = schema.clone();
+        }
+        if let Some(schemas) = config.extension_schemas() {
+            self.layout.extension_schemas = schemas.to_vec();
+        }
+        if let Some(reserved) = config.reserved_slugs() {
+            self.reserved = reserved.clone();
+        }
+        self.chosen = config.preprocessors().map(<[String]>::to_vec);
+        self.role = config.installation().map(Role::of);
+        Ok(self)
+    }
+
+    /// The database `default`, which also holds the registry.
+    pub fn database(self, config: DatabaseConfig) -> Self {
+        self.database_as(Alias::default(), config)
+    }
+
+    /// A further database for tenants to live in.
+    pub fn database_as(mut self, alias: Alias, config: DatabaseConfig) -> Self {
+        self.databases.insert(alias, config);
+        self
+    }
+
+    /// What the schemas are made of. Default: nothing.
+    pub fn migrations(mut self, migrations: Migrations) -> Self {
+        self.migrations = migrations;
+        self
+    }
+
+    /// How a request tells its tenant. Default: it does not.
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.resolver = Arc::new(resolver);
+        self
+    }
+
+    /// Adds to what prepares a connection at each checkout. Default: [`SearchPath`](crate::pool::SearchPath) alone;
+    /// the first call replaces that.
+    pub fn preprocessor(mut self, preprocessor: impl Preprocessor) -> Self {
+        self.preprocessors.push(Arc::new(preprocessor));
+        self
+    }
+
+    /// Gives every tenant a PostgreSQL role of its own; see [`Role`] for what that guards against.
+    pub fn role_per_tenant(mut self, role: Role) -> Self {
+        self.role = Some(role);
+        self
+    }
+
+    /// Where shared tables live. Default: `public`.
+    pub fn master_schema(mut self, schema: SchemaName) -> Self {
+        self.layout.master_schema = schema;
+        self
+    }
+
+    /// The schemas that hold extensions, visible to every tenant. Default: `extensions`.
+    pub fn extension_schemas(mut self, schemas: impl IntoIterator<Item = SchemaName>) -> Self {
+        self.layout.extension_schemas = schemas.into_iter().collect();
+        self
+    }
+
+    /// The slugs no tenant may take. Default: [`ReservedSlugs::default`].
+    pub fn reserved_slugs(mut self, reserved: ReservedSlugs) -> Self {
+        self.reserved = reserved;
+        self
+    }
+
+    /// How the registry is cached.
+    pub fn registry(mut self, config: RegistryConfig) -> Self {
+        self.registry = config;
+        self
+    }
+
+    /// Installs or upgrades the registry before anything else; safe when many servers start at
+    /// once. Default: `false`, and `tenantry init` does it.
+    pub fn install(mut self, installs: bool) -> Self {
+        self.installs = installs;
+        self
+    }
+
+    /// Connects, and checks that the registry is there. Never migrates a tenant.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DatabaseUnavailable`] if the default database cannot be reached; another one is
+    /// only warned of. [`ErrorKind::Registry`] if one has no registry, [`ErrorKind::Configuration`] if
+    /// the parts contradict each other.
+    pub async fn connect(self) -> Result<Tenancy> {
+        let preprocessors =
+            Preprocessors::choose(self.preprocessors, self.role.as_ref(), self.chosen.as_deref())?;
+        let layout = Arc::new(self.layout);
+        let databases = Databases::new(self.databases, &layout, &preprocessors)?;
+        if self.installs {
+            registry::install(&databases, &layout).await?;
+        }
+        registry::verify(&databases).await?;
+        let registry = Registry::start(databases.clone(), &self.registry)?;
+        let context = Context {
+            databases,
+            layout,
+            migrations: self.migrations,
+            reserved: self.reserved,
+            role: self.role,
+            spare_taken: Notify::new(),
+        };
+        let context = Arc::new(context);
+        Ok(Tenancy { inner: Arc::new(Inner { context, registry, resolver: self.resolver }) })
+    }
+
+    /// As [`Tenancy::doctor`], also where nothing can connect as it should or the registry is missing.
+    pub async fn doctor(&self) -> Vec<Finding> {
+        doctor::examine(self.databases.iter(), &self.layout, self.role.as_ref()).await
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("databases", &self.databases).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,142 @@
+//! The fleet: its migrations, their record, and the baseline that new tenants start from.
+
+use super::Tenancy;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::{Error, Result};
+use crate::migrate::{self, MigrateOptions, Migrations, Summary};
+use crate::observe::Observer;
+use crate::registry::{Run, RunEntry, runs};
+use crate::tenant::SchemaName;
+
+impl Tenancy {
+    /// The migrations this was built with.
+    pub fn migrations(&self) -> &Migrations {
+        &self.inner.context.migrations
+    }
+
+    /// Brings the master schema and the fleet up to date, or where the options say. A tenant that fails
+    /// does not stop the others; the observer hears of each.
+    ///
+    /// A [`Fleet`](crate::Fleet) is migrated with the default [`MigrateOptions`]: four tenants at a time, and none of them
+    /// waits for a lock for more than three seconds at a stretch. What needs the same files as another
+    /// tenant, and can have them in one transaction, costs one round trip. The commits wait for the disk
+    /// once for each database, before this returns; after a crash of the server until then, some tenants may
+    /// be behind again. Dropping the future leaves each schema at the end of some file.
+    ///
+    /// Where there is something to do, it is a [run](Self::runs) that is recorded, and nobody else migrates
+    /// the fleet at the same time. One that was interrupted is gone on with by
+    /// [`MigrateOptions::resuming`]; any other run gets to the same point, since what is applied is applied.
+    ///
+    /// # Errors
+    /// If the master schema's migrations fail, or the registry cannot be reached.
+    /// [`ErrorKind::Conflict`] if somebody else migrates the fleet. Where several servers migrate when they
+    /// start, let them [wait](MigrateOptions::wait).
+    pub async fn migrate(
+        &self,
+        options: impl Into<MigrateOptions>,
+        observer: impl Observer,
+    ) -> Result<Summary> {
+        let summary = migrate::migrate_fleet(&self.inner.context, &options.into(), &observer).await;
+        self.inner.registry.forget_all();
+        summary
+    }
+
+    /// Tells of each schema what [`migrate`](Self::migrate) would do with it, and changes nothing.
+    ///
+    /// What has applied the same as another tenant is not asked again, so where all are up to date no
+    /// schema is opened.
+    ///
+    /// ```no_run
+    /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
+    /// let mut behind = 0;
+    /// tenancy
+    ///     .preview(tenantry::Fleet::all(), |preview| {
+    ///         behind += usize::from(preview.changes.is_ok_and(|changes| !changes.is_empty()));
+    ///     })
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If the registry cannot be read, or a tenant that was named cannot be migrated.
+    pub async fn preview(
+        &self,
+        options: impl Into<MigrateOptions>,
+        each: impl FnMut(migrate::Preview<'_>),
+    ) -> Result<()> {
+        migrate::preview(&self.inner.context, &options.into(), each).await
+    }
+
+    /// Warns of the files that [`migrate`](Self::migrate) would apply, and changes nothing.
+    /// [`Rule`](migrate::Rule) says what is warned of; [`Migrations::lint`] looks at all files.
+    ///
+    /// # Errors
+    /// If the registry cannot be read, or a tenant that was named cannot be migrated.
+    pub async fn lint(&self, options: impl Into<MigrateOptions>) -> Result<Vec<migrate::Warning>> {
+        migrate::lint_pending(&self.inner.context, &options.into()).await
+    }
+
+    /// The newest recorded runs, the newest first.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn runs(&self, limit: u32) -> Result<Vec<Run>> {
+        runs::newest(&self.master(), i64::from(limit)).await
+    }
+
+    /// The run of this number.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn run(&self, id: i64) -> Result<Option<Run>> {
+        runs::find(&self.master(), id).await
+    }
+
+    /// What a run did, page by page: up to `limit` schemas after the one with this slug, in the order of
+    /// their slugs. The first page comes after `None` and begins with the master schema. Schemas that had
+    /// nothing to do are not among them.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn run_entries_after(
+        &self,
+        run: &Run,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<RunEntry>> {
+        runs::entries_after(&self.master(), run.id, after, i64::from(limit)).await
+    }
+
+    /// Makes the text of a `baseline.sql`: what the tenant migrations make of an empty schema, up to this
+    /// version or the newest one. `dump` gives what `pg_dump` says of a schema when it is called as the
+    /// owner, with [`pg_dump_arguments`](migrate::pg_dump_arguments).
+    ///
+    /// The migrations are replayed in a scratch schema of the default database, which is dropped again. A
+    /// future that is dropped leaves it behind.
+    ///
+    /// # Errors
+    /// If the migrations fail; if they leave rows, change privileges, or have a function or a string name
+    /// the schema; or whatever `dump` fails with.
+    pub async fn make_baseline<E: From<Error>>(
+        &self,
+        version: Option<i64>,
+        dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
+    ) -> Result<String, E> {
+        migrate::make_baseline(&self.inner.context, version, dump).await
+    }
+
+    /// Proves that starting from the baseline makes what the migrations make, by comparing dumps of both
+    /// from scratch schemas, and answers with the version. Otherwise as [`make_baseline`](Self::make_baseline).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Migration`] with the first statement that differs; [`ErrorKind::InvalidInput`] if there
+    /// is no baseline.
+    pub async fn check_baseline<E: From<Error>>(
+        &self,
+        dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
+    ) -> Result<i64, E> {
+        migrate::check_baseline(&self.inner.context, dump).await
+    }
+}

@@ -1,0 +1,135 @@
+//! The one value an application keeps: everything starts from it.
+//!
+//! [`Tenancy`] only says which part of the library does a thing, and which of them hear of it. Each file holds
+//! the calls of one subject.
+
+mod builder;
+mod fleet;
+mod for_each;
+mod scope;
+mod spares;
+mod status;
+mod tenants;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::context::Context;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::http::TenancyLayer;
+#[cfg(feature = "tokio-postgres")]
+use crate::pool::{MasterClient, TenantClient};
+use crate::pool::{MasterDb, TenantDb};
+use crate::registry::Registry;
+use crate::resolve::Resolve;
+use crate::tenant::{Alias, Tenant};
+
+pub use self::builder::Builder;
+pub use self::status::TenancyStatus;
+
+/// All tenants of one installation. Cheap to clone; made with [`Tenancy::builder`].
+///
+/// ```no_run
+/// use tenantry::resolve::Subdomain;
+/// use tenantry::{DatabaseConfig, Migrations, NewTenant, Tenancy};
+///
+/// # async fn example(url: &str) -> tenantry::Result<()> {
+/// let tenancy = Tenancy::builder()
+///     .database(DatabaseConfig::from_url(url)?)
+///     .migrations(Migrations::from_dirs("migrations/master", "migrations/tenant")?)
+///     .resolver(Subdomain::of("example.com")?)
+///     .connect()
+///     .await?;
+///
+/// let acme = tenancy.create(NewTenant::new("acme").name("Acme Ltd")).await?;
+/// let db = tenancy.db(&acme)?;
+/// let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&db).await?;
+/// assert_eq!(notes, 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Tenancy {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    context: Arc<Context>,
+    registry: Registry,
+    resolver: Arc<dyn Resolve>,
+}
+
+impl Tenancy {
+    /// The tables of a tenant. This is where its status counts, for requests and for jobs alike.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TenantUnavailable`] unless the tenant is active.
+    pub fn db(&self, tenant: &Tenant) -> Result<TenantDb> {
+        tenant.check_served()?;
+        let pool = self.inner.context.databases.pool(tenant.database())?.clone();
+        let fleet = self.inner.context.migrations.tenant().digest();
+        Ok(TenantDb::new(pool, tenant.clone(), Some(&fleet)))
+    }
+
+    /// The tables of the master schema.
+    pub fn master(&self) -> MasterDb {
+        MasterDb::new(self.inner.context.databases.default_pool().clone())
+    }
+
+    /// The tables of the master schema in another database.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if no database goes by this alias.
+    pub fn master_of(&self, alias: &Alias) -> Result<MasterDb> {
+        Ok(MasterDb::new(self.inner.context.databases.pool(alias)?.clone()))
+    }
+
+    /// The tables of a tenant, for code that is written against tokio-postgres. As [`db`](Self::db), on
+    /// connections of a pool of its own, with the same limits. There is none behind a pooler in transaction
+    /// mode: every statement fails with [`ErrorKind::Unsupported`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::TenantUnavailable`] unless the tenant is active.
+    #[cfg(feature = "tokio-postgres")]
+    pub fn client(&self, tenant: &Tenant) -> Result<TenantClient> {
+        tenant.check_served()?;
+        let pool = self.inner.context.databases.client_pool(tenant.database())?.clone();
+        let fleet = self.inner.context.migrations.tenant().digest();
+        Ok(TenantClient::new(pool, tenant.clone(), Some(&fleet)))
+    }
+
+    /// The tables of the master schema, for code that is written against tokio-postgres.
+    #[cfg(feature = "tokio-postgres")]
+    pub fn master_client(&self) -> MasterClient {
+        MasterClient::new(self.inner.context.databases.default_client_pool().clone())
+    }
+
+    /// The middleware that finds out which tenant a request is for. It rejects nothing: what
+    /// a handler asks for decides.
+    pub fn layer(&self) -> TenancyLayer {
+        TenancyLayer::new(self.clone())
+    }
+
+    pub(crate) fn resolver(&self) -> &dyn Resolve {
+        &*self.inner.resolver
+    }
+
+    /// Stops the listener, refuses new checkouts, waits for the connections in use and closes all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PoolTimeout`] naming who still holds a connection when the time is over.
+    pub async fn close(&self, limit: Duration) -> Result<()> {
+        self.inner.registry.stop().await;
+        self.inner.context.databases.close(limit).await
+    }
+}
+
+impl fmt::Debug for Tenancy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let aliases: Vec<_> = self.inner.context.databases.aliases().map(Alias::as_str).collect();
+        f.debug_struct("Tenancy").field("databases", &aliases).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,51 @@
+use std::collections::BTreeMap;
+
+use super::{Inner, Tenancy};
+use crate::doctor::{self, Finding};
+use crate::pool::PoolStatus;
+use crate::registry::CacheStatus;
+use crate::tenant::Alias;
+
+/// A moment in the life of a [`Tenancy`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenancyStatus {
+    /// The pool of each database.
+    pub pools: BTreeMap<Alias, PoolStatus>,
+    /// The pool of tokio-postgres connections of each database.
+    #[cfg(feature = "tokio-postgres")]
+    pub client_pools: BTreeMap<Alias, PoolStatus>,
+    /// The cache in front of the registry.
+    pub cache: CacheStatus,
+}
+
+impl Tenancy {
+    /// The pools and the cache at this moment.
+    pub fn status(&self) -> TenancyStatus {
+        let Inner { context, registry, .. } = &*self.inner;
+        TenancyStatus {
+            pools: context.databases.status(),
+            #[cfg(feature = "tokio-postgres")]
+            client_pools: context.databases.client_status(),
+            cache: registry.status(),
+        }
+    }
+
+    /// Looks for what is not set up as it should be and for parts that do not agree: schemas and registry,
+    /// ledgers and their summaries, tenants that have applied the same. [`Check`](doctor::Check) lists all. On
+    /// connections of its own; changes nothing.
+    ///
+    /// What it asks is about all schemas or a page of them at a time, and it holds no more than a page. It reads
+    /// what is in each schema, so how long it takes grows with the number of tables.
+    ///
+    /// ```no_run
+    /// # async fn example(tenancy: tenantry::Tenancy) {
+    /// for finding in tenancy.doctor().await {
+    ///     eprintln!("{:?}: {}: {}. {}", finding.severity, finding.what, finding.why, finding.mend);
+    /// }
+    /// # }
+    /// ```
+    pub async fn doctor(&self) -> Vec<Finding> {
+        let context = &self.inner.context;
+        doctor::examine(context.databases.configs(), &context.layout, context.role.as_ref()).await
+    }
+}

@@ -1,0 +1,1 @@
+CREATE TABLE plan (name text PRIMARY KEY);

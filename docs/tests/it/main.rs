@@ -1,0 +1,21 @@
+//! The pages of the documentation do what they say. A module holds the code of the page of its name.
+// Handlers of axum are async functions, with or without something to wait for.
+#![allow(missing_docs, clippy::unused_async, clippy::unwrap_used)]
+
+mod checked_queries;
+mod copy;
+mod documents;
+mod jobs;
+mod layers;
+mod listen;
+mod other_languages;
+mod pgbouncer;
+mod proxies;
+mod roles;
+mod savepoints;
+mod spawn;
+mod streaming;
+mod support;
+mod testing;
+mod tokio_postgres;
+mod websockets;

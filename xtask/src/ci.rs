@@ -1,0 +1,76 @@
+//! The gate: everything a change must pass, on a clean checkout, as root, on two cores.
+//!
+//! It needs the Rust toolchain with rustfmt and clippy, and package registries; it installs the rest.
+
+use std::time::Instant;
+
+use crate::{
+    command::{Failure, Result, cargo, run, succeeds},
+    guards, remains, setup,
+};
+
+/// The steps that have passed, with how long each took.
+struct Gate {
+    started: Instant,
+    passed: Vec<String>,
+}
+
+impl Gate {
+    fn step(&mut self, name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        let begun = Instant::now();
+        println!("=== {name}");
+        work()?;
+        let took = format!("{name} {} s", begun.elapsed().as_secs());
+        println!("=== {took}");
+        self.passed.push(took);
+        Ok(())
+    }
+
+    fn cargo(&mut self, name: &str, line: &str) -> Result<()> {
+        self.step(name, || run(&mut cargo(line)))
+    }
+}
+
+/// Runs every step, and ends at the first that fails.
+pub(crate) fn pass() -> Result<()> {
+    let mut gate = Gate { started: Instant::now(), passed: Vec::new() };
+    gate.step("tools", tools)?;
+    // Other servers on this machine are none of our business.
+    let before = remains::remains()?;
+    gate.cargo("format", "fmt --all --check")?;
+    gate.cargo("clippy", "clippy --workspace --all-targets --all-features -- -D warnings")?;
+    gate.cargo("clippy without features", "clippy -p tenantry --no-default-features -- -D warnings")?;
+    gate.step("documentation", documentation)?;
+    // The features of the whole workspace in this and all that follows, so that the dependencies are built once.
+    gate.cargo("tests", "test --workspace")?;
+    gate.cargo("metrics", "test --workspace --features tenantry/metrics --test metrics")?;
+    let packages = "package --workspace --exclude notes --exclude bench --exclude docs --exclude xtask --no-verify --allow-dirty";
+    gate.cargo("packages", packages)?;
+    if succeeds(&mut cargo("deny --version")) {
+        // Advisories need a network; the other checks do not.
+        gate.cargo("licences and sources", "deny --offline check bans licenses sources")?;
+    }
+    gate.step("guards", || guards::check(&[]))?;
+    gate.step("chaos", chaos)?;
+    gate.step("nothing left behind", || remains::expect_nothing_but(&before))?;
+    println!("ci: passed in {} s: {}", gate.started.elapsed().as_secs(), gate.passed.join(", "));
+    Ok(())
+}
+
+fn tools() -> Result<()> {
+    for component in ["fmt", "clippy"] {
+        if !succeeds(&mut cargo(&format!("{component} --version"))) {
+            let hint = "run `rustup component add rustfmt clippy`";
+            return Err(Failure::new(format!("there is no `cargo {component}`")).with_hint(hint));
+        }
+    }
+    setup::setup()
+}
+
+fn documentation() -> Result<()> {
+    run(cargo("doc --workspace --no-deps --all-features").env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn chaos() -> Result<()> {
+    run(cargo("test --workspace --lib chaos -- --nocapture").env("TENANTRY_CHAOS_CHECKOUTS", "100000"))
+}

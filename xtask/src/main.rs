@@ -1,0 +1,58 @@
+//! The commands of this checkout: `cargo xtask setup`, `test`, `ci` and `guards`.
+//!
+//! * [`setup`]: the programs that the tests and `notes` need, found or installed.
+//! * [`ci`]: the gate, and [`remains`]: what the tests must not leave behind.
+//! * [`guards`]: shows that the tests of the invariants can fail.
+//! * [`command`]: other programs, and why one of them failed.
+//!
+//! It uses nothing but std and no crate beside it, so that `cargo xtask setup` builds within seconds where
+//! there is only Rust.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+
+mod ci;
+mod command;
+mod guards;
+mod remains;
+#[path = "../../crates/tenantry-embedded/src/search.rs"]
+mod search;
+mod setup;
+
+use std::{env, process::ExitCode};
+
+use crate::command::{Failure, Result};
+
+const USAGE: &str = "\
+usage: cargo xtask setup             install what the tests and `notes` need
+       cargo xtask test [ARGUMENT…]  the same, then `cargo test --workspace` with these arguments
+       cargo xtask ci                everything a change must pass
+       cargo xtask guards [NAME…]    show that the tests of these guards, or of all, can fail";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    match arguments.split_first().map(|(command, rest)| (command.as_str(), rest)) {
+        Some(("setup", [])) => setup::setup(),
+        Some(("test", rest)) => test(rest),
+        Some(("ci", [])) => ci::pass(),
+        Some(("guards", names)) => guards::check(names),
+        Some(("help" | "--help" | "-h", [])) => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Failure::new("there is no such command").with_hint(USAGE)),
+    }
+}
+
+fn test(arguments: &[String]) -> Result<()> {
+    setup::setup()?;
+    command::run(command::cargo("test --workspace").args(arguments))
+}
