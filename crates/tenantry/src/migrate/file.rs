@@ -170,7 +170,7 @@ async fn apply_code(
     before.push_each(&site.enter_transaction());
     before.push_own(&ledger.insert(migration, true));
     send(&mut tx, site, &before).await?;
-    let result = code.run(&mut tx).await;
+    let result = code.call(&mut tx).await;
     // What it has prepared knows the tables and types of this tenant.
     tx.clear_cached_statements().await?;
     result.map_err(|error| {

@@ -65,6 +65,8 @@ pub(super) fn is_in_the_way(error: &Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

@@ -69,14 +69,14 @@ impl Message {
         &self.text
     }
 
-    /// The place of a position that the server reported: in characters, from 1.
+    /// The origin of a position that the server reported: in characters, from 1.
     pub(crate) fn locate_position(&self, position: usize) -> Option<Origin> {
         let offset = lexer::byte_offset(&self.text, position)?;
         let part = self.parts.iter().rfind(|part| part.start <= offset)?;
-        Some(part.place_at(offset - part.start))
+        Some(part.origin_at(offset - part.start))
     }
 
-    /// The place of the statement that failed after so many had completed.
+    /// The origin of the statement that failed after this many had completed.
     ///
     /// `None` when all of them had: then it was the commit of the message itself that failed.
     pub(crate) fn locate_statement(&self, completed: usize) -> Option<Origin> {
@@ -84,7 +84,7 @@ impl Message {
         for part in &self.parts {
             match remaining.checked_sub(part.statements) {
                 Some(rest) => remaining = rest,
-                None => return Some(part.place_of(remaining)),
+                None => return Some(part.origin_of(remaining)),
             }
         }
         None
@@ -103,7 +103,7 @@ impl Message {
 
 impl Part {
     /// An offset past the text means its end: there the server reports that something is missing.
-    fn place_at(&self, offset: usize) -> Origin {
+    fn origin_at(&self, offset: usize) -> Origin {
         let Some(file) = &self.file else { return Origin::Own };
         let (line, column) = lexer::line_and_column(file.sql(), offset);
         let statements = file.statements();
@@ -112,7 +112,7 @@ impl Part {
         Origin::File { file: file.file().to_owned(), line, column: Some(column), statement }
     }
 
-    fn place_of(&self, index: usize) -> Origin {
+    fn origin_of(&self, index: usize) -> Origin {
         match self.file.as_ref().map(|file| (file, &file.statements()[index])) {
             Some((file, statement)) => Origin::File {
                 file: file.file().to_owned(),

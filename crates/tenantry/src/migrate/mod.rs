@@ -1,6 +1,6 @@
 //! Bringing schemas up to date.
 //!
-//! The work has five levels, and the names of the calls say which. `migrate_fleet` goes through the waves of a
+//! The work has six levels, and the names of the calls say which. `migrate_fleet` goes through the waves of a
 //! fleet, `migrate_wave` through the tenants of one, `migrate_tenant` tries a tenant until it succeeds.
 //! `migrate_schema` is the recipe for one schema, be it the master's or a tenant's; `apply_…` puts files into it,
 //! and `send_…` is one message to the server.
@@ -17,7 +17,7 @@
 //! | tenant | `tenant` | tries one until it succeeds | yes |
 //! | | `run`, `progress` | what all schemas of a run share; what has become of them | no |
 //! | | `record` | holds the lock of a run and its token, and writes its diary | yes |
-//! | | `options`, `caution`, `limits` | say what is migrated, when to give up, and how long to wait | no |
+//! | | `options`, `caution` | what is migrated, and when to give up | no |
 //! | | `fleet` | reads the tenants that are meant, page by page | yes |
 //! | | `groups` | finds what tenants need who have applied the same | yes |
 //! | | `workers`, `blockers` | connections to work on; sessions that make one wait | yes |
@@ -27,6 +27,7 @@
 //! | message | `send` | sends a message, and maps an error back to file and line | yes |
 //! | | `message` | puts statements of our own and files into one text | no |
 //! | | `site` | the schema that is worked on, its owner, and the terms | no |
+//! | | `limits` | timeouts, pauses between attempts, the terms of a run | no |
 //! | | `plan` | compares a goal with one schema's ledger | no |
 //! | | `ledger`, `lock` | what a schema has applied; the process that works on it | yes |
 //!
@@ -82,7 +83,7 @@ pub(crate) use self::schema::migrate_schema;
 pub(crate) use self::send::{commit, send};
 pub(crate) use self::site::Site;
 pub use self::squash::pg_dump_arguments;
-pub(crate) use self::squash::{check as check_baseline, make as make_baseline};
+pub(crate) use self::squash::{check_baseline, make_baseline};
 pub(crate) use self::wave::migrate_fleet;
 pub use crate::migration::{
     Baseline, CodeFuture, Migration, MigrationError, MigrationSet, Migrations, Rule, Script, Warning,

@@ -93,14 +93,14 @@ fn located(error: sqlx::Error, site: Site<'_>, message: &Message, completed: usi
         let message = format!("the connection was lost while {} was migrated", site.whose());
         return site.error(ErrorKind::DatabaseUnavailable, message).with_source(error);
     };
-    let place = match refusal.position() {
+    let origin = match refusal.position() {
         Some(PgErrorPosition::Original(position)) => message.locate_position(position),
         _ => message.locate_statement(completed),
     };
-    let place = place.unwrap_or(Origin::Own);
-    let text = match &place {
+    let origin = origin.unwrap_or(Origin::Own);
+    let text = match &origin {
         Origin::File { statement, .. } => {
-            format!("{place}: {} ({}, in `{statement}`)", refusal.message(), site.whose())
+            format!("{origin}: {} ({}, in `{statement}`)", refusal.message(), site.whose())
         }
         Origin::Own => format!("{} ({})", refusal.message(), site.whose()),
     };

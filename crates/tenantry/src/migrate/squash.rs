@@ -47,7 +47,7 @@ enum Filling<'a> {
 }
 
 /// The text of a baseline file: what the migrations make, up to a version or the newest one.
-pub(crate) async fn make<E: From<Error>>(
+pub(crate) async fn make_baseline<E: From<Error>>(
     context: &Context,
     version: Option<i64>,
     dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
@@ -67,7 +67,7 @@ pub(crate) async fn make<E: From<Error>>(
 ///
 /// Both are dumped after they were read from SQL once more, because PostgreSQL itself writes some
 /// expressions in another way when it reads what it wrote.
-pub(crate) async fn check<E: From<Error>>(
+pub(crate) async fn check_baseline<E: From<Error>>(
     context: &Context,
     dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
 ) -> Result<i64, E> {

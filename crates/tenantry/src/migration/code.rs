@@ -25,7 +25,7 @@ impl Code {
         Self(Arc::new(function))
     }
 
-    pub(crate) async fn run(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
+    pub(crate) async fn call(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
         (self.0)(connection).await
     }
 }
