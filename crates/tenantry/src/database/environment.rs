@@ -16,7 +16,6 @@ const OF_OTHER_PARTS: &[&str] = &["TENANTRY_CONFIG", "TENANTRY_PG_BIN", "TENANTR
 
 /// Variables of our own tests and scripts, which inherit them to programs that they start.
 const OF_TESTS: &[&str] = &[
-    "TENANTRY_BIN_DIR",
     "TENANTRY_CHAOS_CHECKOUTS",
     "TENANTRY_DIE_AT",
     "TENANTRY_KEEPER",
@@ -25,7 +24,6 @@ const OF_TESTS: &[&str] = &[
     "TENANTRY_TEST_PART",
     "TENANTRY_TEST_READS",
     "TENANTRY_TEST_URL",
-    "TENANTRY_UNIT_TESTS",
     "TENANTRY_VICTIM_FILES",
     "TENANTRY_VICTIM_URL",
 ];
