@@ -44,8 +44,7 @@ pub(crate) fn pass() -> Result<()> {
     // The features of the whole workspace in this and all that follows, so that the dependencies are built once.
     gate.cargo("tests", "test --workspace")?;
     gate.cargo("metrics", "test --workspace --features tenantry/metrics --test metrics")?;
-    let packages =
-        "package --workspace --exclude notes --exclude bench --exclude docs --exclude xtask --no-verify --allow-dirty";
+    let packages = "package --workspace --exclude notes --exclude bench --exclude docs --exclude xtask --no-verify --allow-dirty";
     gate.cargo("packages", packages)?;
     if succeeds(&mut cargo("deny --version")) {
         // Advisories need a network; the other checks do not.

@@ -1,4 +1,4 @@
-//! What the tests could leave behind: servers, their folders, their sockets.
+//! Servers, folders and sockets that the tests could leave behind.
 
 use std::{
     borrow::Cow,

@@ -18,8 +18,8 @@ impl Tenancy {
     /// Brings the master schema and the fleet up to date, or where the options say. A tenant that fails
     /// does not stop the others; the observer hears of each.
     ///
-    /// A [`Fleet`](crate::Fleet) is migrated with the default [`MigrateOptions`]: four tenants at a time, and none of them
-    /// waits for a lock for more than three seconds at a stretch. What needs the same files as another
+    /// A [`Fleet`](crate::Fleet) is migrated with the default [`MigrateOptions`]: four tenants at a time, and none
+    /// of them waits for a lock for more than three seconds at a stretch. What needs the same files as another
     /// tenant, and can have them in one transaction, costs one round trip. The commits wait for the disk
     /// once for each database, before this returns; after a crash of the server until then, some tenants may
     /// be behind again. Dropping the future leaves each schema at the end of some file.
