@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::Context;
 use super::grants::grants;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
 use crate::migrate::{Site, commit, creation_message, run_message};
@@ -141,7 +141,7 @@ pub(super) async fn claim(
                 return Ok(true);
             }
             // Somebody dropped it by hand. The next one may be there.
-            Err(error) if error.database_code().is_some_and(|code| code == "3F000") => {
+            Err(error) if error.database_code().is_some_and(|code| code == sqlstate::INVALID_SCHEMA_NAME) => {
                 tx.rollback().await?;
                 spares::delete(registry, &spare).await?;
             }
