@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::Context;
 use super::grants::grants;
+use super::register::enter;
 use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
@@ -131,7 +132,7 @@ pub(super) async fn claim(
             tx.rollback().await?;
             return Ok(false);
         };
-        super::create::insert(&mut tx, tenant, domains).await?;
+        enter(&mut tx, tenant, domains).await?;
         match rename(&mut tx, &spare, tenant.schema()).await {
             Ok(()) => {
                 fail_point::reached(FailPoint::BeforeClaim);
