@@ -37,6 +37,8 @@ pub(crate) struct WrittenPath {
     pub(crate) depth: usize,
     /// The name that a `use` gives it.
     pub(crate) alias: Option<String>,
+    /// True for a `pub use`.
+    pub(crate) is_offered: bool,
 }
 
 impl Facts {
@@ -99,9 +101,9 @@ struct Reader {
 }
 
 impl Reader {
-    fn path(&mut self, line: usize, names: Vec<String>, alias: Option<String>) {
+    fn path(&mut self, line: usize, names: Vec<String>, alias: Option<String>, is_offered: bool) {
         if !self.is_in_test {
-            self.facts.paths.push(WrittenPath { line, names, depth: self.modules, alias });
+            self.facts.paths.push(WrittenPath { line, names, depth: self.modules, alias, is_offered });
         }
     }
 
@@ -113,17 +115,17 @@ impl Reader {
     }
 
     /// Flattens `error::{Error, Result}` into paths.
-    fn imports(&mut self, tree: &UseTree, above: &[String]) {
+    fn imports(&mut self, tree: &UseTree, above: &[String], is_offered: bool) {
         let (name, alias) = match tree {
             UseTree::Path(path) => {
                 let above = [above, &[path.ident.to_string()]].concat();
-                return self.imports(&path.tree, &above);
+                return self.imports(&path.tree, &above, is_offered);
             }
             UseTree::Group(group) => {
-                return group.items.iter().for_each(|tree| self.imports(tree, above));
+                return group.items.iter().for_each(|tree| self.imports(tree, above, is_offered));
             }
             UseTree::Glob(glob) => {
-                return self.path(line_of(glob.star_token.spans[0]), above.to_vec(), None);
+                return self.path(line_of(glob.star_token.spans[0]), above.to_vec(), None, is_offered);
             }
             UseTree::Name(name) => (&name.ident, &name.ident),
             UseTree::Rename(rename) => (&rename.ident, &rename.rename),
@@ -131,7 +133,7 @@ impl Reader {
         let mut names = above.to_vec();
         names.extend((name != "self").then(|| name.to_string()));
         let alias = if alias == "self" { names.last().cloned() } else { Some(alias.to_string()) };
-        self.path(line_of(name.span()), names, alias);
+        self.path(line_of(name.span()), names, alias, is_offered);
     }
 
     /// Reads the paths among the tokens of a macro, which are no syntax yet.
@@ -159,7 +161,7 @@ impl Reader {
 
     fn path_of_tokens(&mut self, path: &[syn::Ident]) {
         if let [first, _, ..] = path {
-            self.path(line_of(first.span()), path.iter().map(ToString::to_string).collect(), None);
+            self.path(line_of(first.span()), path.iter().map(ToString::to_string).collect(), None, false);
         }
     }
 
@@ -197,13 +199,13 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
-        self.imports(&item.tree, &[]);
+        self.imports(&item.tree, &[], !matches!(item.vis, Visibility::Inherited));
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let names: Vec<_> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
         if names.len() > 1 {
-            self.path(line_of(path.segments[0].ident.span()), names, None);
+            self.path(line_of(path.segments[0].ident.span()), names, None, false);
         }
         visit::visit_path(self, path);
     }

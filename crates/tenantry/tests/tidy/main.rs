@@ -4,6 +4,7 @@
 //! function from facts to findings, one file each: it is first shown to find a small mistake, then run over
 //! the sources of all packages.
 
+mod circles;
 mod documents;
 mod facts;
 mod files;

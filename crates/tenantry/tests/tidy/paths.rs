@@ -16,6 +16,8 @@ pub(crate) struct Use {
     pub(crate) to: Module,
     /// The place in the text.
     pub(crate) at: String,
+    /// True if the file only offers it on.
+    pub(crate) is_offered: bool,
 }
 
 /// Every use of one file by another in what the crate ships.
@@ -28,7 +30,7 @@ pub(crate) fn uses(sources: &[Source]) -> Vec<Use> {
             let to = modules.resolve(from, path, &path.names, 8);
             if let Some(to) = to.filter(|to| to != from) {
                 let at = source.at(path.line, &format!("`{}`", path.names.join("::")));
-                uses.push(Use { from: from.clone(), to, at });
+                uses.push(Use { from: from.clone(), to, at, is_offered: path.is_offered });
             }
         }
     }
