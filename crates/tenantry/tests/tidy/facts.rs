@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Expr, ImplItem, Item, Lit, Meta, UseTree, Visibility};
 
-/// The facts, mostly with their line. What is under `#[cfg(test)]` adds no path and no type.
+/// The facts, mostly with their line. What is under `#[cfg(test)]` adds no path, type, text or switch.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     /// The modules declared without a body.
@@ -14,6 +14,10 @@ pub(crate) struct Facts {
     pub(crate) types: Vec<(usize, String)>,
     /// The first line of each documentation.
     pub(crate) docs: Vec<(usize, String)>,
+    /// The string literals.
+    pub(crate) texts: Vec<(usize, String)>,
+    /// The lines on which a body asks for a feature of the package.
+    pub(crate) switches: Vec<usize>,
     /// The lines on which a test is skipped.
     pub(crate) skipped: Vec<usize>,
     /// True if the file starts with `//!`.
@@ -90,10 +94,20 @@ fn is_for_tests(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg") && attribute.parse_args::<syn::Ident>().is_ok_and(|it| it == "test")
 }
 
+fn asks_for_feature(condition: TokenStream) -> bool {
+    condition.into_iter().any(|token| match token {
+        TokenTree::Ident(word) => word == "feature",
+        TokenTree::Group(group) => asks_for_feature(group.stream()),
+        _ => false,
+    })
+}
+
 #[derive(Default)]
 struct Reader {
     facts: Facts,
     is_in_test: bool,
+    /// The number of blocks of code around.
+    blocks: usize,
     /// The number of modules with a body around.
     modules: usize,
     /// The line of documentation that was read last.
@@ -104,6 +118,12 @@ impl Reader {
     fn path(&mut self, line: usize, names: Vec<String>, alias: Option<String>, is_offered: bool) {
         if !self.is_in_test {
             self.facts.paths.push(WrittenPath { line, names, depth: self.modules, alias, is_offered });
+        }
+    }
+
+    fn switch(&mut self, line: usize, condition: TokenStream) {
+        if !self.is_in_test && asks_for_feature(condition) {
+            self.facts.switches.push(line);
         }
     }
 
@@ -136,7 +156,7 @@ impl Reader {
         self.path(line_of(name.span()), names, alias, is_offered);
     }
 
-    /// Reads the paths among the tokens of a macro, which are no syntax yet.
+    /// Reads the paths, texts and switches among the tokens of a macro, which are no syntax yet.
     fn tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<syn::Ident> = Vec::new();
         let mut colons = 0;
@@ -151,8 +171,14 @@ impl Reader {
                     self.path_of_tokens(&path);
                     path = vec![name];
                 }
-                TokenTree::Group(group) => self.tokens(group.stream()),
-                TokenTree::Literal(_) | TokenTree::Punct(_) => {}
+                TokenTree::Group(group) => {
+                    if path.last().is_some_and(|name| name == "cfg") {
+                        self.switch(line_of(group.span()), group.stream());
+                    }
+                    self.tokens(group.stream());
+                }
+                TokenTree::Literal(literal) => self.visit_lit(&Lit::new(literal)),
+                TokenTree::Punct(_) => {}
             }
             colons = 0;
         }
@@ -210,6 +236,12 @@ impl<'ast> Visit<'ast> for Reader {
         visit::visit_path(self, path);
     }
 
+    fn visit_block(&mut self, block: &'ast syn::Block) {
+        self.blocks += 1;
+        visit::visit_block(self, block);
+        self.blocks -= 1;
+    }
+
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {
         let line = line_of(attribute.pound_token.span);
         match &attribute.meta {
@@ -218,6 +250,9 @@ impl<'ast> Visit<'ast> for Reader {
                     self.documentation(line, &text.value());
                 }
             }
+            Meta::List(it) if self.blocks > 0 && it.path.is_ident("cfg") => {
+                self.switch(line, it.tokens.clone());
+            }
             meta if meta.path().is_ident("ignore") => self.facts.skipped.push(line),
             _ => {}
         }
@@ -225,6 +260,15 @@ impl<'ast> Visit<'ast> for Reader {
 
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
         self.visit_path(&call.path);
+        if call.path.is_ident("cfg") {
+            self.switch(line_of(call.path.segments[0].ident.span()), call.tokens.clone());
+        }
         self.tokens(call.tokens.clone());
+    }
+
+    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
+        if !self.is_in_test {
+            self.facts.texts.push((line_of(text.span()), text.value()));
+        }
     }
 }

@@ -7,11 +7,13 @@
 mod circles;
 mod documents;
 mod facts;
+mod features;
 mod files;
 mod names;
 mod order;
 mod paths;
 mod source;
+mod sqlstate;
 mod text;
 mod voice;
 
