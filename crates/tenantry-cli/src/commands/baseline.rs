@@ -6,8 +6,8 @@ use serde_json::json;
 use tenantry::Config;
 use tenantry::tenant::SchemaName;
 
-use super::{Context, Finish};
 use crate::connect::{configuration, with_tenancy_of};
+use crate::context::{Context, Finish};
 use crate::output::{Format, note};
 use crate::pg_dump::PgDump;
 

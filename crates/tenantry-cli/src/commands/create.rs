@@ -3,8 +3,9 @@ use serde_json::Value;
 use tenantry::tenant::{Alias, DomainName, SchemaName, Status, Tenant};
 use tenantry::{NewTenant, Tenancy};
 
-use super::{Context, Finish, show};
+use super::show;
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::output::{Format, confirm, note};
 
 /// Make a tenant: its schema, all migrations, its row in the registry

@@ -5,10 +5,11 @@ use serde::Serialize;
 use tenantry::migrate::{MigrationError, Warning};
 use tenantry::{Config, Migrations};
 
-use super::{Context, Finish};
 use crate::connect;
+use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
-use crate::output::{Format, note, visible};
+use crate::output::{Format, note};
+use crate::visible::visible;
 
 /// Look for mistakes in the migration files, without a database
 ///

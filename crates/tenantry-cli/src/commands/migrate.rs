@@ -12,8 +12,9 @@ use tenantry::{Fleet, Tenancy};
 
 use self::dry_run::dry_run;
 use self::progress::Progress;
-use super::{Context, Finish, lint};
+use super::lint;
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
 use crate::output::{Format, confirm, note};
 

@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::Context as _;
 use tenantry_embedded::Binaries;
 
-use super::{Context, Finish};
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::failure::Failure;
 use crate::session_url::SessionUrl;
 

@@ -5,8 +5,8 @@ use tenantry::registry::{Run, RunEntry};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Context, Finish};
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::failure::Failure;
 use crate::output::{Format, note};
 

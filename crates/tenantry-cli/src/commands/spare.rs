@@ -2,8 +2,8 @@
 use serde_json::json;
 use tenantry::registry::Spare;
 
-use super::{Context, Finish};
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::output::Format;
 
 /// Build schemas ahead of time, of which tenants are made in milliseconds

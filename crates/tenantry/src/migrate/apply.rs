@@ -14,7 +14,7 @@ use super::options::Terms;
 use super::plan::{Applied, Change, Changed, Conflict, Direction, Goal, Step, plan};
 use super::set::MigrationSet;
 use super::source::Migrations;
-use crate::error::{Error, ErrorKind, Result, breaks_connection};
+use crate::error::{Error, ErrorKind, Result, breaks_connection, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
 use crate::registry::runs;
@@ -213,7 +213,7 @@ fn push_condition(message: &mut Message, conditions: &[String]) {
 /// The condition does not hold, or the ledger or its schema is not there. A file that fails in this way
 /// fails once more.
 fn is_unexpected(error: &Error) -> bool {
-    is_division_by_zero(error) || error.database_code().is_some_and(|code| code == "42P01" || code == "3F000")
+    is_division_by_zero(error) || error.database_code().is_some_and(|code| sqlstate::is_missing(&code))
 }
 
 /// Runs several files in one transaction, or each in its own where PostgreSQL insists.
@@ -237,9 +237,10 @@ async fn run_batch(
 }
 
 /// A new enum value must be committed before it is used, and a table with pending trigger events
-/// cannot be altered: 55P04 and 55006.
+/// cannot be altered.
 pub(crate) fn needs_own_transaction(error: &Error) -> bool {
-    error.database_code().is_some_and(|code| code == "55P04" || code == "55006")
+    let codes = [sqlstate::UNSAFE_NEW_ENUM_VALUE_USAGE, sqlstate::OBJECT_IN_USE];
+    error.database_code().is_some_and(|code| codes.contains(&&*code))
 }
 
 async fn run_transaction(
@@ -274,7 +275,7 @@ async fn run_in_turn(connection: &mut PgConnection, site: Site<'_>, message: &Me
 }
 
 fn is_division_by_zero(error: &Error) -> bool {
-    error.database_code().is_some_and(|code| code == "22012")
+    error.database_code().is_some_and(|code| code == sqlstate::DIVISION_BY_ZERO)
 }
 
 /// Somebody else took the lock of the run, which this one must have lost.

@@ -24,7 +24,7 @@ use super::source::Migrations;
 use super::wave::Canaries;
 use super::workers::{Worker, Workers};
 use crate::database::Layout;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::observe::{Observer, Outcome, Wave};
 use crate::pool::Databases;
 use crate::registry::{RunEntry, RunState, runs, store};
@@ -537,5 +537,5 @@ impl Progress {
 
 /// `lock_timeout`, a deadlock, or a serialization failure: it may go well a moment later.
 fn is_in_the_way(error: &Error) -> bool {
-    error.database_code().is_some_and(|code| matches!(&*code, "55P03" | "40P01" | "40001"))
+    error.database_code().is_some_and(|code| sqlstate::is_in_the_way(&code))
 }

@@ -4,7 +4,8 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::grants::grants;
 use super::new_tenant::NewTenant;
-use super::{Context, register, spares};
+use super::register::{enter, register};
+use super::{Context, spares};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::{
@@ -36,7 +37,7 @@ async fn create_in(
         Some(known) if is_half_made_by(&known, new, draft) => go_on(context, registry, &known).await?,
         Some(known) => return Err(already_exists(&known)),
         None if new.registers_existing() => {
-            register::register(context, registry, draft, new.domains()).await?;
+            register(context, registry, draft, new.domains()).await?;
         }
         None => create_new(context, registry, new, draft).await?,
     }
@@ -89,7 +90,7 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     // Of its own, because the files may leave something behind in the session.
     let mut workplace = context.databases.owner_connection(tenant.database()).await?;
     let mut tx = workplace.begin().await?;
-    insert(&mut tx, tenant, domains).await?;
+    enter(&mut tx, tenant, domains).await?;
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = context.site(tenant);
     run_message(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
@@ -99,25 +100,13 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     Ok(())
 }
 
-pub(super) async fn insert(
-    connection: &mut PgConnection,
-    tenant: &Tenant,
-    domains: &[DomainName],
-) -> Result<()> {
-    store::insert_tenant(connection, tenant).await?;
-    for domain in domains {
-        store::insert_domain(connection, tenant, domain).await?;
-    }
-    Ok(())
-}
-
 /// The row first, as `provisioning`; the schema and its files; `active` last.
 async fn create_stepwise(context: &Context, registry: &mut PgConnection, new: &NewTenant) -> Result<()> {
     let tenant = new.draft(context, Status::Provisioning)?;
     // Held before the row can be seen: whoever finds the row finds the lock taken.
     let mut workplace = lock_schema(context, &tenant).await?;
     let mut tx = registry.begin().await?;
-    insert(&mut tx, &tenant, new.domains()).await?;
+    enter(&mut tx, &tenant, new.domains()).await?;
     tx.commit().await?;
     finish(context, registry, &mut workplace, &tenant).await
 }

@@ -1,4 +1,4 @@
-//! Registers a schema that is already there.
+//! Enters tenants in the registry, among them those whose schema is already there.
 
 use sqlx::{Connection as _, PgConnection};
 
@@ -22,14 +22,24 @@ pub(super) async fn register(
         take_over(context, &mut connection, tenant).await?;
     }
     let mut tx = registry.begin().await?;
-    store::insert_tenant(&mut tx, tenant).await?;
-    for domain in domains {
-        store::insert_domain(&mut tx, tenant, domain).await?;
-    }
+    enter(&mut tx, tenant, domains).await?;
     if *tenant.database() == Alias::default() {
         take_over(context, &mut tx, tenant).await?;
     }
     Ok(tx.commit().await?)
+}
+
+/// Writes the rows of a tenant.
+pub(super) async fn enter(
+    connection: &mut PgConnection,
+    tenant: &Tenant,
+    domains: &[DomainName],
+) -> Result<()> {
+    store::insert_tenant(connection, tenant).await?;
+    for domain in domains {
+        store::insert_domain(connection, tenant, domain).await?;
+    }
+    Ok(())
 }
 
 async fn take_over(context: &Context, connection: &mut PgConnection, tenant: &Tenant) -> Result<()> {

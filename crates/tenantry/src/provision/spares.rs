@@ -10,7 +10,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::Context;
 use super::grants::grants;
-use crate::error::{Error, ErrorKind, Result};
+use super::register::enter;
+use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
 use crate::migrate::{Site, commit, creation_message, run_message};
@@ -131,7 +132,7 @@ pub(super) async fn claim(
             tx.rollback().await?;
             return Ok(false);
         };
-        super::create::insert(&mut tx, tenant, domains).await?;
+        enter(&mut tx, tenant, domains).await?;
         match rename(&mut tx, &spare, tenant.schema()).await {
             Ok(()) => {
                 fail_point::reached(FailPoint::BeforeClaim);
@@ -141,7 +142,7 @@ pub(super) async fn claim(
                 return Ok(true);
             }
             // Somebody dropped it by hand. The next one may be there.
-            Err(error) if error.database_code().is_some_and(|code| code == "3F000") => {
+            Err(error) if error.database_code().is_some_and(|code| code == sqlstate::INVALID_SCHEMA_NAME) => {
                 tx.rollback().await?;
                 spares::delete(registry, &spare).await?;
             }
