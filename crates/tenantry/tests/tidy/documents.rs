@@ -28,21 +28,10 @@ fn documents(folder: &Path) -> Vec<PathBuf> {
     documents
 }
 
-/// Targets of links that lead to a file.
-fn links_to_files(text: &str) -> Vec<&str> {
-    let targets = text.match_indices("](").filter_map(|(at, _)| text[at + 2..].split(')').next());
-    let targets = targets.filter(|target| !target.contains("://") && !target.starts_with('#'));
-    targets.filter_map(|target| target.split('#').next()).collect()
-}
-
-/// Finds the lines that are too long in prose. Tables cannot be wrapped, nor can what a program prints.
+/// Finds the lines that are too long. A row of a table cannot be wrapped.
 fn long_lines(text: &str) -> Vec<usize> {
-    let mut is_block = false;
-    let prose = text.lines().enumerate().filter(|(_, line)| {
-        is_block ^= line.trim_start().starts_with("```");
-        !is_block && !line.trim_start().starts_with('|')
-    });
-    prose.filter(|(_, line)| line.chars().count() > LONGEST_LINE).map(|(index, _)| index + 1).collect()
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('|'));
+    lines.filter(|(_, line)| line.chars().count() > LONGEST_LINE).map(|(index, _)| index + 1).collect()
 }
 
 /// The tests that a text names by module and function: `it::find::a_warm_cache_asks_nothing`.
@@ -87,11 +76,6 @@ fn the_documents_speak_of_what_there_is() {
         let text = fs::read_to_string(&file).expect("a document that was just listed");
         let document = file.strip_prefix(&root).expect("a document of the checkout");
         let mut report = |message: String| findings.push(format!("{}: {message}", document.display()));
-        for link in links_to_files(&text) {
-            if !file.with_file_name(link).exists() {
-                report(format!("`{link}` does not exist"));
-            }
-        }
         for name in named_tests(&text, sources) {
             if !has_test(name, sources) {
                 report(format!("there is no test `{name}`"));
@@ -131,13 +115,9 @@ fn both_readmes_show_one_example() {
 
 #[test]
 fn a_document_that_errs_is_found() {
-    assert_eq!(links_to_files("[a](b.md#c) [d](https://e) [f](#g)"), ["b.md"]);
     assert_eq!(rust_blocks("```sh\nx\n```\n```rust\ny\n```"), ["rust\ny\n"]);
     let long = "x".repeat(LONGEST_LINE + 1);
-    assert_eq!(
-        long_lines(&format!("# a\n{long}\n| {long} |\n{}\n```sh\n{long}\n```\n{long}", &long[1..])),
-        [2, 8]
-    );
+    assert_eq!(long_lines(&format!("# a\n{long}\n| {long} |\n{}", &long[1..])), [2]);
 }
 
 #[test]

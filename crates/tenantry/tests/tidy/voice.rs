@@ -34,7 +34,7 @@ const CEILINGS: &[(&str, usize)] = &[
     ("crates/tenantry", 442),
     ("crates/tenantry-cli", 68),
     ("crates/tenantry-embedded", 43),
-    ("docs", 4),
+    ("docs", 2),
     ("examples/notes", 5),
 ];
 
