@@ -41,7 +41,7 @@ pub(crate) fn pass() -> Result<()> {
     gate.cargo("clippy", "clippy --workspace --all-targets --all-features -- -D warnings")?;
     gate.cargo("clippy without features", "clippy -p tenantry --no-default-features -- -D warnings")?;
     gate.step("documentation", documentation)?;
-    // The features of the whole workspace in this and all that follows, so that the dependencies are built once.
+    // The features of the whole workspace here and below, so that the dependencies are built once.
     gate.cargo("tests", "test --workspace")?;
     gate.cargo("metrics", "test --workspace --features tenantry/metrics --test metrics")?;
     let private = "--exclude notes --exclude bench --exclude docs --exclude xtask";

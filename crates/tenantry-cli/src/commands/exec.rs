@@ -18,20 +18,20 @@ use crate::context::{Context, Finish};
 
 /// Run SQL in the schema of a tenant, in the master schema, or in the schema of every tenant
 ///
-/// Several statements at once are one transaction, unless they say otherwise. What several tenants answer is one
-/// table, in the order of their slugs, whoever is done first. Meanwhile those behind wait with a few hundred kB
-/// each, 64 of them at most.
+/// Several statements are one transaction, unless they say otherwise. The answers of several tenants are one
+/// table, in the order of their slugs. The answer of a tenant that is done early waits in memory for its turn:
+/// at most 64 do, with a few hundred kB each.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
     target: Target,
-    /// Not in this tenant; repeatable
+    /// Leave out this tenant; repeatable
     #[arg(long, value_name = "SLUG", conflicts_with_all = ["tenants", "master"])]
     exclude: Vec<Slug>,
     #[command(flatten)]
     source: Source,
-    /// How many tenants at a time; no more than one tenant may have connections, which is `pool.max_connections`
-    /// less `pool.reserve`
+    /// The number of tenants at a time; at most the connections that one tenant may have, which is
+    /// `pool.max_connections` less `pool.reserve`
     #[arg(long, value_name = "N", default_value = "4")]
     jobs: NonZeroU32,
 }
@@ -40,16 +40,16 @@ pub(crate) struct Options {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Target {
-    /// In the schema of this tenant; of each of them when repeated
+    /// Run in the schema of this tenant; repeatable
     #[arg(long = "tenant", value_name = "SLUG")]
     tenants: Vec<Slug>,
-    /// In the master schema
+    /// Run in the master schema
     #[arg(long)]
     master: bool,
-    /// In the schema of each active tenant; those that fail stop nobody
+    /// Run in the schema of each active tenant; one that fails does not stop the others
     #[arg(long)]
     all: bool,
-    /// In the schema of each active tenant for which this holds: SQL over the columns of
+    /// Run in the schema of each active tenant for which this holds: SQL over the columns of
     /// `tenantry.tenant`, such as "settings->>'plan' = 'pro'"
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<String>,

@@ -20,7 +20,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::context::{Context, Finish, Global};
 
-/// Operates a fleet of PostgreSQL tenant schemas.
+/// Operate a fleet of PostgreSQL tenant schemas.
 #[derive(Debug, Parser)]
 #[command(name = "tenantry", version, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 finished with some tenants failed.")]
