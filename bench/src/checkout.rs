@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection};
 use tenantry::tenant::Tenant;
 use tenantry::{PoolConfig, TenantDb};
 
-use crate::Bench;
+use crate::bench::Bench;
 use crate::fleet::{Fleet, Opened, Route};
 use crate::measure::{Side, Spread, Team, Worker, interleave, warm_up};
 use crate::proxy::Proxy;

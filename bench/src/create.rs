@@ -12,7 +12,7 @@ use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use tenantry::{DatabaseConfig, Migrations, NewTenant, Tenancy};
 
-use crate::Bench;
+use crate::bench::Bench;
 use crate::measure::Spread;
 use crate::report::{Line, Target, Unit};
 use crate::server::Server;

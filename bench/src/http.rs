@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::Bench;
+use crate::bench::Bench;
 use crate::fleet::Route;
 use crate::measure::{Spread, Team, Worker, interleave, warm_up};
 use crate::report::{Line, Target, Unit};

@@ -11,7 +11,7 @@ use tenantry::resolve::TenantKey;
 use tenantry::tenant::Slug;
 use tenantry::{PoolConfig, Tenancy};
 
-use crate::Bench;
+use crate::bench::Bench;
 use crate::fleet::{Fleet, Opened, Route};
 use crate::measure::{Spread, Team, Worker, interleave};
 use crate::report::{Line, Target, Unit};

@@ -19,6 +19,7 @@
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
 
+mod bench;
 mod case;
 mod checkout;
 mod create;
@@ -43,6 +44,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 
+use self::bench::Bench;
 use self::case::Case;
 use self::fleet::Fleet;
 use self::measure::Plan;
@@ -72,13 +74,6 @@ struct Options {
     memory_of_run: Option<String>,
 }
 
-/// What every case works with.
-struct Bench {
-    fleet: Fleet,
-    plan: Plan,
-    report: Report,
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Options::parse()).await {
@@ -99,30 +94,28 @@ async fn run(options: Options) -> Result<()> {
     let fleet = Fleet::start().await.context("cannot prepare a PostgreSQL")?;
     let mut bench = Bench { fleet, plan, report: Report::new(options.json) };
     for case in cases {
-        bench.run(case).await.with_context(|| format!("`{case}` failed"))?;
+        run_case(&mut bench, case).await.with_context(|| format!("`{case}` failed"))?;
     }
     Ok(())
 }
 
-impl Bench {
-    async fn run(&mut self, case: Case) -> Result<()> {
-        match case {
-            Case::Hot => checkout::hot(self).await,
-            Case::Limit => checkout::limit(self).await,
-            Case::Zipf => checkout::zipf(self).await,
-            Case::Uniform => checkout::uniform(self).await,
-            Case::SwitchTokio => checkout::switch_tokio(self).await,
-            Case::Own => checkout::own(self).await,
-            Case::Statements => statements::switch(self).await,
-            Case::NoisyOne => noisy::one(self).await,
-            Case::NoisyAll => noisy::all(self).await,
-            Case::Http => http::get(self).await,
-            Case::Lookup => lookup::find(self).await,
-            Case::Create => create::create(self).await,
-            Case::MigrateNoop => migrate::noop(self).await,
-            Case::MigrateAddColumn => migrate::add_column(self).await,
-            Case::MigrateRss => memory::compare(self).await,
-        }
+async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
+    match case {
+        Case::Hot => checkout::hot(bench).await,
+        Case::Limit => checkout::limit(bench).await,
+        Case::Zipf => checkout::zipf(bench).await,
+        Case::Uniform => checkout::uniform(bench).await,
+        Case::SwitchTokio => checkout::switch_tokio(bench).await,
+        Case::Own => checkout::own(bench).await,
+        Case::Statements => statements::switch(bench).await,
+        Case::NoisyOne => noisy::one(bench).await,
+        Case::NoisyAll => noisy::all(bench).await,
+        Case::Http => http::get(bench).await,
+        Case::Lookup => lookup::find(bench).await,
+        Case::Create => create::create(bench).await,
+        Case::MigrateNoop => migrate::noop(bench).await,
+        Case::MigrateAddColumn => migrate::add_column(bench).await,
+        Case::MigrateRss => memory::compare(bench).await,
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use tenantry::observe::Outcome;
 
-use crate::Bench;
+use crate::bench::Bench;
 use crate::fleet::{Fleet, Route, note, open_at};
 use crate::migrate::{CONNECTIONS, FEW, MANY, files_until};
 use crate::report::{Line, Target, Unit};

@@ -9,7 +9,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqlSafeStr as _, SqlStr};
 use tenantry::observe::Outcome;
 
-use crate::Bench;
+use crate::bench::Bench;
 use crate::fleet::{Fleet, Route, note};
 use crate::measure::Spread;
 use crate::report::{Line, Target, Unit};

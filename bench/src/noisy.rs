@@ -12,7 +12,7 @@ use sqlx::{Executor, PgPool, Postgres};
 use tenantry::tenant::Tenant;
 use tenantry::{PoolConfig, TenantDb};
 
-use crate::Bench;
+use crate::bench::Bench;
 use crate::fleet::Route;
 use crate::measure::{Plan, Side as _, Spread, Team, Worker, latencies, percentile, warm_up};
 use crate::report::{Line, Target, Unit};

@@ -10,7 +10,7 @@ use sqlx::AssertSqlSafe;
 use tenantry::tenant::{Tenant, TenantRecord};
 use tenantry::{PoolConfig, TenantDb};
 
-use crate::Bench;
+use crate::bench::Bench;
 use crate::fleet::{Opened, Route};
 use crate::measure::{Side, Spread, Team, Worker, interleave, warm_up};
 use crate::report::{Line, Unit};

@@ -97,13 +97,6 @@ pub fn anchors(markdown: &str) -> Vec<String> {
     titles.map(|title| title.chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
 }
 
-/// The numbers of the lines that are longer than this many characters. Rows of tables may be.
-pub fn long_lines(markdown: &str, longest: usize) -> Vec<usize> {
-    let numbered = (1..).zip(markdown.lines());
-    let is_long = |line: &str| !line.starts_with('|') && line.chars().count() > longest;
-    numbered.filter(|(_, line)| is_long(line)).map(|(number, _)| number).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,10 +114,5 @@ mod tests {
     fn links_and_anchors_are_those_outside_of_blocks() {
         assert_eq!(links(DOCUMENT), ["e.md#f", "h", "l"]);
         assert_eq!(anchors(DOCUMENT), ["a-b-c", "m-n-o_p"]);
-    }
-
-    #[test]
-    fn only_tables_may_be_wide() {
-        assert_eq!(long_lines("12345\n123456\n|12345|\näöüßé", 5), [2]);
     }
 }

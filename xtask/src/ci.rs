@@ -41,11 +41,11 @@ pub(crate) fn pass() -> Result<()> {
     gate.cargo("clippy", "clippy --workspace --all-targets --all-features -- -D warnings")?;
     gate.cargo("clippy without features", "clippy -p tenantry --no-default-features -- -D warnings")?;
     gate.step("documentation", documentation)?;
-    // The features of the whole workspace in this and all that follows, so that the dependencies are built once.
+    // The features of the whole workspace here and below, so that the dependencies are built once.
     gate.cargo("tests", "test --workspace")?;
     gate.cargo("metrics", "test --workspace --features tenantry/metrics --test metrics")?;
-    let packages = "package --workspace --exclude notes --exclude bench --exclude docs --exclude xtask --no-verify --allow-dirty";
-    gate.cargo("packages", packages)?;
+    let private = "--exclude notes --exclude bench --exclude docs --exclude xtask";
+    gate.cargo("packages", &format!("package --workspace {private} --no-verify --allow-dirty"))?;
     if succeeds(&mut cargo("deny --version")) {
         // Advisories need a network; the other checks do not.
         gate.cargo("licences and sources", "deny --offline check bans licenses sources")?;

@@ -1,4 +1,4 @@
-//! Other programs, and why one of them failed.
+//! Running other programs, and the reason why one of them failed.
 
 use std::{
     env, fmt, io,
@@ -8,7 +8,7 @@ use std::{
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
-/// What went wrong, and what to do about it.
+/// A message, and the way to mend what it says.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
@@ -80,7 +80,7 @@ pub(crate) fn output_of(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether a command can be run and succeeds, in silence.
+/// Runs a command in silence; returns true if it succeeds.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }

@@ -14,9 +14,9 @@ use std::{
 use crate::command::{Failure, Result, cargo, output_of, root};
 
 const SOURCE: &str = "crates/tenantry/src/guard.rs";
-/// What one test may take.
+/// The time that one test may take.
 const LIMIT: Duration = Duration::from_mins(2);
-/// What a test binary exits with when a test has failed.
+/// The exit code of a test binary in which a test has failed.
 const FAILED: Option<i32> = Some(101);
 
 /// A guard, and the test that must fail without it.
@@ -129,7 +129,8 @@ fn check_pair(tests: &Path, Pair { guard, test }: &Pair) -> Result<Verdict> {
     })
 }
 
-/// Where the test itself panicked, in its own thread: `thread 'module::name' (7) panicked at src/file.rs:12:5:`.
+/// The place where the test itself panicked, in its own thread:
+/// `thread 'module::name' (7) panicked at src/file.rs:12:5:`.
 fn place_of_panic(output: &str, test: &str) -> Option<String> {
     let thread = format!("thread '{test}' ");
     let line = output.lines().find(|line| line.starts_with(&thread) && line.contains("panicked at "))?;

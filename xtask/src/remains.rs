@@ -1,4 +1,4 @@
-//! What the tests could leave behind: servers, their folders, their sockets.
+//! Servers, their folders, their sockets: all that the tests could leave behind.
 
 use std::{
     borrow::Cow,

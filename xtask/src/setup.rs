@@ -161,7 +161,7 @@ impl Manager {
     }
 }
 
-/// What comes before a command for root: nothing for root itself, or `sudo` where it asks no password.
+/// The words before a command for root: none for root itself, or `sudo` where it asks no password.
 fn way_to_root() -> Option<&'static str> {
     if output_of(&mut command("id -u")).is_ok_and(|id| id.trim() == "0") {
         return Some("");

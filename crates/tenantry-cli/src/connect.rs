@@ -12,7 +12,7 @@ use tenantry::tenant::Alias;
 use tenantry::{Builder, Config, PoolConfig, Tenancy};
 use tenantry_embedded::{Binaries, ErrorKind, KeptServer};
 
-use crate::commands::{Context, Global};
+use crate::context::{Context, Global};
 use crate::failure::Failure;
 use crate::output::{Format, note};
 

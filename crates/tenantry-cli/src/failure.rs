@@ -11,7 +11,7 @@ use sqlx::postgres::PgDatabaseError;
 use tenantry::ErrorKind;
 use tenantry::tenant::Tenant;
 
-use crate::output::visible;
+use crate::visible::visible;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();

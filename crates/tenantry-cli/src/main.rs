@@ -2,28 +2,33 @@
 //!
 //! A command is a file in [`commands`]: its `Options`, as clap reads them, and `run`. What they share:
 //!
+//! * [`context`]: the flags of every command, where it prints to, how it ends.
 //! * [`connect`]: from flags, environment and `tenantry.toml` to a database, the embedded one included.
 //! * [`output`]: data on stdout, as a table or as JSON; everything else on stderr.
 //! * [`failure`]: what went wrong, why, and what to do about it.
 //! * [`fleet`]: all tenants, page by page.
 //! * [`pg_dump`]: PostgreSQL's own program, where it is new enough.
+//! * [`visible`]: text that cannot steer the terminal.
 //! * [`session_url`]: a URL whose sessions begin in the schema of a tenant.
 //!
 //! What tenants are and how they are made and migrated is the library's work, not done here.
 mod commands;
 mod connect;
+mod context;
 mod failure;
 mod fleet;
 mod output;
 mod pg_dump;
 mod session_url;
+mod visible;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::commands::{Cli, Context, Finish};
+use crate::commands::Cli;
+use crate::context::{Context, Finish};
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -5,6 +5,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::failure::{Failure, Report};
+use crate::visible::visible;
 
 /// How data is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -139,31 +140,4 @@ pub(crate) fn confirm(action: &str, is_sure: bool) -> anyhow::Result<bool> {
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-/// Text from a database must not steer the terminal: control characters are shown, not sent.
-pub(crate) fn visible(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, character| {
-        if is_hidden(character) {
-            shown.extend(character.escape_unicode());
-        } else {
-            shown.push(character);
-        }
-        shown
-    })
-}
-
-fn is_hidden(character: char) -> bool {
-    character.is_control() && character != '\n' && character != '\t'
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_are_shown() {
-        assert_eq!(visible("a\x1b[2Jb\r"), "a\\u{1b}[2Jb\\u{d}");
-        assert_eq!(visible("two\nlines\tof ü"), "two\nlines\tof ü");
-    }
 }

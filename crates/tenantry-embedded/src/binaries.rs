@@ -1,4 +1,4 @@
-//! Where PostgreSQL's programs are on this machine.
+//! The programs of PostgreSQL on this machine.
 use std::{
     fmt,
     path::{Path, PathBuf},

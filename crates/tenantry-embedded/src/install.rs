@@ -12,7 +12,7 @@ pub(crate) struct Product {
     package: &'static str,
     /// Fedora and SUSE pack the server apart from the client.
     package_of_rpm: &'static str,
-    /// What to do instead, if there is something.
+    /// The way without installing it, if there is one.
     otherwise: &'static str,
 }
 

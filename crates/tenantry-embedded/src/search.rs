@@ -12,8 +12,9 @@ use std::{
 /// The oldest major version we run.
 pub(crate) const OLDEST: u32 = 14;
 
-/// Where packages put PostgreSQL, one `*` at most: Debian, SUSE, the PostgreSQL project's own packages for
-/// Fedora, Alpine, Homebrew on its three prefixes, Postgres.app. Fedora's and Arch's own are in `/usr/bin`.
+/// The folders in which packages put PostgreSQL, one `*` at most: Debian, SUSE, the PostgreSQL project's own
+/// packages for Fedora, Alpine, Homebrew on its three prefixes, Postgres.app. Fedora's and Arch's own are in
+/// `/usr/bin`.
 const USUAL_PLACES: &[&str] = &[
     "/usr/lib/postgresql/*/bin",
     "/usr/lib/postgresql*/bin",
@@ -28,7 +29,7 @@ const USUAL_PLACES: &[&str] = &[
     "/usr/local/pgsql/bin",
 ];
 
-/// Where packages put PgBouncer, besides `PATH`.
+/// The folders in which packages put PgBouncer, besides `PATH`.
 const USUAL_PLACES_OF_PGBOUNCER: &[&str] = &["/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"];
 
 /// The folder that `TENANTRY_PG_BIN` names, which ends the search for PostgreSQL.

@@ -1,11 +1,11 @@
-//! The documents as a whole: their links, their size, and that no block is left to chance.
+//! The documents as a whole: their links, and that no block is left to chance.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use docs::{anchors, blocks, links, long_lines, pages, read, root};
+use docs::{anchors, blocks, links, pages, read, root};
 
-/// What is written by hand at the root, and in the folders of the packages.
+/// The documents at the root, and in the folders of the packages.
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
@@ -17,9 +17,6 @@ const DOCUMENTS: &[&str] = &[
     "crates/tenantry-cli/README.md",
     "crates/tenantry-embedded/README.md",
 ];
-const LONGEST_LINE: usize = 160;
-/// Documents that must stay short enough to be read at once.
-const SHORT: &[(&str, usize)] = &[("README.md", 180), ("ARCHITECTURE.md", 180)];
 /// The languages of blocks, and the tests that run them.
 const RUN_HERE: &[&str] = &["sql", "toml", "python"];
 const TYPED_BY_THE_COMMAND_LINES_TESTS: &[&str] = &["sh", "console"];
@@ -33,7 +30,7 @@ fn assert_none(findings: &[String]) {
     assert!(findings.is_empty(), "{} found:\n{}\n", findings.len(), findings.join("\n"));
 }
 
-/// Where a link leads that does not leave the repository, if it leads nowhere.
+/// Finds out whether a link inside the repository leads nowhere.
 fn dead_end(document: &str, link: &str) -> Option<String> {
     if link.contains("://") || link.starts_with("mailto:") {
         return None;
@@ -66,19 +63,6 @@ fn every_page_is_in_the_index() {
     let listed: BTreeSet<_> = links(&index).into_iter().map(|link| format!("docs/{link}")).collect();
     let missing = pages().into_iter().filter(|page| page != "docs/README.md" && !listed.contains(page));
     assert_none(&missing.collect::<Vec<_>>());
-}
-
-#[test]
-fn the_documents_are_as_short_as_they_promise() {
-    let wide = documents().into_iter().flat_map(|document| {
-        let lines = long_lines(&read(&document), LONGEST_LINE);
-        lines.into_iter().map(move |line| format!("{document}:{line}: is longer than {LONGEST_LINE}"))
-    });
-    let long = SHORT.iter().filter_map(|(document, most)| {
-        let lines = read(document).lines().count();
-        (lines > *most).then(|| format!("{document} has {lines} lines, {most} are allowed"))
-    });
-    assert_none(&wide.chain(long).collect::<Vec<_>>());
 }
 
 /// The tests of a page: `docs/other-languages.md` is tested by `other_languages.rs`.

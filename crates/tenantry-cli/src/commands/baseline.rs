@@ -6,8 +6,8 @@ use serde_json::json;
 use tenantry::Config;
 use tenantry::tenant::SchemaName;
 
-use super::{Context, Finish};
 use crate::connect::{configuration, with_tenancy_of};
+use crate::context::{Context, Finish};
 use crate::output::{Format, note};
 use crate::pg_dump::PgDump;
 
@@ -17,10 +17,10 @@ use crate::pg_dump::PgDump;
 /// file and commit it: it is `baseline.sql`, beside the tenants' migrations, which stay where they are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The newest version that is part of it; without this, the newest there is
+    /// The newest version that is part of it; the newest there is by default
     #[arg(long, value_name = "VERSION", allow_negative_numbers = true)]
     at: Option<i64>,
-    /// Writes nothing, and fails unless the file makes what the migrations make
+    /// Write nothing; fail unless the file makes what the migrations make
     #[arg(long, conflicts_with = "at")]
     check: bool,
 }

@@ -1,8 +1,7 @@
 //! Prints a completion script.
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::{Cli, Context, Finish};
+use crate::context::{Context, Finish};
 
 /// Print the completion script of a shell
 #[derive(Debug, clap::Args)]
@@ -13,9 +12,9 @@ pub(crate) struct Options {
     shell: Shell,
 }
 
-pub(crate) fn run(options: Options, cx: &mut Context) -> Finish {
+pub(crate) fn run(options: Options, mut cli: clap::Command, cx: &mut Context) -> Finish {
     let mut script = Vec::new();
-    clap_complete::generate(options.shell, &mut Cli::command(), "tenantry", &mut script);
+    clap_complete::generate(options.shell, &mut cli, "tenantry", &mut script);
     cx.output.text(&String::from_utf8_lossy(&script));
     Finish::Done
 }

@@ -3,36 +3,37 @@ use serde_json::Value;
 use tenantry::tenant::{Alias, DomainName, SchemaName, Status, Tenant};
 use tenantry::{NewTenant, Tenancy};
 
-use super::{Context, Finish, show};
+use super::show;
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::output::{Format, confirm, note};
 
 /// Make a tenant: its schema, all migrations, its row in the registry
 ///
-/// Repeating it after an interruption goes on where it stopped.
+/// After an interruption, repeat the command: it continues where it stopped.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// What the tenant is called in addresses
+    /// The tenant's name in addresses: its slug
     slug: String,
-    /// What to show people
+    /// The name to show to people
     #[arg(long)]
     name: Option<String>,
-    /// What the application keeps with it: `key=text`, or `key:=json`; repeatable
+    /// A setting that the application keeps with it: `key=text`, or `key:=json`; repeatable
     #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = parse_setting)]
     settings: Vec<(String, Value)>,
     /// A domain of its own; repeatable
     #[arg(long = "domain", value_name = "DOMAIN")]
     domains: Vec<String>,
-    /// The database its schema is made in
+    /// The database to make its schema in
     #[arg(long, value_name = "ALIAS")]
     database: Option<String>,
-    /// Registers this schema, which is there already, instead of making one
+    /// Register this existing schema instead of making one
     #[arg(long, value_name = "EXISTING")]
     schema: Option<String>,
-    /// Removes a tenant that is still `provisioning`, with its schema
+    /// Remove a tenant that is still `provisioning`, with its schema
     #[arg(long, conflicts_with_all = ["name", "settings", "domains", "database", "schema"])]
     abort: bool,
-    /// Does not ask before `--abort` removes something
+    /// Do not ask before `--abort` removes something
     #[arg(long, requires = "abort")]
     yes: bool,
 }

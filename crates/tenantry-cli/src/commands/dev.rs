@@ -2,8 +2,8 @@
 use serde_json::json;
 use tenantry_embedded::KeptServer;
 
-use super::{Context, Finish};
 use crate::connect::{self, with_tenancy};
+use crate::context::{Context, Finish};
 use crate::output::{Format, note};
 use crate::session_url::SessionUrl;
 

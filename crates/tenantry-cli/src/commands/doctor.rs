@@ -2,12 +2,13 @@
 use tenantry::Tenancy;
 use tenantry::doctor::{Finding, Severity};
 
-use super::{Context, Finish};
 use crate::connect;
+use crate::context::{Context, Finish};
 use crate::failure::Failure;
-use crate::output::{Format, visible};
+use crate::output::Format;
+use crate::visible::visible;
 
-/// Look for what is not set up as it should be, say why it matters and what mends it
+/// Find what is not set up as it should be, why that matters, and what mends it
 ///
 /// Nothing is changed. Fails if there is an error among the findings; warnings alone do not fail it.
 #[derive(Debug, clap::Args)]

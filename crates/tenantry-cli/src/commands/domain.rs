@@ -1,8 +1,8 @@
 //! The domains of a tenant.
 use tenantry::tenant::DomainName;
 
-use super::{Context, Finish};
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::failure::Failure;
 use crate::output::Format;
 

@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use serde::Serialize;
 use tenantry::{Config, Tenancy};
 
-use super::{Context, Finish};
 use crate::connect;
+use crate::context::{Context, Finish};
 use crate::output::{Format, note};
 
 /// Write tenantry.toml, make the directories and install the registry in every database

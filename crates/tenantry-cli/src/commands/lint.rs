@@ -5,24 +5,25 @@ use serde::Serialize;
 use tenantry::migrate::{MigrationError, Warning};
 use tenantry::{Config, Migrations};
 
-use super::{Context, Finish};
 use crate::connect;
+use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
-use crate::output::{Format, note, visible};
+use crate::output::{Format, note};
+use crate::visible::visible;
 
 /// Look for mistakes in the migration files, without a database
 ///
-/// Errors are what no migration may hold. Warnings are what works, and what a fleet of tenants will suffer
-/// from. A comment `-- lint: allow RULE` silences a rule for its statement.
+/// An error is about something that no migration may hold. A warning is about something that works, and that a
+/// fleet of tenants will suffer from. A comment `-- lint: allow RULE` silences a rule for its statement.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Rules: shared-foreign-key, outside-name, unnamed-constraint, extension-schema, unknown-rule."
 )]
 pub(crate) struct Options {
-    /// Fails where there are warnings, too
+    /// Fail if there are warnings, too
     #[arg(long)]
     deny_warnings: bool,
-    /// Only warnings about this version and later ones: an applied file cannot be changed any more
+    /// Warn about this version and later ones only: an applied file cannot be changed any more
     #[arg(long, value_name = "VERSION", allow_negative_numbers = true)]
     since: Option<i64>,
 }

@@ -1,8 +1,8 @@
 //! Lists the tenants.
 use tenantry::tenant::Status;
 
-use super::{Context, Finish};
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::fleet::{Listed, Pages};
 use crate::output::{Format, note};
 

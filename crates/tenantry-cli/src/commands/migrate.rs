@@ -12,8 +12,9 @@ use tenantry::{Fleet, Tenancy};
 
 use self::dry_run::dry_run;
 use self::progress::Progress;
-use super::{Context, Finish, lint};
+use super::lint;
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
 use crate::output::{Format, confirm, note};
 
@@ -26,11 +27,11 @@ pub(crate) struct Options {
     course: Course,
     #[command(flatten)]
     effort: Effort,
-    /// Goes on with the newest run, or the one of this number: the same tenants, to the same version
+    /// Continue the newest run, or the run of this number: the same tenants, to the same version
     #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["Selection", "Course"])]
     #[allow(clippy::option_option, reason = "the number is optional, and so is the flag")]
     resume: Option<Option<i64>>,
-    /// Waits while somebody else migrates the fleet
+    /// Wait while somebody else migrates the fleet
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
@@ -68,14 +69,14 @@ impl Selection {
 #[derive(Debug, clap::Args)]
 #[group(id = "Course", multiple = true)]
 struct Course {
-    /// Brings tenants to this version, also back by the `.down.sql` files; 0 undoes all. Leaves the master
-    /// schema alone
+    /// Bring tenants to this version, also back by the `.down.sql` files; 0 undoes everything. Leaves the
+    /// master schema alone
     #[arg(long, value_name = "VERSION")]
     to: Option<i64>,
-    /// Migrates so many tenants first, or those whose setting `canary` is true; stops if one fails
+    /// Migrate this many tenants first, or those whose setting `canary` is true; stop if one fails
     #[arg(long, value_name = "N|tagged")]
     canary: Option<Canaries>,
-    /// Stops when more tenants have failed than this
+    /// Stop when more tenants than this have failed
     #[arg(long, value_name = "N|P%")]
     max_failures: Option<MaxFailures>,
 }
@@ -83,13 +84,13 @@ struct Course {
 /// What to make sure of before.
 #[derive(Debug, clap::Args)]
 struct Caution {
-    /// Changes nothing where the files that are pending have warnings
+    /// Change nothing if the pending files have warnings
     #[arg(long)]
     deny_warnings: bool,
-    /// Shows which files would be applied where, and changes nothing
+    /// Show which files would be applied where, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Undoes migrations without asking
+    /// Undo migrations without asking
     #[arg(long)]
     yes: bool,
 }
@@ -97,16 +98,16 @@ struct Caution {
 /// How much of the server it may take.
 #[derive(Debug, clap::Args)]
 struct Effort {
-    /// Tenants that are migrated at a time, each on a connection of its own
+    /// The number of tenants to migrate at a time, each on a connection of its own
     #[arg(long, value_name = "N", default_value_t = MigrateOptions::default().jobs)]
     jobs: NonZeroU32,
-    /// How long a statement may wait for a lock, before the tenant is tried again later; 0 for ever
+    /// The longest that a statement may wait for a lock, before the tenant is tried again later; 0 for no limit
     #[arg(long, value_name = "MILLISECONDS", default_value_t = milliseconds(Limits::default().lock_timeout))]
     lock_timeout_ms: u64,
-    /// How long a statement in a transaction may run; 0 for ever
+    /// The longest that a statement in a transaction may run; 0 for no limit
     #[arg(long, value_name = "MILLISECONDS", default_value_t = milliseconds(Limits::default().statement_timeout))]
     statement_timeout_ms: u64,
-    /// How often a tenant is tried whose migration could not get a lock
+    /// The number of attempts for a tenant whose migration could not get a lock
     #[arg(long, value_name = "N", default_value_t = MigrateOptions::default().attempts)]
     attempts: NonZeroU32,
 }

@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::Context as _;
 use tenantry_embedded::Binaries;
 
-use super::{Context, Finish};
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::failure::Failure;
 use crate::session_url::SessionUrl;
 
@@ -19,7 +19,7 @@ use crate::session_url::SessionUrl;
 pub(crate) struct Options {
     #[command(flatten)]
     target: Target,
-    /// What psql itself is given, after `--`
+    /// Arguments for psql itself, after `--`
     #[arg(last = true, value_name = "ARGS")]
     arguments: Vec<OsString>,
 }
@@ -27,10 +27,10 @@ pub(crate) struct Options {
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Target {
-    /// In the schema of this tenant
+    /// Begin in the schema of this tenant
     #[arg(long, value_name = "SLUG")]
     tenant: Option<String>,
-    /// In the master schema
+    /// Begin in the master schema
     #[arg(long)]
     master: bool,
 }

@@ -5,8 +5,8 @@ use tenantry::registry::{Run, RunEntry};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Context, Finish};
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::failure::Failure;
 use crate::output::{Format, note};
 
@@ -19,7 +19,7 @@ const PAGE: u32 = 500;
 pub(crate) struct Options {
     #[command(subcommand)]
     action: Option<Action>,
-    /// How many of the newest runs
+    /// The number of runs to list, the newest first
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: u32,
 }

@@ -4,8 +4,8 @@ use tenantry::Tenancy;
 use tenantry::resolve::TenantKey;
 use tenantry::tenant::{DomainName, Slug, Tenant};
 
-use super::{Context, Finish};
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::fleet::Migrated;
 use crate::output::Format;
 

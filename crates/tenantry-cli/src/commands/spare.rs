@@ -2,11 +2,11 @@
 use serde_json::json;
 use tenantry::registry::Spare;
 
-use super::{Context, Finish};
 use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
 use crate::output::Format;
 
-/// Build schemas ahead of time, of which tenants are made in milliseconds
+/// Build schemas ahead of time, from which tenants are made in milliseconds
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -15,7 +15,7 @@ pub(crate) struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Remove the spares that are stale, and make new ones until there are so many
+    /// Remove the spares that are stale, and make new ones until there are this many
     Fill {
         #[arg(long, value_name = "N", default_value_t = 10)]
         count: u32,

@@ -7,8 +7,8 @@ use tenantry::registry::Run;
 use tenantry::tenant::{Alias, Digest, Slug, Status, Tenant};
 use tenantry::{Config, Tenancy};
 
-use super::{Context, Finish};
 use crate::connect::{self, with_tenancy};
+use crate::context::{Context, Finish};
 use crate::failure::Report;
 use crate::fleet::{Listed, Migrated, Pages};
 use crate::output::Format;

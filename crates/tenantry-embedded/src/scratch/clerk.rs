@@ -19,7 +19,7 @@ const MOST_WAITING_DROPS: usize = 16;
 
 /// What can be asked of the clerk.
 #[derive(Debug)]
-pub(crate) enum Request {
+enum Request {
     Create(oneshot::Sender<Result<ScratchDatabase>>),
     Drop(Name),
 }
@@ -32,17 +32,24 @@ static CLERK: LazyLock<io::Result<UnboundedSender<Request>>> = LazyLock::new(|| 
     Ok(sender)
 });
 
-/// Asks the clerk for a fresh database.
-pub(crate) async fn create() -> Result<ScratchDatabase> {
-    let unavailable = || Error::new(ErrorKind::Server, "the thread that makes databases is not running");
-    let clerk = CLERK.as_ref().map_err(|error| unavailable().because(error.to_string()))?;
-    let (reply, answer) = oneshot::channel();
-    clerk.send(Request::Create(reply)).map_err(|_| unavailable())?;
-    answer.await.map_err(|_| unavailable())?
+impl ScratchDatabase {
+    /// Creates a database. The first call of a test run also starts the server, which takes about a second.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BinariesNotFound`](crate::ErrorKind::BinariesNotFound) with the command that installs
+    /// PostgreSQL as hint; [`Folder`](crate::ErrorKind::Folder), [`Server`](crate::ErrorKind::Server) or
+    /// [`Database`](crate::ErrorKind::Database) when the server does not come up, with the end of its log.
+    pub async fn create() -> Result<Self> {
+        let unavailable = || Error::new(ErrorKind::Server, "the thread that makes databases is not running");
+        let clerk = CLERK.as_ref().map_err(|error| unavailable().because(error.to_string()))?;
+        let (reply, answer) = oneshot::channel();
+        clerk.send(Request::Create(reply)).map_err(|_| unavailable())?;
+        answer.await.map_err(|_| unavailable())?
+    }
 }
 
 /// Tells the clerk that a database is not needed any more.
-pub(crate) fn discard(name: Name) {
+fn discard(name: Name) {
     if let Ok(clerk) = CLERK.as_ref() {
         let _ = clerk.send(Request::Drop(name));
     }
@@ -111,7 +118,7 @@ impl Clerk {
         let verifier = session.share.owner.verifier();
         sql::create_scratch_database(&mut session.server, &name, &verifier, session.share.major).await?;
         let Share { port, superuser, owner, .. } = &session.share;
-        Ok(ScratchDatabase::shared(*port, superuser, owner, name))
+        Ok(ScratchDatabase::on(*port, superuser, owner, name, Some(discard)))
     }
 
     /// Drops one database nobody needs; `false` when there is none.

@@ -1,8 +1,6 @@
 use std::fmt;
 
-use super::clerk;
 use crate::{
-    Result,
     secret::Secret,
     sql::{self, Name},
 };
@@ -23,27 +21,11 @@ pub struct ScratchDatabase {
     name: Name,
     url: String,
     superuser_url: String,
-    server: Server,
-}
-
-/// Whose server a database is on: the shared one is tidied up, one's own goes as a whole.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Server {
-    Shared,
-    Own,
+    /// Says that nobody needs the database any more. A server of one's own goes as a whole.
+    discard: Option<fn(Name)>,
 }
 
 impl ScratchDatabase {
-    /// Creates a database. The first call of a test run also starts the server, which takes about a second.
-    ///
-    /// # Errors
-    /// [`ErrorKind::BinariesNotFound`](crate::ErrorKind::BinariesNotFound) with the command that installs
-    /// PostgreSQL as hint; [`Folder`](crate::ErrorKind::Folder), [`Server`](crate::ErrorKind::Server) or
-    /// [`Database`](crate::ErrorKind::Database) when the server does not come up, with the end of its log.
-    pub async fn create() -> Result<Self> {
-        clerk::create().await
-    }
-
     /// The URL for an application: a role that owns this database and is not a superuser.
     ///
     /// A superuser would pass every check of permissions, so tests that use one prove less than they seem to.
@@ -61,25 +43,24 @@ impl ScratchDatabase {
         self.name.as_str()
     }
 
-    pub(crate) fn shared(port: u16, superuser: &Secret, owner: &Secret, name: Name) -> Self {
-        Self::on(Server::Shared, port, superuser, owner, name)
-    }
-
-    pub(crate) fn own(port: u16, superuser: &Secret, owner: &Secret, name: Name) -> Self {
-        Self::on(Server::Own, port, superuser, owner, name)
-    }
-
-    fn on(server: Server, port: u16, superuser: &Secret, owner: &Secret, name: Name) -> Self {
+    /// A database on a server of one's own, or one that is dropped by `discard`.
+    pub(crate) fn on(
+        port: u16,
+        superuser: &Secret,
+        owner: &Secret,
+        name: Name,
+        discard: Option<fn(Name)>,
+    ) -> Self {
         let url = sql::url(port, name.as_str(), owner, name.as_str());
         let superuser_url = sql::url(port, sql::SUPERUSER, superuser, name.as_str());
-        Self { name, url, superuser_url, server }
+        Self { name, url, superuser_url, discard }
     }
 }
 
 impl Drop for ScratchDatabase {
     fn drop(&mut self) {
-        if self.server == Server::Shared {
-            clerk::discard(self.name.clone());
+        if let Some(discard) = self.discard {
+            discard(self.name.clone());
         }
     }
 }

@@ -59,7 +59,7 @@ impl ScratchServer {
         let name = Name::parse(name)?;
         let mut server = sql::connect(self.port, &self.superuser).await?;
         sql::ensure_database(&mut server, &name, &self.owner).await?;
-        Ok(ScratchDatabase::own(self.port, &self.superuser, &self.owner, name))
+        Ok(ScratchDatabase::on(self.port, &self.superuser, &self.owner, name, None))
     }
 
     /// Kills the server with SIGKILL, as a crash of the machine would. Its data stays.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use super::problem::{Problem, nearest};
+use super::mistake::{Mistake, nearest};
 
 /// The URL of the default database, as other programs read it too.
 const DATABASE_URL: &str = "DATABASE_URL";
@@ -16,7 +16,6 @@ const OF_OTHER_PARTS: &[&str] = &["TENANTRY_CONFIG", "TENANTRY_PG_BIN", "TENANTR
 
 /// Variables of our own tests and scripts, which inherit them to programs that they start.
 const OF_TESTS: &[&str] = &[
-    "TENANTRY_BIN_DIR",
     "TENANTRY_CHAOS_CHECKOUTS",
     "TENANTRY_DIE_AT",
     "TENANTRY_KEEPER",
@@ -25,7 +24,6 @@ const OF_TESTS: &[&str] = &[
     "TENANTRY_TEST_PART",
     "TENANTRY_TEST_READS",
     "TENANTRY_TEST_URL",
-    "TENANTRY_UNIT_TESTS",
     "TENANTRY_VICTIM_FILES",
     "TENANTRY_VICTIM_URL",
 ];
@@ -53,17 +51,17 @@ impl Variables {
     }
 
     /// The variable of this name, or the one that stands in for it, if one is set.
-    pub(super) fn find(&self, name: &str) -> Result<Option<(&str, &str)>, Problem> {
+    pub(super) fn find(&self, name: &str) -> Result<Option<(&str, &str)>, Mistake> {
         let stand_in = || self.0.get_key_value(DATABASE_URL).filter(|_| name == DEFAULT_URL);
         let Some((name, value)) = self.0.get_key_value(name).or_else(stand_in) else { return Ok(None) };
-        let not_text = || Problem::new("the value is not UTF-8").of(|| format!("`{name}`"));
+        let not_text = || Mistake::new("the value is not UTF-8").of(|| format!("`{name}`"));
         Ok(Some((name, value.to_str().ok_or_else(not_text)?)))
     }
 
     /// Refuses a variable that neither overrides a key nor belongs to another part.
     ///
     /// `keys` are the variables of all keys, with the key that each overrides.
-    pub(super) fn refuse_unknown(&self, keys: &BTreeMap<String, String>) -> Result<(), Problem> {
+    pub(super) fn refuse_unknown(&self, keys: &BTreeMap<String, String>) -> Result<(), Mistake> {
         let is_known = |name: &str| {
             name == DATABASE_URL
                 || keys.contains_key(name)
@@ -75,9 +73,9 @@ impl Variables {
         let usual = name.to_ascii_uppercase();
         if self.0.contains_key(&usual) && is_known(&usual) {
             let message = format!("`{name}` and `{usual}` are one variable in two spellings");
-            return Err(Problem::new(message).with_hint(format!("unset `{name}`")));
+            return Err(Mistake::new(message).with_hint(format!("unset `{name}`")));
         }
-        Err(Problem::new(format!("unknown variable `{name}`")).with_hint(hint(&usual, keys)))
+        Err(Mistake::new(format!("unknown variable `{name}`")).with_hint(hint(&usual, keys)))
     }
 }
 
@@ -130,7 +128,7 @@ mod tests {
     fn refusal_of(names: &[&str]) -> Option<String> {
         let keys = BTreeMap::from([("TENANTRY_POOL_MODE".to_owned(), "pool.mode".to_owned())]);
         let variables = Variables::among(names.iter().map(|name| (name.into(), "x".into())));
-        variables.refuse_unknown(&keys).err().map(|problem| problem.to_string())
+        variables.refuse_unknown(&keys).err().map(|mistake| mistake.to_string())
     }
 
     #[test]

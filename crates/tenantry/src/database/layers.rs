@@ -20,7 +20,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::environment::{Variables, variable_name};
-use super::problem::{Problem, nearest, quoted};
+use super::mistake::{Mistake, nearest, quoted};
 use crate::tenant::Alias;
 
 type InFile<'a> = Spanned<DeValue<'a>>;
@@ -33,11 +33,11 @@ pub(super) fn read<T: DeserializeOwned>(
     text: &str,
     file: Option<&Path>,
     variables: &Variables,
-) -> Result<(T, Origins), Problem> {
+) -> Result<(T, Origins), Mistake> {
     let layers = Layers { text, file, variables, asked: RefCell::default(), origins: RefCell::default() };
     let table = DeTable::parse(text).map_err(|error| {
         // Besides the message, toml prints the line itself, which may hold a password.
-        Problem::new(error.message()).of(|| layers.line(&error.span().unwrap_or_default()))
+        Mistake::new(error.message()).of(|| layers.line(&error.span().unwrap_or_default()))
     })?;
     let root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
     let value = T::deserialize(&Setting { layers: &layers, key: String::new(), in_file: Some(&root) })?;
@@ -61,7 +61,7 @@ impl<'a> Layers<'a> {
     }
 
     /// The variable that overrides a key, by its name, if it is set.
-    fn variable(&self, key: &str) -> Result<Option<(&'a str, &'a str)>, Problem> {
+    fn variable(&self, key: &str) -> Result<Option<(&'a str, &'a str)>, Mistake> {
         let name = variable_name(key);
         let found = self.variables.find(&name)?;
         let other = self.asked.borrow_mut().insert(name, key.to_owned());
@@ -69,7 +69,7 @@ impl<'a> Layers<'a> {
             (Some((name, _)), Some(other)) => {
                 let message = format!("it could mean `{other}` or `{key}`");
                 let hint = "unset it, and write both into tenantry.toml; or rename one of the databases";
-                Err(Problem::new(message).of(|| format!("`{name}`")).with_hint(hint))
+                Err(Mistake::new(message).of(|| format!("`{name}`")).with_hint(hint))
             }
             _ => Ok(found),
         }
@@ -108,7 +108,7 @@ impl<'a> Setting<'a> {
         given.or_else(|| self.in_file.map(|value| self.at(value))).unwrap_or_default()
     }
 
-    fn given(&self) -> Result<Given<'a>, Problem> {
+    fn given(&self) -> Result<Given<'a>, Mistake> {
         let (origin, given) = match (self.layers.variable(&self.key)?, self.in_file) {
             (Some((name, text)), _) => (format!("`{name}`"), Given::Variable(text)),
             (None, Some(value)) => (self.at(value), Given::File(value.get_ref())),
@@ -118,7 +118,7 @@ impl<'a> Setting<'a> {
         Ok(given)
     }
 
-    fn text(&self) -> Result<&'a str, Problem> {
+    fn text(&self) -> Result<&'a str, Mistake> {
         match self.given()? {
             Given::Variable(text) => Ok(text),
             Given::File(value) => text_of(value),
@@ -126,7 +126,7 @@ impl<'a> Setting<'a> {
         }
     }
 
-    fn number(&self) -> Result<i64, Problem> {
+    fn number(&self) -> Result<i64, Mistake> {
         let number = match self.given()? {
             Given::Variable(text) => text.trim().parse().ok(),
             Given::File(DeValue::Integer(digits)) => {
@@ -138,7 +138,7 @@ impl<'a> Setting<'a> {
     }
 
     /// The keys below this one in the file.
-    fn table(&self) -> Result<Option<&'a DeTable<'a>>, Problem> {
+    fn table(&self) -> Result<Option<&'a DeTable<'a>>, Mistake> {
         match self.in_file.map(Spanned::get_ref) {
             Some(DeValue::Table(table)) => Ok(Some(table)),
             Some(_) => Err(expected("a table")),
@@ -147,17 +147,17 @@ impl<'a> Setting<'a> {
     }
 
     /// Refuses a key of the file that is not a field of the struct.
-    fn refuse_unknown(&self, table: &DeTable<'_>, fields: &[&str]) -> Result<(), Problem> {
+    fn refuse_unknown(&self, table: &DeTable<'_>, fields: &[&str]) -> Result<(), Mistake> {
         let Some(key) = table.keys().find(|key| !fields.contains(&key.get_ref().as_ref())) else {
             return Ok(());
         };
         let name = key.get_ref().as_ref();
-        let problem = Problem::new(format!("unknown key `{}`", self.below(name, None).key));
+        let mistake = Mistake::new(format!("unknown key `{}`", self.below(name, None).key));
         let hint = match nearest(name, fields.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("the keys here are {}", quoted(fields)),
         };
-        Err(problem.of(|| self.layers.line(&key.span())).with_hint(hint))
+        Err(mistake.of(|| self.layers.line(&key.span())).with_hint(hint))
     }
 
     fn read_below<'de, V: Visitor<'de>>(
@@ -165,26 +165,26 @@ impl<'a> Setting<'a> {
         keys: impl IntoIterator<Item = &'a str>,
         table: Option<&'a DeTable<'a>>,
         visitor: V,
-    ) -> Result<V::Value, Problem> {
+    ) -> Result<V::Value, Mistake> {
         let settings =
             keys.into_iter().map(|key| (key, self.below(key, table))).collect::<Vec<_>>().into_iter();
         visitor.visit_map(Below { settings, next: None })
     }
 }
 
-fn text_of<'a>(value: &'a DeValue<'_>) -> Result<&'a str, Problem> {
+fn text_of<'a>(value: &'a DeValue<'_>) -> Result<&'a str, Mistake> {
     value.as_str().ok_or_else(|| expected("a text"))
 }
 
-fn expected(kind: &str) -> Problem {
-    Problem::new(format!("{kind} is expected"))
+fn expected(kind: &str) -> Mistake {
+    Mistake::new(format!("{kind} is expected"))
 }
 
 impl<'de> Deserializer<'de> for &Setting<'_> {
-    type Error = Problem;
+    type Error = Mistake;
 
     // Whatever is neither a number nor a list is written as a text.
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         visitor.visit_str(self.text()?)
     }
 
@@ -193,19 +193,19 @@ impl<'de> Deserializer<'de> for &Setting<'_> {
         _: &'static str,
         _: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Problem> {
+    ) -> Result<V::Value, Mistake> {
         visitor.visit_enum(StrDeserializer::new(self.text()?))
     }
 
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         visitor.visit_i64(self.number()?)
     }
 
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         visitor.visit_i64(self.number()?)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match self.given()? {
             Given::Variable(text) => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
@@ -216,7 +216,7 @@ impl<'de> Deserializer<'de> for &Setting<'_> {
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match self.given()? {
             Given::Nothing => visitor.visit_none(),
             Given::Variable(_) | Given::File(_) => visitor.visit_some(self),
@@ -227,7 +227,7 @@ impl<'de> Deserializer<'de> for &Setting<'_> {
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Problem> {
+    ) -> Result<V::Value, Mistake> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -236,14 +236,14 @@ impl<'de> Deserializer<'de> for &Setting<'_> {
         _: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Problem> {
+    ) -> Result<V::Value, Mistake> {
         let table = self.table()?;
         table.map_or(Ok(()), |table| self.refuse_unknown(table, fields))?;
         self.read_below(fields.iter().copied(), table, visitor)
     }
 
     // The databases, of which the default one may have variables without being in the file.
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         let table = self.table()?;
         let in_file = table.into_iter().flatten().map(|(alias, _)| alias.get_ref().as_ref());
         self.read_below(in_file.chain([Alias::DEFAULT]).collect::<BTreeSet<_>>(), table, visitor)
@@ -263,18 +263,18 @@ struct Below<'a> {
 }
 
 impl<'de> MapAccess<'de> for Below<'_> {
-    type Error = Problem;
+    type Error = Mistake;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Problem> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Mistake> {
         let Some((key, setting)) = self.settings.next() else { return Ok(None) };
         let setting = self.next.insert(setting);
-        let read = seed.deserialize(StrDeserializer::<Problem>::new(key));
-        read.map(Some).map_err(|problem| problem.of(|| setting.origin()))
+        let read = seed.deserialize(StrDeserializer::<Mistake>::new(key));
+        read.map(Some).map_err(|mistake| mistake.of(|| setting.origin()))
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Problem> {
-        let setting = self.next.take().ok_or_else(|| Problem::new("a value was read before its key"))?;
-        seed.deserialize(&setting).map_err(|problem| problem.of(|| setting.origin()))
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Mistake> {
+        let setting = self.next.take().ok_or_else(|| Mistake::new("a value was read before its key"))?;
+        seed.deserialize(&setting).map_err(|mistake| mistake.of(|| setting.origin()))
     }
 }
 
@@ -285,11 +285,11 @@ struct Items<'a> {
 }
 
 impl<'de> SeqAccess<'de> for Items<'_> {
-    type Error = Problem;
+    type Error = Mistake;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Problem> {
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Mistake> {
         let Some(item) = self.rest.next() else { return Ok(None) };
         let read = text_of(item.get_ref()).and_then(|text| seed.deserialize(StrDeserializer::new(text)));
-        read.map(Some).map_err(|problem| problem.of(|| self.list.at(item)))
+        read.map(Some).map_err(|mistake| mistake.of(|| self.list.at(item)))
     }
 }

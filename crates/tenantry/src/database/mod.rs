@@ -6,7 +6,7 @@
 //! [`Config`] is the file `tenantry.toml` with the environment laid over it. What an application or a flag sets goes
 //! before that; then comes the variable `TENANTRY_…` of a key, `DATABASE_URL`, the file, the default. Keys are the
 //! fields of the structs in `sections`, which serde reads through `layers`; `environment` knows what variables
-//! there may be, and `problem` tells a mistake without repeating a value.
+//! there may be, and `mistake` tells a mistake without repeating a value.
 //!
 //! Nothing here opens a connection.
 
@@ -15,7 +15,7 @@ mod environment;
 mod file;
 mod layers;
 mod layout;
-mod problem;
+mod mistake;
 mod sections;
 
 pub(crate) use self::config::Way;

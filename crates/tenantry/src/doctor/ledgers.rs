@@ -8,6 +8,7 @@ use sqlx::Row as _;
 use super::finding::Told;
 use super::roster::{Entry, Roster};
 use super::{Check, Finding, Patient, list};
+use crate::error::sqlstate;
 use crate::migrate::LEDGER_DIGEST;
 use crate::registry::LEDGER;
 use crate::sql::{Identifier, Literal};
@@ -133,10 +134,10 @@ async fn read_page(patient: &mut Patient<'_>, page: &[Entry]) -> Result<(Vec<Rea
     }
 }
 
-/// `undefined_table` or `invalid_schema_name`.
+/// The ledger or its schema is not there any more.
 fn is_missing(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code == "42P01" || code == "3F000")
+    code.is_some_and(|code| sqlstate::is_missing(&code))
 }
 
 /// Those of a page that have a ledger, and the number of those whose ledger may not be read.

@@ -26,6 +26,7 @@ mod drift;
 mod finding;
 mod foreign_keys;
 mod ledgers;
+mod patient;
 mod pooler;
 mod privileges;
 mod roles;
@@ -35,28 +36,12 @@ mod schemas;
 mod session;
 
 pub use self::finding::{Check, Finding, Severity};
+use self::patient::Patient;
 use self::roster::Roster;
-use self::session::Session;
+use self::session::{Session, list};
 use crate::database::{DatabaseConfig, Layout, Way};
-use crate::migrate::SchemaLock;
 use crate::pool::Role;
-use crate::sql::Literal;
-use crate::tenant::{Alias, SchemaName};
-
-/// Schemas that one question is about.
-const PAGE: usize = 250;
-
-/// One database, with a connection of the application's role and one that may see more.
-struct Patient<'a> {
-    alias: &'a Alias,
-    config: &'a DatabaseConfig,
-    layout: &'a Layout,
-    /// Set where every tenant has a role of its own.
-    role: Option<&'a Role>,
-    application: Session,
-    /// Of who owns the schemas, where there is a way for that; otherwise of the application.
-    catalog: Session,
-}
+use crate::tenant::Alias;
 
 /// Looks at every database, one after the other.
 pub(crate) async fn examine<'a>(
@@ -76,7 +61,7 @@ pub(crate) async fn examine<'a>(
         match patient.examine().await {
             Ok(found) => {
                 findings.extend(found);
-                patient.catalog = catalog_session(config).await;
+                patient.catalog = Session::for_catalog(config).await;
                 findings.extend(patient.examine_fleet(roster.as_mut()).await);
             }
             Err(error) => findings.push(unreachable(alias, config, &error)),
@@ -95,17 +80,7 @@ fn unreachable(alias: &Alias, config: &DatabaseConfig, error: &sqlx::Error) -> F
         .mend_by("check that the server runs there and that `url` is right")
 }
 
-impl<'a> Patient<'a> {
-    fn new(alias: &'a Alias, config: &'a DatabaseConfig, layout: &'a Layout, role: Option<&'a Role>) -> Self {
-        let [application, catalog] = [(); 2].map(|()| Session::new(config.bare_application()));
-        Self { alias, config, layout, role, application, catalog }
-    }
-
-    async fn close(&mut self) {
-        self.application.close().await;
-        self.catalog.close().await;
-    }
-
+impl Patient<'_> {
     /// The ways to the database, and who goes there.
     async fn examine(&mut self) -> Result<Vec<Finding>, sqlx::Error> {
         let mut findings = Vec::new();
@@ -179,64 +154,4 @@ impl<'a> Patient<'a> {
             }
         }
     }
-
-    fn error(&self, check: Check, what: impl Into<String>, why: &str) -> Finding {
-        Finding::error(check, self.alias, what, why)
-    }
-
-    fn warning(&self, check: Check, what: impl Into<String>, why: &str) -> Finding {
-        Finding::warning(check, self.alias, what, why)
-    }
-
-    /// A query for `oid` and `nspname` of the schemas of tenants and spares, as far as they have applied
-    /// anything.
-    fn tenant_schemas(&self) -> String {
-        format!(
-            "SELECT pg_namespace.oid, nspname FROM pg_catalog.pg_namespace \
-             JOIN tenantry.applied ON applied.schema_name = nspname::text WHERE nspname NOT IN ({})",
-            list(self.shared_schemas()),
-        )
-    }
-
-    /// Those of some schemas on which nobody works at this moment.
-    async fn idle(&mut self, schemas: &[&str]) -> Result<Vec<String>, sqlx::Error> {
-        let each = schemas.iter().filter_map(|schema| SchemaName::parse(schema).ok()).map(|schema| {
-            let is_held = SchemaLock::of(&schema).is_held();
-            format!("SELECT {}::text WHERE NOT {is_held}", Literal(schema.as_str()))
-        });
-        let each: Vec<_> = each.collect();
-        if each.is_empty() { Ok(Vec::new()) } else { self.catalog.column(&each.join(" UNION ALL ")).await }
-    }
-
-    /// Whether the schemas belong to somebody else than the application.
-    fn has_two_logins(&self) -> bool {
-        let owner = self.config.bare(Way::Owner);
-        owner.is_some_and(|owner| owner.get_username() != self.config.application_role())
-    }
-
-    /// The names of the schemas that are there for all tenants.
-    fn shared_schemas(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.layout.master_schema)
-            .chain(&self.layout.extension_schemas)
-            .map(SchemaName::as_str)
-    }
-}
-
-/// A session of who may see most.
-async fn catalog_session(config: &DatabaseConfig) -> Session {
-    for way in [Way::Owner, Way::Direct] {
-        let Some(options) = config.bare(way) else { continue };
-        let mut session = Session::new(options);
-        if session.rows("SELECT 1").await.is_ok() {
-            return session;
-        }
-    }
-    Session::new(config.bare_application())
-}
-
-/// Texts as literals, for an `IN (…)`.
-fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
-    let literals: Vec<_> = texts.into_iter().map(|text| Literal(text).to_string()).collect();
-    // Nothing is in a list of nothing, but that is no SQL.
-    if literals.is_empty() { "NULL".to_owned() } else { literals.join(", ") }
 }

@@ -4,11 +4,14 @@ use std::collections::HashSet;
 
 use sqlx::Row as _;
 
-use super::{PAGE, Session, list};
+use super::session::{Session, list};
 use crate::database::DatabaseConfig;
 use crate::registry::newest_step;
 use crate::sql::Literal;
 use crate::tenant::{Alias, Status};
+
+/// Schemas that one question is about.
+pub(super) const PAGE: usize = 250;
 
 /// Whether a database has its part of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ impl Roster {
     /// `None` if the registry is not there or cannot be read, which the default database's own
     /// examination tells of.
     pub(super) async fn open(config: &DatabaseConfig) -> Option<Self> {
-        let mut session = super::catalog_session(config).await;
+        let mut session = Session::for_catalog(config).await;
         let state = state(&mut session, &Alias::default()).await;
         matches!(state, Ok(RegistryState::Readable)).then_some(Self { session })
     }

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::finding::Told;
-use super::roster::{Entry, Roster, TenantEntry};
-use super::{Check, Finding, PAGE, Patient, list};
+use super::roster::{Entry, PAGE, Roster, TenantEntry};
+use super::{Check, Finding, Patient, list};
 use crate::sql::{Identifier, Literal};
 use crate::tenant::{Alias, Slug, Status};
 

@@ -4,6 +4,9 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
+use crate::database::{DatabaseConfig, Way};
+use crate::sql::Literal;
+
 /// How long one question may take. What comes after it is asked on a new connection.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -17,6 +20,18 @@ impl Session {
     pub(super) fn new(options: PgConnectOptions) -> Self {
         // A question about ten thousand schemas is long and may be slow, and is no news for the log.
         Self { options: options.disable_statement_logging(), connection: None }
+    }
+
+    /// A session of the login that may see most.
+    pub(super) async fn for_catalog(config: &DatabaseConfig) -> Self {
+        for way in [Way::Owner, Way::Direct] {
+            let Some(options) = config.bare(way) else { continue };
+            let mut session = Self::new(options);
+            if session.rows("SELECT 1").await.is_ok() {
+                return session;
+            }
+        }
+        Self::new(config.bare_application())
     }
 
     /// All rows of a query, by the simple protocol: a pooler may stand in between.
@@ -51,4 +66,11 @@ impl Session {
             let _ = connection.close().await;
         }
     }
+}
+
+/// Texts as literals, for an `IN (…)`.
+pub(super) fn list<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
+    let literals: Vec<_> = texts.into_iter().map(|text| Literal(text).to_string()).collect();
+    // Nothing is in a list of nothing, but that is no SQL.
+    if literals.is_empty() { "NULL".to_owned() } else { literals.join(", ") }
 }

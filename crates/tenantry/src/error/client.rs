@@ -1,9 +1,10 @@
 //! Errors of tokio-postgres, as this library sees them.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
 use std::io;
 
-use super::{BoxError, Error, ErrorKind, ends_connection};
+use super::sqlstate::ends_connection;
+use super::{Error, ErrorKind};
 
 /// An error of a statement that ran on a [`TenantClient`](crate::pool::TenantClient).
 impl From<tokio_postgres::Error> for Error {
@@ -30,6 +31,7 @@ fn breaks_client(error: &tokio_postgres::Error) -> bool {
     }
 }
 
-pub(super) fn code_of(source: &BoxError) -> Option<&str> {
+/// The SQLSTATE of an error, if it is one of tokio-postgres.
+pub(super) fn code_of<'a>(source: &'a (dyn StdError + Send + Sync + 'static)) -> Option<&'a str> {
     Some(source.downcast_ref::<tokio_postgres::Error>()?.code()?.code())
 }

@@ -1,16 +1,13 @@
 //! What a handler of axum can ask for.
 
-use std::net::SocketAddr;
-
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::middleware::{FromExtractorLayer, from_extractor};
-use http::Extensions;
 use http::request::Parts;
 
 use super::layer::Resolved;
 use super::rejection::{Rejection, RejectionKind};
 use crate::pool::{MasterDb, TenantDb};
-use crate::resolve::{Peer, Resolution};
+use crate::resolve::Resolution;
 use crate::tenancy::Tenancy;
 use crate::tenant::Tenant;
 
@@ -26,14 +23,6 @@ use crate::tenant::Tenant;
 /// ```
 pub fn require_tenant() -> FromExtractorLayer<Tenant, ()> {
     from_extractor::<Tenant>()
-}
-
-/// Notes the other end of the connection as axum knows it, so that resolvers can judge whom to trust.
-pub(super) fn note_peer(extensions: &mut Extensions) {
-    let address = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-    if let (Some(address), None) = (address, extensions.get::<Peer>()) {
-        extensions.insert(Peer(address));
-    }
 }
 
 fn resolved(parts: &Parts) -> Result<&Resolved, Rejection> {

@@ -7,6 +7,7 @@ use http::{Request, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::peer;
 use crate::error::Result;
 use crate::resolve::{Head, Resolution};
 use crate::tenancy::Tenancy;
@@ -75,9 +76,11 @@ pub struct TenancyLayer {
     tenancy: Tenancy,
 }
 
-impl TenancyLayer {
-    pub(crate) fn new(tenancy: Tenancy) -> Self {
-        Self { tenancy }
+impl Tenancy {
+    /// The middleware that finds out which tenant a request is for. It rejects nothing: what
+    /// a handler asks for decides.
+    pub fn layer(&self) -> TenancyLayer {
+        TenancyLayer { tenancy: self.clone() }
     }
 }
 
@@ -109,8 +112,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
-        #[cfg(feature = "axum")]
-        super::extract::note_peer(request.extensions_mut());
+        peer::note(request.extensions_mut());
         let resolution = self.tenancy.resolver().resolve(&Head::of(&request));
         if let Resolution::Tenant { path: Some(path), .. } = &resolution {
             let mut parts = request.uri().clone().into_parts();

@@ -19,6 +19,7 @@
 #[cfg(feature = "axum")]
 mod extract;
 mod layer;
+mod peer;
 #[cfg(feature = "axum")]
 mod rejection;
 

@@ -8,7 +8,7 @@ use super::message::Message;
 use super::plan::{Applied, Change, Direction};
 use super::send::{check_turn, commit, is_unmet, send, send_in_turn, send_whole};
 use super::site::Site;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
 use crate::migration::Code;
@@ -50,7 +50,7 @@ pub(super) async fn apply_at_once(
 /// The condition does not hold, or the ledger or its schema is not there. A file that fails in this way
 /// fails once more.
 fn is_unexpected(error: &Error) -> bool {
-    is_unmet(error) || error.database_code().is_some_and(|code| code == "42P01" || code == "3F000")
+    is_unmet(error) || error.database_code().is_some_and(|code| sqlstate::is_missing(&code))
 }
 
 /// Applies several files in one transaction, or each in its own where PostgreSQL insists.
@@ -74,9 +74,10 @@ pub(super) async fn apply_batch(
 }
 
 /// A new enum value must be committed before it is used, and a table with pending trigger events
-/// cannot be altered: 55P04 and 55006.
+/// cannot be altered.
 pub(crate) fn needs_own_transaction(error: &Error) -> bool {
-    error.database_code().is_some_and(|code| code == "55P04" || code == "55006")
+    let codes = [sqlstate::UNSAFE_NEW_ENUM_VALUE_USAGE, sqlstate::OBJECT_IN_USE];
+    error.database_code().is_some_and(|code| codes.contains(&&*code))
 }
 
 /// Applies files in one transaction, which holds their ledger rows.

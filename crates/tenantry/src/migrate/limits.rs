@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::error::Error;
+use crate::error::{Error, sqlstate};
 use crate::sql::Literal;
 
 /// The limits of a migration's transaction. `-- no-transaction` files have none: they are made to
@@ -60,7 +60,7 @@ pub(super) fn pauses(attempts: NonZeroU32) -> impl Iterator<Item = Duration> {
 
 /// Returns true for `lock_timeout`, a deadlock, and a serialization failure: it may go well a moment later.
 pub(super) fn is_in_the_way(error: &Error) -> bool {
-    error.database_code().is_some_and(|code| matches!(&*code, "55P03" | "40P01" | "40001"))
+    error.database_code().is_some_and(|code| sqlstate::is_in_the_way(&code))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Either, PgConnection, Postgres, Transaction};
 
 use super::message::{Message, Origin};
 use super::site::Site;
-use crate::error::{Error, ErrorKind, Result, breaks_connection};
+use crate::error::{Error, ErrorKind, Result, breaks_connection, sqlstate};
 use crate::registry::runs;
 
 /// Sends a message in a transaction of the caller's, or one without any.
@@ -67,7 +67,7 @@ pub(super) async fn check_turn(connection: &mut PgConnection, site: Site<'_>) ->
 
 /// Returns true if a condition of [`Message::push_condition`] did not hold, or a file divides by zero.
 pub(super) fn is_unmet(error: &Error) -> bool {
-    error.database_code().is_some_and(|code| code == "22012")
+    error.database_code().is_some_and(|code| code == sqlstate::DIVISION_BY_ZERO)
 }
 
 /// Somebody else took the lock of the run, which this one must have lost.

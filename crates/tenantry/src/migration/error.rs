@@ -127,3 +127,14 @@ impl Problem {
         }
     }
 }
+
+/// Turns the error of this concept into the one of the library, for `?`.
+impl From<MigrationError> for crate::Error {
+    fn from(error: MigrationError) -> Self {
+        let refused = Self::new(crate::ErrorKind::Migration, error.to_string());
+        match error.hint() {
+            Some(hint) => refused.with_hint(hint),
+            None => refused,
+        }
+    }
+}

@@ -20,7 +20,7 @@ use crate::guard::{Guard, stands};
 use crate::tenant::Digest;
 
 /// `SQLSTATE` of `cached plan must not change result type`.
-pub(super) const STALE_PLAN: &str = "0A000";
+pub(super) const STALE_PLAN: &str = crate::error::sqlstate::FEATURE_NOT_SUPPORTED;
 
 /// A connection on loan, prepared for one tenant or for the master schema.
 ///

@@ -159,7 +159,7 @@ impl Driver for PgDriver {
 
 const CLIENT_CHECK: &str = "client_connection_check_interval";
 /// `SQLSTATE` of a parameter's value that the server does not take.
-const INVALID_VALUE: &str = "22023";
+const INVALID_VALUE: &str = crate::error::sqlstate::INVALID_PARAMETER_VALUE;
 
 /// How often the server looks for the client while a statement runs.
 ///

@@ -33,7 +33,7 @@ use crate::guard::{Guard, stands};
 use crate::tenant::Tenant;
 
 /// `SQLSTATE` of `unnamed prepared statement does not exist`.
-const STATEMENT_GONE: &str = "26000";
+const STATEMENT_GONE: &str = crate::error::sqlstate::INVALID_SQL_STATEMENT_NAME;
 
 /// SQL-level prepared statements outlive a transaction, even one that was rolled back. Those of the
 /// protocol are the pooler's own.

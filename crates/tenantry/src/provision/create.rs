@@ -2,10 +2,10 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::enter::enter;
 use super::grants::grants;
 use super::new_tenant::NewTenant;
-use super::{register, spares};
+use super::register::{enter, register};
+use super::spares;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
@@ -38,7 +38,7 @@ async fn create_in(
         Some(known) if is_half_made_by(&known, new, draft) => go_on(context, registry, &known).await?,
         Some(known) => return Err(already_exists(&known)),
         None if new.registers_existing() => {
-            register::register(context, registry, draft, new.domains()).await?;
+            register(context, registry, draft, new.domains()).await?;
         }
         None => create_new(context, registry, new, draft).await?,
     }

@@ -9,7 +9,6 @@
 
 mod abort;
 mod create;
-mod enter;
 mod grants;
 mod new_tenant;
 mod register;

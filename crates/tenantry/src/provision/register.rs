@@ -1,12 +1,12 @@
-//! Registers a schema that is already there.
+//! Enters tenants in the registry, among them those whose schema is already there.
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::enter::enter;
 use super::grants::grants;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{Ledger, read_ledger};
+use crate::registry::store;
 use crate::tenant::{Alias, DomainName, Tenant};
 
 /// Enters the tenant and reads what its schema has applied. No table is changed.
@@ -27,6 +27,19 @@ pub(super) async fn register(
         take_over(context, &mut tx, tenant).await?;
     }
     Ok(tx.commit().await?)
+}
+
+/// Writes the rows of a tenant.
+pub(super) async fn enter(
+    connection: &mut PgConnection,
+    tenant: &Tenant,
+    domains: &[DomainName],
+) -> Result<()> {
+    store::insert_tenant(connection, tenant).await?;
+    for domain in domains {
+        store::insert_domain(connection, tenant, domain).await?;
+    }
+    Ok(())
 }
 
 async fn take_over(context: &Context, connection: &mut PgConnection, tenant: &Tenant) -> Result<()> {

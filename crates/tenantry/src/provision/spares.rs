@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::enter::enter;
 use super::grants::grants;
+use super::register::enter;
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
 use crate::migrate::{Site, commit, creation_message, drop_schema, send};
@@ -140,7 +140,7 @@ pub(super) async fn claim(
                 return Ok(true);
             }
             // Somebody dropped it by hand. The next one may be there.
-            Err(error) if error.database_code().is_some_and(|code| code == "3F000") => {
+            Err(error) if error.database_code().is_some_and(|code| code == sqlstate::INVALID_SCHEMA_NAME) => {
                 tx.rollback().await?;
                 spares::delete(registry, &spare).await?;
             }

@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Executor, PgConnection, Postgres};
 
 use super::store::PRIVILEGES;
 use crate::database::Layout;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::pool::{Databases, MasterDb};
 use crate::sql::privileges::{privileges, revocation};
 use crate::sql::{Identifier, Literal};
@@ -239,8 +239,7 @@ fn refuse_newer(done: &[i32], alias: &Alias) -> Result<()> {
     }
 }
 
-/// `undefined_table` or `invalid_schema_name`.
 fn is_missing_table(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code == "42P01" || code == "3F000")
+    code.is_some_and(|code| sqlstate::is_missing(&code))
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, FromRow, PgConnection, Postgres, Row as _};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::tenant::{Alias, Digest, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
 
 /// What to do when the registry may not be read.
@@ -69,7 +69,7 @@ fn nonsense(id: TenantId, error: sqlx::Error) -> sqlx::Error {
 /// Tells a registry that may not be read from a database in trouble.
 pub(super) fn unreadable(error: sqlx::Error) -> Error {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    if code.as_deref() != Some("42501") {
+    if code.as_deref() != Some(sqlstate::INSUFFICIENT_PRIVILEGE) {
         return error.into();
     }
     Error::new(ErrorKind::Registry, "the registry cannot be read").with_hint(PRIVILEGES).with_source(error)

@@ -38,3 +38,10 @@ pub enum InvalidResolver {
         count: usize,
     },
 }
+
+/// Turns the error of this concept into the one of the library, for `?`.
+impl From<InvalidResolver> for crate::Error {
+    fn from(error: InvalidResolver) -> Self {
+        Self::new(crate::ErrorKind::Configuration, error.to_string())
+    }
+}

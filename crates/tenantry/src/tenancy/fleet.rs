@@ -18,11 +18,11 @@ impl Tenancy {
     /// Brings the master schema and the fleet up to date, or where the options say. A tenant that fails
     /// does not stop the others; the observer hears of each.
     ///
-    /// A [`Fleet`](crate::Fleet) is migrated with the default [`MigrateOptions`]: four tenants at a time, and none of them
-    /// waits for a lock for more than three seconds at a stretch. What needs the same files as another
-    /// tenant, and can have them in one transaction, costs one round trip. The commits wait for the disk
-    /// once for each database, before this returns; after a crash of the server until then, some tenants may
-    /// be behind again. Dropping the future leaves each schema at the end of some file.
+    /// A [`Fleet`](crate::Fleet) is migrated with the default [`MigrateOptions`]: four tenants at a time, and
+    /// none of them waits for a lock for more than three seconds at a stretch. What needs the same files as
+    /// another tenant, and can have them in one transaction, costs one round trip. The commits wait for the
+    /// disk once for each database, before this returns; after a crash of the server until then, some tenants
+    /// may be behind again. Dropping the future leaves each schema at the end of some file.
     ///
     /// Where there is something to do, it is a [run](Self::runs) that is recorded, and nobody else migrates
     /// the fleet at the same time. One that was interrupted is gone on with by

@@ -99,21 +99,21 @@ impl Tenancy {
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
         let most = concurrency.get().min(self.inner.context.databases.fewest_per_tenant());
-        let queue = Queue {
+        let upcoming = Upcoming {
             tenancy: self.clone(),
             fleet,
             page: VecDeque::new(),
             read_at: None,
             after: String::new(),
         };
-        let work = Work { queue, job, most: most as usize, running: JoinSet::new(), end: None };
+        let work = Work { upcoming, job, most: most as usize, running: JoinSet::new(), end: None };
         stream::try_unfold(work, async |mut work| Ok(work.next().await?.map(|done| (done, work))))
     }
 }
 
 /// What goes on between two results.
 struct Work<T, E, F> {
-    queue: Queue,
+    upcoming: Upcoming,
     job: F,
     most: usize,
     /// Aborted when the stream is dropped.
@@ -132,7 +132,7 @@ where
     /// The next result. What ended the reading comes after the last of them.
     async fn next(&mut self) -> Result<Option<Done<T, E>>> {
         while self.end.is_none() && self.running.len() < self.most {
-            match self.queue.next().await {
+            match self.upcoming.next().await {
                 Ok(Some(tenant)) => self.begin(tenant),
                 Ok(None) => self.end = Some(Ok(())),
                 Err(error) => self.end = Some(Err(error)),
@@ -145,7 +145,7 @@ where
     }
 
     fn begin(&mut self, tenant: Tenant) {
-        let work = self.queue.tenancy.db(&tenant).map(&mut self.job);
+        let work = self.upcoming.tenancy.db(&tenant).map(&mut self.job);
         let run = async move {
             let result = match work {
                 Ok(work) => work.await,
@@ -163,7 +163,7 @@ fn go_on_with_panic(error: JoinError) -> ! {
 }
 
 /// The tenants whose turn has not come.
-struct Queue {
+struct Upcoming {
     tenancy: Tenancy,
     fleet: Fleet,
     page: VecDeque<Tenant>,
@@ -172,7 +172,7 @@ struct Queue {
     after: String,
 }
 
-impl Queue {
+impl Upcoming {
     async fn next(&mut self) -> Result<Option<Tenant>> {
         let Some(read_at) = self.read_at else {
             self.check_named().await?;

@@ -19,7 +19,6 @@ use crate::context::Context;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::http::TenancyLayer;
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::{MasterClient, TenantClient};
 use crate::pool::{MasterDb, TenantDb};
@@ -105,12 +104,6 @@ impl Tenancy {
     #[cfg(feature = "tokio-postgres")]
     pub fn master_client(&self) -> MasterClient {
         MasterClient::new(self.inner.context.databases.default_client_pool().clone())
-    }
-
-    /// The middleware that finds out which tenant a request is for. It rejects nothing: what
-    /// a handler asks for decides.
-    pub fn layer(&self) -> TenancyLayer {
-        TenancyLayer::new(self.clone())
     }
 
     pub(crate) fn resolver(&self) -> &dyn Resolve {

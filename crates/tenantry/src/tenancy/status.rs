@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
-use super::{Inner, Tenancy};
+use super::Tenancy;
 use crate::doctor::{self, Finding};
-use crate::pool::PoolStatus;
+use crate::pool::{Databases, PoolStatus};
 use crate::registry::CacheStatus;
 use crate::tenant::Alias;
 
@@ -18,16 +18,22 @@ pub struct TenancyStatus {
     pub cache: CacheStatus,
 }
 
+impl TenancyStatus {
+    #[cfg(feature = "tokio-postgres")]
+    fn of(databases: &Databases, cache: CacheStatus) -> Self {
+        Self { pools: databases.status(), client_pools: databases.client_status(), cache }
+    }
+
+    #[cfg(not(feature = "tokio-postgres"))]
+    fn of(databases: &Databases, cache: CacheStatus) -> Self {
+        Self { pools: databases.status(), cache }
+    }
+}
+
 impl Tenancy {
     /// The pools and the cache at this moment.
     pub fn status(&self) -> TenancyStatus {
-        let Inner { context, registry, .. } = &*self.inner;
-        TenancyStatus {
-            pools: context.databases.status(),
-            #[cfg(feature = "tokio-postgres")]
-            client_pools: context.databases.client_status(),
-            cache: registry.status(),
-        }
+        TenancyStatus::of(&self.inner.context.databases, self.inner.registry.status())
     }
 
     /// Looks for what is not set up as it should be and for parts that do not agree: schemas and registry,

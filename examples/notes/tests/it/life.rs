@@ -42,7 +42,7 @@ impl Drop for Home {
     }
 }
 
-/// What another program of the same folder works with, such as the command line.
+/// Opens the same tenants as another program of this folder does, such as the command line.
 async fn another_program(server: &KeptServer) -> Tenancy {
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
     Tenancy::builder()

@@ -12,10 +12,10 @@ use tenantry::tenant::Tenant;
 use tenantry::{Fleet, Tenancy, TenantDb};
 use tokio::sync::{mpsc, watch};
 
-use super::super::{Context, Finish};
 use super::answer::{Answer, Pieces};
+use super::one::run_in;
 use super::rows::Rows;
-use super::run_in;
+use crate::context::{Context, Finish};
 use crate::failure::Report;
 use crate::output::{Format, note, print_report};
 

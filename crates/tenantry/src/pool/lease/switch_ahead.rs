@@ -27,7 +27,7 @@ use crate::pool::shared::LineName;
 use crate::sql::VOID_SCHEMA;
 
 /// `SQLSTATE` of the check that fails.
-const DIVISION_BY_ZERO: &str = "22012";
+const DIVISION_BY_ZERO: &str = crate::error::sqlstate::DIVISION_BY_ZERO;
 
 /// What has to be sent before the first statement, in one flight with it.
 pub(in crate::pool) struct SwitchAhead {

@@ -9,14 +9,14 @@ use crate::error::{Error, ErrorKind};
 
 /// A mistake, and the key or variable that has it.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct Mistake {
     /// The key with file and line, or the variable.
     setting: Option<String>,
     message: String,
     hint: Option<String>,
 }
 
-impl Problem {
+impl Mistake {
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self { setting: None, message: message.into(), hint: None }
     }
@@ -44,7 +44,7 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
     (score >= ALIKE).then_some(candidate)
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.setting {
             Some(setting) => write!(f, "{setting}: {}", self.message),
@@ -53,12 +53,12 @@ impl fmt::Display for Problem {
     }
 }
 
-impl StdError for Problem {}
+impl StdError for Mistake {}
 
-impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
-        let error = Self::new(ErrorKind::Configuration, problem.to_string());
-        match problem.hint {
+impl From<Mistake> for Error {
+    fn from(mistake: Mistake) -> Self {
+        let error = Self::new(ErrorKind::Configuration, mistake.to_string());
+        match mistake.hint {
             Some(hint) => error.with_hint(hint),
             None => error,
         }
@@ -66,7 +66,7 @@ impl From<Problem> for Error {
 }
 
 // serde's own words repeat the value.
-impl de::Error for Problem {
+impl de::Error for Mistake {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::new(message.to_string())
     }

@@ -2,13 +2,15 @@
 
 #[cfg(feature = "tokio-postgres")]
 mod client;
+mod database;
+pub(crate) mod sqlstate;
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 
-use crate::tenant::Slug;
+pub(crate) use self::database::breaks_connection;
+use crate::tenant::{NotServed, Slug};
 
 /// The result of everything in this library that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -138,29 +140,10 @@ impl Error {
             | ErrorKind::PoolBusy
             | ErrorKind::DatabaseUnavailable
             | ErrorKind::Conflict => true,
-            ErrorKind::Database => self.database_code().is_some_and(|code| is_transient(&code)),
+            ErrorKind::Database => self.database_code().is_some_and(|code| sqlstate::is_transient(&code)),
             _ => false,
         }
     }
-
-    /// The SQLSTATE PostgreSQL answered with, if it was PostgreSQL that refused.
-    pub fn database_code(&self) -> Option<String> {
-        #[cfg(feature = "tokio-postgres")]
-        if let Some(code) = self.0.source.as_ref().and_then(client::code_of) {
-            return Some(code.to_owned());
-        }
-        self.database_error()?.code().map(std::borrow::Cow::into_owned)
-    }
-
-    pub(crate) fn database_error(&self) -> Option<&dyn sqlx::error::DatabaseError> {
-        self.0.source.as_ref()?.downcast_ref::<sqlx::Error>()?.as_database_error()
-    }
-}
-
-/// Serialization failure, deadlock, lock timeout, and a plan that became invalid: the next attempt
-/// meets another situation.
-fn is_transient(code: &str) -> bool {
-    matches!(code, "40001" | "40P01" | "55P03" | "0A000")
 }
 
 impl fmt::Display for Error {
@@ -192,66 +175,6 @@ impl StdError for Error {
     }
 }
 
-/// An error of a statement, as this library sees it.
-///
-/// An [`Error`] that travelled through sqlx (see the conversion the other way) comes out as it
-/// went in.
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Io(io) => match io.downcast::<Error>() {
-                Ok(own) => own,
-                Err(io) => connection_lost(sqlx::Error::Io(io)),
-            },
-            sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-                connection_lost(error)
-            }
-            sqlx::Error::Database(ref refusal) if ends_connection(&refusal.code().unwrap_or_default()) => {
-                connection_lost(error)
-            }
-            sqlx::Error::RowNotFound => {
-                Self::new(ErrorKind::RowNotFound, "there is no such row").with_source(error)
-            }
-            other => Self::new(ErrorKind::Database, "the database refused the statement").with_source(other),
-        }
-    }
-}
-
-fn connection_lost(error: sqlx::Error) -> Error {
-    Error::new(ErrorKind::DatabaseUnavailable, "the connection to the database failed").with_source(error)
-}
-
-/// Whether the server ends the session together with this error.
-fn ends_connection(code: &str) -> bool {
-    code.starts_with("57P0") || code.starts_with("08") || matches!(code, "25P03" | "25P04" | "53300")
-}
-
-/// sqlx's traits fix their error type, so an [`Error`] of the checkout travels inside it: as
-/// [`sqlx::Error::Io`], which is what sqlx's own users treat as trouble with the connection.
-impl From<Error> for sqlx::Error {
-    fn from(error: Error) -> Self {
-        let kind = match error.kind() {
-            ErrorKind::PoolTimeout | ErrorKind::PoolBusy => io::ErrorKind::TimedOut,
-            ErrorKind::MissingSchema | ErrorKind::UnknownTenant => io::ErrorKind::NotFound,
-            ErrorKind::PoolClosed | ErrorKind::DatabaseUnavailable => io::ErrorKind::NotConnected,
-            ErrorKind::Unsupported => io::ErrorKind::Unsupported,
-            _ => io::ErrorKind::Other,
-        };
-        Self::Io(io::Error::new(kind, error))
-    }
-}
-
-/// Whether the connection that produced this error can no longer be used.
-pub(crate) fn breaks_connection(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-            true
-        }
-        sqlx::Error::Database(refusal) => ends_connection(&refusal.code().unwrap_or_default()),
-        _ => false,
-    }
-}
-
 macro_rules! invalid_input {
     ($($error:ty),* $(,)?) => {$(
         impl From<$error> for Error {
@@ -269,24 +192,8 @@ invalid_input!(
     crate::tenant::InvalidAlias,
 );
 
-impl From<crate::tenant::NotServed> for Error {
-    fn from(error: crate::tenant::NotServed) -> Self {
+impl From<NotServed> for Error {
+    fn from(error: NotServed) -> Self {
         Self::new(ErrorKind::TenantUnavailable, error.to_string()).with_tenant(error.slug())
-    }
-}
-
-impl From<crate::migration::MigrationError> for Error {
-    fn from(error: crate::migration::MigrationError) -> Self {
-        let refused = Self::new(ErrorKind::Migration, error.to_string());
-        match error.hint() {
-            Some(hint) => refused.with_hint(hint),
-            None => refused,
-        }
-    }
-}
-
-impl From<crate::resolve::InvalidResolver> for Error {
-    fn from(error: crate::resolve::InvalidResolver) -> Self {
-        Self::new(ErrorKind::Configuration, error.to_string())
     }
 }

@@ -1,0 +1,79 @@
+//! A database that is looked at.
+
+use super::finding::{Check, Finding};
+use super::session::{Session, list};
+use crate::database::{DatabaseConfig, Layout, Way};
+use crate::migrate::SchemaLock;
+use crate::pool::Role;
+use crate::sql::Literal;
+use crate::tenant::{Alias, SchemaName};
+
+/// One database, with a connection of the application's role and one that may see more.
+pub(super) struct Patient<'a> {
+    pub(super) alias: &'a Alias,
+    pub(super) config: &'a DatabaseConfig,
+    pub(super) layout: &'a Layout,
+    /// Set where every tenant has a role of its own.
+    pub(super) role: Option<&'a Role>,
+    pub(super) application: Session,
+    /// Of who owns the schemas, where there is a way for that; otherwise of the application.
+    pub(super) catalog: Session,
+}
+
+impl<'a> Patient<'a> {
+    pub(super) fn new(
+        alias: &'a Alias,
+        config: &'a DatabaseConfig,
+        layout: &'a Layout,
+        role: Option<&'a Role>,
+    ) -> Self {
+        let [application, catalog] = [(); 2].map(|()| Session::new(config.bare_application()));
+        Self { alias, config, layout, role, application, catalog }
+    }
+
+    pub(super) async fn close(&mut self) {
+        self.application.close().await;
+        self.catalog.close().await;
+    }
+
+    pub(super) fn error(&self, check: Check, what: impl Into<String>, why: &str) -> Finding {
+        Finding::error(check, self.alias, what, why)
+    }
+
+    pub(super) fn warning(&self, check: Check, what: impl Into<String>, why: &str) -> Finding {
+        Finding::warning(check, self.alias, what, why)
+    }
+
+    /// A query for `oid` and `nspname` of the schemas of tenants and spares, as far as they have applied
+    /// anything.
+    pub(super) fn tenant_schemas(&self) -> String {
+        format!(
+            "SELECT pg_namespace.oid, nspname FROM pg_catalog.pg_namespace \
+             JOIN tenantry.applied ON applied.schema_name = nspname::text WHERE nspname NOT IN ({})",
+            list(self.shared_schemas()),
+        )
+    }
+
+    /// Those of some schemas on which nobody works at this moment.
+    pub(super) async fn idle(&mut self, schemas: &[&str]) -> Result<Vec<String>, sqlx::Error> {
+        let each = schemas.iter().filter_map(|schema| SchemaName::parse(schema).ok()).map(|schema| {
+            let is_held = SchemaLock::of(&schema).is_held();
+            format!("SELECT {}::text WHERE NOT {is_held}", Literal(schema.as_str()))
+        });
+        let each: Vec<_> = each.collect();
+        if each.is_empty() { Ok(Vec::new()) } else { self.catalog.column(&each.join(" UNION ALL ")).await }
+    }
+
+    /// Whether the schemas belong to somebody else than the application.
+    pub(super) fn has_two_logins(&self) -> bool {
+        let owner = self.config.bare(Way::Owner);
+        owner.is_some_and(|owner| owner.get_username() != self.config.application_role())
+    }
+
+    /// The names of the schemas that are there for all tenants.
+    pub(super) fn shared_schemas(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.layout.master_schema)
+            .chain(&self.layout.extension_schemas)
+            .map(SchemaName::as_str)
+    }
+}

@@ -1,0 +1,59 @@
+//! The SQLSTATEs that this library acts on, by PostgreSQL's own names.
+
+/// The statement cannot run on this session as it is: a cached plan became stale.
+pub(crate) const FEATURE_NOT_SUPPORTED: &str = "0A000";
+/// A division by zero, which a message of ours provokes where a condition does not hold.
+pub(crate) const DIVISION_BY_ZERO: &str = "22012";
+/// A setting or argument that the server does not accept.
+pub(crate) const INVALID_PARAMETER_VALUE: &str = "22023";
+/// A transaction was idle for longer than the server allows, which ends the session.
+const IDLE_IN_TRANSACTION_SESSION_TIMEOUT: &str = "25P03";
+/// A transaction took longer than the server allows, which ends the session.
+const TRANSACTION_TIMEOUT: &str = "25P04";
+/// The session has no prepared statement of this name.
+pub(crate) const INVALID_SQL_STATEMENT_NAME: &str = "26000";
+/// There is no such schema.
+pub(crate) const INVALID_SCHEMA_NAME: &str = "3F000";
+/// The transaction met one that was at work at the same time.
+pub(crate) const SERIALIZATION_FAILURE: &str = "40001";
+/// Each of several sessions waited for a lock that another of them held.
+pub(crate) const DEADLOCK_DETECTED: &str = "40P01";
+/// The role may not do this.
+pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// There is no such table.
+pub(crate) const UNDEFINED_TABLE: &str = "42P01";
+/// The server has no connection left.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+/// A table has trigger events that its transaction has not run yet.
+pub(crate) const OBJECT_IN_USE: &str = "55006";
+/// A lock was not to be had in time.
+pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// A value was added to an enum in the same transaction.
+pub(crate) const UNSAFE_NEW_ENUM_VALUE_USAGE: &str = "55P04";
+
+/// The beginning of the codes of a connection that could not be made or was lost.
+const CONNECTION_EXCEPTION: &str = "08";
+/// The beginning of the codes of a session that somebody ends: a shutdown, an administrator.
+const SHUTDOWN: &str = "57P0";
+
+/// Returns true for what may go well a moment later, since others are in the way now.
+pub(crate) fn is_in_the_way(code: &str) -> bool {
+    matches!(code, SERIALIZATION_FAILURE | DEADLOCK_DETECTED | LOCK_NOT_AVAILABLE)
+}
+
+/// Returns true if the next attempt meets another situation: others are gone, a stale plan is made anew.
+pub(super) fn is_transient(code: &str) -> bool {
+    is_in_the_way(code) || code == FEATURE_NOT_SUPPORTED
+}
+
+/// Returns true if a table or its schema is not there.
+pub(crate) fn is_missing(code: &str) -> bool {
+    matches!(code, UNDEFINED_TABLE | INVALID_SCHEMA_NAME)
+}
+
+/// Returns true if the server ends the session together with this error.
+pub(super) fn ends_connection(code: &str) -> bool {
+    let is_ended = code.starts_with(SHUTDOWN) || code.starts_with(CONNECTION_EXCEPTION);
+    is_ended
+        || matches!(code, IDLE_IN_TRANSACTION_SESSION_TIMEOUT | TRANSACTION_TIMEOUT | TOO_MANY_CONNECTIONS)
+}
