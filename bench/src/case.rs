@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 pub(crate) enum Case {
     /// One tenant, more tasks than connections.
     Hot,
-    /// As many tasks as connections, against tasks with connections of their own.
+    /// One task per connection, against tasks with connections of their own.
     Limit,
     /// A thousand tenants, a few of them busy.
     Zipf,
@@ -23,7 +23,7 @@ pub(crate) enum Case {
     Statements,
     /// One tenant with hundreds of requests.
     NoisyOne,
-    /// So many such tenants that no connection is free.
+    /// Enough such tenants that no connection is free.
     NoisyAll,
     /// A page over real sockets.
     Http,

@@ -25,13 +25,13 @@ struct Match {
     tenants: usize,
     tasks: usize,
     connections: u32,
-    /// What a round trip takes longer than on this machine.
+    /// The time that a round trip takes longer than on this machine.
     delay: Option<Duration>,
     rival: Rival,
     target: Option<Target>,
 }
 
-/// What ours is compared with.
+/// The side that ours is compared with.
 #[derive(Clone, Copy)]
 enum Rival {
     /// sqlx's pool without tenancy.
@@ -49,7 +49,7 @@ pub(crate) async fn hot(bench: &mut Bench) -> Result<()> {
         .await
 }
 
-/// How near the pool comes to no pool.
+/// Measures how near the pool comes to no pool.
 pub(crate) async fn limit(bench: &mut Bench) -> Result<()> {
     Match { target: Some(Target::RatioAtLeast(0.95)), ..one_tenant("limit", 8) }.run(bench).await?;
     one_tenant("limit", 16).run(bench).await
@@ -77,7 +77,7 @@ pub(crate) async fn zipf(bench: &mut Bench) -> Result<()> {
     Match { case: "zipf", traffic, tasks: 200, target, ..many_tenants(tenants) }.run(bench).await
 }
 
-/// As many tasks as connections and no tenant that returns soon: nearly every checkout is a switch.
+/// One task per connection and no tenant that returns soon: nearly every checkout is a switch.
 pub(crate) async fn uniform(bench: &mut Bench) -> Result<()> {
     let tenants = bench.plan.tenants(1_000);
     Match { target: Some(Target::RatioAtLeast(0.9)), ..many_tenants(tenants) }.run(bench).await?;
@@ -304,7 +304,7 @@ impl Road {
     }
 }
 
-/// What a warm checkout costs when nothing is asked of the server.
+/// Measures a warm checkout when nothing is asked of the server.
 pub(crate) async fn own(bench: &mut Bench) -> Result<()> {
     let tenants = bench.fleet.tenants(1).await?;
     let opened = bench.fleet.open(Route::Direct, PoolConfig::default()).await?;
@@ -328,7 +328,7 @@ pub(crate) async fn own(bench: &mut Bench) -> Result<()> {
     })
 }
 
-/// So many that reading the clock does not count.
+/// Enough that reading the clock does not count.
 const CHECKOUTS_PER_STEP: u32 = 100;
 
 struct OwnTask {

@@ -19,7 +19,7 @@ use crate::server::Server;
 
 const TABLES: usize = 20;
 
-/// What one round took, in milliseconds.
+/// The time of one round, in milliseconds.
 struct Round {
     replay: f64,
     psql: f64,

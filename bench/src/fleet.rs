@@ -57,7 +57,7 @@ impl Fleet {
         Self::on(Server::fast().await?).await
     }
 
-    /// As [`Fleet::start`], on a server whose commits wait for the disk.
+    /// Does what [`Fleet::start`] does, on a server whose commits wait for the disk.
     pub(crate) async fn start_durable() -> Result<Self> {
         Self::on(Server::durable().await?).await
     }
@@ -74,7 +74,7 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// The first so many tenants. Makes those that are missing.
+    /// The first tenants, this many. Makes those that are missing.
     pub(crate) async fn tenants(&mut self, count: usize) -> Result<Vec<Tenant>> {
         if self.tenants.len() < count {
             self.grow(count).await.context("cannot make the tenants")?;
@@ -135,7 +135,7 @@ impl Fleet {
         open_at(&self.url(Route::Direct), tenant).await
     }
 
-    /// Where an application without tenancy would connect to.
+    /// The URL that an application without tenancy would connect to.
     pub(crate) fn url(&self, route: Route) -> String {
         let mut url = self.server.url().to_owned();
         match (route, &self.socket) {

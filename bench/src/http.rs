@@ -127,7 +127,7 @@ impl Drop for Site {
     }
 }
 
-/// As little of HTTP/1.1 as one needs to ask for a page over and over.
+/// The little of HTTP/1.1 that one needs to ask for a page over and over.
 struct Client {
     stream: TcpStream,
     host: String,
@@ -153,7 +153,7 @@ impl Worker for Client {
     }
 }
 
-/// Whether all of an answer has arrived, which has to be 200.
+/// Returns true if all of an answer has arrived, which has to be 200.
 fn is_complete(answer: &[u8]) -> Result<bool> {
     let answer = std::str::from_utf8(answer)?;
     let Some((head, body)) = answer.split_once("\r\n\r\n") else { return Ok(false) };

@@ -18,7 +18,7 @@ use crate::report::{Line, Target, Unit};
 
 const FEW: usize = 10;
 const MANY: usize = 100_000;
-/// So many that reading the clock does not count.
+/// Enough that reading the clock does not count.
 const LOOKUPS_PER_STEP: u32 = 1_000;
 
 pub(crate) async fn find(bench: &mut Bench) -> Result<()> {
@@ -80,7 +80,7 @@ async fn open(fleet: &Fleet) -> Result<Opened> {
     fleet.open_with(Route::Direct, PoolConfig::default(), registry).await
 }
 
-/// Has the first so many tenants in memory before it begins.
+/// Has the first tenants, this many, in memory before it begins.
 async fn task(tenancy: &Tenancy, count: usize) -> Result<LookupTask> {
     let keys = (0..count).map(|number| Slug::parse(&format!("lookup-{number}")).map(TenantKey::Slug));
     let keys: Arc<[TenantKey]> = keys.collect::<Result<_, _>>()?;

@@ -1,4 +1,4 @@
-//! What tenancy costs, as ratios: each case runs ours and a baseline side by side, in turns.
+//! The cost of tenancy, as ratios: each case runs ours and a baseline side by side, in turns.
 //!
 //! Run with
 //!
@@ -15,7 +15,7 @@
 //!
 //! * [`checkout`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`migrate`], [`memory`]: the
 //!   cases.
-//! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: who is compared.
+//! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
 
@@ -53,17 +53,17 @@ use self::report::Report;
 /// Measures what tenancy costs, side by side with what is used without it.
 #[derive(Parser)]
 struct Options {
-    /// What to run: `checkout` is all of its cases, `checkout zipf` and `checkout/zipf` are one.
+    /// The cases to run: `checkout` is all of its cases, `checkout zipf` and `checkout/zipf` are one.
     /// Everything when left out.
     #[arg(value_name = "CASE")]
     cases: Vec<String>,
     /// Prints one JSON object per line instead of a table.
     #[arg(long)]
     json: bool,
-    /// How long each side plays in one round.
+    /// The time for which each side plays in one round.
     #[arg(long, default_value = "1", value_parser = seconds)]
     seconds: Duration,
-    /// How many rounds there are.
+    /// The number of rounds.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Runs every case for a moment and on few tenants, to see that it runs. The figures mean nothing.

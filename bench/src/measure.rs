@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use futures_util::future::BoxFuture;
 
-/// How long and how often everything is measured.
+/// The length and number of measurements.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// How long each side plays in one round.
+    /// The time for which each side plays in one round.
     pub(crate) round: Duration,
     pub(crate) rounds: u32,
     pub(crate) scale: Scale,
 }
 
-/// How many tenants there are.
+/// The number of tenants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scale {
-    /// As many as the case says.
+    /// The number that the case names.
     Full,
     /// A few, to see that the case runs.
     Smoke,
@@ -32,7 +32,7 @@ impl Plan {
         Self { round: Duration::from_millis(50), rounds: 1, scale: Scale::Smoke }
     }
 
-    /// So many tenants, or a fiftieth of them.
+    /// This many tenants, or a fiftieth of them.
     pub(crate) fn tenants(&self, full: usize) -> usize {
         match self.scale {
             Scale::Full => full,
@@ -119,7 +119,7 @@ pub(crate) async fn interleave<const N: usize>(
     Ok(rounds)
 }
 
-/// How long each step of one task takes, with a pause after each.
+/// Measures how long each step of one task takes, with a pause after each.
 pub(crate) async fn latencies(
     worker: &mut impl Worker,
     length: Duration,
@@ -136,7 +136,7 @@ pub(crate) async fn latencies(
     Ok(latencies)
 }
 
-/// The value below which so many percent of the others are.
+/// The value below which this many percent of the others are.
 pub(crate) fn percentile(mut values: Vec<Duration>, percent: usize) -> Duration {
     values.sort_unstable();
     let rank = (values.len() * percent).div_ceil(100);

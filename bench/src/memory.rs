@@ -10,7 +10,7 @@ use crate::fleet::{Fleet, Route, note, open_at};
 use crate::migrate::{CONNECTIONS, FEW, MANY, files_until};
 use crate::report::{Line, Target, Unit};
 
-/// How much more the many may take, in MiB.
+/// The memory that the many may take more, in MiB.
 const MARGIN: f64 = 10.0;
 
 /// Each in a process of its own, since memory is kept by who once had it.

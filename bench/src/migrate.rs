@@ -17,7 +17,7 @@ use crate::report::{Line, Target, Unit};
 const TENANTS: usize = 1_000;
 pub(crate) const FEW: usize = 100;
 pub(crate) const MANY: usize = 10_000;
-/// As many as a run has by default.
+/// The number that a run has by default.
 pub(crate) const CONNECTIONS: usize = 4;
 
 /// Fleets that are up to date.

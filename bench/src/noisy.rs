@@ -1,4 +1,4 @@
-//! What a quiet tenant feels of noisy ones.
+//! Measures what a quiet tenant feels of noisy ones.
 //!
 //! A noisy tenant has hundreds of requests waiting, each of which keeps its connection busy for a
 //! while. The quiet one sends one small statement at a time, with pauses. What counts is the slowest of
@@ -21,11 +21,11 @@ use crate::zipf::{Draw, Traffic};
 
 const CONNECTIONS: u32 = 20;
 const WAITERS: usize = 500;
-/// How long a noisy statement holds its connection.
+/// The time for which a noisy statement holds its connection.
 const HOLD: Duration = Duration::from_millis(5);
-/// How long the noise lasts before the quiet tenant comes.
+/// The time for which the noise lasts before the quiet tenant comes.
 const LEAD: Duration = Duration::from_millis(300);
-/// How long it goes on afterwards, so that the last statement meets it too.
+/// The time for which it goes on afterwards, so that the last statement meets it too.
 const MARGIN: Duration = Duration::from_millis(300);
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -68,7 +68,7 @@ pub(crate) async fn all(bench: &mut Bench) -> Result<()> {
     bench.report.add(&first_in_first_out("all-fifo", &rounds, Some(Target::RatioAtLeast(10.0))))
 }
 
-/// How much worse the same is where whoever came first is served first.
+/// Measures how much worse the same is where the first to come is served first.
 fn first_in_first_out(case: &str, rounds: &[Round], target: Option<Target>) -> Line {
     let theirs = rounds.iter().map(|round| round.first_in_first_out);
     Line {

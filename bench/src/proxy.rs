@@ -62,7 +62,7 @@ impl Proxy {
         self.port
     }
 
-    /// How often a client has sent something after the server had spoken: the round trips so far.
+    /// The number of times a client has sent something after the server had spoken: the round trips so far.
     pub(crate) fn flights(&self) -> u32 {
         self.flights.load(Ordering::Relaxed)
     }

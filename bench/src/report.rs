@@ -1,4 +1,4 @@
-//! What was measured, as a table or as JSON, one line as soon as it is known.
+//! The figures, as a table or as JSON, one line as soon as it is known.
 
 use std::io::{self, Write as _};
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::measure::Spread;
 
-/// Where the lines go.
+/// The place the lines go to.
 pub(crate) struct Report {
     format: Format,
     has_begun: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Line {
     pub(crate) bench: &'static str,
     pub(crate) case: String,
     pub(crate) tasks: usize,
-    /// What `ours` and `baseline` are.
+    /// The unit of `ours` and `baseline`.
     pub(crate) unit: Unit,
     pub(crate) ours: f64,
     pub(crate) baseline: Option<f64>,
@@ -34,7 +34,7 @@ pub(crate) struct Line {
     /// Round trips per statement, ours.
     pub(crate) round_trips: Option<f64>,
     pub(crate) target: Option<Target>,
-    /// What the baseline is, in words.
+    /// The baseline, in words.
     pub(crate) against: String,
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum Unit {
     Mebibytes,
 }
 
-/// What the figure should be.
+/// The target of the figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Target {
     RatioAtLeast(f64),

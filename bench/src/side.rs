@@ -1,4 +1,4 @@
-//! Who is compared: one task each of ours and of those without us.
+//! The sides that are compared: one task each of ours and of those without us.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ impl Worker for OurTask {
     }
 }
 
-/// Ours, on tokio-postgres: so many tenants in turns.
+/// Ours, on tokio-postgres: this many tenants in turns.
 pub(crate) struct ClientTask {
     pub(crate) tenants: Vec<TenantClient>,
     pub(crate) turn: usize,
@@ -95,7 +95,7 @@ tokio::task_local! {
     static SWITCH: Switch;
 }
 
-/// How a connection comes to a tenant without us.
+/// The way in which a connection comes to a tenant without us.
 pub(crate) fn switch_to(tenant: &Tenant) -> Switch {
     format!("SET search_path TO \"{}\", pg_temp", tenant.schema()).into()
 }

@@ -1,4 +1,4 @@
-//! What a switch costs under each way of keeping prepared statements.
+//! Measures a switch under each way of keeping prepared statements.
 //!
 //! One connection and one task, which goes from tenant to tenant with each statement. So every statement
 //! but those of `warm` comes after a switch, and what differs is what the server still knows of it.
@@ -18,7 +18,7 @@ use crate::report::{Line, Unit};
 /// More texts than sqlx keeps statements for.
 const MANY: usize = 300;
 
-/// How prepared statements are kept.
+/// A way of keeping prepared statements.
 #[derive(Clone, Copy)]
 enum Rule {
     /// One tenant, so nothing is switched.

@@ -1,11 +1,11 @@
-//! Whose turn it is: which of many tenants the next request is for.
+//! The tenant that the next of many requests is for.
 
 use std::sync::Arc;
 
-/// How requests are spread over tenants.
+/// The way in which requests are spread over tenants.
 #[derive(Clone, Debug)]
 pub(crate) enum Traffic {
-    /// So many tenants, all alike.
+    /// This many tenants, all alike.
     Uniform(usize),
     /// Few tenants make most of the requests.
     Zipf(Arc<Zipf>),

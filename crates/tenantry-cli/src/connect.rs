@@ -18,9 +18,9 @@ use crate::output::{Format, note};
 
 /// The database of the embedded server, and the role that owns it.
 const EMBEDDED_DATABASE: &str = "tenantry";
-/// How long a connection may take to come home. A command has none in use when it ends.
+/// The longest that a connection may take to come home. A command has none in use when it ends.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a server may take to answer when all that is asked is whether it is there.
+/// The longest that a server may take to answer when all that is asked is whether it is there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs work on the tenants, and closes all connections after it.
@@ -32,7 +32,7 @@ pub(crate) async fn with_tenancy<T>(
     with_tenancy_of(cx, &config, async |cx, tenancy| work(cx, &config, tenancy).await).await
 }
 
-/// As [`with_tenancy`], with a configuration that is known.
+/// Does what [`with_tenancy`] does, with a configuration that is known.
 pub(crate) async fn with_tenancy_of<T>(
     cx: &mut Context,
     config: &Config,
@@ -132,7 +132,7 @@ async fn start_embedded(directory: &Path, format: Format) -> anyhow::Result<Kept
     }
 }
 
-/// Where downloads are kept: `~/.cache/tenantry`. `None` where a download is not wanted, because
+/// The folder for downloads: `~/.cache/tenantry`. `None` where a download is not wanted, because
 /// `TENANTRY_PG_BIN` says where PostgreSQL should be.
 fn cache_directory() -> Option<PathBuf> {
     let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -143,7 +143,7 @@ fn cache_directory() -> Option<PathBuf> {
     Some(cache.join("tenantry"))
 }
 
-/// What one database says of itself.
+/// The facts that one database tells of itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     pub(crate) server_version: String,

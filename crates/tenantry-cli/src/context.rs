@@ -5,7 +5,7 @@ use clap::ColorChoice;
 
 use crate::output::{Format, Output};
 
-/// What every command is given.
+/// The context that every command is given.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) global: Global,
@@ -23,7 +23,7 @@ impl Context {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Everywhere")]
 pub(crate) struct Global {
-    /// How data is printed on stdout, and errors on stderr
+    /// The format of data on stdout, and of errors on stderr
     #[arg(long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub(crate) format: Format,
     /// The default database; before `TENANTRY_DATABASES_DEFAULT_URL`, `DATABASE_URL` and the file
@@ -35,7 +35,7 @@ pub(crate) struct Global {
     /// Logs to stderr what goes on; more of it when repeated
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// When to colour stderr; `NO_COLOR` is honoured
+    /// Colours on stderr; `NO_COLOR` is honoured
     #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, value_name = "WHEN")]
     color: ColorChoice,
 }
@@ -50,7 +50,7 @@ impl Global {
     }
 }
 
-/// How a command ended that did not fail.
+/// The end of a command that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finish {
     Done,

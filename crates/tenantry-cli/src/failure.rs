@@ -1,4 +1,4 @@
-//! What went wrong, why, and what to do about it.
+//! The failure of a command: what went wrong, why, and what to do about it.
 //!
 //! An error arrives as a chain, from whatever layer. [`Report`] is what a person reads of it: the
 //! message, the causes that add something, one hint.
@@ -26,7 +26,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// What was asked for is not possible in this way.
+    /// The command was called in a way that is not possible.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self::new("usage", message)
     }
@@ -169,7 +169,7 @@ fn message(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// What PostgreSQL answered, if this is such an error.
+/// The answer of PostgreSQL, if this is such an error.
 pub(crate) fn refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PgDatabaseError> {
     match error.downcast_ref::<sqlx::Error>()? {
         sqlx::Error::Database(refusal) => refusal.try_downcast_ref(),

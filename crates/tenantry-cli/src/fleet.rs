@@ -5,7 +5,7 @@ use tenantry::tenant::Tenant;
 /// Tenants read from the registry at a time.
 const PAGE: u32 = 500;
 
-/// Whether a tenant's schema has every migration.
+/// The state of a tenant's schema: every migration, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Migrated {

@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What the library logs is for `-v`: whatever a user must know is in the output or the error.
+/// Shows the library's log with `-v` only: whatever a user must know is in the output or the error.
 fn log_to_stderr(verbose: u8) {
     let level = match verbose {
         0 => return,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::failure::{Failure, Report};
 use crate::visible::visible;
 
-/// How data is printed.
+/// The format that data is printed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
     /// For people
@@ -16,7 +16,7 @@ pub(crate) enum Format {
     Json,
 }
 
-/// Where a command prints to.
+/// The place that a command prints to.
 #[derive(Debug)]
 pub(crate) struct Output {
     format: Format,
@@ -33,7 +33,7 @@ impl Output {
         self.format
     }
 
-    /// Whether nobody reads any more, as after `| head`. Then writing does nothing.
+    /// Returns true if nobody reads any more, as after `| head`. Then writing does nothing.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }

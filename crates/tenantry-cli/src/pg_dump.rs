@@ -28,7 +28,7 @@ impl PgDump {
         Ok(Self { program, url: SessionUrl::of_owner(config)? })
     }
 
-    /// What it says of one schema.
+    /// Dumps one schema.
     pub(crate) fn run(&self, schema: &SchemaName) -> anyhow::Result<String> {
         let mut command = Command::new(&self.program);
         command.args(pg_dump_arguments(schema)).arg("--dbname").arg(self.url.without_password());

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::failure::Failure;
 
-/// What stays as it is in a URL.
+/// The characters that stay as they are in a URL.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The session's own settings, as the server gave them back.
@@ -116,7 +116,7 @@ async fn session_of(db: impl sqlx::Executor<'_, Database = sqlx::Postgres>) -> a
     Ok(Session { search_path, role: Some(role).filter(|role| role != "none") })
 }
 
-/// What libpq calls a parameter of sqlx; `None` for one that libpq does not have.
+/// The name in libpq of a parameter of sqlx; `None` for one that libpq does not have.
 fn libpq_name(name: &str) -> Option<&'static str> {
     Some(match name {
         "sslmode" | "ssl-mode" => "sslmode",

@@ -1,4 +1,4 @@
-//! Who runs the server: PostgreSQL refuses root, so root hands it to an unprivileged user.
+//! The user that runs the server: PostgreSQL refuses root, so root hands it to an unprivileged user.
 use std::{
     fs,
     os::unix::process::CommandExt,
@@ -61,7 +61,7 @@ impl Account {
         command
     }
 
-    /// Whether this user can enter a folder. Asked by trying, since access lists have the last word.
+    /// Returns true if this user can enter a folder. Asked by trying, since access lists have the last word.
     pub(crate) fn can_enter(&self, folder: &Path) -> bool {
         let mut command = self.command("/bin/sh");
         command.args(["-c", r#"cd "$1""#, "sh"]).arg(folder);

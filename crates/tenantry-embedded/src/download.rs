@@ -38,7 +38,7 @@ use crate::{
 
 const VERSION: &str = "18.6.0";
 const RELEASES: &str = "https://github.com/theseus-rs/postgresql-binaries/releases/download";
-/// Where root keeps what it downloads, if the user PostgreSQL runs as cannot enter the cache.
+/// The folder for root's downloads, if the user PostgreSQL runs as cannot enter the cache.
 const ELSEWHERE: &str = "/var/lib/tenantry/binaries";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -64,7 +64,7 @@ impl Binaries {
         }
     }
 
-    /// As [`find_or_download`](Self::find_or_download), without looking at what else is on this machine.
+    /// Does what [`find_or_download`](Self::find_or_download) does, without looking at what else is on this machine.
     ///
     /// # Errors
     /// As for [`find_or_download`](Self::find_or_download).
@@ -99,7 +99,7 @@ fn find_in_or_fill(cache: &Path) -> Result<Binaries> {
     Binaries::at(&folder.join("bin"))
 }
 
-/// What the archives for this machine are called.
+/// The name of the archives for this machine.
 fn target() -> Option<String> {
     let arch = Some(env::consts::ARCH).filter(|arch| matches!(*arch, "x86_64" | "aarch64"))?;
     match env::consts::OS {

@@ -1,6 +1,6 @@
 use std::{fmt, io, path::Path};
 
-/// Why there is no server or no database.
+/// The reason why there is no server or no database.
 ///
 /// `Display` tells what went wrong and names the thing, [`Error::hint`] what to do about it, and
 /// [`source`](std::error::Error::source) the cause below.
@@ -11,7 +11,7 @@ pub struct Error {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// What kind of thing went wrong.
+/// The kind of failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -89,7 +89,7 @@ pub(crate) fn create_private(file: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)
 }
 
-/// Whether the sockets of a server fit into a folder.
+/// Returns true if the sockets of a server fit into a folder.
 pub(crate) fn has_room_for_socket(folder: &Path) -> bool {
     folder.as_os_str().len() + "/.s.PGSQL.65535".len() <= LONGEST_SOCKET_PATH
 }

@@ -55,5 +55,5 @@ pub use self::{
     scratch::{ScratchDatabase, ScratchPooler, ScratchServer},
 };
 
-/// What every function of this crate returns.
+/// The result of every function of this crate.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,4 +1,4 @@
-//! What a running server says about itself in `postmaster.pid`, and what it writes to its log.
+//! The traces of a running server: `postmaster.pid`, and its log.
 use std::{
     fs,
     io::{Read, Seek, SeekFrom},
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::{Error, ErrorKind, Result};
 
-/// How much of a log goes into an error.
+/// The part of a log that goes into an error, in bytes.
 const LOG_TAIL_BYTES: u64 = 1500;
 
 /// The lines of `postmaster.pid` we need: 1 is the process, 2 the data, 8 the state.
@@ -42,7 +42,7 @@ impl Postmaster {
         }
     }
 
-    /// Whether the process still is a server on this data, as far as the system lets us see.
+    /// Returns true if the process still is a server on this data, as far as the system lets us see.
     ///
     /// Without `/proc` every living process counts as one: better an error than two servers on one data.
     pub(crate) fn is_postgres(&self) -> bool {
@@ -56,7 +56,7 @@ impl Postmaster {
     }
 }
 
-/// Whether a process with this number exists, ours or not.
+/// Returns true if a process with this number exists, ours or not.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
     !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
@@ -75,7 +75,7 @@ pub(crate) fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// Whether the server gave up because its port was taken.
+/// Returns true if the server gave up because its port was taken.
 pub(crate) fn lost_its_port(log: &str) -> bool {
     log.contains("Address already in use") || log.contains("could not bind")
 }

@@ -23,7 +23,7 @@ impl Secret {
         &self.0
     }
 
-    /// What the server stores to check this password, to be sent in its place (RFC 5803).
+    /// The verifier that the server stores to check this password, to be sent in its place (RFC 5803).
     ///
     /// Statements and logs then never hold the password. And there is a single iteration instead of 4096:
     /// iterations slow down the guessing of bad passwords, while nobody guesses 122 random bits. A client

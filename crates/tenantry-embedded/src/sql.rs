@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Result, secret::Secret};
 /// The name of the superuser of every server.
 pub(crate) const SUPERUSER: &str = "postgres";
 
-/// How long a server on the same machine may take to let us in.
+/// The longest that a server on the same machine may take to let us in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The name of a database and of the role that owns it.
@@ -75,7 +75,7 @@ pub(crate) async fn connect(port: u16, password: &Secret) -> Result<PgConnection
     }
 }
 
-/// Whether a login failed because the server knows the role by another password.
+/// Returns true if a login failed because the server knows the role by another password.
 pub(crate) fn is_wrong_password(error: &Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<sqlx::Error>());
     let code = cause.and_then(sqlx::Error::as_database_error).and_then(sqlx::error::DatabaseError::code);

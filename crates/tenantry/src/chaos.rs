@@ -54,7 +54,7 @@ impl pool::Hook for Hook {
     }
 }
 
-/// Polls a future so many times, and drops it if it is not done by then.
+/// Polls a future this many times, and drops it if it is not done by then.
 struct CutOff<F> {
     future: Option<Pin<Box<F>>>,
     polls_left: u32,
@@ -89,11 +89,11 @@ impl Random {
     }
 }
 
-/// How much is to happen before it is enough.
+/// The events that are enough.
 #[derive(Clone, Copy)]
 struct Amount {
     checkouts: u64,
-    /// At each await point, and so many answers drained.
+    /// At each await point, and this many answers drained.
     drops: u32,
 }
 
@@ -304,7 +304,7 @@ async fn under_chaos_nothing_is_foreign_lost_or_inherited() {
     world.tenancy.close(Duration::from_secs(10)).await.unwrap();
 }
 
-/// As many tenants as there are connections can hold one at the same time, and then all come back.
+/// Lets as many tenants as there are connections hold one at the same time, and then all give it back.
 async fn assert_no_slot_is_lost(world: &World) {
     let mut held = Vec::new();
     for db in world.tenants.iter().take(CONNECTIONS as usize) {

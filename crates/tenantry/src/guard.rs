@@ -60,7 +60,7 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::spares::a_function_that_names_its_schema_is_never_renamed_away_from_it`.
     OwnName,
-    /// What `lastval()` would say is discarded on a switch.
+    /// The value of `lastval()` is discarded on a switch.
     ///
     /// Test: `invariants::crossing::the_last_value_of_a_sequence_does_not_cross`.
     Sequences,
@@ -68,11 +68,11 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::statements::a_migration_under_a_warm_connection_is_not_felt`.
     SecondAttempt,
-    /// What comes back to a closed pool is closed.
+    /// A connection that comes back to a closed pool is closed.
     ///
     /// Test: `pool::exploration::no_random_schedule_loses_a_slot_or_a_waiter`.
     ClosedPool,
-    /// What a switch sends ahead of a statement fails, if it is not confirmed.
+    /// A switch that is sent ahead of a statement fails, if it is not confirmed.
     ///
     /// Test: `invariants::client::nothing_runs_behind_a_switch_that_fails`.
     #[cfg(feature = "tokio-postgres")]

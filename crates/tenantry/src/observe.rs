@@ -1,4 +1,4 @@
-//! What long work tells while it goes on.
+//! Reports of long work while it goes on.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ impl Wave {
     }
 }
 
-/// What became of one tenant in a migration of the fleet.
+/// The outcome for one tenant in a migration of the fleet.
 #[derive(Debug)]
 pub struct Outcome<'a> {
     /// `None` for the master schema.
@@ -37,9 +37,9 @@ pub struct Outcome<'a> {
     pub applied: &'a [i64],
     /// The versions that were undone now. Where neither was, it was up to date.
     pub undone: &'a [i64],
-    /// What went wrong, if it did. The tenant is as it was before the file that failed.
+    /// The error, if there was one. The tenant is as it was before the file that failed.
     pub error: Option<&'a Error>,
-    /// How long it took.
+    /// The time it took.
     pub elapsed: Duration,
 }
 
@@ -61,12 +61,12 @@ pub trait Observer: Send + Sync {
     /// The master schema or one tenant is done, or failed.
     fn finished(&self, outcome: &Outcome<'_>);
 
-    /// A wave begins, which has no more than so many tenants.
+    /// A wave begins, which has no more than this many tenants.
     fn wave_started(&self, wave: Wave, tenants: u64) {
         let _ = (wave, tenants);
     }
 
-    /// Whether to begin no further tenant. It is asked before each; those under way are finished.
+    /// Begins no further tenant, if true. It is asked before each; those under way are finished.
     fn is_cancelled(&self) -> bool {
         false
     }

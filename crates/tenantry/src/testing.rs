@@ -1,4 +1,4 @@
-//! What the tests inside this crate stand on: a fresh database with a registry and some tenants.
+//! The ground of the tests inside this crate: a fresh database with a registry and some tenants.
 #![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
@@ -139,7 +139,7 @@ impl Installation {
         tables(&self.tenancy, driver, &tenant)
     }
 
-    /// What this driver's pool did so far.
+    /// Counts of what this driver's pool did so far.
     pub(crate) fn counts(&self, driver: Driver) -> crate::pool::PoolCounts {
         let status = self.tenancy.status();
         let pools = match driver {
@@ -200,7 +200,7 @@ impl Tables {
         }
     }
 
-    /// How many columns the first of these rows has.
+    /// The number of columns of the first of these rows.
     pub(crate) async fn width(&self, sql: &str) -> usize {
         match self {
             Self::Sqlx(db) => {
@@ -220,7 +220,7 @@ impl Tables {
         })
     }
 
-    /// Whether a connection of the tenant's is free of an open transaction: each statement of one has the
+    /// Returns true if a connection of the tenant's is free of an open transaction: each statement of one has the
     /// same time.
     pub(crate) async fn is_outside_transaction(&self) -> bool {
         let now = "SELECT now()::text";
@@ -246,7 +246,7 @@ impl Tx {
         }
     }
 
-    /// How many columns the first of these rows has.
+    /// The number of columns of the first of these rows.
     pub(crate) async fn width(&mut self, sql: &str) -> usize {
         match self {
             Self::Sqlx(tx) => {

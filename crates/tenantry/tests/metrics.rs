@@ -1,4 +1,4 @@
-//! What the pool tells the `metrics` facade. A program of its own, because its recorder is one per process.
+//! The metrics of a pool. A program of its own, because the facade's recorder is one per process.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;

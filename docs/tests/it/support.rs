@@ -1,4 +1,4 @@
-//! What these tests stand on: an application with two tenants, in a database of its own.
+//! The ground of these tests: an application with two tenants, in a database of its own.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use tenantry::{Builder, Config, DatabaseConfig, Migrations, NewTenant, PoolConfi
 use tenantry_embedded::ScratchDatabase;
 use tower::ServiceExt as _;
 
-/// How long something that happens by itself may take.
+/// The longest that something that happens by itself may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The tenants `acme` and `globex`, and one pool with few connections.

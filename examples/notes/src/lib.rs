@@ -1,4 +1,4 @@
-//! What the application does: [`open`] prepares the database, [`app`] answers requests.
+//! The application: [`open`] prepares the database, [`app`] answers requests.
 //!
 //! The host says whose request it is. `localhost` itself, or `127.0.0.1` or `[::1]`, is the master: it
 //! lists the tenants and takes sign-ups. `acme.localhost` is the tenant `acme`. A handler says by its

@@ -36,7 +36,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-/// How long requests may take to end once we are told to stop.
+/// The longest that requests may take to end once we are told to stop.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[tokio::main]

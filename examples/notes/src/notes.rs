@@ -105,7 +105,7 @@ async fn show(status: StatusCode, db: &TenantDb, typed: &str, refusal: Option<&s
     Ok(render(status, &NotesPage { tenant: db.tenant(), notes: latest(db).await?, typed, refusal }))
 }
 
-/// What programs get instead of a page (RFC 9457).
+/// The answer for programs instead of a page (RFC 9457).
 fn problem(status: StatusCode, title: &str) -> Response {
     let body = json!({ "status": status.as_u16(), "title": title });
     (status, [(header::CONTENT_TYPE, "application/problem+json")], Json(body)).into_response()

@@ -36,7 +36,7 @@ pub(crate) struct Options {
     jobs: NonZeroU32,
 }
 
-/// Where it runs. There is no default: a tenant is an explicit value.
+/// The place where it runs. There is no default: a tenant is an explicit value.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
 struct Target {
@@ -84,7 +84,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
 }
 
 impl Target {
-    /// Which tenants, unless it is one or the master schema.
+    /// The tenants, unless it is one or the master schema.
     fn fleet(&self) -> Option<Fleet> {
         match (&self.condition, &*self.tenants) {
             (Some(condition), _) => Some(Fleet::matching(condition)),

@@ -27,7 +27,7 @@ const TEMPLATE: &str = include_str!("init/tenantry.toml");
 struct Step {
     what: &'static str,
     name: String,
-    /// Whether it was made now; otherwise it was there before.
+    /// True if it was made now; otherwise it was there before.
     created: bool,
 }
 

@@ -35,7 +35,7 @@ struct Findings {
     warnings: Vec<Warning>,
 }
 
-/// What no migration may hold.
+/// The statements that no migration may hold.
 #[derive(Serialize)]
 struct Mistake {
     file: String,

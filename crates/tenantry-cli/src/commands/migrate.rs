@@ -38,7 +38,7 @@ pub(crate) struct Options {
     caution: Caution,
 }
 
-/// Which tenants.
+/// The tenants to migrate.
 #[derive(Debug, clap::Args)]
 #[group(id = "Selection", multiple = true)]
 struct Selection {
@@ -65,7 +65,7 @@ impl Selection {
     }
 }
 
-/// Where to, and in which waves.
+/// The version to come to, and the waves.
 #[derive(Debug, clap::Args)]
 #[group(id = "Course", multiple = true)]
 struct Course {
@@ -81,7 +81,7 @@ struct Course {
     max_failures: Option<MaxFailures>,
 }
 
-/// What to make sure of before.
+/// The checks to make before.
 #[derive(Debug, clap::Args)]
 struct Caution {
     /// Change nothing if the pending files have warnings
@@ -95,7 +95,7 @@ struct Caution {
     yes: bool,
 }
 
-/// How much of the server it may take.
+/// The share of the server that it may take.
 #[derive(Debug, clap::Args)]
 struct Effort {
     /// The number of tenants to migrate at a time, each on a connection of its own
@@ -175,14 +175,14 @@ fn with_effort(what: MigrateOptions, effort: &Effort, wait: bool) -> MigrateOpti
     }
 }
 
-/// Who calls, from where, as which process.
+/// The user, the host and the process that call.
 fn operator() -> String {
     let user = whoami::username().unwrap_or_else(|_| "somebody".to_owned());
     let host = whoami::hostname().unwrap_or_else(|_| "localhost".to_owned());
     format!("{user}@{host} (process {})", std::process::id())
 }
 
-/// What undoes a migration takes tables and columns with all that is in them.
+/// Asks before migrations are undone, which takes tables and columns with all that is in them.
 async fn confirm_undoing(tenancy: &Tenancy, options: &MigrateOptions, is_sure: bool) -> anyhow::Result<bool> {
     let mut schemas = 0;
     tenancy
@@ -260,7 +260,7 @@ fn finish(summary: Summary) -> anyhow::Result<Finish> {
     match (summary.stopped, summary.run) {
         (Some(stopped), Some(run)) => Err(Failure::new("stopped", format!("run {run} stopped: {stopped}"))
             .with_hint(format!(
-                "`tenantry migrate --resume` goes on with it; `tenantry runs show {run}` shows what it did"
+                "`tenantry migrate --resume` continues it; `tenantry runs show {run}` shows what it did"
             ))
             .into()),
         (Some(stopped), None) => Err(Failure::new("stopped", stopped.to_string()).into()),

@@ -1,4 +1,4 @@
-//! What was migrated, when, by whom.
+//! The recorded runs: what was migrated, when, by whom.
 use serde_json::json;
 use tenantry::Tenancy;
 use tenantry::registry::{Run, RunEntry};

@@ -24,7 +24,7 @@ struct Screen {
     fleet: Option<Fleet>,
 }
 
-/// What the registry knows.
+/// The registry's part of the status.
 #[derive(Serialize)]
 struct Fleet {
     tenants: BTreeMap<&'static str, Counts>,
@@ -62,7 +62,7 @@ struct AtVersion {
     example: Slug,
 }
 
-/// Which files a schema has applied.
+/// The files that a schema has applied.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Files {
@@ -160,7 +160,7 @@ async fn fleet(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Fleet> {
     })
 }
 
-/// Where a tenant is; those furthest behind come first.
+/// The version of a tenant; those furthest behind come first.
 fn place(tenancy: &Tenancy, tenant: &Tenant) -> (Files, Option<i64>) {
     let files = tenancy.migrations().tenant();
     match tenant.digest() {
@@ -251,7 +251,7 @@ fn print_versions(cx: &mut Context, versions: &[AtVersion]) {
     cx.output.rows(Some(&["AT VERSION", "TENANTS", "FIRST"]), &[1], rows);
 }
 
-/// What is not always there.
+/// The parts that are not always there.
 fn print_rest(cx: &mut Context, fleet: &Fleet) {
     let mut facts = Vec::new();
     let Spares { up_to_date, behind } = fleet.spares;

@@ -58,7 +58,7 @@ impl Project {
         project
     }
 
-    /// As [`ready`](Self::ready), with two tenants that have different rows.
+    /// Does what [`ready`](Self::ready) does, with two tenants that have different rows.
     pub(crate) async fn with_tenants() -> Self {
         let project = Self::ready().await;
         for slug in ["acme", "globex"] {
@@ -129,7 +129,7 @@ impl Project {
         Done::from(child.wait_with_output().unwrap())
     }
 
-    /// What it prints when it succeeds.
+    /// The output when it succeeds.
     #[track_caller]
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         let done = self.run(arguments);
@@ -137,7 +137,7 @@ impl Project {
         done.stdout
     }
 
-    /// What it prints as JSON when it succeeds.
+    /// The output as JSON when it succeeds.
     #[track_caller]
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let done = self.run(&[arguments, &["--format", "json"]].concat());
@@ -145,7 +145,7 @@ impl Project {
         serde_json::from_str(&done.stdout).unwrap()
     }
 
-    /// What it says when it fails.
+    /// The error when it fails.
     #[track_caller]
     pub(crate) fn refused(&self, code: i32, arguments: &[&str]) -> String {
         let done = self.run(arguments);
@@ -163,7 +163,7 @@ impl Drop for Project {
     }
 }
 
-/// What became of the program.
+/// The end of the program.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) code: i32,

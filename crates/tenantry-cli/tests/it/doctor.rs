@@ -47,7 +47,7 @@ async fn behind_a_pooler() -> (Project, ScratchPooler) {
 }
 
 impl Project {
-    /// As it is by itself from PostgreSQL 15 on.
+    /// Closes `public` to all, as it is by itself from PostgreSQL 15 on.
     pub(crate) async fn close_public(&self) {
         let url = self.database.as_ref().unwrap().superuser_url();
         let mut superuser = PgConnection::connect(url).await.unwrap();

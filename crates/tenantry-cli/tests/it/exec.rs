@@ -195,7 +195,7 @@ async fn tenants_are_printed_in_order_whoever_is_done_first() {
     assert_eq!(results[299]["rows"], json!([{ "one": "1", "schema": "s1149" }]));
 }
 
-/// Where nobody reads yet, the first tenant cannot go on, and the others may not be kept in memory.
+/// Nobody reads yet, so the first tenant cannot go on, and the others may not be kept in memory.
 #[tokio::test]
 async fn answers_that_cannot_be_printed_yet_do_not_fill_the_memory() {
     let project = with_schemas(8).await;

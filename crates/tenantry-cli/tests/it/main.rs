@@ -1,13 +1,13 @@
 //! The built program, against real servers.
 #![allow(clippy::unwrap_used)]
 
-/// What new tenants start from.
+/// The baseline that new tenants start from.
 mod baseline;
 /// A folder with a database, and the program run in it.
 mod bench;
 /// The embedded server: started, found, stopped.
 mod dev;
-/// What is wrong with an installation, and what mends it.
+/// Trouble of an installation, and what mends it.
 mod doctor;
 /// The commands that the documents show, typed as they stand there.
 mod documents;
@@ -15,11 +15,11 @@ mod documents;
 mod exec;
 /// The life of a fleet, from `init` on.
 mod fleet;
-/// What the migration files are warned of.
+/// Warnings about the migration files.
 mod lint;
 /// Migrations that work, and those that do not.
 mod migrate;
-/// What is refused, how it is said, and with which exit code.
+/// Refusals: how they are said, and with which exit code.
 mod refusals;
 /// Recorded runs, and processes that are killed in the middle of one.
 mod runs;

@@ -18,7 +18,7 @@ async fn a_canary_that_fails_stops_the_run_which_goes_on_later() {
     assert_eq!(stopped.code, 1, "{}", stopped.stderr);
     // The master schema comes before the canaries.
     assert_eq!(stopped.stdout, "schemas: 1 migrated, 0 up to date, 1 failed\n");
-    let says = "error: run 1 stopped: a canary failed\nhint: `tenantry migrate --resume` goes on with it; ";
+    let says = "error: run 1 stopped: a canary failed\nhint: `tenantry migrate --resume` continues it; ";
     assert!(stopped.stderr.contains(says), "{}", stopped.stderr);
     assert_eq!(project.json(&["show", "globex"])["migrations"], "behind");
 
@@ -116,7 +116,7 @@ async fn until_running(project: &Project) {
     }
 }
 
-/// How many processes are killed while they migrate.
+/// The number of processes that are killed while they migrate.
 const KILLS: u32 = 50;
 const TENANTS: usize = 300;
 

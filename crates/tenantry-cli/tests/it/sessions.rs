@@ -29,7 +29,7 @@ async fn a_url_leads_sqlx_and_psql_into_the_schema() {
     assert!(!path.contains("tenantry,") && !path.contains("$user"), "{path}");
 }
 
-/// As when the URL for sqlx's macros is exported in the shell that runs this program.
+/// The variable is set as it is where the URL for sqlx's macros is exported.
 #[tokio::test]
 async fn a_url_of_one_tenant_can_be_the_database_url_of_all() {
     let mut project = Project::with_tenants().await;

@@ -18,7 +18,7 @@ use crate::{
     sql,
 };
 
-/// How long a server may take to start; after a crash it first replays its log.
+/// The longest that a server may take to start; after a crash it first replays its log.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(20);
 const ATTEMPTS: usize = 5;
@@ -49,7 +49,7 @@ pub(crate) fn launch(place: &Place, binaries: &[Binaries], lock: &File) -> Resul
     Ok(())
 }
 
-/// Who runs the server: whoever owns its data, if that is there and we are root.
+/// The user that runs the server: the owner of its data, if that is there and we are root.
 fn account_for(place: &Place) -> Result<Account> {
     let account = Account::for_server()?;
     let Ok(metadata) = fs::metadata(&place.data) else { return Ok(account) };

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{Error, ErrorKind, Result, account::Account, folder};
 
-/// Where data goes when the server's user cannot enter the project's folder.
+/// The folder for data when the server's user cannot enter the project's folder.
 const ELSEWHERE: &str = "/var/lib/tenantry";
 
 /// The files of the server that belongs to one folder.
@@ -62,7 +62,7 @@ impl Place {
         }
     }
 
-    /// Whether somebody holds the lock. Never takes it alone, so that it is in nobody's way.
+    /// Returns true if somebody holds the lock. Never takes it alone, so that it is in nobody's way.
     pub(crate) fn is_locked(&self) -> Result<bool> {
         let path = self.home.join("lock");
         let file = match File::open(&path) {

@@ -16,9 +16,9 @@ use crate::{
     sql::{self, Name},
 };
 
-/// How long to wait for a server somebody else is starting, or which does not let go of its lock.
+/// The longest wait for a server that somebody else is starting, or that does not let go of its lock.
 const FIND_TIMEOUT: Duration = Duration::from_secs(150);
-/// How long a server may take to write everything down before it is told to drop it.
+/// The longest that a server may take to write everything down before it is told to drop it.
 const STOP_TIMEOUT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -65,7 +65,7 @@ impl KeptServer {
         }
     }
 
-    /// As [`start`](Self::start), with the binaries to use instead of those on the machine.
+    /// Does what [`start`](Self::start) does, with these binaries instead of those on the machine.
     ///
     /// # Errors
     /// As for [`start`](Self::start).
@@ -129,12 +129,12 @@ impl KeptServer {
         &self.version
     }
 
-    /// Where the data is.
+    /// The folder of the data.
     pub fn data_directory(&self) -> &Path {
         &self.place.data
     }
 
-    /// Where the server writes its log.
+    /// The server's log.
     pub fn log_file(&self) -> PathBuf {
         self.place.log_file()
     }

@@ -5,7 +5,7 @@ use std::{
 
 use crate::{Error, ErrorKind, Result, folder, secret::Secret};
 
-/// What the next process must know to reach the server. Kept in a file only its owner can read.
+/// The facts by which the next process reaches the server. Kept in a file only its owner can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
     /// The port of the last start, which the next start takes again if it is free: URLs stay the same.

@@ -14,10 +14,10 @@ use tokio::sync::{
 use super::{database::ScratchDatabase, shared::Share};
 use crate::{Error, ErrorKind, Result, postmaster, secret::random_name, sql, sql::Name};
 
-/// So many databases may wait to be dropped before a request for a new one has to wait for them.
+/// This many databases may wait to be dropped before a request for a new one has to wait for them.
 const MOST_WAITING_DROPS: usize = 16;
 
-/// What can be asked of the clerk.
+/// A request to the clerk.
 #[derive(Debug)]
 enum Request {
     Create(oneshot::Sender<Result<ScratchDatabase>>),

@@ -18,7 +18,7 @@ use crate::{
     secret::{Secret, random_name},
 };
 
-/// How long a server may take to start; after a crash it first replays its log.
+/// The longest that a server may take to start; after a crash it first replays its log.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(5);
 const ATTEMPTS: usize = 5;
@@ -43,10 +43,10 @@ const SETTINGS: &[&str] = &[
 /// as tests that kill it expect.
 const REGARDLESS_OF_CRASHES: &[&str] = &["synchronous_commit=off", "full_page_writes=off"];
 
-/// Whom the server is for.
+/// The users that a server is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Audience<'a> {
-    /// Whoever finds it under this link; it waits a moment for the next one.
+    /// All who find it under this link; it waits a moment for the next one.
     Everybody { link: &'a Path },
     /// One process.
     One,
@@ -238,7 +238,7 @@ fn command(
     command
 }
 
-/// What servers must have in common to be shared or copied.
+/// The properties that servers must have in common to be shared or copied.
 pub(crate) fn key(binaries: &Binaries) -> String {
     let parts = [binaries.directory().as_os_str().as_encoded_bytes(), binaries.version().as_bytes()];
     digest(&[parts[0], b"\n", parts[1], b"\n", env!("CARGO_PKG_VERSION").as_bytes()].concat())

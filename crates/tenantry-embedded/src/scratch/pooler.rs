@@ -18,7 +18,7 @@ use crate::{
     secret::random_name,
 };
 
-/// How long PgBouncer may take to listen.
+/// The longest that PgBouncer may take to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
 const ATTEMPTS: usize = 5;
@@ -46,7 +46,7 @@ pub struct ScratchPooler {
 }
 
 impl ScratchPooler {
-    /// Starts a PgBouncer that lets in whoever the URLs name, with so many server connections for each pair
+    /// Starts a PgBouncer that lets in whoever the URLs name, with this many server connections for each pair
     /// of role and database.
     ///
     /// The URLs are those of one server, as [`ScratchDatabase`](super::ScratchDatabase) gives them. The first
@@ -162,7 +162,7 @@ impl fmt::Debug for ScratchPooler {
     }
 }
 
-/// Who may log in, and where the server is.
+/// The logins, and the address of the server.
 struct Login {
     role: String,
     password: String,

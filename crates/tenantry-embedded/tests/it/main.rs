@@ -8,13 +8,13 @@ mod debug;
 /// Fetching PostgreSQL from a server on this machine.
 #[cfg(feature = "download")]
 mod download;
-/// What runs in a process of its own, so that it can be killed.
+/// Work in a process of its own, so that it can be killed.
 mod helper;
 /// The server for development.
 mod kept;
 /// Servers of one's own: kill and restart.
 mod own_server;
-/// What is left when the owners of a server end: nothing.
+/// Nothing is left when the owners of a server end.
 mod owners_end;
 /// Databases on the shared server.
 mod scratch;

@@ -5,7 +5,7 @@ use crate::{
     helper::Helper,
 };
 
-/// What must not be there any more when the owners have ended.
+/// Everything that must be gone when the owners have ended.
 struct Traces {
     binaries: PathBuf,
     data: PathBuf,

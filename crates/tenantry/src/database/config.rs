@@ -1,4 +1,4 @@
-//! How to reach one database and how many connections to keep.
+//! The address of one database, and the pool of connections to it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -85,13 +85,13 @@ impl DatabaseConfig {
         Ok(self)
     }
 
-    /// How many connections to keep and for how long to wait for one.
+    /// Sets how many connections to keep and for how long to wait for one.
     pub fn pool(mut self, pool: PoolConfig) -> Self {
         self.pool = pool;
         self
     }
 
-    /// What was set with [`pool`](Self::pool).
+    /// The configuration that was set with [`pool`](Self::pool).
     pub fn pool_config(&self) -> &PoolConfig {
         &self.pool
     }
@@ -145,7 +145,7 @@ impl DatabaseConfig {
         self.application.get_username()
     }
 
-    /// Where this database is, without any secret: `user@host:port/name`.
+    /// The address of this database, without any secret: `user@host:port/name`.
     pub fn address(&self) -> String {
         address(&self.application)
     }
@@ -202,7 +202,7 @@ impl fmt::Debug for DatabaseConfig {
     }
 }
 
-/// How many connections a pool keeps and how it treats them.
+/// The number of connections that a pool keeps, and how it treats them.
 ///
 /// ```
 /// use tenantry::PoolConfig;
@@ -212,7 +212,7 @@ impl fmt::Debug for DatabaseConfig {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolConfig {
-    /// What stands between the pool and the server. Default: [`PoolMode::Session`].
+    /// The kind of pooler between the pool and the server. Default: [`PoolMode::Session`].
     pub mode: PoolMode,
     /// Most connections that are open at the same time. Default: 10.
     pub max_connections: u32,
@@ -224,7 +224,7 @@ pub struct PoolConfig {
     pub max_waiting: u32,
     /// Connections that are opened ahead of need and kept; not of the pool for tokio-postgres. Default: 0.
     pub min_connections: u32,
-    /// How long a checkout waits for a connection before it gives up, connecting included.
+    /// The longest wait of a checkout for a connection before it gives up, connecting included.
     /// Default: 5 seconds.
     pub acquire_timeout: Duration,
     /// A connection unused for longer than this is checked with one round trip before it is handed
@@ -237,14 +237,14 @@ pub struct PoolConfig {
     /// one table with three indexes and by 315 KiB for five of them. The first statement of a tenant on a
     /// new connection is slower, so with fewer tenants than this none is closed. Default: 1,000.
     pub max_tenants_per_connection: u32,
-    /// How long cleaning a used connection may take before it is closed instead. Default: 5 seconds.
+    /// The longest that cleaning a used connection may take before it is closed instead. Default: 5 seconds.
     pub clean_timeout: Duration,
-    /// How long a connection whose statement was cancelled, or whose rows were not read to their end,
+    /// The longest that a connection whose statement was cancelled, or whose rows were not read to their end,
     /// may take to answer that statement before it is closed. A connection that answers within this
     /// time is cleaned and kept, which is cheaper than a new one. Zero closes all of them. Default: 10
     /// milliseconds.
     pub drain_timeout: Duration,
-    /// How often the server looks, while a statement runs, whether its client is still there:
+    /// The interval at which the server looks, while a statement runs, whether its client is still there:
     /// PostgreSQL's `client_connection_check_interval`. A request that is cancelled closes its
     /// connection, and its statement ends on the server within this time, where otherwise it runs
     /// until it has an answer to send. Zero turns it off. A server whose platform cannot look is used
@@ -254,11 +254,11 @@ pub struct PoolConfig {
     /// Prepared statements that are kept per connection. Each costs the server 12 to 56 KiB. None is kept
     /// in [`PoolMode::Transaction`]. Default: 100.
     pub statement_cache_capacity: usize,
-    /// When a connection is verified. Default: [`Verify::Switch`].
+    /// The moments at which a connection is verified. Default: [`Verify::Switch`].
     pub verify: Verify,
 }
 
-/// Whether a connection of the pool is a session of the server.
+/// The kind of session behind a connection of the pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolMode {
@@ -284,11 +284,11 @@ pub enum PoolMode {
     Transaction,
 }
 
-/// When the server is asked whether a connection really is where it should be.
+/// The moments at which the server is asked whether a connection really is where it should be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verify {
-    /// Whenever a connection is switched, comes back touched, or was idle for long. A connection
+    /// At each switch, and when a connection comes back touched or was idle for long. A connection
     /// that comes back clean and goes to the same tenant needs no round trip.
     ///
     /// One hole remains: a user's own SQL function that changes session state is not visible in

@@ -12,7 +12,7 @@ const OF_REGISTRY: i64 = 2;
 /// Of a migration: one for the registry, and one that holds the lock of the run.
 const BESIDE_JOBS: i64 = 2;
 
-/// Whether the largest schema can be dropped: that takes a lock for every object in it, all in one transaction.
+/// Checks that the largest schema can be dropped: that takes a lock for every object in it, all in one transaction.
 pub(super) async fn locks(patient: &mut Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
     let largest = LARGEST.replace("/* tenants */", &patient.tenant_schemas());
     let rows = patient.catalog.rows(&largest).await?;
@@ -42,7 +42,7 @@ pub(super) async fn locks(patient: &mut Patient<'_>) -> Result<Option<Finding>, 
     ))))
 }
 
-/// Which schema is the largest is decided by its relations, and only that one is counted out.
+/// The largest schema is found by its relations, and only that one is counted out.
 const LARGEST: &str = "\
     WITH tenant AS MATERIALIZED (/* tenants */), \
     largest AS MATERIALIZED ( \
@@ -64,7 +64,7 @@ const LARGEST: &str = "\
         + pg_catalog.current_setting('max_prepared_transactions')::bigint AS slots \
     FROM largest";
 
-/// Whether the server takes as many connections as one process of the application and a migration open.
+/// Checks that the server takes as many connections as one process of the application and a migration open.
 pub(super) async fn connections(patient: &mut Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
     let config = patient.config.pool_config();
     if config.mode == PoolMode::Transaction {
@@ -98,7 +98,7 @@ pub(super) async fn connections(patient: &mut Patient<'_>) -> Result<Option<Find
     ))))
 }
 
-/// What limits the number of connections of the role that asks. Negative is no limit.
+/// The limit of connections of the role that asks. Negative is no limit.
 const LIMITS: &str = "\
     SELECT * FROM ( \
         SELECT 'the server''s `max_connections`' AS name, \

@@ -9,21 +9,21 @@ pub(super) const TOLD: usize = 10;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What was looked at. Stays the same from release to release, where the sentences may not.
+    /// The check that found it. Stays the same from release to release, where the sentences may not.
     pub check: Check,
-    /// How bad it is.
+    /// Its severity.
     pub severity: Severity,
     /// The database in which it was found.
     pub database: Alias,
-    /// What is wrong, in one sentence.
+    /// The trouble, in one sentence.
     pub what: String,
-    /// Why that matters, in one sentence.
+    /// The reason why that matters, in one sentence.
     pub why: String,
-    /// What mends it: the SQL for who owns the schemas, a `tenantry` command, or the setting.
+    /// The mend: SQL for the owner of the schemas, a `tenantry` command, or the setting.
     pub mend: String,
 }
 
-/// How bad a [`Finding`] is.
+/// The severity of a [`Finding`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -33,7 +33,7 @@ pub enum Severity {
     Error,
 }
 
-/// What a [`Finding`] is about. As JSON in snake case: `"orphan_schema"`.
+/// The subject of a [`Finding`]. As JSON in snake case: `"orphan_schema"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -81,7 +81,7 @@ pub enum Check {
 }
 
 impl Finding {
-    /// What is wrong and why that matters. [`mend_by`](Self::mend_by) completes it.
+    /// Says what is wrong and why that matters. [`mend_by`](Self::mend_by) completes it.
     pub(super) fn error(check: Check, alias: &Alias, what: impl Into<String>, why: &str) -> Self {
         Self::new(check, Severity::Error, alias, what.into(), why)
     }

@@ -1,4 +1,4 @@
-//! What each schema says it has applied, against what `tenantry.applied` says.
+//! Compares what each schema says it has applied with what `tenantry.applied` says.
 //!
 //! The ledger in the schema is the truth. The row in `tenantry.applied` is what a run looks at first, so
 //! where that one says more than the truth, a tenant is left behind for ever.
@@ -13,16 +13,16 @@ use crate::migrate::LEDGER_DIGEST;
 use crate::registry::LEDGER;
 use crate::sql::{Identifier, Literal};
 
-/// How often a page is read whose schemas come and go.
+/// The number of times a page is read whose schemas come and go.
 const ATTEMPTS: u32 = 10;
 
-/// What a ledger and its summary say.
+/// A ledger and its summary.
 struct Reading {
     schema: String,
     /// The version of a migration that began and did not end.
     interrupted: Option<i64>,
     has_summary: bool,
-    /// Whether the summary says what the ledger says.
+    /// True if the summary says what the ledger says.
     is_equal: bool,
 }
 
@@ -84,7 +84,7 @@ const OTHER_HAS_LEDGER: &str = "EXISTS (SELECT FROM pg_catalog.pg_class \
     JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace \
     WHERE relname = '_sqlx_migrations' AND nspname::text = other.schema_name)";
 
-/// What has applied the same has the same ledger.
+/// Schemas that have applied the same have the same ledger.
 fn copy_ledger(patient: &Patient<'_>, schema: &str, model: Option<&str>) -> String {
     let Some(model) = model else { return format!("restore `{schema}.{LEDGER}` from a backup") };
     let [own, other] = [schema, model].map(|schema| format!("{}.{LEDGER}", Identifier(schema)));
@@ -140,7 +140,7 @@ fn is_missing(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| sqlstate::is_missing(&code))
 }
 
-/// Those of a page that have a ledger, and the number of those whose ledger may not be read.
+/// The schemas of a page that have a ledger, and the number of those whose ledger may not be read.
 async fn ledgers_of(patient: &mut Patient<'_>, page: &[Entry]) -> Result<(Vec<String>, usize), sqlx::Error> {
     let query = format!(
         "SELECT nspname::text AS schema, pg_catalog.has_schema_privilege(relnamespace, 'USAGE') \
@@ -235,7 +235,7 @@ fn disagreement(patient: &Patient<'_>, entry: &Entry, reading: &Reading) -> Find
 
 fn not_compared(patient: &Patient<'_>, count: usize) -> Finding {
     let what = format!("the ledgers of {count} schemas may not be read, so they were not compared");
-    let why = "only who owns the schemas may read what they have applied";
+    let why = "only the owner of the schemas may read what they have applied";
     patient.warning(Check::Unexamined, what, why).mend_by(format!(
         "set `owner_url` under `[databases.{}]` in tenantry.toml, at least for this command",
         patient.alias

@@ -1,4 +1,4 @@
-//! Whether an installation is set up as it should be, and whether its parts agree.
+//! Tells whether an installation is set up as it should be, and whether its parts agree.
 //!
 //! [`Tenancy::doctor`](crate::Tenancy::doctor) and [`Builder::doctor`](crate::Builder::doctor) look at each
 //! database and answer with [`Finding`]s: what is wrong, why that matters, and what mends it. Nothing is
@@ -94,7 +94,7 @@ impl Patient<'_> {
         Ok(findings)
     }
 
-    /// What lives there.
+    /// The schemas that live there.
     async fn examine_fleet(&mut self, mut roster: Option<&mut Roster>) -> Vec<Finding> {
         let mut findings = Vec::new();
         let state = roster::state(&mut self.catalog, self.alias).await;
@@ -140,7 +140,7 @@ impl Patient<'_> {
         findings
     }
 
-    /// What was found, or that it could not be looked for.
+    /// The findings, or one that it could not be looked for.
     fn or_unexamined<T>(&self, subject: &str, looked: Result<T, sqlx::Error>) -> Vec<Finding>
     where
         T: IntoIterator<Item = Finding>,

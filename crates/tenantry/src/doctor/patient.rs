@@ -16,7 +16,7 @@ pub(super) struct Patient<'a> {
     /// Set where every tenant has a role of its own.
     pub(super) role: Option<&'a Role>,
     pub(super) application: Session,
-    /// Of who owns the schemas, where there is a way for that; otherwise of the application.
+    /// The session of the schemas' owner, where there is a way for that; otherwise the application's.
     pub(super) catalog: Session,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Patient<'a> {
         )
     }
 
-    /// Those of some schemas on which nobody works at this moment.
+    /// Picks the schemas on which nobody works at this moment.
     pub(super) async fn idle(&mut self, schemas: &[&str]) -> Result<Vec<String>, sqlx::Error> {
         let each = schemas.iter().filter_map(|schema| SchemaName::parse(schema).ok()).map(|schema| {
             let is_held = SchemaLock::of(&schema).is_held();
@@ -64,7 +64,7 @@ impl<'a> Patient<'a> {
         if each.is_empty() { Ok(Vec::new()) } else { self.catalog.column(&each.join(" UNION ALL ")).await }
     }
 
-    /// Whether the schemas belong to somebody else than the application.
+    /// Returns true if the schemas belong to somebody else than the application.
     pub(super) fn has_two_logins(&self) -> bool {
         let owner = self.config.bare(Way::Owner);
         owner.is_some_and(|owner| owner.get_username() != self.config.application_role())

@@ -1,4 +1,4 @@
-//! Whether the ways to a database pass a pooler in transaction mode, as the configuration says they do.
+//! Tells whether the ways to a database pass a pooler in transaction mode, as the configuration says they do.
 
 use sqlx::postgres::PgConnectOptions;
 
@@ -50,7 +50,7 @@ pub(super) fn missing_direct_url(patient: &Patient<'_>) -> Option<Finding> {
     Some(patient.warning(Check::DirectWay, "`direct_url` is not set", why).mend_by(mend))
 }
 
-/// Whether a way that should pass no pooler passes one.
+/// Checks that a way passes no pooler where it should pass none.
 pub(super) async fn way_past(patient: &Patient<'_>, way: Way) -> Option<Finding> {
     let options = patient.config.bare(way)?;
     let key = way.key();
@@ -71,7 +71,7 @@ pub(super) async fn way_past(patient: &Patient<'_>, way: Way) -> Option<Finding>
     }
 }
 
-/// Whether clients share the sessions of the server.
+/// Returns true if clients share the sessions of the server.
 ///
 /// Two clients that are connected at the same time ask in turn for the process that serves them. Where
 /// each has a session, with or without a pooler, these are two that stay the same. Nothing else is

@@ -1,4 +1,4 @@
-//! What the application's role may use: all of what it needs, and no more than that.
+//! Checks that the application's role may use all that it needs, and no more than that.
 
 use sqlx::Row as _;
 
@@ -155,7 +155,7 @@ async fn those(patient: &mut Patient<'_>, condition: &str) -> Result<Option<Stri
     Ok(Some(named(&schemas, count)))
 }
 
-/// What a role needs in a `schema`: as for a new tenant, everything but the ledger.
+/// The privileges that a role needs in a `schema`: as for a new tenant, everything but the ledger.
 fn grants(role: &str) -> String {
     format!(
         "EXECUTE pg_catalog.format({grant}, schema, {role}); \

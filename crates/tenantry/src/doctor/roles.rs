@@ -1,4 +1,4 @@
-//! What the application's role may do.
+//! Checks what the application's role may do.
 
 use super::{Check, Finding, Patient};
 use crate::sql::{Identifier, Literal, VOID_SCHEMA};
@@ -26,7 +26,7 @@ async fn is_superuser(patient: &mut Patient<'_>) -> Result<bool, sqlx::Error> {
     Ok(answer == ["on"])
 }
 
-/// What is created in a schema that all tenants see, all tenants see.
+/// Warns of a role that may create where all tenants see it.
 pub(super) async fn creating(patient: &mut Patient<'_>) -> Result<Vec<Finding>, sqlx::Error> {
     if is_superuser(patient).await? {
         return Ok(Vec::new());

@@ -1,4 +1,4 @@
-//! What the registry says of the schemas of a database, page by page.
+//! The schemas of a database as the registry has them, page by page.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::tenant::{Alias, Status};
 /// Schemas that one question is about.
 pub(super) const PAGE: usize = 250;
 
-/// Whether a database has its part of the registry.
+/// The state of a database's part of the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RegistryState {
     Missing,
@@ -79,7 +79,7 @@ impl Roster {
         self.read(&page).await
     }
 
-    /// What should still be in this database, of some schemas.
+    /// Picks the schemas that should still be in this database.
     pub(super) async fn entries_of(
         &mut self,
         alias: &Alias,
@@ -90,7 +90,7 @@ impl Roster {
         self.read(&query).await
     }
 
-    /// Those of some schemas that somebody owns. A tenant of another database counts too, since it may
+    /// Picks the schemas that somebody owns. A tenant of another database counts too, since it may
     /// be on its way, and two aliases may lead to one database.
     pub(super) async fn owned(&mut self, schemas: &[&str]) -> Result<HashSet<String>, sqlx::Error> {
         let names = list(schemas.iter().copied());
@@ -128,7 +128,7 @@ fn entries(alias: &Alias) -> String {
     )
 }
 
-/// Whether a session sees what a database should have of the registry.
+/// Reads what a session sees of what a database should have of the registry.
 pub(super) async fn state(session: &mut Session, alias: &Alias) -> Result<RegistryState, sqlx::Error> {
     let tables = session
         .rows(

@@ -1,4 +1,4 @@
-//! Whether the last run over the fleet came to its end.
+//! Tells whether the last run over the fleet came to its end.
 
 use sqlx::Row as _;
 

@@ -8,7 +8,7 @@ use super::{Check, Finding, Patient, list};
 use crate::sql::{Identifier, Literal};
 use crate::tenant::{Alias, Slug, Status};
 
-/// How the names of schemas look that Tenantry makes.
+/// The pattern of the names of schemas that Tenantry makes.
 const GENERATED: &str = "^(t_.+|tenantry_spare)_[0-9a-f]{10}$|^tenantry_baseline_[0-9a-f]+$";
 
 /// Schemas that look like Tenantry's, or have applied something, and are in no row of the registry.
@@ -146,7 +146,7 @@ fn without_schema(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
     }
 }
 
-/// Which of some schemas are there.
+/// Picks the schemas that are there.
 async fn present(patient: &mut Patient<'_>, schemas: &[&str]) -> Result<Vec<String>, sqlx::Error> {
     if schemas.is_empty() {
         return Ok(Vec::new());

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Ro
 use crate::database::{DatabaseConfig, Way};
 use crate::sql::Literal;
 
-/// How long one question may take. What comes after it is asked on a new connection.
+/// The longest that one question may take. What comes after it is asked on a new connection.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection that is opened when it is needed, and again after trouble.

@@ -18,7 +18,7 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-/// Whether the connection that produced this error can no longer be used.
+/// Returns true if the connection that produced this error can no longer be used.
 ///
 /// The kinds of tokio-postgres are private. What is no answer of the server's has a cause of its own
 /// where a value could not be converted, and nothing was sent then. All else is trouble with the

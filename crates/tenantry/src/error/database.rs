@@ -70,7 +70,7 @@ impl From<Error> for sqlx::Error {
     }
 }
 
-/// Whether the connection that produced this error can no longer be used.
+/// Returns true if the connection that produced this error can no longer be used.
 pub(crate) fn breaks_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {

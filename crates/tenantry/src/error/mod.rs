@@ -15,7 +15,7 @@ use crate::tenant::{NotServed, Slug};
 /// The result of everything in this library that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, for code that branches.
+/// The kind of failure, for code that branches.
 ///
 /// The text of an [`Error`] is for people and may change; its kind is part of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,7 +55,7 @@ pub enum ErrorKind {
     Unsupported,
 }
 
-/// Why an operation of this library failed.
+/// An operation of this library failed: the kind, the tenant, the reason, and a hint.
 ///
 /// `Display` says what this layer knows; [`source`](StdError::source) goes on from there. Only a
 /// failed migration repeats PostgreSQL's message in its own, behind file and line.
@@ -118,7 +118,7 @@ impl Error {
         Self::new(ErrorKind::InvalidInput, message)
     }
 
-    /// What went wrong, for code that branches.
+    /// The kind of failure, for code that branches.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
@@ -128,12 +128,12 @@ impl Error {
         self.0.tenant.as_ref()
     }
 
-    /// What to do about it, in one sentence, where there is something to do.
+    /// The advice, in one sentence, where there is something to do.
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
-    /// Whether the same call may succeed when it is made again in a moment.
+    /// Returns true if the same call may succeed when it is made again in a moment.
     pub fn is_retryable(&self) -> bool {
         match self.0.kind {
             ErrorKind::PoolTimeout

@@ -1,4 +1,4 @@
-//! What a handler of axum can ask for.
+//! Extractors: the arguments that a handler of axum can ask for.
 
 use axum::extract::FromRequestParts;
 use axum::middleware::{FromExtractorLayer, from_extractor};
@@ -38,7 +38,7 @@ async fn tenant_of(parts: &Parts) -> Result<Tenant, Rejection> {
     }
 }
 
-/// Why a request is not for what the handler asked for.
+/// The reason why a request is not for what the handler asked for.
 fn not_for(resolved: &Resolved, otherwise: RejectionKind) -> RejectionKind {
     match resolved.resolution() {
         Resolution::Invalid(_) => RejectionKind::InvalidHost,

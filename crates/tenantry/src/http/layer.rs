@@ -13,7 +13,7 @@ use crate::resolve::{Head, Resolution};
 use crate::tenancy::Tenancy;
 use crate::tenant::Tenant;
 
-/// What the middleware puts into the extensions of a request, for whoever works without axum's
+/// The extension that the middleware puts into a request, for those who work without axum's
 /// extractors.
 ///
 /// ```no_run
@@ -41,7 +41,7 @@ impl Resolved {
         &self.tenancy
     }
 
-    /// Whom the request is for, as its head says.
+    /// The tenant that the request is for, as its head says.
     pub fn resolution(&self) -> &Resolution {
         &self.resolution
     }

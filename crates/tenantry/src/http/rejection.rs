@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::error::{Error, ErrorKind};
 
-/// Why a request got no further.
+/// The reason why a request got no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RejectionKind {
@@ -90,13 +90,13 @@ impl Rejection {
         Self::new(kind, request)
     }
 
-    /// Why, for an application that answers in its own words.
+    /// The reason, for an application that answers in its own words.
     pub fn kind(&self) -> RejectionKind {
         self.kind
     }
 }
 
-/// Whoever names JSON and not HTML is a program.
+/// A client that names JSON and not HTML is a program.
 fn wants_json(request: &HeaderMap) -> bool {
     let accept = request.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let accept: Vec<_> = accept.collect();
@@ -136,7 +136,7 @@ fn with_retry_after(mut response: Response, kind: RejectionKind) -> Response {
     response
 }
 
-/// What is ours to mend is logged here, because the answer does not say it.
+/// Logs what is ours to mend, because the answer does not say it.
 fn log(error: &Error, status: StatusCode) {
     if status.is_server_error() {
         let source = std::error::Error::source(error).map(ToString::to_string);

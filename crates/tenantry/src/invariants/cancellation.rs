@@ -73,7 +73,7 @@ async fn the_error_of_a_cancelled_query_reaches_nobody() {
     }
 }
 
-/// How many statements with this text run on the server.
+/// The number of statements with this text that run on the server.
 async fn running(outside: &mut PgConnection, text: &str) -> i64 {
     let count = "SELECT count(*) FROM pg_stat_activity \
                  WHERE state = 'active' AND query = $1 AND pid <> pg_backend_pid()";
@@ -136,7 +136,7 @@ async fn with_patience(tenant_sql: &[&str]) -> Installation {
     installation(tenant_sql, pool).await
 }
 
-/// How many connections were drained, and how many closed.
+/// The number of connections that were drained, and of those that were closed.
 fn drained_and_doubtful(installation: &Installation, driver: Driver) -> (u64, u64) {
     let counts = installation.counts(driver);
     (counts.drained, counts.doubtful)

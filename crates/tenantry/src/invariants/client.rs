@@ -1,4 +1,4 @@
-//! What tokio-postgres does in its own way: the switch that travels with its statement.
+//! The switch that travels with its statement, which only tokio-postgres does.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use crate::{Fleet, NewTenant};
 
 const NOTE: &str = "CREATE TABLE note (id int PRIMARY KEY)";
 
-/// What the process that dies is told, beside where: the database it works in,
+/// Variables of the process that dies, beside where: the database it works in,
 const VICTIM_URL: &str = "TENANTRY_VICTIM_URL";
 /// and how many files of [`RELEASE`] it has.
 const VICTIM_FILES: &str = "TENANTRY_VICTIM_FILES";
@@ -45,7 +45,7 @@ async fn whoever_dies_while_making_a_tenant_leaves_all_of_it_or_nothing() {
     }
 }
 
-/// What is migrated when the process dies: files that share a transaction, one that runs outside of any, and
+/// The files that are migrated when the process dies: some that share a transaction, one that runs outside of any, and
 /// one behind it.
 const RELEASE: [&str; 5] = [
     NOTE,
@@ -110,7 +110,7 @@ fn run_victim(installation: &Installation, point: FailPoint, files: usize) {
     assert!(output.status.code().is_none(), "it died of something else: {output:?}");
 }
 
-/// What the process does that dies. In an ordinary run there is nothing to do.
+/// The work of the process that dies. In an ordinary run there is nothing to do.
 #[tokio::test]
 async fn victim() {
     let Ok(url) = std::env::var(VICTIM_URL) else { return };

@@ -37,7 +37,7 @@ impl Behind {
         self.tenancy.db(&self.tenancy.tenant(slug).await.unwrap()).unwrap()
     }
 
-    /// What another client of the pooler finds in the only session there is.
+    /// The state that another client of the pooler finds in the only session there is.
     async fn next_client(&self) -> PgConnection {
         let options: sqlx::postgres::PgConnectOptions = self.pooler.url(self.database.url()).parse().unwrap();
         PgConnection::connect_with(&options.extra_float_digits(None)).await.unwrap()

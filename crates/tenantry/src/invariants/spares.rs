@@ -1,4 +1,4 @@
-//! What is built ahead of time is what a sign-up would have made.
+//! A spare is what a sign-up would have made.
 
 use crate::ErrorKind;
 use crate::testing::with_one_connection;

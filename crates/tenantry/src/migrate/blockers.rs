@@ -1,4 +1,4 @@
-//! Who holds the lock that a migration waits for.
+//! The sessions that hold the lock a migration waits for.
 
 use sqlx::PgConnection;
 

@@ -1,4 +1,4 @@
-//! Who is migrated first, and when a run gives up.
+//! Canaries, which are migrated first, and the failures that stop a run.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind};
 use crate::tenant::Tenant;
 
-/// Which tenants are migrated first. If one of them fails, no other is touched.
+/// The tenants that are migrated first. If one of them fails, no other is touched.
 ///
 /// ```
 /// use tenantry::migrate::Canaries;
@@ -22,9 +22,9 @@ use crate::tenant::Tenant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Canaries {
-    /// So many of those that are to be changed, in the order of the fleet.
+    /// This many of those that are to be changed, in the order of the fleet.
     First(NonZeroU32),
-    /// Those whose setting `canary` is `true`.
+    /// The tenants whose setting `canary` is `true`.
     Tagged,
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for Canaries {
     }
 }
 
-/// How many tenants may fail before a run stops. Those that are under way then are finished.
+/// The number of tenants that may fail before a run stops. Those that are under way then are finished.
 ///
 /// ```
 /// use tenantry::migrate::MaxFailures;
@@ -72,14 +72,14 @@ impl fmt::Display for Canaries {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MaxFailures {
-    /// So many. With 0, the first failure stops the run.
+    /// This many. With 0, the first failure stops the run.
     Count(u64),
     /// This part of all tenants of the run, in hundredths.
     Percent(u8),
 }
 
 impl MaxFailures {
-    /// Whether so many failures are too many in a run over so many tenants.
+    /// Returns true if this many failures are too many in a run over this many tenants.
     pub(super) fn is_exceeded(self, failed: u64, tenants: u64) -> bool {
         match self {
             Self::Count(most) => failed > most,

@@ -8,7 +8,7 @@ use crate::sql::Identifier;
 use crate::sql::lexer::Token;
 use crate::tenant::SchemaName;
 
-/// What an interrupted build left behind.
+/// The index that an interrupted build left behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remains {
     /// Nothing: it can run again.

@@ -1,4 +1,4 @@
-//! Which tenants a run concerns, read page by page.
+//! The tenants of a run, read page by page.
 
 use std::collections::VecDeque;
 
@@ -16,7 +16,7 @@ use crate::tenant::{Slug, Status, Tenant};
 /// queries.
 pub(super) const PAGE: i64 = 5_000;
 
-/// Which tenants are meant.
+/// A choice of tenants.
 ///
 /// ```
 /// use tenantry::Fleet;
@@ -60,12 +60,12 @@ impl Fleet {
         Self { except: slugs.into_iter().collect(), ..self }
     }
 
-    /// Whether the master schema belongs to it.
+    /// Returns true if the master schema belongs to it.
     pub(super) fn has_master(&self) -> bool {
         self.only.is_none() && self.condition.is_none()
     }
 
-    /// How many tenants it has, or how many of those that are canaries by their settings.
+    /// Counts its tenants, or those of them that are canaries by their settings.
     pub(super) async fn count(&self, registry: &mut PgConnection, tagged: bool) -> Result<u64> {
         match &self.only {
             Some(slugs) if !tagged => {
@@ -116,7 +116,7 @@ impl Fleet {
     }
 }
 
-/// Whether a tenant keeps up with the fleet.
+/// Returns true if a tenant keeps up with the fleet.
 fn is_migrated(tenant: &Tenant) -> bool {
     matches!(tenant.status(), Status::Active | Status::Suspended)
 }
@@ -140,7 +140,7 @@ async fn named(registry: &mut PgConnection, slugs: &[Slug]) -> Result<Vec<Tenant
     Ok(tenants)
 }
 
-/// Where the reading of a fleet is.
+/// The place that the reading of a fleet has come to.
 #[derive(Default)]
 struct Cursor {
     /// Read and not handed out yet.

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::migration::digest_of;
 use crate::tenant::{Digest, Tenant};
 
-/// What tenants of one digest have applied, and the one transaction they need.
+/// The files that tenants of one digest have applied, and the one transaction they need.
 pub(super) struct Group<'a> {
     pub(super) rows: Vec<Applied>,
     pub(super) batch: Vec<Change<'a>>,

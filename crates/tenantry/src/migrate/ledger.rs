@@ -1,4 +1,4 @@
-//! What one schema has applied: sqlx's own table, inside the schema, and its summary beside it.
+//! The ledger of one schema: sqlx's own table, inside the schema, and its summary beside it.
 //!
 //! The table is the truth. The row in `tenantry.applied` repeats it as one digest, so that
 //! planning for a fleet is one query.
@@ -156,7 +156,7 @@ pub(crate) async fn hide(connection: &mut PgConnection, schema: &SchemaName, rol
     Ok(())
 }
 
-/// What a schema's ledger holds; nothing if it has none.
+/// Reads a schema's ledger; nothing if it has none.
 pub(crate) async fn read(connection: &mut PgConnection, schema: &SchemaName) -> Result<Vec<Applied>> {
     let ledger = Ledger::empty(schema);
     let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")

@@ -10,12 +10,12 @@ use crate::sql::Literal;
 /// wait for others and to take long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a statement may wait for a lock: PostgreSQL's `lock_timeout`, in whole milliseconds.
+    /// The longest wait of a statement for a lock: PostgreSQL's `lock_timeout`, in whole milliseconds.
     ///
     /// Whoever comes behind a waiting `ALTER TABLE` waits as well, were it only to read. So this is how long
     /// a tenant may stand still for its migration. Zero turns it off. Default: 3 s.
     pub lock_timeout: Duration,
-    /// How long a statement may run: PostgreSQL's `statement_timeout`, in whole milliseconds. Zero turns it
+    /// The longest run of a statement: PostgreSQL's `statement_timeout`, in whole milliseconds. Zero turns it
     /// off. Default: 10 min.
     pub statement_timeout: Duration,
 }
@@ -43,7 +43,7 @@ fn milliseconds(duration: Duration) -> String {
     Literal(&duration.as_nanos().div_ceil(1_000_000).to_string()).to_string()
 }
 
-/// On what terms a run changes a schema that is in use.
+/// The terms on which a run changes a schema that is in use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Terms {
     pub(super) limits: Limits,

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sql::is_advisory_lock_held;
 use crate::tenant::SchemaName;
 
-/// How long to wait for somebody else who migrates the same schema.
+/// The longest wait for another process that migrates the same schema.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The advisory lock of a schema, held by a session until it says otherwise or ends.
@@ -40,7 +40,7 @@ impl SchemaLock {
         format!("pg_catalog.pg_try_advisory_xact_lock({})", self.key)
     }
 
-    /// A condition that holds while somebody has the lock, for who only wants to know.
+    /// A condition that holds while somebody has the lock, for those who only want to know.
     pub(crate) fn is_held(self) -> String {
         is_advisory_lock_held(self.key)
     }

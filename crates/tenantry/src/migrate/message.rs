@@ -21,7 +21,7 @@ struct Part {
     file: Option<FileText>,
 }
 
-/// Where in a message an error is.
+/// The part of a message that an error comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// In a statement that did not come from a file.

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Migrations;
 use crate::registry::{Run, RunState};
 
-/// What is migrated, and how much of the server that may take.
+/// Options of a migration: which schemas, and how much of the server it may take.
 ///
 /// A [`Fleet`] turns into options with the defaults:
 ///
@@ -26,34 +26,34 @@ use crate::registry::{Run, RunState};
 /// ```
 #[derive(Clone, Debug)]
 pub struct MigrateOptions {
-    /// Which schemas. Default: [`Fleet::all`].
+    /// The schemas to migrate. Default: [`Fleet::all`].
     pub fleet: Fleet,
     /// The version that each tenant is brought to, forwards or back by its `.down.sql` files; 0 undoes all.
     /// The master schema, which has versions of its own, is left alone then.
     ///
     /// Default: all files.
     pub to: Option<i64>,
-    /// Who is migrated before the others, to find out whether it goes well. Default: nobody.
+    /// The tenants to migrate before all others, to find out whether it goes well. Default: none.
     pub canaries: Option<Canaries>,
-    /// When to give up. Default: never; a tenant that fails stops nobody.
+    /// The number of failures that stops the run. Default: none does; a tenant that fails stops no other.
     pub max_failures: Option<MaxFailures>,
-    /// How many tenants are migrated at a time. Each takes one connection to its database, beside the
+    /// The number of tenants to migrate at a time. Each takes one connection to its database, beside the
     /// pools', one for the registry and one that holds the lock of the run; one more while a tenant waits
     /// for a lock a second time.
     ///
     /// Default: 4.
     pub jobs: NonZeroU32,
-    /// How long files may wait and run. They may set other limits for themselves.
+    /// Limits for how long files may wait and run. A file may set other limits for itself.
     pub limits: Limits,
-    /// How often a tenant is tried whose migration could not get a lock, or was the victim of a deadlock.
+    /// The number of attempts for a tenant whose migration could not get a lock, or was the victim of a deadlock.
     /// Between the attempts it rests, for half a second at first and twice as long each time.
     ///
     /// Default: 4.
     pub attempts: NonZeroU32,
-    /// Whether to wait where somebody else migrates the fleet. Default: no, that is
+    /// Waits where somebody else migrates the fleet, if true. Default: false; that is
     /// [`ErrorKind::Conflict`].
     pub wait: bool,
-    /// Who does it, for those who read [`Tenancy::runs`](crate::Tenancy::runs), and for whoever wants to
+    /// The operator, for those who read [`Tenancy::runs`](crate::Tenancy::runs), and for whoever wants to
     /// migrate at the same time. Default: the number of this process.
     pub operator: String,
     /// The run that goes on; see [`MigrateOptions::resuming`]. Default: a new one is begun.
@@ -91,7 +91,7 @@ impl From<Fleet> for MigrateOptions {
     }
 }
 
-/// What of the options belongs to the run, whoever goes on with it.
+/// The options that belong to the run, whoever continues it.
 #[derive(Serialize, Deserialize)]
 struct Recorded {
     fleet: Fleet,
@@ -125,7 +125,7 @@ impl MigrateOptions {
         self.to.map_or_else(|| Ok(Goal::latest(files)), |version| Goal::version(files, version))
     }
 
-    /// Whether the master schema is migrated as well.
+    /// Returns true if the master schema is migrated as well.
     pub(super) fn has_master(&self) -> bool {
         self.to.is_none() && self.fleet.has_master()
     }

@@ -13,7 +13,7 @@ pub(crate) struct Applied {
     pub(crate) success: bool,
 }
 
-/// Where schemas are to be brought: the files that are to be applied, and no others.
+/// The state that schemas are to be brought to: these files applied, and no others.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Goal<'a> {
     files: &'a MigrationSet,
@@ -46,7 +46,7 @@ impl<'a> Goal<'a> {
         self.files
     }
 
-    /// What a schema that is there has applied.
+    /// The row of a ledger: a migration that a schema has applied.
     pub(crate) fn digest(&self) -> Digest {
         self.digest
     }
@@ -69,7 +69,7 @@ pub struct Change<'a> {
     script: &'a Script,
 }
 
-/// Which way a schema goes.
+/// The direction in which a schema goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -99,12 +99,12 @@ impl<'a> Change<'a> {
         Ok(Self { migration, direction: Direction::Down, script })
     }
 
-    /// What is applied or undone.
+    /// The migration that is applied or undone.
     pub fn migration(&self) -> &'a Migration {
         self.migration
     }
 
-    /// Whether it is applied or undone.
+    /// The direction: applied, or undone.
     pub fn direction(&self) -> Direction {
         self.direction
     }
@@ -146,13 +146,13 @@ impl<'a> FromIterator<Change<'a>> for Changed {
     }
 }
 
-/// What has to be done to bring one schema to a goal.
+/// The changes that bring one schema to a goal.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) steps: Vec<Step<'a>>,
 }
 
-/// What is run at once.
+/// Changes that run at once.
 #[derive(Clone, Debug)]
 pub(crate) enum Step<'a> {
     /// Consecutive changes that share one transaction; never empty.
@@ -161,7 +161,7 @@ pub(crate) enum Step<'a> {
     Alone(Change<'a>),
 }
 
-/// Where a ledger and the files contradict each other.
+/// A contradiction between a ledger and the files.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Conflict {
     #[error("`{file}` was changed after it had been applied")]

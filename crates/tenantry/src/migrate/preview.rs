@@ -1,4 +1,4 @@
-//! What a run would do.
+//! A preview of a run.
 
 use std::collections::HashMap;
 
@@ -16,12 +16,12 @@ use crate::database::Layout;
 use crate::error::Result;
 use crate::tenant::{Digest, Tenant};
 
-/// What a run would do with one schema.
+/// The changes that a run would make to one schema.
 #[derive(Debug)]
 pub struct Preview<'a> {
     /// `None` for the master schema.
     pub tenant: Option<&'a Tenant>,
-    /// What it would do, in that order, or why it would fail before the first file; it may fail
+    /// The changes, in their order, or the error before the first file; it may fail
     /// in any of them all the same.
     pub changes: Result<Vec<Change<'a>>>,
 }
@@ -50,7 +50,7 @@ pub(crate) async fn preview(
     Ok(())
 }
 
-/// What is to be done where a digest is applied.
+/// The changes for schemas at each digest.
 struct Known<'a> {
     goal: Goal<'a>,
     by_digest: HashMap<Digest, Vec<Change<'a>>>,

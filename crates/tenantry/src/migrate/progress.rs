@@ -12,7 +12,7 @@ use crate::observe::{Outcome, Wave};
 use crate::registry::RunEntry;
 use crate::tenant::{Alias, Tenant, TenantId};
 
-/// What a migration of the fleet came to.
+/// The outcome of a migration of the fleet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Summary {
     /// The number it was recorded under; `None` where there was nothing to do.
@@ -23,11 +23,11 @@ pub struct Summary {
     pub up_to_date: usize,
     /// Schemas where a file failed; they are as they were before that file.
     pub failed: usize,
-    /// Why it ended before all tenants were tried, if it did.
+    /// The reason why it ended before all tenants were tried, if it did.
     pub stopped: Option<Stopped>,
 }
 
-/// Why a run ended before all tenants were tried.
+/// The reason why a run ended before all tenants were tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Stopped {
@@ -42,11 +42,11 @@ pub enum Stopped {
     Cancelled,
 }
 
-/// What has become of the schemas so far.
+/// The outcome for the schemas so far.
 pub(super) struct Progress {
     pub(super) wave: Wave,
     pub(super) summary: Summary,
-    /// How many tenants the wave has.
+    /// The number of tenants in the wave.
     pub(super) tenants: u64,
     pub(super) canaries: HashSet<TenantId>,
     /// The databases where something was committed in this wave.
@@ -90,7 +90,7 @@ impl Progress {
     }
 }
 
-/// What became of a schema.
+/// The outcome for one schema.
 pub(super) struct Done {
     /// `None` for the master schema.
     pub(super) tenant: Option<Tenant>,

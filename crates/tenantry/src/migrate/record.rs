@@ -1,4 +1,4 @@
-//! What others see of a run: its lock, its token, and its diary.
+//! The side of a run that others see: its lock, its token, and its diary.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,7 +22,7 @@ use crate::tenant::Alias;
 /// Entries that are written at once, at the latest after [`PATIENCE`].
 const BATCH: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long to rest between two looks at a lock that somebody else has.
+/// The pause between two looks at a lock that somebody else has.
 const POLL: Duration = Duration::from_millis(500);
 
 /// A run that was begun: nobody else migrates the fleet while this is there.
@@ -44,7 +44,7 @@ struct Diary {
 }
 
 impl Record {
-    /// Takes the lock, and enters the run or goes on with it.
+    /// Takes the lock, and enters the run or continues it.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] if somebody else migrates the fleet, unless the options say to wait.
@@ -152,7 +152,7 @@ impl Record {
             ErrorKind::DatabaseUnavailable,
             format!("run {} lost the session that holds its lock", self.id),
         )
-        .with_hint("`tenantry migrate --resume` goes on with it")
+        .with_hint("`tenantry migrate --resume` continues it")
         .with_source(error)
     }
 }

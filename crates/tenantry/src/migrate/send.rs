@@ -43,7 +43,7 @@ pub(super) async fn send_whole(
     result
 }
 
-/// As [`send_whole`], for a message that begins with the condition that the run was not taken over.
+/// Does what [`send_whole`] does, for a message that begins with the condition that the run was not taken over.
 pub(super) async fn send_in_turn(
     connection: &mut PgConnection,
     site: Site<'_>,

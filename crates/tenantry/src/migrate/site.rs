@@ -1,4 +1,4 @@
-//! Where one works: a schema, its owner, and the terms.
+//! A place to work: a schema, its owner, and the terms.
 
 use super::limits::Terms;
 use super::plan::Conflict;

@@ -21,10 +21,10 @@ use crate::sql::Identifier;
 use crate::sql::lexer::{Token, begins_with};
 use crate::tenant::{Alias, SchemaName};
 
-/// How the name of a scratch schema begins.
+/// The beginning of a scratch schema's name.
 const SCRATCH: &str = "tenantry_baseline_";
 
-/// What `pg_dump` is to be called with, besides the database: one schema without its rows, its ledger,
+/// The arguments for `pg_dump`, besides the database: one schema without its rows, its ledger,
 /// its owners and its privileges.
 pub fn pg_dump_arguments(schema: &SchemaName) -> Vec<String> {
     let schema = Identifier(schema.as_str());
@@ -39,7 +39,7 @@ pub fn pg_dump_arguments(schema: &SchemaName) -> Vec<String> {
     ]
 }
 
-/// What a scratch schema is filled from.
+/// The source that a scratch schema is filled from.
 #[derive(Clone, Copy)]
 enum Filling<'a> {
     Migrations(&'a MigrationSet),

@@ -74,7 +74,8 @@ impl FleetRun<'_> {
         self.workers.with(tenant.database(), work).await.flatten()
     }
 
-    /// Looks, while it works, for who makes it wait. Two connections of one tenant, so not for all of them.
+    /// Looks, while it works, for the sessions that make it wait. Two connections of one tenant, so not for
+    /// all of them.
     async fn migrate_watched(
         &self,
         record: &Record,

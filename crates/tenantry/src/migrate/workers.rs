@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::pool::{Databases, KeptConnections};
 use crate::tenant::Alias;
 
-/// One connection for each who works at this moment, kept for who comes next.
+/// One connection for each who works at this moment, kept for the next one.
 ///
 /// No more are open than work or have worked at the same time in one database.
 pub(super) struct Workers<'a> {

@@ -8,10 +8,10 @@ use sqlx::PgConnection;
 
 use crate::error::BoxError;
 
-/// How a file begins that stands for a function. Such a file holds nothing but comments.
+/// The first line of a file that stands for a function. Such a file holds nothing but comments.
 pub(super) const MARK: &str = "-- code";
 
-/// What [`Migrations::with_code`](super::Migrations::with_code) takes, once it was called.
+/// The function that [`Migrations::with_code`](super::Migrations::with_code) takes.
 pub type CodeFuture<'c> = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send + 'c>>;
 
 /// A function that changes one schema.

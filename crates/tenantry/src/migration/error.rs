@@ -37,7 +37,7 @@ impl MigrationError {
         self.line
     }
 
-    /// What to do about it.
+    /// The advice to whoever meets it.
     pub fn hint(&self) -> Option<&'static str> {
         self.problem.hint()
     }
@@ -60,7 +60,7 @@ impl Error for MigrationError {
     }
 }
 
-/// What is wrong with a file.
+/// A mistake in a migration file.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Problem {
     #[error("there is no such directory")]

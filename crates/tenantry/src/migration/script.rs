@@ -57,22 +57,22 @@ impl Script {
         self.0.text.sql()
     }
 
-    /// Whether it runs in a transaction; its first line would be `-- no-transaction` otherwise.
+    /// Returns true if it runs in a transaction; its first line would be `-- no-transaction` otherwise.
     pub fn is_transactional(&self) -> bool {
         !self.0.source.no_tx
     }
 
-    /// Whether it stands for a function of the application; its first line would be `-- code`.
+    /// Returns true if it stands for a function of the application; its first line would be `-- code`.
     pub fn is_code(&self) -> bool {
         is_code(self.sql())
     }
 
-    /// Whether it is SQL that can share a transaction with other files.
+    /// Returns true if it is SQL that can share a transaction with other files.
     pub fn is_plain(&self) -> bool {
         self.is_transactional() && !self.is_code()
     }
 
-    /// Whether the schema may own other types afterwards.
+    /// Returns true if the schema may own other types afterwards.
     pub(crate) fn may_change_types(&self) -> bool {
         self.0.may_change_types
     }
@@ -106,7 +106,7 @@ fn is_code(sql: &str) -> bool {
     sql.lines().next().is_some_and(|line| line.trim_end() == code::MARK)
 }
 
-/// What is in a file, and what is wrong on which line.
+/// The statements of a file, and what is wrong on which line.
 #[derive(Default)]
 struct Reading {
     statements: Vec<StatementSpan>,

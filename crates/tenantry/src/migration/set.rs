@@ -44,7 +44,7 @@ impl MigrationSet {
         Self { migrations, digest: hash.digest(), versions }
     }
 
-    /// Those up to and with this version.
+    /// The files up to and including this version.
     pub(crate) fn through(&self, version: i64) -> Self {
         Self::of(self.iter().filter(|migration| migration.version() <= version).cloned().collect())
     }
@@ -64,7 +64,7 @@ impl MigrationSet {
         Ok(self)
     }
 
-    /// What a schema that has applied all of them is at.
+    /// The digest of a schema that has applied all of them.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -90,12 +90,12 @@ impl MigrationSet {
         self.migrations.iter()
     }
 
-    /// How many there are.
+    /// The number of them.
     pub fn len(&self) -> usize {
         self.migrations.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.migrations.is_empty()
     }
@@ -139,12 +139,12 @@ impl Migration {
         self.up.file()
     }
 
-    /// Whether it is SQL that can share a transaction with other files.
+    /// Returns true if it is SQL that can share a transaction with other files.
     pub fn is_plain(&self) -> bool {
         self.up.is_plain()
     }
 
-    /// What applies it.
+    /// The script that applies it.
     pub fn up(&self) -> &Script {
         &self.up
     }
@@ -153,7 +153,7 @@ impl Migration {
         self.code.as_ref()
     }
 
-    /// What undoes it.
+    /// The script that undoes it.
     pub fn down(&self) -> Option<&Script> {
         self.down.as_ref()
     }

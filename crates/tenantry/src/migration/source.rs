@@ -146,7 +146,7 @@ impl Migrations {
         Ok(Self { tenant: Arc::new(tenant), ..self })
     }
 
-    /// What new tenants start from, if it is not an empty schema.
+    /// The baseline that new tenants start from, if there is one.
     pub fn baseline(&self) -> Option<&Baseline> {
         self.baseline.as_deref()
     }
@@ -163,7 +163,7 @@ impl Migrations {
         self.tenant.iter().filter(move |migration| Some(migration.version()) > last)
     }
 
-    /// What works in these files and makes a fleet of tenants hard to operate, with `extensions` as
+    /// Warnings of what works in these files and makes a fleet of tenants hard to operate, with `extensions` as
     /// the one extension schema. The [`Rule`](crate::migrate::Rule)s say what that is; no database is asked.
     ///
     /// An application's own test may hold it to none:
@@ -181,7 +181,7 @@ impl Migrations {
         self.lint_with(&Layout::default().extension_schemas)
     }
 
-    /// As [`lint`](Self::lint), with other extension schemas.
+    /// Does what [`lint`](Self::lint) does, with other extension schemas.
     pub fn lint_with(&self, extension_schemas: &[SchemaName]) -> Vec<Warning> {
         let tenant = Home::Tenant { extensions: extension_schemas };
         [(self.master(), Home::Master), (self.tenant(), tenant)]

@@ -1,8 +1,8 @@
-//! Which statements leave a schema the types that it owns.
+//! Tells statements that leave a schema the types it owns from those that may not.
 
 use crate::sql::lexer::{Token, begins_with};
 
-/// How statements begin that neither make nor drop a type: what is done to tables and indexes. The row type
+/// Beginnings of statements that neither make nor drop a type: those about tables and indexes. The row type
 /// of a table is the table's.
 const HARMLESS: [&str; 9] = [
     "alter table",

@@ -63,7 +63,7 @@ async fn create_new(
     }
 }
 
-/// Whether the same command was interrupted before: another one would get what it did not ask for.
+/// Returns true if the same command was interrupted before: another one would get what it did not ask for.
 fn is_half_made_by(known: &Tenant, new: &NewTenant, draft: &Tenant) -> bool {
     known.status() == Status::Provisioning
         && known.database() == draft.database()

@@ -1,4 +1,4 @@
-//! Who may work with a tenant's tables.
+//! The roles that may work with a tenant's tables.
 
 use sqlx::PgConnection;
 

@@ -1,4 +1,4 @@
-//! What a tenant is made from.
+//! The order for a new tenant.
 
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
@@ -42,7 +42,7 @@ impl NewTenant {
         &self.slug
     }
 
-    /// What to show people; kept in the settings.
+    /// Sets the name to show people; kept in the settings.
     pub fn name(self, name: &str) -> Self {
         self.setting("name", name)
     }
@@ -159,7 +159,7 @@ fn checked(schema: &SchemaName, context: &Context) -> Result<SchemaName> {
     Ok(schema.clone())
 }
 
-/// What is shown of text that may be of any length.
+/// The part that is shown of a text of any length.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((cut, _)) => format!("{}…", &text[..cut]),

@@ -10,18 +10,18 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::migrate::jittered;
 
-/// How long to rest after the first failure.
+/// The pause after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// A version of the application that is being replaced makes spares as well, which are stale to this one.
 const REPLACEMENT: Duration = Duration::from_mins(15);
 
-/// How many spares to keep.
+/// The number of spares to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeepSpares {
-    /// As many as sign-ups may come while a new one is made. Default: 10.
+    /// The number of sign-ups that may come while a new one is made. Default: 10.
     pub count: u32,
-    /// How often to look for what others have taken. What this process takes is made again at once. Also the
-    /// longest pause after failures. Default: 30 s.
+    /// The interval at which to look for what others have taken. What this process takes is made again at once.
+    /// Also the longest pause after failures. Default: 30 s.
     pub interval: Duration,
 }
 

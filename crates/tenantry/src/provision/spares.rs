@@ -20,7 +20,7 @@ use crate::registry::spares::{self, Spare};
 use crate::sql::Identifier;
 use crate::tenant::{Alias, DomainName, SchemaName, Tenant};
 
-/// What became of the spares.
+/// The outcome for the spares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct SpareSummary {
     /// Spares that were made.
@@ -29,15 +29,15 @@ pub struct SpareSummary {
     pub removed: usize,
 }
 
-/// When a spare that has applied anything else than the files is removed.
+/// The moment at which a spare that has applied anything else than the files is removed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stale {
     Now,
-    /// So long after it was made: until then another version of the application may want it.
+    /// This long after it was made: until then another version of the application may want it.
     After(Duration),
 }
 
-/// Removes what is stale, and makes spares until there are so many. Two who fill at once make no more.
+/// Removes what is stale, and makes spares until there are this many. Two who fill at once make no more.
 pub(crate) async fn fill(context: &Context, count: u32, stale: Stale) -> Result<SpareSummary> {
     check_possible(context)?;
     let mut connection = context.databases.owner_connection(&Alias::default()).await?;

@@ -1,4 +1,4 @@
-//! What the schemas of tenants have applied, which is recorded in the database they live in.
+//! The digests of what tenants have applied, recorded in the database they live in.
 
 use std::collections::{BTreeSet, HashMap};
 

@@ -126,7 +126,7 @@ impl Cache {
 }
 
 impl UnderWay {
-    /// Whoever asks from now on does not wait for a query that set out before.
+    /// Lets those who ask from now on not wait for a query that set out before.
     fn change(&mut self) {
         self.generation += 1;
         self.by_key.clear();

@@ -14,7 +14,7 @@ use crate::pool::{Databases, MasterDb};
 use crate::resolve::TenantKey;
 use crate::tenant::{Alias, Tenant};
 
-/// How the registry is cached.
+/// Settings of the cache in front of the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryConfig {
     /// Most tenants kept in memory, found and missing ones together. Default: 10,000.

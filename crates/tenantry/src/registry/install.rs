@@ -113,7 +113,7 @@ async fn create_log_if_missing(connection: &mut PgConnection) -> Result<(), sqlx
     Ok(())
 }
 
-/// As for the list: nothing is asked for where nothing is to be done.
+/// Creates a schema unless it is there, so that no privilege is asked for where nothing is to be done.
 async fn create_schema_if_missing(
     connection: &mut PgConnection,
     schema: &SchemaName,

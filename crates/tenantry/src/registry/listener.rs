@@ -67,7 +67,7 @@ async fn ping(listener: &mut PgListener) -> Result<(), sqlx::Error> {
     }
 }
 
-/// What a notification says has changed.
+/// The change that a notification announces.
 #[derive(Debug, PartialEq, Eq)]
 enum Announcement {
     Tenant(TenantId, Slug),

@@ -1,4 +1,4 @@
-//! Who the tenants are: the tables of the schema `tenantry`, and a cache in front of them.
+//! The catalog of tenants: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
 //! statement, and so have `spares` and `runs`; `selection` reads the tenants that somebody chose. `cache`

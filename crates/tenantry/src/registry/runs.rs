@@ -19,9 +19,10 @@ pub(crate) const RUN_LOCK: i64 = 0x7465_6e61_6e74_7275;
 pub struct Run {
     /// Counts up from 1.
     pub id: i64,
-    /// How it ended, or that it has not.
+    /// The end it came to, or that it has not ended.
     pub state: RunState,
-    /// Who began it, in the words of [`MigrateOptions::operator`](crate::migrate::MigrateOptions::operator).
+    /// The operator who began it, in the words of
+    /// [`MigrateOptions::operator`](crate::migrate::MigrateOptions::operator).
     pub operator: String,
     /// The version the tenants were to be brought to; `None` for none at all.
     pub version: Option<i64>,
@@ -35,25 +36,25 @@ pub struct Run {
     pub up_to_date: i64,
     /// Schemas where a file failed.
     pub failed: i64,
-    /// Why it ended before its time.
+    /// The reason why it ended before its time.
     pub error: Option<String>,
-    /// When it began.
+    /// The time at which it began.
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
-    /// When it ended.
+    /// The time at which it ended.
     #[serde(with = "time::serde::rfc3339::option")]
     pub ended_at: Option<OffsetDateTime>,
     #[serde(skip)]
     pub(crate) options: serde_json::Value,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     /// It is under way.
     Running,
-    /// Whoever ran it is gone, and it has not ended.
+    /// The process that ran it is gone, and it has not ended.
     Interrupted,
     /// Every schema of it is where it was to be.
     Done,
@@ -64,7 +65,7 @@ pub enum RunState {
 }
 
 impl RunState {
-    /// As it is shown.
+    /// The name as it is shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -104,7 +105,7 @@ impl FromRow<'_, PgRow> for Run {
     }
 }
 
-/// What a run did to one schema.
+/// The work of a run on one schema.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct RunEntry {
     /// The slug it had then; `None` for the master schema.
@@ -117,12 +118,12 @@ pub struct RunEntry {
     pub applied: Vec<i64>,
     /// The versions that were undone.
     pub undone: Vec<i64>,
-    /// What went wrong, if it did.
+    /// The error, if there was one.
     pub error: Option<String>,
-    /// How long it took.
+    /// The time it took.
     #[serde(rename = "elapsed_ms", serialize_with = "as_milliseconds")]
     pub elapsed: Duration,
-    /// When it was done.
+    /// The time at which it was done.
     #[serde(with = "time::serde::rfc3339")]
     pub finished_at: OffsetDateTime,
 }
@@ -163,7 +164,7 @@ pub(crate) async fn unlock(connection: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// What is to be entered of a run that begins.
+/// The entry of a run that begins.
 pub(crate) struct NewRun<'a> {
     pub(crate) operator: &'a str,
     pub(crate) version: Option<i64>,
@@ -298,7 +299,7 @@ pub(crate) async fn find(executor: impl Executor<'_, Database = Postgres>, id: i
     Ok(sqlx::query_as(select).bind(RUN_LOCK).bind(id).fetch_optional(executor).await?)
 }
 
-/// What a run did to the schemas after this one, in the order of their slugs. The master schema is first.
+/// Reads what a run did to the schemas after this one, in the order of their slugs. The master schema is first.
 pub(crate) async fn entries_after(
     executor: impl Executor<'_, Database = Postgres>,
     run: i64,
@@ -310,7 +311,7 @@ pub(crate) async fn entries_after(
     Ok(sqlx::query_as(select).bind(run).bind(after).bind(limit).fetch_all(executor).await?)
 }
 
-/// How many canaries of a run are where they were to be.
+/// The number of canaries of a run that are where they were to be.
 pub(crate) async fn canaries(connection: &mut PgConnection, run: i64) -> Result<i64> {
     let count = "SELECT count(*) FROM tenantry.run_schema
                  WHERE run_id = $1 AND wave = 1 AND state = 'migrated' AND slug <> ''";
@@ -330,7 +331,7 @@ pub(crate) fn token_condition(token: Uuid) -> String {
     format!("EXISTS (SELECT FROM tenantry.run_token WHERE token = {})", Literal(&token.to_string()))
 }
 
-/// Whether this token may still change schemas.
+/// Returns true if this token may still change schemas.
 pub(crate) async fn has_token(connection: &mut PgConnection, token: Uuid) -> Result<bool> {
     let has = "SELECT EXISTS (SELECT FROM tenantry.run_token WHERE token = $1)";
     Ok(sqlx::query_scalar(has).bind(token).fetch_one(connection).await?)

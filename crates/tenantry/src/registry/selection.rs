@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::pool::MasterDb;
 use crate::tenant::{Slug, Status, Tenant};
 
-/// Which tenants are chosen.
+/// A choice of tenants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Selection<'a> {
     /// All, if `None`.
@@ -21,7 +21,7 @@ pub(crate) struct Selection<'a> {
 }
 
 impl Selection<'_> {
-    /// Those after this slug, in the order of their slugs.
+    /// Reads those after this slug, in the order of their slugs.
     pub(crate) async fn page(
         &self,
         registry: &mut PgConnection,
@@ -62,7 +62,7 @@ impl Selection<'_> {
             .bind(limit)
     }
 
-    /// How many there are, or how many of those whose setting `canary` is true.
+    /// Counts them, or those whose setting `canary` is true.
     pub(crate) async fn count(&self, registry: &mut PgConnection, tagged: bool) -> Result<u64> {
         let count = format!(
             "SELECT count(*) FROM tenantry.tenant WHERE {} AND (settings @> '{{\"canary\": true}}' OR NOT $4)",
@@ -99,7 +99,7 @@ impl Selection<'_> {
         filter
     }
 
-    /// Where there is a condition, it may call functions, which are not to change anything.
+    /// Reads only, where there is a condition: it may call functions, which are not to change anything.
     async fn read<T>(
         &self,
         registry: &mut PgConnection,
@@ -114,7 +114,7 @@ impl Selection<'_> {
         Ok(found)
     }
 
-    /// What PostgreSQL refuses is the condition, where there is one.
+    /// Blames the condition for what PostgreSQL refuses, where there is one.
     fn explain(&self, error: sqlx::Error) -> Error {
         let refusal = error.as_database_error().map(|refusal| refusal.message().to_owned());
         match (self.condition, refusal) {

@@ -16,9 +16,9 @@ const FILL_LOCK: i64 = 0x7465_6e61_6e74_7370;
 pub struct Spare {
     /// The schema it waits in.
     pub schema: SchemaName,
-    /// Whether it has what the migrations make by now. A stale one is never handed out.
+    /// True if it has what the migrations make by now. A stale one is never handed out.
     pub is_current: bool,
-    /// When it was made.
+    /// The time at which it was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
 }
@@ -32,7 +32,7 @@ pub(crate) async fn lock(connection: &mut PgConnection) -> Result<()> {
     Ok(())
 }
 
-/// How many there are that have applied this.
+/// The number of those that have applied this.
 pub(crate) async fn count(connection: &mut PgConnection, digest: &Digest) -> Result<i64> {
     let count = "SELECT count(*) FROM tenantry.spare WHERE digest = $1";
     Ok(sqlx::query_scalar(count).bind(digest.as_bytes().as_slice()).fetch_one(connection).await?)

@@ -8,7 +8,7 @@ use sqlx::{Executor, FromRow, PgConnection, Postgres, Row as _};
 use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::tenant::{Alias, Digest, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
 
-/// What to do when the registry may not be read.
+/// The hint where the registry may not be read.
 pub(super) const PRIVILEGES: &str =
     "the application's role needs USAGE on the schema `tenantry` and SELECT on its tables";
 
@@ -137,7 +137,7 @@ pub(crate) async fn tenants_after(
     Ok(rows.into_iter().map(|row| row.0).collect())
 }
 
-/// What schemas of some database have applied, and whether they own types.
+/// Reads what schemas of some database have applied, and whether they own types.
 pub(crate) async fn applied(
     executor: impl Executor<'_, Database = Postgres>,
     schemas: &[&str],

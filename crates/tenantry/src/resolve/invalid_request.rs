@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use crate::tenant::{InvalidDomainName, InvalidSlug};
 
-/// Why a request cannot be said to be for anyone. It is the client's (or a proxy's) mistake: answer 400.
+/// The reason why a request cannot be said to be for anyone. It is the client's (or a proxy's) mistake: answer 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidRequest {
@@ -31,14 +31,14 @@ pub enum InvalidRequest {
     Slug {
         /// The header.
         header: HeaderName,
-        /// What is wrong with its value.
+        /// The mistake in its value.
         source: InvalidSlug,
     },
-    /// Where the tenant is in the path, something is percent-encoded, a dot segment or empty: another program
+    /// The tenant's segment of the path is percent-encoded, a dot segment or empty: another program
     /// may read it as another tenant.
     #[error("request has an ambiguous path")]
     Path,
-    /// What a resolver of the application says.
+    /// The reason that a resolver of the application gives.
     #[error("{0}")]
     Other(Cow<'static, str>),
 }

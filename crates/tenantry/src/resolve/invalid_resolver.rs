@@ -1,23 +1,23 @@
 use crate::tenant::{InvalidDomainName, InvalidSlug};
 
-/// Why a resolver cannot be built. It is a mistake in the application or its configuration.
+/// The reason why a resolver cannot be built. It is a mistake in the application or its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidResolver {
     /// The base of a [`Subdomain`](super::Subdomain) is no domain name.
     #[error("`{base}` is not a domain name that can have subdomains")]
     Base {
-        /// What was given.
+        /// The text that was given.
         base: String,
-        /// What is wrong with it; nothing if it is an IP address.
+        /// The mistake in it; nothing if it is an IP address.
         source: Option<InvalidDomainName>,
     },
     /// A label for the master schema is not one DNS label.
     #[error("`{label}` is not a label of a domain name")]
     Label {
-        /// What was given.
+        /// The text that was given.
         label: String,
-        /// What is wrong with it.
+        /// The mistake in it.
         source: InvalidSlug,
     },
     /// A trusted network is neither an IP address nor one with a prefix length.
@@ -32,9 +32,9 @@ pub enum InvalidResolver {
     /// A [`FirstOf`](super::FirstOf) would never ask the resolvers after this one.
     #[error("resolver {position} of {count} answers every request: put it last")]
     CatchAllNotLast {
-        /// Which resolver, counted from 1.
+        /// The resolver, counted from 1.
         position: usize,
-        /// How many there are.
+        /// The number of them.
         count: usize,
     },
 }

@@ -1,4 +1,4 @@
-//! Which tenant a request is for.
+//! Tells which tenant a request is for.
 //!
 //! A [`Resolve`] turns the [`Head`] of a request into a [`Resolution`]: a [`TenantKey`], the master schema,
 //! nothing, or a complaint. It never asks the database: looking a key up is the registry's work, so

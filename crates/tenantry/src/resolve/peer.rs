@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::InvalidResolver;
 
-/// Who is at the other end of the TCP connection: the client, or the last proxy in front of us.
+/// The other end of the TCP connection: the client, or the last proxy in front of us.
 ///
 /// An extension of the request, put there by the server. Without it nobody is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -28,7 +28,7 @@ pub trait Resolve: Send + Sync + 'static {
     /// Runs on every request: no I/O, no locks.
     fn resolve(&self, head: &Head<'_>) -> Resolution;
 
-    /// Whether every request with a host is answered with a tenant, so that no resolver after this one is
+    /// Returns true if every request with a host is answered with a tenant, so that no resolver after this one is
     /// ever asked. [`FirstOf`](super::FirstOf) accepts such a resolver only at the end.
     fn is_catch_all(&self) -> bool {
         false
@@ -44,7 +44,7 @@ where
     }
 }
 
-/// What the head of a request says about its tenant.
+/// The answer of a resolver: what the head of a request says about its tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
     /// It is for this tenant, if the registry knows the key.
@@ -75,7 +75,7 @@ impl From<InvalidRequest> for Resolution {
     }
 }
 
-/// What a tenant is found by.
+/// The key that a tenant is found by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TenantKey {
     /// The slug that the customer chose.

@@ -12,7 +12,7 @@ const HOST: &str = "host";
 const FORWARDED: &str = "x-forwarded-host";
 const PROXY: &str = "10.1.2.3";
 
-/// What a test expects of a [`Resolution`], short enough for a table.
+/// The [`Resolution`] that a test expects, short enough for a table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Expect<'a> {
     Tenant(&'a str),

@@ -10,7 +10,7 @@
 
 use std::ops::Range;
 
-/// What a [`Token`] is.
+/// The kind of a [`Token`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenKind {
     /// An identifier or keyword without quotes.
@@ -69,12 +69,12 @@ impl<'a> Token<'a> {
         matches!(self.kind, TokenKind::LineComment | TokenKind::BlockComment)
     }
 
-    /// Whether this is the unquoted word `keyword`, in any case.
+    /// Returns true if this is the unquoted word `keyword`, in any case.
     pub(crate) fn is_keyword(&self, keyword: &str) -> bool {
         self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
 
-    /// Whether this is one of the unquoted words, which are separated by spaces.
+    /// Returns true if this is one of the unquoted words, which are separated by spaces.
     pub(crate) fn is_one_of(&self, words: &str) -> bool {
         self.kind == TokenKind::Word && words.split(' ').any(|word| self.is_keyword(word))
     }
@@ -240,7 +240,7 @@ impl<'a> Iterator for Statements<'a> {
     }
 }
 
-/// How deep inside one statement the next token is.
+/// The depth of the next token inside one statement.
 #[derive(Debug, Default)]
 struct Nesting<'a> {
     parentheses: usize,

@@ -90,13 +90,13 @@ impl Builder {
         self
     }
 
-    /// What the schemas are made of. Default: nothing.
+    /// Sets the migrations that schemas are made of. Default: none.
     pub fn migrations(mut self, migrations: Migrations) -> Self {
         self.migrations = migrations;
         self
     }
 
-    /// How a request tells its tenant. Default: it does not.
+    /// Sets the resolver: how a request tells its tenant. Default: it does not.
     pub fn resolver(mut self, resolver: impl Resolve) -> Self {
         self.resolver = Arc::new(resolver);
         self
@@ -115,7 +115,7 @@ impl Builder {
         self
     }
 
-    /// Where shared tables live. Default: `public`.
+    /// Sets the schema where shared tables live. Default: `public`.
     pub fn master_schema(mut self, schema: SchemaName) -> Self {
         self.layout.master_schema = schema;
         self
@@ -133,7 +133,7 @@ impl Builder {
         self
     }
 
-    /// How the registry is cached.
+    /// Settings of the cache in front of the registry.
     pub fn registry(mut self, config: RegistryConfig) -> Self {
         self.registry = config;
         self
@@ -174,7 +174,7 @@ impl Builder {
         Ok(Tenancy { inner: Arc::new(Inner { context, registry, resolver: self.resolver }) })
     }
 
-    /// As [`Tenancy::doctor`], also where nothing can connect as it should or the registry is missing.
+    /// Does what [`Tenancy::doctor`] does, also where nothing can connect as it should or the registry is missing.
     pub async fn doctor(&self) -> Vec<Finding> {
         doctor::examine(self.databases.iter(), &self.layout, self.role.as_ref()).await
     }

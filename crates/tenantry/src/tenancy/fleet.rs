@@ -25,7 +25,7 @@ impl Tenancy {
     /// may be behind again. Dropping the future leaves each schema at the end of some file.
     ///
     /// Where there is something to do, it is a [run](Self::runs) that is recorded, and nobody else migrates
-    /// the fleet at the same time. One that was interrupted is gone on with by
+    /// the fleet at the same time. An interrupted run is continued by
     /// [`MigrateOptions::resuming`]; any other run gets to the same point, since what is applied is applied.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Tenancy {
         runs::find(&self.master(), id).await
     }
 
-    /// What a run did, page by page: up to `limit` schemas after the one with this slug, in the order of
+    /// Reads what a run did, page by page: up to `limit` schemas after the one with this slug, in the order of
     /// their slugs. The first page comes after `None` and begins with the master schema. Schemas that had
     /// nothing to do are not among them.
     ///

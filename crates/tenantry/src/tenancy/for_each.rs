@@ -23,7 +23,7 @@ use crate::tenant::Tenant;
 
 /// Tenants read from the registry at a time.
 const PAGE: u32 = 500;
-/// How long a page may be believed. A tenant that was suspended meanwhile gets no job.
+/// The longest that a page may be believed. A tenant that was suspended meanwhile gets no job.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// A tenant, and what became of its job.
@@ -111,7 +111,7 @@ impl Tenancy {
     }
 }
 
-/// What goes on between two results.
+/// The state between two results.
 struct Work<T, E, F> {
     upcoming: Upcoming,
     job: F,

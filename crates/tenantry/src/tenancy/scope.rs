@@ -96,7 +96,7 @@ impl Tenancy {
     }
 }
 
-/// The tenant of the running task, for who cannot be told otherwise.
+/// The tenant of the running task, for code that cannot be told otherwise.
 fn current_served() -> Result<Tenant> {
     let Some(tenant) = Tenancy::current() else {
         return Err(Error::new(ErrorKind::UnknownTenant, "no tenant is current in this task")

@@ -10,7 +10,7 @@ use crate::provision::{self, KeepSpares, SpareKeeper, SpareSummary, Stale};
 use crate::registry::Spare;
 
 impl Tenancy {
-    /// Removes the spares that are stale, and makes new ones until there are so many.
+    /// Removes the spares that are stale, and makes new ones until there are this many.
     ///
     /// A spare is a schema with all tenant migrations, made ahead of time: [`create`](Self::create) takes one
     /// where it can, renames it, and is done in a few milliseconds. A spare that has not applied what the
@@ -27,8 +27,8 @@ impl Tenancy {
         provision::fill_spares(&self.inner.context, count, Stale::Now).await
     }
 
-    /// Keeps so many spares in the background: looks at once, whenever this process has made a tenant of
-    /// one, and from time to time for what others have taken.
+    /// Keeps this many spares, in a background task. It looks at once, whenever this process has made a tenant
+    /// of one, and from time to time for what others have taken.
     ///
     /// Any number of servers may do so at once; together they make no more than one. Failures are logged, and
     /// it is tried again after growing pauses. It needs a connection of its own while it looks. Stale spares

@@ -40,7 +40,7 @@ impl Tenancy {
     /// when this returns.
     ///
     /// Where every migration is transactional, all of it is one transaction. Otherwise an
-    /// interrupted call leaves a `provisioning` tenant, and the same call goes on with it.
+    /// interrupted call leaves a `provisioning` tenant, and the same call continues it.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a bad or reserved slug, [`ErrorKind::AlreadyExists`] if the

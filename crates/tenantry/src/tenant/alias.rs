@@ -18,7 +18,7 @@ use super::text::{serde_as_text, text};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Alias(Arc<str>);
 
-/// Why a text is not an [`Alias`].
+/// The reason why a text is not an [`Alias`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidAlias {
@@ -28,7 +28,7 @@ pub enum InvalidAlias {
     /// It has more than 31 bytes.
     #[error("database alias is {bytes} bytes long, at most {} are allowed", Alias::MAX_BYTES)]
     TooLong {
-        /// How many bytes it has.
+        /// Its length in bytes.
         bytes: usize,
     },
     /// A character other than `a-z`, `0-9`, `_`, or a first one that is not a letter.

@@ -26,7 +26,7 @@ use super::text::{serde_as_text, text};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DomainName(Arc<str>);
 
-/// Why a text is not a [`DomainName`]. Places are counted in bytes of the canonical spelling.
+/// The reason why a text is not a [`DomainName`]. Places are counted in bytes of the canonical spelling.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidDomainName {
@@ -129,7 +129,7 @@ impl DomainName {
         address.parse().ok()
     }
 
-    /// Whether a tenant may have it for its own: an address belongs to the server.
+    /// Returns true if a tenant may have it for its own: an address belongs to the server.
     ///
     /// # Errors
     /// [`InvalidDomainName::Address`] for an address.

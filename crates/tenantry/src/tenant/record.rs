@@ -82,17 +82,17 @@ pub struct TenantRecord {
 }
 
 impl Tenant {
-    /// What the tenant is, whatever it is called.
+    /// Identifies the tenant, whatever it is called.
     pub fn id(&self) -> TenantId {
         self.0.id
     }
 
-    /// What the customer calls it in addresses; may change.
+    /// The name by which the customer calls it in addresses; may change.
     pub fn slug(&self) -> &Slug {
         &self.0.slug
     }
 
-    /// Where its tables are.
+    /// The schema that holds its tables.
     pub fn schema(&self) -> &SchemaName {
         &self.0.schema
     }
@@ -102,7 +102,7 @@ impl Tenant {
         &self.0.database
     }
 
-    /// Where it is in its life.
+    /// Its status: where it is in its life.
     pub fn status(&self) -> Status {
         self.0.status
     }
@@ -118,12 +118,12 @@ impl Tenant {
         Err(NotServed { slug: self.slug().clone(), status: self.status() })
     }
 
-    /// What the application stored with it, free in form.
+    /// The data that the application stored with it, free in form.
     pub fn settings(&self) -> &serde_json::Value {
         &self.0.settings
     }
 
-    /// What to show people: the text `name` in the settings, or else the slug.
+    /// The name to show people: the text `name` in the settings, or else the slug.
     pub fn name(&self) -> &str {
         let name = self.0.settings.get("name").and_then(serde_json::Value::as_str);
         name.unwrap_or(self.0.slug.as_str())
@@ -135,23 +135,23 @@ impl Tenant {
         self.0.epoch
     }
 
-    /// What the schema has applied, if it was ever migrated.
+    /// The digest of what the schema has applied, if it was ever migrated.
     pub fn digest(&self) -> Option<&Digest> {
         self.0.digest.as_ref()
     }
 
-    /// Whether the schema has enum, domain or composite types of its own, so that a connection must forget
+    /// Returns true if the schema has enum, domain or composite types of its own, so that a connection must forget
     /// the ones it knew by name.
     pub fn owns_types(&self) -> bool {
         self.0.owns_types
     }
 
-    /// Why the last command on it failed, until one succeeds.
+    /// The reason why the last command on it failed, until one succeeds.
     pub fn last_error(&self) -> Option<&str> {
         self.0.last_error.as_deref()
     }
 
-    /// When it was created.
+    /// The time of its creation.
     pub fn created_at(&self) -> OffsetDateTime {
         self.0.created_at
     }

@@ -32,7 +32,7 @@ impl ReservedSlugs {
         Self(BTreeSet::new())
     }
 
-    /// Whether customers are refused this slug.
+    /// Returns true if customers are refused this slug.
     pub fn contains(&self, slug: &Slug) -> bool {
         self.0.contains(slug)
     }

@@ -21,7 +21,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SchemaName(Arc<str>);
 
-/// Why a text is not a [`SchemaName`].
+/// The reason why a text is not a [`SchemaName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSchemaName {
@@ -31,7 +31,7 @@ pub enum InvalidSchemaName {
     /// PostgreSQL would silently cut it, and two tenants could then share what is left.
     #[error("schema name is {bytes} bytes long, PostgreSQL keeps only {}", SchemaName::MAX_BYTES)]
     TooLong {
-        /// How many bytes it has.
+        /// Its length in bytes.
         bytes: usize,
     },
     /// PostgreSQL's texts end at a NUL.

@@ -22,7 +22,7 @@ use super::text::{serde_as_text, text};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slug(Arc<str>);
 
-/// Why a text is not a [`Slug`].
+/// The reason why a text is not a [`Slug`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSlug {
@@ -32,7 +32,7 @@ pub enum InvalidSlug {
     /// It has more than 63 bytes, the most a DNS label can have.
     #[error("slug is {bytes} bytes long, at most {} are allowed", Slug::MAX_BYTES)]
     TooLong {
-        /// How many bytes it has.
+        /// Its length in bytes.
         bytes: usize,
     },
     /// A character that is not an ASCII letter, a digit or a hyphen.

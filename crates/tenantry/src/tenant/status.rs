@@ -1,6 +1,6 @@
 use super::text::{serde_as_text, text};
 
-/// Where a tenant is in its life, and with that, whether it is served.
+/// The place of a tenant in its life, and with that, whether it is served.
 ///
 /// | status | becomes | when |
 /// | --- | --- | --- |
@@ -48,7 +48,7 @@ impl Status {
     pub const ALL: [Self; 6] =
         [Self::Provisioning, Self::Active, Self::Suspended, Self::Deleted, Self::Purging, Self::Moving];
 
-    /// Whether a tenant of this status may be given the `next` one. Staying the same is no transition.
+    /// Returns true if a tenant of this status may be given the `next` one. Staying the same is no transition.
     pub fn can_become(self, next: Self) -> bool {
         self.successors().contains(&next)
     }

@@ -1,4 +1,4 @@
-//! What every type made from text has in common: it prints, parses and serialises as that text.
+//! The traits that every type made from text has: it prints, parses and serialises as that text.
 
 /// Implements `Display`, `AsRef<str>` and `FromStr` through the type's own `as_str` and `parse`.
 macro_rules! text {

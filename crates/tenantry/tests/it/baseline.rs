@@ -40,7 +40,7 @@ async fn tenancy(database: &ScratchDatabase, folder: &Folder) -> Tenancy {
     builder(database).migrations(folder.migrations()).connect().await.unwrap()
 }
 
-/// What `pg_dump` of the server's own programs says.
+/// Calls `pg_dump` of the server's own programs.
 fn dump(database: &ScratchDatabase, schema: &SchemaName) -> String {
     let mut command = Command::new(Binaries::find().unwrap().directory().join("pg_dump"));
     let output =
@@ -57,7 +57,7 @@ async fn check(database: &ScratchDatabase, tenancy: &Tenancy) -> Result<i64, Err
     tenancy.check_baseline(async |schema: &SchemaName| Ok(dump(database, schema))).await
 }
 
-/// Whatever happened, no scratch schema stays.
+/// Asserts that no scratch schema stays, whatever happened.
 async fn check_nothing_left(database: &ScratchDatabase) {
     let mut client = Client::owner(database).await;
     assert_eq!(client.count("pg_namespace WHERE nspname LIKE 'tenantry\\_baseline%'").await, 0);

@@ -319,7 +319,7 @@ async fn unqualified_names_of_a_file_never_reach_another_schema() {
     assert_eq!(client.count("public.shared").await, 0);
 }
 
-/// Whether somebody forgot to end a transaction.
+/// Sessions in which somebody forgot to end a transaction.
 const IDLE: &str =
     "pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
 

@@ -46,7 +46,7 @@ impl Fixture {
     }
 }
 
-/// As it is by itself from PostgreSQL 15 on.
+/// Closes `public` to all, as it is by itself from PostgreSQL 15 on.
 async fn close_public(database: &ScratchDatabase) {
     Client::superuser(database).await.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
 }

@@ -61,7 +61,7 @@ async fn check_migrated(tenancy: &Tenancy, expect: &[(&str, &[i64])]) {
     assert_eq!(summary.failed, 0);
 }
 
-/// What happened to the one tenant that is migrated.
+/// The outcome for the one tenant that is migrated.
 async fn migrate_one(tenancy: &Tenancy, name: &str) -> Result<Vec<i64>, String> {
     let diary = Diary::default();
     tenancy.migrate(Fleet::only([slug(name)]), &diary).await.unwrap();

@@ -51,7 +51,7 @@ impl Setting {
         failure.into_inner().unwrap().map_or(Ok(()), Err)
     }
 
-    /// Whether the index is there, and valid.
+    /// Returns true if the index is there, and valid.
     async fn index(&mut self, name: &str) -> Option<bool> {
         let found: Vec<(bool,)> = self
             .client

@@ -25,7 +25,7 @@ struct Behind {
 }
 
 impl Behind {
-    /// With so many sessions for all clients of the pooler together.
+    /// Starts a pooler with this many sessions for all of its clients together.
     async fn with_sessions(sessions: u32) -> Self {
         let database = database().await;
         let pooler =

@@ -1,4 +1,4 @@
-//! Which preprocessors run is chosen by name, in the file or the environment's variables.
+//! The choice of preprocessors by name, in the file or the environment's variables.
 
 use tenantry::pool::{CheckoutRequest, Hook, Preprocessor, SessionSettings};
 use tenantry::{Config, ErrorKind, NewTenant, Tenancy};

@@ -1,4 +1,4 @@
-//! Who may do what: the owner, the application, and a role per tenant.
+//! Privileges of the owner, the application, and a role per tenant.
 
 use tenantry::pool::Role;
 use tenantry::tenant::{SchemaName, Tenant};

@@ -49,7 +49,7 @@ async fn newest(tenancy: &Tenancy) -> Run {
     tenancy.runs(1).await.unwrap().remove(0)
 }
 
-/// What is at which version.
+/// The tenants at each version.
 async fn versions(database: &ScratchDatabase, tenancy: &Tenancy) -> Vec<(String, i64)> {
     let mut client = Client::owner(database).await;
     let mut versions = Vec::new();

@@ -227,7 +227,7 @@ async fn a_begin_cancelled_in_flight_does_not_swallow_the_next_write() {
     }
 }
 
-/// Polls a future so many times and drops it.
+/// Polls a future this many times and drops it.
 async fn give_up_after(polls: i64, future: impl Future) {
     let mut future = std::pin::pin!(future);
     let mut left = polls;

@@ -1,4 +1,4 @@
-//! What these tests stand on: a fresh database, migration files, a look from outside.
+//! The ground of these tests: a fresh database, migration files, a look from outside.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use tenantry::tenant::{DomainName, SchemaName, Slug, Tenant};
 use tenantry::{Builder, DatabaseConfig, Error, ErrorKind, Migrations, Tenancy};
 use tenantry_embedded::ScratchDatabase;
 
-/// How long something that happens by itself may take.
+/// The longest that something that happens by itself may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(10);
 
@@ -66,7 +66,7 @@ impl Folder {
         std::fs::remove_file(self.0.join(file)).unwrap();
     }
 
-    /// What is in the directories now.
+    /// The files that are in the directories now.
     pub(crate) fn migrations(&self) -> Migrations {
         Migrations::from_dirs(self.0.join("master"), self.tenant()).unwrap()
     }
@@ -94,7 +94,7 @@ impl Client {
         Self(PgConnection::connect(url).await.unwrap())
     }
 
-    /// As the role that owns the database.
+    /// Connects as the role that owns the database.
     pub(crate) async fn owner(database: &ScratchDatabase) -> Self {
         Self::connect(database.url()).await
     }
@@ -141,7 +141,7 @@ impl Client {
         &mut self.0
     }
 
-    /// What there is in this database of a tenant that was to have this slug.
+    /// The remains in this database of a tenant that was to have this slug.
     pub(crate) async fn traces(&mut self, slug: &str) -> Traces {
         let pattern = format!(r"t\_{}\_%", slug.replace('-', "_"));
         // In one statement, so that nothing is committed in between.
@@ -158,7 +158,7 @@ impl Client {
     }
 }
 
-/// How much of a tenant there is; one of each is a whole one.
+/// The parts of a tenant that are there; one of each is a whole one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Traces {
     pub(crate) schemas: i64,

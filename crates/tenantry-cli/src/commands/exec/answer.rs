@@ -1,4 +1,4 @@
-//! What a schema answers, on its way from who runs the statements to who prints.
+//! The answer of a schema, on its way from who runs the statements to who prints.
 use sqlx::postgres::PgRow;
 use sqlx::{Column as _, Row as _};
 use tokio::sync::mpsc;
@@ -13,10 +13,10 @@ const PAGES: usize = 2;
 /// A piece of an answer.
 #[derive(Debug)]
 pub(super) enum Piece {
-    /// What the columns of the rows to come are called.
+    /// The names of the columns of the rows to come.
     Columns(Vec<String>),
     Row(Vec<Option<String>>),
-    /// A statement is done and has affected so many rows.
+    /// A statement is done and has affected this many rows.
     Done(u64),
     /// The last piece, if there was an error.
     Failure(Report),
@@ -40,7 +40,7 @@ impl Answer {
         (Self { pages, page: Vec::new(), bytes: 0, are_columns_known: false }, pieces)
     }
 
-    /// Whether nobody prints it any more.
+    /// Returns true if nobody prints it any more.
     pub(super) fn is_unwanted(&self) -> bool {
         self.pages.is_closed()
     }

@@ -28,7 +28,7 @@ struct Begun {
     pieces: Pieces,
 }
 
-/// What is printed at the end.
+/// The summary that is printed at the end.
 #[derive(Default)]
 struct Counts {
     tenants: usize,

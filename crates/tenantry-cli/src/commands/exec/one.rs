@@ -56,7 +56,7 @@ pub(super) async fn run_in(
     refuse_open_transaction(checkout, sql).await
 }
 
-/// What was not committed is lost when the connection goes back, so nobody may take it for done.
+/// Refuses an open transaction: it is lost when the connection goes back, so nobody may take it for done.
 async fn refuse_open_transaction(checkout: &mut Checkout, sql: &str) -> anyhow::Result<()> {
     let sql = sql.to_lowercase();
     if !sql.contains("begin") && !sql.contains("start") {
@@ -81,7 +81,7 @@ async fn stop_with_us(checkout: &mut Checkout) {
     let _ = set.execute(checkout).await;
 }
 
-/// What PostgreSQL refused, and where in the text.
+/// The refusal of PostgreSQL, and its place in the text.
 fn explain(error: sqlx::Error, tenant: Option<&Tenant>, sql: &str) -> anyhow::Error {
     let Some(refusal) = failure::refusal(&error) else { return explain_other(error) };
     let place = match refusal.position() {

@@ -19,7 +19,7 @@ pub(super) struct Rows<'a> {
     is_fleet: bool,
     tenant: Option<String>,
     columns: Vec<String>,
-    /// What is not printed yet of a table.
+    /// The part of a table that is not printed yet.
     block: Vec<Vec<String>>,
     block_bytes: usize,
     is_header_due: bool,
@@ -202,7 +202,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// What is said of a statement: the rows it answered with, or else those it changed.
+/// The result of a statement: the rows it answered with, or else those it changed.
 fn count(rows: usize, affected: u64) -> String {
     match (rows, affected) {
         (0, 0) => "0 rows".to_owned(),

@@ -1,4 +1,4 @@
-//! What a run would do, and nothing done.
+//! Prints what a run would do, and does nothing.
 use serde_json::json;
 use tenantry::Tenancy;
 use tenantry::migrate::{Change, Direction, MigrateOptions, Preview, Warning};

@@ -1,4 +1,4 @@
-//! What is seen of a run while it goes on: a bar for each wave on a terminal, lines elsewhere.
+//! The progress of a run: a bar for each wave on a terminal, lines elsewhere.
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What one schema has and another has not. Pure: objects go in, differences and statements come out.
+//! Differences between two schemas. Pure: objects go in, differences and statements come out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -33,7 +33,7 @@ pub(super) type Objects = BTreeMap<(i32, String), Object>;
 
 #[derive(Clone, Debug)]
 pub(super) enum Difference<'a> {
-    /// With what belongs to it, where it is a table.
+    /// The object with all that belongs to it, where it is a table.
     Missing(&'a Object, Vec<&'a Object>),
     Extra(&'a Object),
     Changed {
@@ -42,7 +42,7 @@ pub(super) enum Difference<'a> {
     },
 }
 
-/// What has to change in one schema to make it like the other. Of a table that is there in one only, what
+/// The changes that make one schema like the other. Of a table that is there in one only, what
 /// belongs to it is not told.
 pub(super) fn differences<'a>(is: &'a Objects, should_be: &'a Objects) -> Vec<Difference<'a>> {
     let missing =
@@ -58,7 +58,7 @@ pub(super) fn differences<'a>(is: &'a Objects, should_be: &'a Objects) -> Vec<Di
     missing.chain(extra).chain(changed).collect()
 }
 
-/// Whether this belongs to a table that only one of the two schemas has.
+/// Returns true if this belongs to a table that only one of the two schemas has.
 fn is_part(object: &Object, without: &Objects, with: &Objects) -> bool {
     let Some(parent) = object.parent.as_ref().filter(|_| !object.is_table()) else { return false };
     let has = |objects: &Objects| objects.values().any(|other| other.is_table() && other.name == *parent);
@@ -78,7 +78,7 @@ impl Object {
         self.is_table() || ["column", "sequence", "type", "domain"].contains(&self.kind.as_str())
     }
 
-    /// Whether making it replaces another one, which others may depend on.
+    /// Returns true if making it replaces another one, which others may depend on.
     fn replaces(&self) -> bool {
         self.make.as_ref().is_some_and(|make| make.starts_with("CREATE OR REPLACE"))
     }
@@ -158,7 +158,7 @@ fn make(object: &Object, parts: &[&Object]) -> Vec<(i32, String)> {
     std::iter::once((object.rank, table)).chain(others).collect()
 }
 
-/// What no single statement does is left to a person.
+/// Leaves to a person what no single statement does.
 fn or_by_hand(object: &Object, statement: Option<&String>) -> String {
     let by_hand = || {
         // No name may end the comment.

@@ -41,7 +41,7 @@ struct Alike {
     first: Vec<(String, String)>,
 }
 
-/// By what was applied, then by what is there.
+/// Schemas by what was applied, then by what is there.
 type Groups = BTreeMap<String, HashMap<String, Alike>>;
 
 pub(super) async fn compare(
@@ -90,7 +90,7 @@ struct Size {
     schema: String,
     /// Tables, views, functions and types.
     members: i64,
-    /// Whether something in it goes by the same name. Then `note.title` may be a column as well as a table, and
+    /// True if something in it goes by the same name. Then `note.title` may be a column as well as a table, and
     /// only a `search_path` with the schema in it tells which.
     is_ambiguous: bool,
 }
@@ -117,7 +117,7 @@ async fn sizes<'a>(
     patient.catalog.rows(&query).await?.iter().map(size).collect()
 }
 
-/// What one question is about.
+/// The schemas that one question is about.
 struct Chunk {
     schemas: Vec<String>,
     members: i64,
@@ -236,7 +236,7 @@ fn told_of(differences: &[Difference<'_>]) -> String {
     }
 }
 
-/// What makes the schemas that are named like the majority, for who owns them.
+/// The statements that make the schemas that are named like the majority, for their owner.
 fn mend(group: &Alike, differences: &[Difference<'_>]) -> String {
     let each = group.first.iter().map(|(schema, _)| {
         let literal = Literal(schema).to_string();
@@ -253,7 +253,7 @@ fn mend(group: &Alike, differences: &[Difference<'_>]) -> String {
     format!("{}; RESET search_path{more}", each.join("; "))
 }
 
-/// What there is in a schema. `None` if that may be half of a migration, or is somebody else's by now.
+/// The objects of a schema. `None` if that may be half of a migration, or is somebody else's by now.
 async fn read_objects(
     patient: &mut Patient<'_>,
     roster: &mut Roster,

@@ -18,7 +18,7 @@ pub(crate) fn baseline_of(dump: &str, schema: &SchemaName, head: BaselineHead) -
     Ok(text)
 }
 
-/// What makes the objects of a schema, with the placeholder in its name's place; comments, psql's
+/// The statements that make the objects of a schema, with the placeholder in its name's place; comments, psql's
 /// commands, the session's settings and the schema itself left out.
 pub(crate) fn statements_of(dump: &str, schema: &SchemaName) -> Result<Vec<String>> {
     let sql = without_meta_commands(dump);

@@ -3,7 +3,7 @@ use crate::tenant::Digest;
 /// Stands in the file for the schema of the tenant that is made.
 pub(super) const PLACEHOLDER: &str = "__tenant__";
 
-/// What the comments at the beginning of a baseline say.
+/// The comments at the beginning of a baseline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BaselineHead {
     pub(crate) version: i64,

@@ -90,7 +90,7 @@ fn script(file: &str, version: i64, sql: String) -> Result<Script, Vec<Migration
     Script::parse(file.to_owned(), source)
 }
 
-/// What an application's own program squashes, as one that compiled its migrations in.
+/// Migrations that an application's own program squashes, like one that compiled them in.
 pub(super) fn compiled_in(text: &str, files: &MigrationSet) -> Result<Arc<Baseline>, MigrationError> {
     Baseline::parse(FILE, text, files).map(Arc::new).map_err(MigrationError::first_of)
 }

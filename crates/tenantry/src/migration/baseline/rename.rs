@@ -64,12 +64,12 @@ impl NamePlaces {
 /// A text with another name in it.
 pub(super) struct Renamed {
     pub(super) text: String,
-    /// Where the part began and each place ended, and where that is now.
+    /// The places where the part began and each name ended, and where those are now.
     ends: Vec<(usize, usize)>,
 }
 
 impl Renamed {
-    /// Where a statement is now. No name has a line break, so its line is the same.
+    /// The place of a statement now. No name has a line break, so its line is the same.
     pub(super) fn moved(&self, statement: &StatementSpan) -> StatementSpan {
         let StatementSpan { range, line } = statement;
         StatementSpan { range: self.offset(range.start)..self.offset(range.end), line: *line }

@@ -4,12 +4,12 @@ use super::rule::Rule;
 use crate::migration::script::Script;
 use crate::sql::lexer::{StatementSpan, Token, TokenKind};
 
-/// Which rules the comments of a file silence, and for which of its statements.
+/// The rules that the comments of a file silence, and the statements they do so for.
 #[derive(Debug, Default)]
 pub(super) struct Allowed {
     /// The index of the statement, and the rule.
     rules: Vec<(usize, Rule)>,
-    /// What is no rule, and its place.
+    /// A word that is no rule, and its place.
     unknown: Vec<(String, usize)>,
 }
 

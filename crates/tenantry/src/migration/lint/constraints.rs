@@ -17,7 +17,7 @@ fn finding(name: &str, token: &Token<'_>) -> Finding {
     Finding { rule: Rule::UnnamedConstraint, at: token.start, message: format!("this `{name}` has no name") }
 }
 
-/// What stands between the parentheses of `CREATE TABLE`. A temporary table has no later migration.
+/// The parts between the parentheses of `CREATE TABLE`. A temporary table has no later migration.
 fn created_elements<'a, 'b>(piece: &'b Piece<'a>) -> Option<Vec<&'b [Token<'a>]>> {
     let table = piece.iter().take(4).position(|token| token.is_keyword("table"))?;
     let is_temporary = piece[..table].iter().any(|token| token.is_one_of("temp temporary"));
@@ -34,7 +34,7 @@ fn created_elements<'a, 'b>(piece: &'b Piece<'a>) -> Option<Vec<&'b [Token<'a>]>
     Some(split(&inside[..close.unwrap_or(inside.len())]))
 }
 
-/// What stands behind each `ADD` of `ALTER TABLE`.
+/// The parts behind each `ADD` of `ALTER TABLE`.
 fn added_elements<'a, 'b>(piece: &'b Piece<'a>) -> Option<Vec<&'b [Token<'a>]>> {
     let [verb, object, rest @ ..] = &**piece else { return None };
     if !(verb.is_keyword("alter") && object.is_keyword("table")) {

@@ -22,7 +22,7 @@ pub(super) fn in_tenant(piece: &Piece<'_>) -> Option<Finding> {
     })
 }
 
-/// What is done to an extension, if the statement is about one.
+/// The verb of a statement about an extension, if it is one.
 fn verb<'a>(piece: &Piece<'a>) -> Option<&'a str> {
     let [verb, object, ..] = &**piece else { return None };
     (verb.is_one_of("create alter drop") && object.is_keyword("extension")).then_some(verb.text)

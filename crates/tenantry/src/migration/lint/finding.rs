@@ -1,6 +1,6 @@
 use super::rule::Rule;
 
-/// What a rule found, and at which byte of the file.
+/// The place that a rule found, as a byte of the file.
 #[derive(Debug)]
 pub(super) struct Finding {
     pub(super) rule: Rule,

@@ -1,4 +1,4 @@
-//! What a migration file had better not hold.
+//! Warnings about migration files: what works, and a fleet suffers from.
 //!
 //! A refusal (`refusal`) is about what would break the run. A [`Warning`] is about what works today and
 //! makes a fleet of live tenants hard to operate; the [`Rule`]s say what and why. Everything here is pure:
@@ -34,7 +34,7 @@ use super::script::Script;
 use crate::sql::lexer::line_and_column;
 use crate::tenant::SchemaName;
 
-/// Which schemas a file is for, which decides what is outside of them.
+/// The schemas a file is for, which decide what is outside of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Home<'a> {
     Master,

@@ -32,7 +32,7 @@ fn finding(name: &Name<'_>) -> Finding {
 #[derive(Debug)]
 struct Name<'a> {
     position: Position,
-    /// As it is written.
+    /// The name as it is written.
     text: String,
     at: usize,
     schema: Option<Token<'a>>,

@@ -15,7 +15,7 @@ pub(super) struct FileReading<'a> {
 #[derive(Debug)]
 pub(super) struct Piece<'a> {
     pub(super) tokens: Vec<Token<'a>>,
-    /// Whether it stands in a body, where `INTO` may name a variable.
+    /// True if it stands in a body, where `INTO` may name a variable.
     pub(super) is_in_body: bool,
 }
 

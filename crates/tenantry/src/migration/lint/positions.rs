@@ -1,7 +1,7 @@
 use super::piece::Piece;
 use crate::sql::lexer::{Token, TokenKind};
 
-/// Where a name can stand that is not that of a column, a variable or a type.
+/// A place for a name that is not that of a column, a variable or a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Position {
     /// `TABLE a.b`, `JOIN a.b`
@@ -14,7 +14,7 @@ pub(super) enum Position {
     Column,
     /// `SCHEMA a`
     Schema,
-    /// Where an expression begins, so that `a.b (` calls a function.
+    /// The beginning of an expression, where `a.b (` calls a function.
     Expression,
 }
 
@@ -34,7 +34,7 @@ struct Scan<'a, 'b> {
     frames: Vec<Frame>,
 }
 
-/// What is open around a token, in the innermost parentheses.
+/// The surroundings of a token, in the innermost parentheses.
 #[derive(Clone, Copy, Debug, Default)]
 struct Frame {
     /// A query is under way, so `FROM` is its own and not that of `extract(epoch FROM a.b)`.
@@ -44,7 +44,7 @@ struct Frame {
     tables: Tables,
 }
 
-/// Where a list of tables is.
+/// The state of a list of tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Tables {
     #[default]
@@ -189,7 +189,7 @@ impl Scan<'_, '_> {
     }
 }
 
-/// What may stand between a keyword and the name it announces.
+/// Words that may stand between a keyword and the name it announces.
 pub(super) fn is_filler(token: &Token<'_>) -> bool {
     token.is_one_of("if not exists only lateral concurrently")
 }

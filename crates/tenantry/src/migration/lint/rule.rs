@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// What the lint looks for in migration files.
+/// A rule of the lint for migration files.
 ///
 /// A rule is silenced for one statement by a comment in front of it, inside it, or behind it on its last
 /// line. What follows the names is for people:
@@ -107,7 +107,7 @@ impl Rule {
         }
     }
 
-    /// What to do where it is broken.
+    /// The advice where it is broken.
     pub fn hint(self) -> &'static str {
         match self {
             Self::SharedForeignKey => {

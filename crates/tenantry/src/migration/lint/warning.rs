@@ -45,12 +45,12 @@ impl Warning {
         self.column
     }
 
-    /// What is wrong there.
+    /// The mistake.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do about it.
+    /// The advice to whoever meets it.
     pub fn hint(&self) -> &'static str {
         self.rule.hint()
     }

@@ -26,7 +26,7 @@ const LEAVING: &[&str] = &[
     "DO $$ BEGIN PERFORM pg_advisory_lock(9); EXECUTE 'PREPARE mine AS SELECT 1'; RAISE 'as asked'; END $$",
 ];
 
-/// What a session of the server should not hold when nobody uses it.
+/// The state that a session of the server should not hold when nobody uses it.
 const LOOK: &str = "
     SELECT 'setting ' || name || ' = ' || setting FROM pg_settings
     WHERE source = 'session'
@@ -43,7 +43,7 @@ const LOOK: &str = "
     UNION ALL SELECT 'cursor ' || name FROM pg_cursors WHERE name <> ''
     UNION ALL SELECT 'listens ' || pg_listening_channels()";
 
-/// What is left in each of the pooler's sessions: as many clients at once see them all.
+/// The leftovers in each of the pooler's sessions: as many clients at once see them all.
 async fn leftovers(behind: &Behind) -> Vec<String> {
     let mut clients = Vec::new();
     for _ in 0..SESSIONS {

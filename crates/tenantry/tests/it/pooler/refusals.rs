@@ -5,7 +5,7 @@ use tenantry::{Error, ErrorKind};
 
 use super::{Behind, create, text};
 
-/// What only a session can do, and what the hint names instead.
+/// Statements that only a session can run, and what the hint names instead.
 const REFUSED: &[(&str, &str)] = &[
     ("SET statement_timeout TO '1s'", "SET LOCAL"),
     ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SET LOCAL"),

@@ -19,7 +19,7 @@ const READS: usize = 50_000;
 /// Reads in a transaction, which is every other unit of work.
 const READS_TOGETHER: usize = 5;
 
-/// What a process has read.
+/// The rows that a process has read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Reads {
     total: usize,
@@ -143,7 +143,7 @@ async fn read_with_tenantry(
     reads
 }
 
-/// As many programs do it: the path is set when a connection is taken, and believed from there on.
+/// Does what many programs do: the path is set when a connection is taken, and believed from there on.
 async fn read_with_plain_set(
     url: &str,
     tenants: &[TenantDb],
