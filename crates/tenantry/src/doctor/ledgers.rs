@@ -17,7 +17,7 @@ use crate::sql::{Identifier, Literal};
 const ATTEMPTS: u32 = 10;
 
 /// A ledger and its summary.
-struct Reading {
+struct Comparison {
     schema: String,
     /// The version of a migration that began and did not end.
     interrupted: Option<i64>,
@@ -102,26 +102,30 @@ fn copy_ledger(patient: &Patient<'_>, schema: &str, model: Option<&str>) -> Stri
 async fn confirmed(
     patient: &mut Patient<'_>,
     roster: &mut Roster,
-    suspects: &[Reading],
+    suspects: &[Comparison],
 ) -> Result<Vec<Finding>, sqlx::Error> {
-    let schemas: Vec<_> = suspects.iter().map(|reading| reading.schema.as_str()).collect();
+    let schemas: Vec<_> = suspects.iter().map(|comparison| comparison.schema.as_str()).collect();
     let idle = patient.idle(&schemas).await?;
     let entries = roster.entries_of(patient.alias, &schemas).await?;
-    let (readings, _) = read_page(patient, &entries).await?;
+    let (comparisons, _) = read_page(patient, &entries).await?;
     let mut findings = Vec::new();
     for entry in roster.entries_of(patient.alias, &schemas).await? {
-        let is_its = |reading: &&Reading| reading.schema == entry.schema;
-        let Some(reading) = readings.iter().find(is_its) else { continue };
-        let has_ended = suspects.iter().find(is_its).is_none_or(|was| was.interrupted != reading.interrupted);
+        let is_its = |comparison: &&Comparison| comparison.schema == entry.schema;
+        let Some(comparison) = comparisons.iter().find(is_its) else { continue };
+        let has_ended =
+            suspects.iter().find(is_its).is_none_or(|was| was.interrupted != comparison.interrupted);
         let is_idle = idle.contains(&entry.schema) && !has_ended;
-        findings.extend(judge(patient, &entry, reading, is_idle));
+        findings.extend(judge(patient, &entry, comparison, is_idle));
     }
     Ok(findings)
 }
 
 /// The ledgers of a page that say something else than their summaries, and the number of those that may not
 /// be read.
-async fn read_page(patient: &mut Patient<'_>, page: &[Entry]) -> Result<(Vec<Reading>, usize), sqlx::Error> {
+async fn read_page(
+    patient: &mut Patient<'_>,
+    page: &[Entry],
+) -> Result<(Vec<Comparison>, usize), sqlx::Error> {
     let mut attempts = ATTEMPTS;
     loop {
         attempts -= 1;
@@ -129,7 +133,7 @@ async fn read_page(patient: &mut Patient<'_>, page: &[Entry]) -> Result<(Vec<Rea
         match read(patient, &schemas).await {
             // A spare became a tenant in between, or a tenant is gone.
             Err(error) if attempts > 0 && is_missing(&error) => {}
-            readings => return Ok((readings?, closed)),
+            comparisons => return Ok((comparisons?, closed)),
         }
     }
 }
@@ -162,7 +166,7 @@ async fn ledgers_of(patient: &mut Patient<'_>, page: &[Entry]) -> Result<(Vec<St
 }
 
 /// Reads ledgers and summaries in one statement, so that no migration commits in between.
-async fn read(patient: &mut Patient<'_>, schemas: &[String]) -> Result<Vec<Reading>, sqlx::Error> {
+async fn read(patient: &mut Patient<'_>, schemas: &[String]) -> Result<Vec<Comparison>, sqlx::Error> {
     if schemas.is_empty() {
         return Ok(Vec::new());
     }
@@ -184,27 +188,27 @@ async fn read(patient: &mut Patient<'_>, schemas: &[String]) -> Result<Vec<Readi
          WHERE ledger.interrupted IS NOT NULL OR applied.digest IS DISTINCT FROM ledger.digest",
         ledgers.join(" UNION ALL "),
     );
-    let reading = |row: &sqlx::postgres::PgRow| {
-        Ok(Reading {
+    let comparison = |row: &sqlx::postgres::PgRow| {
+        Ok(Comparison {
             schema: row.try_get("schema")?,
             interrupted: row.try_get("interrupted")?,
             has_summary: row.try_get("has_summary")?,
             is_equal: row.try_get("is_equal")?,
         })
     };
-    patient.catalog.rows(&query).await?.iter().map(reading).collect()
+    patient.catalog.rows(&query).await?.iter().map(comparison).collect()
 }
 
-fn judge(patient: &Patient<'_>, entry: &Entry, reading: &Reading, is_idle: bool) -> Vec<Finding> {
+fn judge(patient: &Patient<'_>, entry: &Entry, comparison: &Comparison, is_idle: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Some(version) = reading.interrupted.filter(|_| is_idle) {
+    if let Some(version) = comparison.interrupted.filter(|_| is_idle) {
         let what = format!("version {version} began in {} and did not end", entry.whose());
         let why = "nobody knows how far it came, and nothing after it is applied";
         let finding = patient.error(Check::InterruptedMigration, what, why);
         findings.push(finding.mend_by(migrate(entry)));
     }
-    if !reading.is_equal {
-        findings.push(disagreement(patient, entry, reading));
+    if !comparison.is_equal {
+        findings.push(disagreement(patient, entry, comparison));
     }
     findings
 }
@@ -216,9 +220,9 @@ fn migrate(entry: &Entry) -> String {
     }
 }
 
-fn disagreement(patient: &Patient<'_>, entry: &Entry, reading: &Reading) -> Finding {
+fn disagreement(patient: &Patient<'_>, entry: &Entry, comparison: &Comparison) -> Finding {
     let schema = &entry.schema;
-    if !reading.has_summary {
+    if !comparison.has_summary {
         let what = format!("{} has a ledger, and no row in `tenantry.applied`", entry.whose());
         let why = "`status` does not show what it has applied, and a run asks its ledger each time";
         return patient.warning(Check::Ledger, what, why).mend_by(migrate(entry));

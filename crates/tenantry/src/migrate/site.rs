@@ -1,4 +1,4 @@
-//! A place to work: a schema, its owner, and the terms.
+//! A place to work: a schema, its occupant, and the terms.
 
 use super::limits::Terms;
 use super::plan::Conflict;
@@ -14,14 +14,14 @@ use crate::tenant::{SchemaName, Slug, Tenant};
 pub(crate) struct Site<'a> {
     pub(super) schema: &'a SchemaName,
     extensions: &'a [SchemaName],
-    owner: Owner<'a>,
+    occupant: Occupant<'a>,
     /// `None` where nobody uses the schema yet.
     pub(super) terms: Option<Terms>,
 }
 
 /// The one that a schema is for.
 #[derive(Clone, Copy, Debug)]
-enum Owner<'a> {
+enum Occupant<'a> {
     Tenant(&'a Slug),
     Master,
     /// A tenant that does not exist yet.
@@ -32,23 +32,23 @@ enum Owner<'a> {
 
 impl<'a> Site<'a> {
     pub(crate) fn of_tenant(layout: &'a Layout, tenant: &'a Tenant) -> Self {
-        Self::new(layout, tenant.schema(), Owner::Tenant(tenant.slug()))
+        Self::new(layout, tenant.schema(), Occupant::Tenant(tenant.slug()))
     }
 
     pub(super) fn master(layout: &'a Layout) -> Self {
-        Self::new(layout, &layout.master_schema, Owner::Master)
+        Self::new(layout, &layout.master_schema, Occupant::Master)
     }
 
     pub(crate) fn spare(layout: &'a Layout, schema: &'a SchemaName) -> Self {
-        Self::new(layout, schema, Owner::Spare)
+        Self::new(layout, schema, Occupant::Spare)
     }
 
     pub(super) fn scratch(layout: &'a Layout, schema: &'a SchemaName) -> Self {
-        Self::new(layout, schema, Owner::Scratch)
+        Self::new(layout, schema, Occupant::Scratch)
     }
 
-    fn new(layout: &'a Layout, schema: &'a SchemaName, owner: Owner<'a>) -> Self {
-        Self { schema, extensions: &layout.extension_schemas, owner, terms: None }
+    fn new(layout: &'a Layout, schema: &'a SchemaName, occupant: Occupant<'a>) -> Self {
+        Self { schema, extensions: &layout.extension_schemas, occupant, terms: None }
     }
 
     /// The same schema, in use, in a run over the fleet.
@@ -84,19 +84,19 @@ impl<'a> Site<'a> {
     /// The schema as messages name it.
     pub(super) fn whose(&self) -> String {
         let schema = self.schema;
-        match self.owner {
-            Owner::Tenant(slug) => format!("tenant `{slug}`, schema `{schema}`"),
-            Owner::Master => format!("master schema `{schema}`"),
-            Owner::Spare => format!("spare schema `{schema}`"),
-            Owner::Scratch => format!("scratch schema `{schema}`"),
+        match self.occupant {
+            Occupant::Tenant(slug) => format!("tenant `{slug}`, schema `{schema}`"),
+            Occupant::Master => format!("master schema `{schema}`"),
+            Occupant::Spare => format!("spare schema `{schema}`"),
+            Occupant::Scratch => format!("scratch schema `{schema}`"),
         }
     }
 
     pub(super) fn error(&self, kind: ErrorKind, message: String) -> Error {
         let error = Error::new(kind, message);
-        match self.owner {
-            Owner::Tenant(slug) => error.with_tenant(slug),
-            Owner::Master | Owner::Spare | Owner::Scratch => error,
+        match self.occupant {
+            Occupant::Tenant(slug) => error.with_tenant(slug),
+            Occupant::Master | Occupant::Spare | Occupant::Scratch => error,
         }
     }
 

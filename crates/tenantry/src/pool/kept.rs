@@ -18,11 +18,11 @@ pub(crate) struct KeptConnections {
     most: usize,
     /// Set where they wait for so long that the server or a network may have given them up.
     is_asked_first: bool,
-    waiting: Mutex<Waiting>,
+    idle: Mutex<Idle>,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Idle {
     connections: Vec<PgConnection>,
     is_closed: bool,
 }
@@ -30,12 +30,12 @@ struct Waiting {
 impl KeptConnections {
     /// For sign-ups: one waits, for however long.
     pub(super) fn for_sign_ups() -> Self {
-        Self { most: 1, is_asked_first: true, waiting: Mutex::default() }
+        Self { most: 1, is_asked_first: true, idle: Mutex::default() }
     }
 
     /// For a run: as many wait as have worked at the same time, none of them for long.
     pub(crate) fn for_a_run() -> Self {
-        Self { most: usize::MAX, is_asked_first: false, waiting: Mutex::default() }
+        Self { most: usize::MAX, is_asked_first: false, idle: Mutex::default() }
     }
 
     /// Works on a connection, and keeps it if the work succeeds.
@@ -55,7 +55,7 @@ impl KeptConnections {
         match &result {
             Ok(_) => self.keep(connection),
             Err(error) if error.kind() == ErrorKind::DatabaseUnavailable => {
-                self.waiting().connections.clear();
+                self.idle().connections.clear();
             }
             Err(_) => {}
         }
@@ -65,9 +65,9 @@ impl KeptConnections {
     /// Closes those that wait, and keeps none from now on.
     pub(super) async fn close(&self) {
         let connections = {
-            let mut waiting = self.waiting();
-            waiting.is_closed = true;
-            std::mem::take(&mut waiting.connections)
+            let mut idle = self.idle();
+            idle.is_closed = true;
+            std::mem::take(&mut idle.connections)
         };
         for connection in connections {
             // It is given up either way.
@@ -76,19 +76,19 @@ impl KeptConnections {
     }
 
     async fn take(&self) -> Option<PgConnection> {
-        let connection = self.waiting().connections.pop()?;
+        let connection = self.idle().connections.pop()?;
         if self.is_asked_first { if_answering(connection).await } else { Some(connection) }
     }
 
     fn keep(&self, connection: PgConnection) {
-        let mut waiting = self.waiting();
-        if !waiting.is_closed && waiting.connections.len() < self.most {
-            waiting.connections.push(connection);
+        let mut idle = self.idle();
+        if !idle.is_closed && idle.connections.len() < self.most {
+            idle.connections.push(connection);
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
         for (kept, expect) in [(KeptConnections::for_sign_ups(), 1), (KeptConnections::for_a_run(), 2)] {
             let inner = async |_: &mut PgConnection| Ok(process(&kept, &database).await);
             with(&kept, &database, inner).await.unwrap();
-            assert_eq!(kept.waiting().connections.len(), expect);
+            assert_eq!(kept.idle().connections.len(), expect);
         }
     }
 
@@ -167,7 +167,7 @@ mod tests {
             Err::<(), _>(Error::new(ErrorKind::DatabaseUnavailable, "gone"))
         };
         with(&kept, &database, lose).await.unwrap_err();
-        assert!(kept.waiting().connections.is_empty());
+        assert!(kept.idle().connections.is_empty());
     }
 
     #[tokio::test]
@@ -203,6 +203,6 @@ mod tests {
             Ok(())
         };
         with(&kept, &database, close).await.unwrap();
-        assert!(kept.waiting().connections.is_empty());
+        assert!(kept.idle().connections.is_empty());
     }
 }

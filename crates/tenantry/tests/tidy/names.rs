@@ -10,7 +10,6 @@ use super::{assert_none, sources_of_library};
 const SHARED: &[(&str, &str)] = &[
     ("Finding", "of doctor and of lint, each the only thing its folder makes"),
     ("Inner", "the shared half of a cheap handle"),
-    ("State", "the guarded half of a shared value"),
     ("Step", "of a plan, and of the registry's own tables"),
 ];
 
