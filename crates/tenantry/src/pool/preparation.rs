@@ -9,7 +9,7 @@ use crate::guard::{Guard, stands};
 #[cfg(feature = "tokio-postgres")]
 use crate::sql::VOID_SCHEMA;
 use crate::sql::{Identifier, Literal};
-use crate::tenant::{SchemaName, Tenant};
+use crate::tenant::{SchemaName, Tenant, TenantId};
 
 /// The schemas that are the same for every checkout.
 #[derive(Clone, Debug)]
@@ -94,6 +94,9 @@ pub(super) enum Span {
     Transaction,
 }
 
+/// The line that a checkout stands in: a tenant's, or for `None` the master schema's.
+pub(super) type LineName = Option<TenantId>;
+
 /// What a session must look like for one checkout.
 #[derive(Clone, Debug)]
 pub(crate) struct Preparation {
@@ -117,12 +120,16 @@ impl Preparation {
         }
     }
 
-    fn identity(&self) -> Option<(crate::tenant::TenantId, i64)> {
+    fn identity(&self) -> Option<(TenantId, i64)> {
         self.tenant().map(|tenant| (tenant.id(), tenant.epoch()))
     }
 
     pub(super) fn tenant(&self) -> Option<&Tenant> {
         self.request.tenant()
+    }
+
+    pub(super) fn line(&self) -> LineName {
+        self.tenant().map(Tenant::id)
     }
 
     /// Whether cached statements may mean types of this schema.

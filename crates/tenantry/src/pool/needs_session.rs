@@ -55,7 +55,7 @@ const OUTSIDE: NeedsSession = refusal(
 );
 
 /// Judges a text of one or more statements.
-pub(super) fn admit(sql: &str) -> Result<(), NeedsSession> {
+pub(super) fn runs_without_session(sql: &str) -> Result<(), NeedsSession> {
     for statement in Statements::of(sql) {
         // Where our reading ends, the server's ends as well: it refuses the whole text.
         let Ok(statement) = statement else { return Ok(()) };
