@@ -19,7 +19,7 @@ use crate::tenant::{Digest, Tenant};
 
 /// The tables of one tenant.
 ///
-/// `&TenantDb` is an [`Executor`](sqlx::Executor) like `&PgPool`: every statement looks a connection up, prepared for
+/// `&TenantDb` is an [`Executor`](sqlx::Executor) like `&PgPool`: every statement checks a connection out, prepared for
 /// this tenant, and gives it back. Unqualified names mean the tenant's schema; a table that is
 /// missing there is an error.
 ///

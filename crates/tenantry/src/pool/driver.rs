@@ -55,7 +55,7 @@ pub(crate) trait Driver: Send + Sync + 'static {
         false
     }
 
-    /// Whether a switch may travel in one flight with the statement it is for.
+    /// Whether a switch may travel in one pipeline with the statement it is for.
     #[cfg(feature = "tokio-postgres")]
     fn can_send_ahead(&self) -> bool {
         false

@@ -7,6 +7,8 @@ mod switch_ahead;
 
 use std::sync::Arc;
 
+#[cfg(feature = "tokio-postgres")]
+pub(super) use self::exchange::Exchange;
 pub(super) use self::exchange::{Activity, BreaksConnection};
 #[cfg(feature = "tokio-postgres")]
 pub(super) use self::switch_ahead::SwitchAhead;
@@ -28,7 +30,7 @@ use crate::guard::{Guard, stands};
 pub(super) struct Lease<D: Driver> {
     /// Has a connection until the lease is dropped.
     slot: Slot<D>,
-    /// What the connection is busy with. `None`: the last answer was read to its end.
+    /// The work that the connection is busy with. `None`: the last answer was read to its end.
     activity: Option<Activity>,
     /// Behind a pooler: the transaction that the switch began has not ended.
     has_transaction: bool,
@@ -37,7 +39,7 @@ pub(super) struct Lease<D: Driver> {
     switch_ahead: Option<Box<SwitchAhead>>,
 }
 
-/// When a connection that is not warm is switched.
+/// The moment at which a connection that is not warm is switched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Switching {
     /// Before it is handed out.
@@ -50,7 +52,7 @@ pub(super) enum Switching {
     WithTransaction,
 }
 
-/// What the session may hold that the next user must not meet, from nothing to the worst.
+/// Leftovers that the next user of the session must not meet, from none to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Condition {
     Clean,

@@ -29,7 +29,7 @@ pub(super) struct Pooled<C> {
     pub(super) checks: Box<Checks>,
 }
 
-/// How long a connection has served the line of one tenant without a pause.
+/// The time for which a connection has served the line of one tenant without a pause.
 struct Streak {
     line: LineName,
     served: u32,

@@ -1,4 +1,4 @@
-//! How a statement runs behind a pooler in transaction mode.
+//! Statements behind a pooler in transaction mode.
 //!
 //! There a connection is a client of the pooler and no session of the server: what one transaction
 //! leaves in a session, the next one of somebody else finds there, and may not find there again itself.
@@ -38,7 +38,7 @@ const DEALLOCATE: &str = "DO LANGUAGE plpgsql 'DECLARE statement text; BEGIN \
     FOR statement IN SELECT name FROM pg_catalog.pg_prepared_statements WHERE from_sql LOOP \
     EXECUTE pg_catalog.format(''DEALLOCATE %I'', statement); END LOOP; END'; ";
 
-/// How a transaction ends.
+/// The end of a transaction.
 #[derive(Clone, Copy)]
 enum End {
     Commit,

@@ -1,9 +1,9 @@
-//! What a connection is taken for, and who counts it.
+//! The purpose of a checkout, and the count of those that last.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a connection is taken for.
+/// The purpose that a connection is taken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// A single statement.

@@ -1,6 +1,6 @@
-//! What is known of a session, and whether it serves a checkout as it is.
+//! The state of a session, and the decision whether it serves a checkout as it is.
 //!
-//! All of it is decided here, and without I/O: which idle connection is taken, whether it is handed out
+//! All of it is decided here, without I/O: which idle connection is taken, whether it is handed out
 //! without a round trip, and whether a switch may travel ahead of a statement are the same question.
 
 use std::sync::Arc;
@@ -17,25 +17,25 @@ pub(super) struct Session {
     belief: Belief,
 }
 
-/// What the server confirmed.
+/// A confirmation of the server's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(not(feature = "tokio-postgres"), allow(dead_code))]
 enum Belief {
     /// Nothing, or something failed since then that suggests that the server went away.
     #[default]
     Nothing,
-    /// What was set last is in force.
+    /// The settings that were made last are in force.
     InForce,
-    /// The session sees no table, and what was set last was for a transaction that has ended.
+    /// The session sees no table: the settings that were made last ended with their transaction.
     Void,
 }
 
-/// What a session takes before it serves a checkout.
+/// The effort that it takes until a session serves a checkout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Warmth {
     /// Nothing: it serves the checkout as it is.
     Warm,
-    /// A switch, which may travel in one flight with the statement: the session is in the void.
+    /// A switch, which may travel in one pipeline with the statement: the session is in the void.
     Void,
     /// A switch, which the server has to confirm first.
     Cold,
@@ -57,7 +57,7 @@ impl Session {
         Self { last: Some(Arc::clone(preparation)), belief: Belief::Nothing }
     }
 
-    /// What was set last.
+    /// The preparation whose settings were made last.
     pub(super) fn last(&self) -> Option<&Arc<Preparation>> {
         self.last.as_ref()
     }
@@ -82,7 +82,7 @@ impl Session {
         self.last.as_ref().is_some_and(|last| last.is_outdated_by(wanted))
     }
 
-    /// What it takes, if what the server confirmed still holds.
+    /// Judges the session, if the server's confirmation still holds.
     pub(super) fn warmth_for(&self, wanted: &Preparation) -> Warmth {
         match self.belief {
             Belief::InForce if self.last_served(wanted) => Warmth::Warm,
@@ -93,7 +93,7 @@ impl Session {
 }
 
 impl Warmth {
-    /// What it takes when nobody has used the connection for this long: later the server may be gone.
+    /// The same after the connection was idle: the longer it was, the likelier is the server gone.
     pub(super) fn after(self, idle_for: Duration, is_lost: bool, config: &PoolConfig) -> Self {
         let is_believed = config.verify == Verify::Switch && idle_for < config.check_after_idle && !is_lost;
         if is_believed { self } else { Self::Cold }

@@ -51,7 +51,7 @@ impl<D: Driver> Pool<D> {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// What a session must look like for this target.
+    /// Asks the preprocessors what a session must look like for this target.
     pub(super) fn prepare(&self, target: Target) -> Result<Arc<Preparation>> {
         let request = CheckoutRequest::new(target, Arc::clone(&self.shared.layout));
         Ok(Arc::new(self.shared.preprocessors.prepare(request)?))
@@ -115,7 +115,7 @@ impl<D: Driver> Pool<D> {
         &self.shared.slots.driver
     }
 
-    /// Whether a connection is no session of the server's, but a pooler's client.
+    /// Returns true if a connection is no session of the server's, but a pooler's client.
     pub(super) fn is_behind_pooler(&self) -> bool {
         self.shared.slots.config.mode == PoolMode::Transaction
     }

@@ -60,7 +60,7 @@ struct Waiter<D: Driver> {
     preparation: Arc<Preparation>,
 }
 
-/// Who has a slot, so that a slot is given back once.
+/// A holder of a slot, so that a slot is given back once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct HolderId(u64);
 
@@ -149,7 +149,7 @@ impl<D: Driver> Slot<D> {
         Ok(())
     }
 
-    /// What its connection takes before it serves this checkout.
+    /// Judges how warm its connection is for this checkout.
     pub(super) fn warmth_for(&self, preparation: &Preparation) -> Warmth {
         let Some(pooled) = &self.pooled else { return Warmth::Cold };
         let is_lost = self.slots.driver.is_lost(&pooled.connection);
@@ -415,7 +415,7 @@ impl<D: Driver> State<D> {
     }
 }
 
-/// How often per turn a tenant's line is served: the number `pool_weight` in its settings.
+/// The number of times per turn that a tenant's line is served: `pool_weight` in its settings.
 fn weight_of(preparation: &Preparation) -> u32 {
     let weight = preparation.tenant().and_then(|tenant| tenant.settings().get("pool_weight")?.as_u64());
     u32::try_from(weight.unwrap_or(1)).map_or(MAX_WEIGHT, |weight| weight.clamp(1, MAX_WEIGHT))

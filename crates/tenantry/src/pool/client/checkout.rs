@@ -12,7 +12,7 @@ use crate::guard::{Guard, stands};
 use crate::pool::await_point::{AwaitPoint, at};
 use crate::pool::checkout::STALE_PLAN;
 use crate::pool::classify::Effect;
-use crate::pool::lease::{Activity, Lease, SwitchAhead};
+use crate::pool::lease::{Activity, Exchange, Lease, SwitchAhead};
 use crate::pool::purpose::{Held, Purpose};
 use crate::pool::shared::Pool;
 
@@ -35,7 +35,7 @@ pub struct ClientCheckout {
     pool: Pool<ClientDriver>,
     lease: Lease<ClientDriver>,
     owner: Owner,
-    /// What opens the transaction that the connection is switched in, until the caller's has begun.
+    /// The message that opens the transaction which the connection is switched in, until the caller's has begun.
     switch_ahead: Option<Box<SwitchAhead>>,
     purpose: Purpose,
     _held: Option<Held>,
@@ -65,7 +65,7 @@ impl ClientCheckout {
     /// Runs a statement and answers with its only row.
     ///
     /// # Errors
-    /// As [`query`](Self::query), and [`ErrorKind::RowNotFound`] if there is none.
+    /// Like [`query`](Self::query), and [`ErrorKind::RowNotFound`] if there is none.
     pub async fn query_one(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
         one(self.run_statement(sql, parameters).await?)
     }
@@ -73,7 +73,7 @@ impl ClientCheckout {
     /// Runs a statement and answers with its only row, if there is one.
     ///
     /// # Errors
-    /// As [`query`](Self::query), and [`ErrorKind::Database`] if there are several.
+    /// Like [`query`](Self::query), and [`ErrorKind::Database`] if there are several.
     pub async fn query_opt(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>> {
         at_most_one(self.run_statement(sql, parameters).await?)
     }
@@ -81,7 +81,7 @@ impl ClientCheckout {
     /// Runs a statement and answers with the number of rows it touched.
     ///
     /// # Errors
-    /// As [`query`](Self::query).
+    /// Like [`query`](Self::query).
     pub async fn execute(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64> {
         Ok(self.run_statement(sql, parameters).await?.affected)
     }
@@ -89,7 +89,7 @@ impl ClientCheckout {
     /// Runs statements without parameters in one message.
     ///
     /// # Errors
-    /// As [`query`](Self::query). Those behind a statement that fails do not run.
+    /// Like [`query`](Self::query). Those behind a statement that fails do not run.
     pub async fn batch_execute(&mut self, sql: &str) -> Result<()> {
         self.note_effect(sql);
         self.send(Query::Batch(sql)).await.map(drop)
@@ -118,7 +118,7 @@ impl ClientCheckout {
         }
     }
 
-    /// What fails so was not executed, but inside a transaction it has ended that.
+    /// A statement whose cached plan is stale was not executed, but inside a transaction it has ended that.
     fn may_try_again(&self) -> bool {
         self.purpose != Purpose::Transaction && !self.lease.is_touched() && stands(Guard::SecondAttempt)
     }
@@ -134,26 +134,19 @@ impl ClientCheckout {
             exchange.allow_draining();
         }
         exchange.is_in_transaction |= begins;
-        let landed = match at(AwaitPoint::Statement, exchange.send(Pipeline { before, query, after })).await {
-            Ok(answer) => {
-                exchange.finish();
-                Ok(answer)
-            }
-            Err(PipelineError::Before(error)) => Err(PipelineError::Before(exchange.give_up(error))),
-            Err(PipelineError::Query(error)) => Err(PipelineError::Query(exchange.fail(error))),
-            Err(PipelineError::After(error)) => Err(PipelineError::After(exchange.give_up(error))),
-        };
-        let answer = self.land(landed);
+        let answer = at(AwaitPoint::Statement, exchange.send(Pipeline { before, query, after })).await;
+        let answer = conclude(exchange, answer);
+        let answer = self.note_switch(answer);
         if begins {
             self.switch_ahead = None;
         }
         answer
     }
 
-    /// Notes what came of a pipeline for the switch that was in it.
-    fn land(&mut self, landed: Result<Answer, PipelineError>) -> Result<Answer> {
-        let Some(switch_ahead) = &self.switch_ahead else { return landed.map_err(PipelineError::into_error) };
-        match landed {
+    /// Notes what the answer says of the switch ahead, if there was one.
+    fn note_switch(&mut self, answer: Result<Answer, PipelineError>) -> Result<Answer> {
+        let Some(switch_ahead) = &self.switch_ahead else { return answer.map_err(PipelineError::into_error) };
+        match answer {
             Ok(answer) => {
                 self.lease.switch_ahead_succeeded(switch_ahead);
                 Ok(answer)
@@ -189,6 +182,22 @@ impl ClientCheckout {
     /// statement.
     pub(super) fn is_in_transaction(&self) -> bool {
         self.purpose == Purpose::Transaction && self.switch_ahead.is_none()
+    }
+}
+
+/// Ends an exchange. A connection whose query failed goes on; around it, nobody knows where the session is.
+fn conclude(
+    exchange: Exchange<'_, ClientDriver>,
+    answer: Result<Answer, PipelineError>,
+) -> Result<Answer, PipelineError> {
+    match answer {
+        Ok(answer) => {
+            exchange.finish();
+            Ok(answer)
+        }
+        Err(PipelineError::Before(error)) => Err(PipelineError::Before(exchange.give_up(error))),
+        Err(PipelineError::Query(error)) => Err(PipelineError::Query(exchange.fail(error))),
+        Err(PipelineError::After(error)) => Err(PipelineError::After(exchange.give_up(error))),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::pool::preparation::Preprocessors;
 use crate::pool::preprocessor::CheckoutRequest;
 use crate::tenant::Alias;
 
-/// How long the server's half of a farewell may take.
+/// The time that the server's half of a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(crate) struct ClientDriver {
@@ -56,7 +56,7 @@ pub(super) struct Pipeline<'a> {
     pub(super) after: Option<&'a str>,
 }
 
-/// What is asked of the server.
+/// A question to the server.
 #[derive(Clone, Copy)]
 pub(super) enum Query<'a> {
     Statement {
@@ -70,14 +70,14 @@ pub(super) enum Query<'a> {
 
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
-/// What the server answered to a query.
+/// The server's answer to a query.
 #[derive(Default)]
 pub(super) struct Answer {
     pub(super) rows: Vec<Row>,
     pub(super) affected: u64,
 }
 
-/// Which part of a pipeline failed.
+/// The part of a pipeline that failed.
 pub(super) enum PipelineError {
     Before(Error),
     Query(Error),
@@ -218,7 +218,7 @@ impl ClientConnection {
         }
     }
 
-    /// Whether the statement was prepared on this connection.
+    /// Returns true if the statement was prepared on this connection.
     pub(super) fn knows(&self, query: Query<'_>) -> bool {
         match query {
             Query::Statement { owner, sql, .. } => self.statements.knows(owner, sql),

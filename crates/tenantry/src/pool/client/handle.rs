@@ -1,4 +1,4 @@
-//! What code written against tokio-postgres holds.
+//! The handles of code that is written against tokio-postgres.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ use crate::tenant::{Digest, Tenant};
 
 /// The tables of one tenant, through tokio-postgres.
 ///
-/// Every statement looks a connection up, prepared for this tenant, and gives it back. Unqualified names
+/// Every statement checks a connection out, prepared for this tenant, and gives it back. Unqualified names
 /// mean the tenant's schema; a table that is missing there is an error. Statements are prepared once per
 /// connection.
 ///
@@ -185,7 +185,7 @@ macro_rules! handle {
             /// Takes a connection for a transaction.
             ///
             /// # Errors
-            /// As [`acquire`](Self::acquire), and what PostgreSQL answers to `BEGIN`.
+            /// Those of [`acquire`](Self::acquire), and what PostgreSQL answers to `BEGIN`.
             pub async fn begin(&self) -> Result<ClientTransaction> {
                 let checkout = self.access.hold_for(Purpose::Transaction, self.owner()).await?;
                 ClientTransaction::begin(checkout).await

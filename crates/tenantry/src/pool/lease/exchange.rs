@@ -11,7 +11,7 @@ use crate::guard::{Guard, stands};
 use crate::pool::driver::Driver;
 use crate::pool::slots::{Slot, Slots};
 
-/// What a connection is busy with.
+/// Work that a connection is busy with.
 ///
 /// | | cut off | failed |
 /// | --- | --- | --- |
@@ -75,7 +75,7 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Begins an exchange for one who cannot be called, such as a stream that yields within it.
+    /// Begins an exchange that no function can enclose, such as that of a stream, which yields in the middle.
     pub(in crate::pool) fn begin(&mut self, activity: Activity) -> Exchange<'_, D> {
         if stands(Guard::BusyFlag) {
             self.activity = Some(activity);

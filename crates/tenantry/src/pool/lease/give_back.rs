@@ -1,4 +1,4 @@
-//! What becomes of a connection when its lease is dropped.
+//! The fate of a connection when its lease is dropped.
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -9,6 +9,7 @@ use crate::pool::driver::Driver;
 use crate::pool::session::Session;
 use crate::pool::slots::Slot;
 
+/// The next thing that happens to a connection.
 enum Fate {
     /// It was cut off in a statement whose answer may be read to its end.
     Drain(OwnedSemaphorePermit),

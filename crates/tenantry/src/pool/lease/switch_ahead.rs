@@ -1,4 +1,4 @@
-//! A switch that travels in one flight with what it is for.
+//! A switch that travels in one pipeline with what it is for.
 //!
 //! The message opens a transaction, and in it looks like a switch with a check that fails. When it fails,
 //! the transaction is aborted, and PostgreSQL refuses every statement that was sent behind it. One case
@@ -26,7 +26,7 @@ use crate::sql::VOID_SCHEMA;
 /// `SQLSTATE` of the check that fails.
 const DIVISION_BY_ZERO: &str = "22012";
 
-/// What has to be sent before the first statement, in one flight with it.
+/// The message that goes before the first statement, in one pipeline with it.
 pub(in crate::pool) struct SwitchAhead {
     pub(in crate::pool) message: String,
     preparation: Arc<Preparation>,
@@ -88,7 +88,7 @@ impl<D: Driver> Lease<D> {
         .await
     }
 
-    /// What has to be sent first, or nothing any more.
+    /// Hands out the message that goes first, once.
     pub(in crate::pool) fn take_switch_ahead(&mut self) -> Option<Box<SwitchAhead>> {
         self.switch_ahead.take()
     }

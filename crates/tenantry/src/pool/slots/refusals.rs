@@ -1,4 +1,4 @@
-//! What those are told who get no slot, or who wait in vain for all of them.
+//! The errors of a checkout that gets no slot, and of a pool that waits in vain for all of them.
 
 use std::time::Duration;
 
