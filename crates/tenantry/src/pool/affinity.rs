@@ -1,4 +1,4 @@
-//! Which idle connection a checkout gets.
+//! The choice among idle connections for a checkout.
 //!
 //! The one that last served the same tenant needs no round trip. Where there is none, somebody
 //! loses a warm connection: the tenant that is least likely to return. Who was idle longest (LRU)
@@ -19,13 +19,13 @@ const HALF_LIFE_PER_CONNECTION: f64 = 4.0;
 /// Tenants per connection whose demand is remembered.
 const MEMORY_PER_CONNECTION: usize = 64;
 
-/// What an idle connection last served.
+/// The line that an idle connection last served.
 pub(super) struct Candidate<L> {
     /// `None` before the first checkout, or where it cannot be believed any more.
     pub(super) line: Option<L>,
-    /// Whether it serves the checkout as it is.
+    /// True if it serves the checkout as it is.
     pub(super) is_warm: bool,
-    /// Whether it was last used on the thread that asks now.
+    /// True if it was last used on the thread that asks now.
     pub(super) is_near: bool,
 }
 

@@ -59,7 +59,7 @@ mod counted {
 
     static DROPS: [AtomicU32; AwaitPoint::ALL.len()] = [const { AtomicU32::new(0) }; AwaitPoint::ALL.len()];
 
-    /// How often a future was dropped there, in this process.
+    /// The number of futures that were dropped there, in this process.
     pub(crate) fn drops(place: AwaitPoint) -> u32 {
         DROPS[place as usize].load(Ordering::Relaxed)
     }

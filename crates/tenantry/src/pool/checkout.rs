@@ -1,8 +1,6 @@
 //! One connection on loan, and the statements that run on it.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
@@ -12,10 +10,10 @@ use sqlx::{Either, Executor as _, PgConnection};
 use super::await_point::{AwaitPoint, at};
 use super::classify::Effect;
 use super::driver::{Driver as _, PgDriver};
-use super::lease::Lease;
+use super::lease::{Activity, Lease};
+use super::purpose::{Held, Purpose};
 use super::shared::Pool;
 use super::statement::Statement;
-use crate::error::breaks_connection;
 use crate::guard::{Guard, stands};
 use crate::tenant::Digest;
 
@@ -37,17 +35,23 @@ pub(super) const STALE_PLAN: &str = crate::error::sqlstate::FEATURE_NOT_SUPPORTE
 /// # }
 /// ```
 pub struct Checkout {
-    pool: Pool,
-    lease: Lease<PgDriver>,
+    pub(super) pool: Pool,
+    pub(super) lease: Lease<PgDriver>,
     /// Set when the tenant is not where the rest of the fleet is.
     tag: Option<Digest>,
-    is_in_transaction: bool,
+    purpose: Purpose,
     _held: Option<Held>,
 }
 
 impl Checkout {
-    pub(super) fn new(pool: Pool, lease: Lease<PgDriver>, tag: Option<Digest>, held: Option<Held>) -> Self {
-        Self { pool, lease, tag, is_in_transaction: false, _held: held }
+    pub(super) fn new(
+        pool: Pool,
+        lease: Lease<PgDriver>,
+        tag: Option<Digest>,
+        purpose: Purpose,
+        held: Option<Held>,
+    ) -> Self {
+        Self { pool, lease, tag, purpose, _held: held }
     }
 
     /// Lends the bare connection, for code that insists on sqlx's own type.
@@ -56,51 +60,32 @@ impl Checkout {
     /// it comes back.
     ///
     /// # Errors
-    /// [`sqlx::Error::WorkerCrashed`] if the connection was lost before;
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) behind a pooler in transaction mode, where
     /// nobody could tell whether it is still in the transaction.
     pub fn as_pg_connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         self.pool.refuse_behind_pooler("the bare connection")?;
-        self.lease.touch();
-        self.connection()
-    }
-
-    pub(super) fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
-        self.lease.connection().ok_or(sqlx::Error::WorkerCrashed)
-    }
-
-    pub(super) fn lease(&mut self) -> &mut Lease<PgDriver> {
-        &mut self.lease
-    }
-
-    pub(super) fn pool(&self) -> &Pool {
-        &self.pool
+        Ok(self.lease.lend())
     }
 
     pub(super) fn is_in_transaction(&self) -> bool {
-        self.is_in_transaction
-    }
-
-    pub(super) fn set_in_transaction(&mut self, is_in_transaction: bool) {
-        self.is_in_transaction = is_in_transaction;
+        self.purpose == Purpose::Transaction
     }
 
     /// Runs one statement and hands out its rows as they come.
-    pub(super) fn run(
+    pub(super) fn run_statement(
         &mut self,
         statement: Result<Statement, sqlx::Error>,
     ) -> BoxStream<'_, Result<Either<PgQueryResult, PgRow>, sqlx::Error>> {
         if self.pool.is_behind_pooler() {
-            return self.run_behind_pooler(statement);
+            return self.run_statement_behind_pooler(statement);
         }
         Box::pin(async_stream::try_stream! {
-            let statement = self.admit(statement?);
-            let mut second_attempt = self.may_try_again(&statement).then(|| statement.clone());
+            let (statement, mut second_attempt) = self.attempts(statement?);
             let mut next = Some(statement);
             while let Some(statement) = next.take() {
-                self.lease.begin_statement();
+                let mut exchange = self.lease.begin(Activity::Statement);
                 let mut failure = None;
-                let mut results = self.connection()?.fetch_many(statement);
+                let mut results = exchange.fetch_many(statement);
                 while let Some(result) = at(AwaitPoint::Statement, results.next()).await {
                     match result {
                         Ok(item) => {
@@ -115,8 +100,11 @@ impl Checkout {
                 }
                 drop(results);
                 match failure {
-                    None => self.lease.end_statement(),
-                    Some(error) => next = Some(self.recover(error, second_attempt.take()).await?),
+                    None => exchange.finish(),
+                    Some(error) => {
+                        let error = exchange.fail(error);
+                        next = Some(self.recover(error, second_attempt.take()).await?);
+                    }
                 }
             }
         })
@@ -128,25 +116,25 @@ impl Checkout {
         if self.pool.is_behind_pooler() {
             return self.first_row_behind_pooler(statement).await;
         }
-        let statement = self.admit(statement);
-        let mut second_attempt = self.may_try_again(&statement).then(|| statement.clone());
-        let mut next = statement;
+        let (mut next, mut second_attempt) = self.attempts(statement);
         loop {
-            self.lease.begin_statement();
-            match at(AwaitPoint::Statement, self.connection()?.fetch_optional(next)).await {
-                Ok(row) => {
-                    self.lease.end_statement();
-                    return Ok(row);
-                }
+            let answer = self.lease.exchange(Activity::Statement, async |_, connection| {
+                at(AwaitPoint::Statement, connection.fetch_optional(next)).await
+            });
+            match answer.await {
+                Ok(row) => return Ok(row),
                 Err(error) => next = self.recover(error, second_attempt.take()).await?,
             }
         }
     }
 
-    /// Notes what the statement does to the session, and gives it the text it has for this tenant.
-    fn admit(&mut self, statement: Statement) -> Statement {
+    /// Notes what a statement does to the session, and answers with the text it has for this tenant, and
+    /// with the same once more if it may be sent again.
+    fn attempts(&mut self, statement: Statement) -> (Statement, Option<Statement>) {
         self.note_effect(&statement);
-        self.tag(statement)
+        let statement = self.tag(statement);
+        let second_attempt = self.may_try_again(&statement).then(|| statement.clone());
+        (statement, second_attempt)
     }
 
     fn note_effect(&mut self, statement: &Statement) {
@@ -167,48 +155,27 @@ impl Checkout {
     /// inside a transaction it has already ended the transaction.
     fn may_try_again(&self, statement: &Statement) -> bool {
         statement.is_prepared()
-            && !self.is_in_transaction
+            && !self.is_in_transaction()
             && !self.lease.is_touched()
             && stands(Guard::SecondAttempt)
     }
 
-    /// Puts the connection in order after a failed statement. Answers with the statement to send
-    /// again, if that is the cure, or else with the error.
+    /// Answers with the statement to send again, if that is the cure for a failed one, or else with the
+    /// error.
     async fn recover(
         &mut self,
         error: sqlx::Error,
         second_attempt: Option<Statement>,
     ) -> Result<Statement, sqlx::Error> {
-        if breaks_connection(&error) {
-            self.lease.report_loss();
-            return Err(error);
-        }
         if !is_stale_plan(&error) {
-            self.lease.end_statement();
             return Err(error);
         }
         let Some(statement) = second_attempt else {
             self.lease.report_stale_statements();
-            self.lease.end_statement();
             return Err(error);
         };
-        self.forget_statements().await?;
+        self.lease.exchange(Activity::Boundary, PgDriver::forget_statements).await?;
         Ok(statement)
-    }
-
-    /// Notes how a call ended that is not a statement.
-    pub(super) fn settle<T>(&mut self, result: &Result<T, sqlx::Error>) {
-        match result {
-            Err(error) if breaks_connection(error) => self.lease.report_loss(),
-            _ => self.lease.end_statement(),
-        }
-    }
-
-    async fn forget_statements(&mut self) -> Result<(), sqlx::Error> {
-        self.lease.begin_exchange();
-        let driver = self.pool.driver();
-        let connection = self.lease.connection().ok_or(sqlx::Error::WorkerCrashed)?;
-        Ok(driver.forget_statements(connection).await?)
     }
 }
 
@@ -221,22 +188,8 @@ fn is_stale_plan(error: &sqlx::Error) -> bool {
 
 impl fmt::Debug for Checkout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Checkout").field("is_in_transaction", &self.is_in_transaction).finish_non_exhaustive()
-    }
-}
-
-/// Counts the connections that one handle's owner holds over several statements.
-pub(super) struct Held(Arc<AtomicU32>);
-
-impl Held {
-    pub(super) fn one(counter: &Arc<AtomicU32>) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(counter))
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        f.debug_struct("Checkout")
+            .field("is_in_transaction", &self.is_in_transaction())
+            .finish_non_exhaustive()
     }
 }

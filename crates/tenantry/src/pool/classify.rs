@@ -1,4 +1,4 @@
-//! Whether a statement leaves something behind in its session, judged by its text alone.
+//! Tells whether a statement leaves something behind in its session, judged by its text alone.
 //!
 //! A connection may go to its next tenant without a round trip of cleaning only when every statement
 //! since checkout was [neutral](Effect::Neutral). Doubt therefore counts as touched: it costs one
@@ -11,7 +11,7 @@ use foldhash::HashMap;
 
 use crate::sql::lexer::{Lexer, Token, TokenKind};
 
-/// What a text does to the session that runs it.
+/// The effect of a text on the session that runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// The session is afterwards as it was before.
@@ -20,7 +20,7 @@ pub(crate) enum Effect {
     Touched,
 }
 
-/// How a neutral statement begins.
+/// The words that a neutral statement begins with.
 const READS_AND_WRITES: [&str; 9] =
     ["select", "insert", "update", "delete", "merge", "with", "values", "table", "show"];
 
@@ -61,7 +61,7 @@ pub(crate) fn classify(sql: &str) -> Effect {
     Effect::Neutral
 }
 
-/// How much of the one statement has been read.
+/// The part of the one statement that has been read.
 #[derive(Clone, Copy)]
 enum Stage {
     Before,

@@ -1,11 +1,11 @@
-//! What a pool has done so far, counted.
+//! Counts of what a pool has done so far.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::tenant::Alias;
 
-/// How a checkout got its connection.
+/// The way in which a checkout got its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     /// Without a round trip.
@@ -100,7 +100,7 @@ impl Counters {
         count!(self, waited, "tenantry_checkout_waits_total");
     }
 
-    /// How long somebody waited who was given a connection.
+    /// Counts the wait of a checkout that was given a connection.
     #[cfg_attr(not(feature = "metrics"), allow(unused_variables, clippy::unused_self))]
     pub(super) fn waited_for(&self, waited: Duration) {
         #[cfg(feature = "metrics")]

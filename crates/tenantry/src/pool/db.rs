@@ -1,14 +1,15 @@
-//! What a handler holds: the way to one tenant's tables, or to the master schema's.
+//! Handles that a handler holds: the way to one tenant's tables, or to the master schema's.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::checkout::{Checkout, Held};
+use super::checkout::Checkout;
 use super::driver::{Driver, PgDriver};
 use super::lease::{Lease, Switching};
 use super::preparation::Preparation;
 use super::preprocessor::Target;
+use super::purpose::{Held, Purpose};
 use super::shared::Pool;
 use super::statement::Statement;
 use super::transaction::Transaction;
@@ -18,7 +19,7 @@ use crate::tenant::{Digest, Tenant};
 
 /// The tables of one tenant.
 ///
-/// `&TenantDb` is an [`Executor`](sqlx::Executor) like `&PgPool`: every statement looks a connection up, prepared for
+/// `&TenantDb` is an [`Executor`](sqlx::Executor) like `&PgPool`: every statement checks a connection out, prepared for
 /// this tenant, and gives it back. Unqualified names mean the tenant's schema; a table that is
 /// missing there is an error.
 ///
@@ -72,7 +73,7 @@ impl MasterDb {
     }
 }
 
-/// What every kind of handle is made of.
+/// The parts that every kind of handle is made of.
 pub(super) struct Access<D: Driver = PgDriver> {
     pub(super) pool: Pool<D>,
     target: Target,
@@ -98,24 +99,20 @@ impl<D: Driver> Clone for Access<D> {
 impl Access {
     /// A connection for this one statement.
     pub(super) async fn checkout_for(&self, statement: &Statement) -> Result<Checkout> {
-        self.pool.admit(statement.sql())?;
-        self.check_out(None).await
+        self.pool.refuse_what_needs_session(statement.sql())?;
+        self.check_out(Purpose::Statement).await
     }
 
     /// A connection that is a session of the server, which `what` needs.
     pub(super) async fn checkout(&self, what: &str) -> Result<Checkout> {
         self.pool.refuse_behind_pooler(what)?;
-        self.check_out(None).await
+        self.check_out(Purpose::Statement).await
     }
 
-    /// A connection that its owner keeps over several statements.
-    async fn hold(&self) -> Result<Checkout> {
-        self.check_out(Some(&self.held)).await
-    }
-
-    async fn check_out(&self, held: Option<&Arc<AtomicU32>>) -> Result<Checkout> {
+    async fn check_out(&self, purpose: Purpose) -> Result<Checkout> {
         let lease = self.lease(Switching::Now).await?;
-        Ok(Checkout::new(self.pool.clone(), lease, self.tag, held.map(Held::one)))
+        let held = Held::one(&self.held, purpose);
+        Ok(Checkout::new(self.pool.clone(), lease, self.tag, purpose, held))
     }
 }
 
@@ -173,7 +170,7 @@ macro_rules! handle {
             /// [`ErrorKind::Unsupported`] behind a pooler in transaction mode, where no session lasts.
             pub async fn acquire(&self) -> Result<Checkout, sqlx::Error> {
                 self.access.pool.refuse_behind_pooler("`acquire()`")?;
-                Ok(self.access.hold().await?)
+                Ok(self.access.check_out(Purpose::Session).await?)
             }
 
             /// Takes a connection and opens a transaction on it.
@@ -182,7 +179,7 @@ macro_rules! handle {
             /// As [`acquire`](Self::acquire), of which it does not need the session, and what PostgreSQL
             /// answers to `BEGIN`.
             pub async fn begin(&self) -> Result<Transaction, sqlx::Error> {
-                Transaction::begin(self.access.hold().await?).await
+                Transaction::begin(self.access.check_out(Purpose::Transaction).await?).await
             }
 
             pub(super) fn access(&self) -> &Access {

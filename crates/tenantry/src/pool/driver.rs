@@ -12,13 +12,13 @@ use super::preprocessor::CheckoutRequest;
 use crate::error::{BoxError, Error, ErrorKind, Result, breaks_connection};
 use crate::tenant::Alias;
 
-/// What the pool needs of a database driver: few questions, no policy.
+/// The few questions that the pool asks of a database driver, without policy.
 ///
 /// Every method may be dropped at any `.await`; the pool then closes the connection.
 pub(crate) trait Driver: Send + Sync + 'static {
     type Connection: Send + 'static;
 
-    /// What metrics call it.
+    /// The name that metrics call it by.
     const NAME: &'static str;
 
     /// Opens a connection that sees no table: its `search_path` is the void.
@@ -47,15 +47,15 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// driver and the server do not agree afterwards on what is prepared.
     fn drain(&self, connection: &mut Self::Connection) -> impl Future<Output = Result<()>> + Send;
 
-    /// Whether the driver itself knows of an open transaction.
+    /// Returns true if the driver itself knows of an open transaction.
     fn is_in_transaction(&self, connection: &mut Self::Connection) -> bool;
 
-    /// Whether the driver has noticed that the connection is lost.
+    /// Returns true if the driver has noticed that the connection is lost.
     fn is_lost(&self, _connection: &Self::Connection) -> bool {
         false
     }
 
-    /// Whether a switch may travel in one flight with the statement it is for.
+    /// Returns true if a switch may travel in one pipeline with the statement it is for.
     #[cfg(feature = "tokio-postgres")]
     fn can_send_ahead(&self) -> bool {
         false
@@ -65,7 +65,7 @@ pub(crate) trait Driver: Send + Sync + 'static {
     fn close(&self, connection: Self::Connection) -> impl Future<Output = ()> + Send;
 }
 
-/// What the server has prepared for the driver; what SQL's `PREPARE` made does not count.
+/// The statements that the server has prepared for the driver; those of SQL's `PREPARE` do not count.
 const COUNT_PREPARED: &str =
     "SELECT pg_catalog.count(*)::text FROM pg_catalog.pg_prepared_statements WHERE NOT from_sql";
 
@@ -88,7 +88,7 @@ pub(crate) struct PgDriver {
     pub(crate) alias: Alias,
     pub(crate) options: PgConnectOptions,
     pub(crate) client_check: ClientCheck,
-    /// Where it connects to, for messages.
+    /// The address it connects to, for messages.
     pub(crate) address: String,
     pub(crate) preprocessors: Preprocessors,
     /// Sets again what a new connection says of itself, for `RESET ALL` resets that to the server's.
@@ -161,7 +161,7 @@ const CLIENT_CHECK: &str = "client_connection_check_interval";
 /// `SQLSTATE` of a parameter's value that the server does not take.
 const INVALID_VALUE: &str = crate::error::sqlstate::INVALID_PARAMETER_VALUE;
 
-/// How often the server looks for the client while a statement runs.
+/// The interval at which the server looks for the client while a statement runs.
 ///
 /// It is part of the start-up message, so that `RESET ALL` keeps it. A server whose platform cannot
 /// look refuses the whole session for it; then it is left out from there on.
@@ -185,7 +185,7 @@ impl ClientCheck {
         Some((CLIENT_CHECK, self.interval.as_nanos().div_ceil(1_000_000).to_string()))
     }
 
-    /// Whether the server refused a session for this parameter. From there on it is left out.
+    /// Returns true if the server refused a session for this parameter. From there on it is left out.
     pub(super) fn is_refused(&self, code: Option<&str>, message: &str) -> bool {
         let is_refused = code == Some(INVALID_VALUE) && message.contains(CLIENT_CHECK);
         if is_refused {

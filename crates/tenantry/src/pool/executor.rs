@@ -8,6 +8,7 @@ use sqlx::{Describe, Either, Error, Execute, Executor, SqlStr};
 
 use super::checkout::Checkout;
 use super::db::{MasterDb, TenantDb};
+use super::lease::Activity;
 use super::statement::Statement;
 
 type Results<'e> = BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>;
@@ -20,7 +21,7 @@ impl<'c> Executor<'c> for &'c mut Checkout {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        self.run(Statement::take(query))
+        self.run_statement(Statement::take(query))
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
@@ -41,11 +42,11 @@ impl<'c> Executor<'c> for &'c mut Checkout {
         'c: 'e,
     {
         Box::pin(async move {
-            self.pool().refuse_behind_pooler("preparing a statement ahead")?;
-            self.lease().begin_exchange();
-            let statement = self.connection()?.prepare_with(sql, parameters).await;
-            self.settle(&statement);
-            statement
+            self.pool.refuse_behind_pooler("preparing a statement ahead")?;
+            let prepare = self.lease.exchange(Activity::Call, async |_, connection| {
+                connection.prepare_with(sql, parameters).await
+            });
+            prepare.await
         })
     }
 
@@ -54,11 +55,10 @@ impl<'c> Executor<'c> for &'c mut Checkout {
         'c: 'e,
     {
         Box::pin(async move {
-            self.pool().refuse_behind_pooler("describing a statement")?;
-            self.lease().begin_exchange();
-            let description = self.connection()?.describe(sql).await;
-            self.settle(&description);
-            description
+            self.pool.refuse_behind_pooler("describing a statement")?;
+            let describe =
+                self.lease.exchange(Activity::Call, async |_, connection| connection.describe(sql).await);
+            describe.await
         })
     }
 }
@@ -77,7 +77,7 @@ macro_rules! executor_per_statement {
                 Box::pin(async_stream::try_stream! {
                     let statement = statement?;
                     let mut checkout = self.access().checkout_for(&statement).await?;
-                    let mut results = checkout.run(Ok(statement));
+                    let mut results = checkout.run_statement(Ok(statement));
                     while let Some(result) = results.next().await {
                         yield result?;
                     }

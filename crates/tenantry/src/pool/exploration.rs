@@ -11,10 +11,10 @@ use shuttle::rand::Rng as _;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 
 use super::fake::Fake;
-use super::lease::Lease;
+use super::lease::{Activity, Lease};
 use super::shared::Pool;
 use super::sync::explore;
-use super::tests::{pool, tenant_at};
+use super::tests::{cut_off, pool, tenant_at};
 use crate::database::PoolConfig;
 use crate::error::ErrorKind;
 
@@ -23,7 +23,7 @@ const VISITORS: u8 = 4;
 const TENANTS: u8 = 2;
 const CONNECTIONS: u32 = 2;
 
-/// How many connections each tenant and all of them hold, as their visitors see it.
+/// The connections that each tenant and all of them hold, as their visitors see it.
 #[derive(Default)]
 struct Held([AtomicU32; TENANTS as usize]);
 
@@ -85,8 +85,8 @@ async fn visit(pool: Pool<Fake>, fake: Fake, held: Arc<Held>, cap: u32, number: 
 fn give_back(mut lease: Lease<Fake>) {
     match below(6) {
         0 => lease.touch(),
-        1 => lease.begin_statement(),
-        2 => lease.begin_exchange(),
+        1 => cut_off(&mut lease, Activity::Statement),
+        2 => cut_off(&mut lease, Activity::Boundary),
         _ => {}
     }
 }

@@ -1,4 +1,4 @@
-//! Who gets the next connection when there is not enough for all.
+//! The turns of those who wait, when there are not enough connections for all.
 //!
 //! Everybody who waits stands in the *line* of a tenant; the master schema has one too. Three rules
 //! decide, none of which looks at a clock or a connection:
@@ -38,7 +38,7 @@ struct Line<W> {
     place: Queue,
     held: u32,
     weight: u32,
-    /// How often the line may still be served in its present turn.
+    /// The number of connections that the line may still get in its present turn.
     credit: u32,
 }
 
@@ -68,7 +68,7 @@ impl<L: Clone + Eq + Hash, W> Fairness<L, W> {
         }
     }
 
-    /// Whether this tenant may be given a connection at once: it is below its cap, and none of its
+    /// Returns true if this tenant may be given a connection at once: it is below its cap, and none of its
     /// own is waiting already.
     pub(super) fn may_pass(&self, line: &L) -> bool {
         self.lines.get(line).is_none_or(|line| line.held < self.cap && line.waiters.is_empty())

@@ -7,7 +7,7 @@ use super::driver::Driver;
 use super::preprocessor::CheckoutRequest;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a fake server does, and what it has seen.
+/// The behaviour of a fake server, and what it has seen.
 #[derive(Clone, Default)]
 pub(super) struct Fake(Arc<Mutex<State>>);
 
@@ -73,7 +73,7 @@ impl Fake {
         self.0.lock().unwrap().messages.len()
     }
 
-    /// What the server answers to a message, which names its schema in its last `SET`.
+    /// The server's answer to a message, which names its schema in its last `SET`.
     fn answer(&self, connection: &FakeConnection, message: &str) -> Result<Option<String>> {
         let mut state = self.0.lock().unwrap();
         if connection.id <= state.lost_up_to {

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use crate::error::{ErrorKind, Result};
 
-/// How long the server may take to answer on a connection that has waited. A network that has forgotten the
+/// The longest that the server may take to answer on a connection that has waited. A network that has forgotten the
 /// connection meanwhile may swallow the question.
 const PATIENCE: Duration = Duration::from_secs(1);
 

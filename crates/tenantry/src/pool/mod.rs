@@ -10,8 +10,9 @@
 //! 4. on return it goes back as it is (*clean*), is cleaned and verified first (*touched*), after the
 //!    rest of an answer was read (*cut off*), or is closed and replaced (*doubtful*).
 //!
-//! What holds a connection is a guard that is armed before the first byte is sent. A future may be
-//! dropped at any `.await`: the guard then finds the connection busy, and drains or closes it.
+//! The only way to a connection is an *exchange*, which marks it busy before the first byte is sent and until
+//! the answer was read. A future may be dropped at any `.await`: its lease then finds the connection busy,
+//! and drains or closes it.
 //!
 //! [`PoolStatus`] tells what a pool does; the span `checkout` (level debug) has database and tenant.
 //! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver`:
@@ -25,25 +26,32 @@
 //! The pool runs over a small `Driver`, so its logic is tested without a server. It asks the
 //! registry nothing: who a tenant is was settled before.
 
-mod admission;
 mod affinity;
 mod await_point;
 mod checkout;
+#[cfg(feature = "tokio-postgres")]
+mod checks;
 mod classify;
 #[cfg(feature = "tokio-postgres")]
 mod client;
 mod counters;
 mod databases;
 mod db;
+mod described;
 mod driver;
 mod executor;
 mod fairness;
 mod kept;
 mod lease;
+mod needs_session;
+mod pooled;
 mod pooler;
 mod preparation;
 mod preprocessor;
+mod purpose;
+mod session;
 mod shared;
+mod slots;
 mod statement;
 mod stock;
 mod sync;
@@ -69,5 +77,5 @@ pub(crate) use self::preparation::Preprocessors;
 pub use self::preprocessor::{
     CheckoutRequest, Hook, Preprocessor, Role, SearchPath, SessionSettings, Target,
 };
-pub use self::shared::PoolStatus;
+pub use self::slots::PoolStatus;
 pub use self::transaction::Transaction;

@@ -1,4 +1,4 @@
-//! How a statement runs behind a pooler in transaction mode.
+//! Statements behind a pooler in transaction mode.
 //!
 //! There a connection is a client of the pooler and no session of the server: what one transaction
 //! leaves in a session, the next one of somebody else finds there, and may not find there again itself.
@@ -12,25 +12,22 @@
 //! preparing a statement and running it, and that question drops a statement without a name. The
 //! statement has not run then, so it is sent again: in a new transaction, or behind a savepoint.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgQueryResult, PgRow};
-use sqlx::{AssertSqlSafe, Connection as _, Either, Executor as _};
+use sqlx::{AssertSqlSafe, Connection as _, Either, Executor as _, PgConnection};
 
-use super::admission;
 use super::await_point::{AwaitPoint, at};
 use super::checkout::Checkout;
 use super::classify::Effect;
-use super::driver::Driver;
-use super::preparation::{Preparation, REMOVE_ALL};
+use super::driver::{Driver, PgDriver};
+use super::lease::{Activity, BreaksConnection as _};
+use super::needs_session::runs_without_session;
+use super::preparation::REMOVE_ALL;
 use super::shared::Pool;
 use super::statement::Statement;
-use crate::error::{Error, ErrorKind, Result, breaks_connection};
+use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
-use crate::tenant::Tenant;
 
 /// `SQLSTATE` of `unnamed prepared statement does not exist`.
 const STATEMENT_GONE: &str = crate::error::sqlstate::INVALID_SQL_STATEMENT_NAME;
@@ -41,7 +38,7 @@ const DEALLOCATE: &str = "DO LANGUAGE plpgsql 'DECLARE statement text; BEGIN \
     FOR statement IN SELECT name FROM pg_catalog.pg_prepared_statements WHERE from_sql LOOP \
     EXECUTE pg_catalog.format(''DEALLOCATE %I'', statement); END LOOP; END'; ";
 
-/// How a transaction ends.
+/// The end of a transaction.
 #[derive(Clone, Copy)]
 enum End {
     Commit,
@@ -59,11 +56,11 @@ impl<D: Driver> Pool<D> {
     }
 
     /// Refuses a statement that only a session of the server can run.
-    pub(super) fn admit(&self, sql: &str) -> Result<()> {
+    pub(super) fn refuse_what_needs_session(&self, sql: &str) -> Result<()> {
         if !self.is_behind_pooler() || self.classifier().effect(sql) == Effect::Neutral {
             return Ok(());
         }
-        admission::admit(sql).map_err(|refusal| self.unsupported(refusal.what, refusal.hint))
+        runs_without_session(sql).map_err(|refusal| self.unsupported(refusal.what, refusal.hint))
     }
 
     pub(super) fn unsupported(&self, what: &str, hint: &str) -> Error {
@@ -77,20 +74,20 @@ impl<D: Driver> Pool<D> {
 
 impl Checkout {
     /// Runs one statement, and ends the transaction unless it is the caller's.
-    pub(super) fn run_behind_pooler(
+    pub(super) fn run_statement_behind_pooler(
         &mut self,
         statement: Result<Statement, sqlx::Error>,
     ) -> BoxStream<'_, Result<Either<PgQueryResult, PgRow>, sqlx::Error>> {
         Box::pin(async_stream::try_stream! {
             let statement = statement?.unnamed();
-            self.admit_behind_pooler(statement.sql())?;
+            self.touch_or_refuse(statement.sql())?;
             self.set_savepoint(&statement).await?;
             let mut second_attempt = statement.is_prepared().then(|| statement.clone());
             let mut next = Some(statement.clone());
             while let Some(attempt) = next.take() {
-                self.lease().begin_statement();
+                let mut exchange = self.lease.begin(Activity::Statement);
                 let mut failure = None;
-                let mut results = self.connection()?.fetch_many(attempt);
+                let mut results = exchange.fetch_many(attempt);
                 while let Some(result) = at(AwaitPoint::Statement, results.next()).await {
                     match result {
                         Ok(item) => {
@@ -104,14 +101,14 @@ impl Checkout {
                     }
                 }
                 drop(results);
-                if let Some(error) = failure {
-                    next = self.recover_behind_pooler(&error, second_attempt.take()).await?;
-                    if next.is_none() {
-                        Err(error)?;
+                match failure {
+                    None => exchange.finish(),
+                    Some(error) => {
+                        let error = exchange.fail(error);
+                        next = Some(self.recover_behind_pooler(error, second_attempt.take()).await?);
                     }
                 }
             }
-            self.lease().end_statement();
             self.note_described(&statement);
             if !self.is_in_transaction() {
                 self.commit_behind_pooler().await?;
@@ -124,7 +121,7 @@ impl Checkout {
         &mut self,
         statement: Statement,
     ) -> Result<Option<PgRow>, sqlx::Error> {
-        let mut results = self.run_behind_pooler(Ok(statement));
+        let mut results = self.run_statement_behind_pooler(Ok(statement));
         let mut first = None;
         while let Some(result) = results.next().await {
             if let Either::Right(row) = result? {
@@ -134,12 +131,12 @@ impl Checkout {
         Ok(first)
     }
 
-    fn admit_behind_pooler(&mut self, sql: &str) -> Result<()> {
-        if self.pool().classifier().effect(sql) == Effect::Neutral {
+    fn touch_or_refuse(&mut self, sql: &str) -> Result<()> {
+        if self.pool.classifier().effect(sql) == Effect::Neutral {
             return Ok(());
         }
-        self.lease().touch();
-        self.pool().admit(sql)
+        self.lease.touch();
+        self.pool.refuse_what_needs_session(sql)
     }
 
     /// In the caller's transaction a failed first attempt would be the end of it.
@@ -151,39 +148,37 @@ impl Checkout {
     }
 
     /// Puts the transaction in order after a failed statement. Answers with the statement to send
-    /// again, if that is the cure.
+    /// again, if that is the cure, or else with the error.
     async fn recover_behind_pooler(
         &mut self,
-        error: &sqlx::Error,
+        error: sqlx::Error,
         second_attempt: Option<Statement>,
-    ) -> Result<Option<Statement>, sqlx::Error> {
-        if breaks_connection(error) {
-            self.lease().report_loss();
-            return Ok(None);
+    ) -> Result<Statement, sqlx::Error> {
+        if error.breaks_connection() {
+            return Err(error);
         }
-        self.lease().end_statement();
-        let second_attempt = second_attempt.filter(|_| is_statement_gone(error));
+        let second_attempt = second_attempt.filter(|_| is_statement_gone(&error));
         match (self.is_in_transaction(), &second_attempt) {
             (true, Some(_)) => self.send("ROLLBACK TO SAVEPOINT tenantry_statement").await?,
             (true, None) => {}
             (false, Some(_)) => {
-                let is_touched = self.lease().is_touched();
+                let is_touched = self.lease.is_touched();
                 self.roll_back_behind_pooler().await?;
-                self.lease().begin_again().await?;
+                self.lease.begin_again().await?;
                 if is_touched {
-                    self.lease().touch();
+                    self.lease.touch();
                 }
             }
             // The statement's own error says more.
             (false, None) => drop(self.roll_back_behind_pooler().await),
         }
-        Ok(second_attempt)
+        second_attempt.ok_or(error)
     }
 
     pub(super) async fn commit_behind_pooler(&mut self) -> Result<(), sqlx::Error> {
         let committed = at(AwaitPoint::Commit, self.end(End::Commit)).await;
         if let Err(error) = &committed
-            && !breaks_connection(error)
+            && !error.breaks_connection()
         {
             // Whatever it was that failed, the transaction may still be open.
             let _ = self.roll_back_behind_pooler().await;
@@ -196,24 +191,18 @@ impl Checkout {
     }
 
     async fn end(&mut self, how: End) -> Result<(), sqlx::Error> {
-        // A preprocessor's hook has the bare connection, and names its statements.
-        if self.connection()?.cached_statements_size() > 0 {
-            self.lease().begin_exchange();
-            let forgotten = self.connection()?.clear_cached_statements().await;
-            self.settle(&forgotten);
-            forgotten?;
-        }
-        let leaves_something = self.lease().is_touched() && stands(Guard::PoolerHygiene);
+        self.lease.exchange(Activity::Call, forget_named).await?;
+        let leaves_something = self.lease.is_touched() && stands(Guard::PoolerHygiene);
         let message = if leaves_something { self.cleaning(how) } else { how.statement().to_owned() };
         self.send(&message).await?;
-        self.lease().end_transaction();
+        self.lease.end_transaction();
         Ok(())
     }
 
     /// The message that removes what a session may hold together with the end of the transaction.
     fn cleaning(&self, how: End) -> String {
         let end = how.statement();
-        let introduction = &self.pool().driver().introduction;
+        let introduction = &self.pool.driver().introduction;
         match how {
             // Deferred triggers are the caller's code, and belong in front of what takes the
             // caller's search_path away.
@@ -226,22 +215,26 @@ impl Checkout {
     }
 
     async fn send(&mut self, message: &str) -> Result<(), sqlx::Error> {
-        self.lease().begin_exchange();
-        let answer = sqlx::raw_sql(AssertSqlSafe(message)).execute(self.connection()?).await.map(drop);
-        self.settle(&answer);
-        answer
+        let send = self.lease.exchange(Activity::Call, async |_, connection| {
+            sqlx::raw_sql(AssertSqlSafe(message)).execute(connection).await.map(drop)
+        });
+        send.await
     }
 
     fn is_described(&mut self, statement: &Statement) -> bool {
-        let Some(pooled) = self.lease().pooled() else { return false };
-        pooled.described.contains(pooled.session.as_deref(), statement.sql())
+        self.lease.is_described(statement.sql())
     }
 
     fn note_described(&mut self, statement: &Statement) {
-        if let Some(pooled) = self.lease().pooled().filter(|_| statement.is_prepared()) {
-            pooled.described.insert(pooled.session.as_deref(), statement.sql());
+        if statement.is_prepared() {
+            self.lease.note_described(statement.sql());
         }
     }
+}
+
+/// A preprocessor's hook has the bare connection, and names its statements.
+async fn forget_named(_: &PgDriver, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if connection.cached_statements_size() > 0 { connection.clear_cached_statements().await } else { Ok(()) }
 }
 
 impl End {
@@ -256,34 +249,4 @@ impl End {
 fn is_statement_gone(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code == STATEMENT_GONE)
-}
-
-/// The statements that ran on a connection before, so that sqlx knows every type they mean.
-///
-/// Remembered by a hash: one of two that share it goes without its savepoint, no more.
-#[derive(Debug, Default)]
-pub(super) struct Described(HashSet<u64>);
-
-impl Described {
-    /// Forgets all when full: an application with more texts than this builds them.
-    const MOST: usize = 4096;
-
-    fn contains(&self, session: Option<&Preparation>, sql: &str) -> bool {
-        self.0.contains(&key(session, sql))
-    }
-
-    fn insert(&mut self, session: Option<&Preparation>, sql: &str) {
-        if self.0.len() >= Self::MOST {
-            self.0.clear();
-        }
-        self.0.insert(key(session, sql));
-    }
-}
-
-/// Only a schema with types of its own gives a text other types than the next schema does.
-fn key(session: Option<&Preparation>, sql: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let owner = session.filter(|session| session.owns_types()).and_then(Preparation::tenant).map(Tenant::id);
-    (owner, sql).hash(&mut hasher);
-    hasher.finish()
 }

@@ -9,7 +9,7 @@ use crate::guard::{Guard, stands};
 #[cfg(feature = "tokio-postgres")]
 use crate::sql::VOID_SCHEMA;
 use crate::sql::{Identifier, Literal};
-use crate::tenant::Tenant;
+use crate::tenant::{Tenant, TenantId};
 
 /// The preprocessors of one installation, in the order in which they are asked.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ impl Preprocessors {
         Self(list.into())
     }
 
-    /// Those that were given, together with the built-in ones that none of them replaces, in the order that was
+    /// Takes those that were given, with the built-in ones that none of them replaces, in the order that was
     /// chosen by name.
     pub(crate) fn choose(
         mut given: Vec<Arc<dyn Preprocessor>>,
@@ -48,12 +48,12 @@ impl Preprocessors {
         self.0.iter()
     }
 
-    /// Whether one checkout of a tenant is like the next.
+    /// Returns true if one checkout of a tenant is like the next.
     pub(super) fn are_constant(&self) -> bool {
         self.iter().all(|preprocessor| preprocessor.is_constant())
     }
 
-    /// What the session of this checkout must look like.
+    /// Asks what the session of this checkout must look like.
     pub(super) fn prepare(&self, request: CheckoutRequest) -> Result<Preparation> {
         let mut settings = SessionSettings::default();
         for preprocessor in self.iter() {
@@ -100,7 +100,7 @@ pub(super) fn void_message() -> String {
     [REMOVE_ALL, SCHEMA_UNLESS_LEFTOVERS].concat()
 }
 
-/// For how long settings are made.
+/// The time for which settings are made.
 #[cfg(feature = "tokio-postgres")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Span {
@@ -110,7 +110,10 @@ pub(super) enum Span {
     Transaction,
 }
 
-/// What a session must look like for one checkout.
+/// The line that a checkout stands in: a tenant's, or for `None` the master schema's.
+pub(super) type LineName = Option<TenantId>;
+
+/// The state that a session must be in for one checkout.
 #[derive(Clone, Debug)]
 pub(crate) struct Preparation {
     pub(super) request: CheckoutRequest,
@@ -118,14 +121,14 @@ pub(crate) struct Preparation {
 }
 
 impl Preparation {
-    /// Whether a session in this state serves the other checkout as it is.
+    /// Returns true if a session in this state serves the other checkout as it is.
     ///
     /// The epoch tells a schema from another one that later got its name.
     pub(super) fn serves(&self, other: &Preparation) -> bool {
         self.settings == other.settings && self.identity() == other.identity()
     }
 
-    /// Whether this was the same tenant before its schema was dropped, renamed or moved.
+    /// Returns true if this was the same tenant before its schema was dropped, renamed or moved.
     pub(super) fn is_outdated_by(&self, other: &Preparation) -> bool {
         match (self.tenant(), other.tenant()) {
             (Some(then), Some(now)) => then.id() == now.id() && then.epoch() != now.epoch(),
@@ -133,7 +136,7 @@ impl Preparation {
         }
     }
 
-    fn identity(&self) -> Option<(crate::tenant::TenantId, i64)> {
+    fn identity(&self) -> Option<(TenantId, i64)> {
         self.tenant().map(|tenant| (tenant.id(), tenant.epoch()))
     }
 
@@ -141,7 +144,11 @@ impl Preparation {
         self.request.tenant()
     }
 
-    /// Whether cached statements may mean types of this schema.
+    pub(super) fn line(&self) -> LineName {
+        self.tenant().map(Tenant::id)
+    }
+
+    /// Returns true if cached statements may mean types of this schema.
     pub(super) fn owns_types(&self) -> bool {
         self.tenant().is_some_and(Tenant::owns_types)
     }

@@ -1,4 +1,4 @@
-//! What a connection is prepared with at each checkout.
+//! Preprocessors: they say what a session must look like at each checkout.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::database::Layout;
 use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::tenant::{SchemaName, Tenant};
 
-/// Whom a connection is for.
+/// The one that a connection is for.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// One tenant, in its own schema.
@@ -38,7 +38,7 @@ impl CheckoutRequest {
         }
     }
 
-    /// Whom the connection is for.
+    /// The one that the connection is for.
     pub fn target(&self) -> &Target {
         &self.target
     }
@@ -92,13 +92,13 @@ pub trait Preprocessor: Send + Sync + 'static {
     /// Any error refuses the connection and reaches the caller.
     fn prepare(&self, request: &CheckoutRequest, session: &mut SessionSettings) -> Result<()>;
 
-    /// Whether [`prepare`](Self::prepare) depends on the checkout and on nothing else, such as the
+    /// Returns true if [`prepare`](Self::prepare) depends on the checkout and on nothing else, such as the
     /// running task or the time. Where all preprocessors are constant, a handle asks them once.
     fn is_constant(&self) -> bool {
         false
     }
 
-    /// What works on the connection itself, where settings are not enough. Default: nothing.
+    /// The hook that works on the connection itself, where settings are not enough. Default: none.
     fn hook(&self) -> Option<&dyn Hook> {
         None
     }
@@ -170,7 +170,7 @@ pub trait Hook: Send + Sync {
     }
 }
 
-/// What a session must look like: collected from the preprocessors, sent as one message.
+/// The settings of a session: collected from the preprocessors, sent as one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SessionSettings {
     pub(super) search_path: Option<String>,
@@ -283,7 +283,7 @@ impl Role {
         format!("{}{schema}", self.prefix())
     }
 
-    /// How the names of all roles of tenants begin.
+    /// The beginning of the names of all tenants' roles.
     pub(crate) fn prefix(&self) -> String {
         format!("{}_", self.installation)
     }

@@ -24,16 +24,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sql::{Literal, VOID_SCHEMA};
 use crate::tenant::Tenant;
 
-/// How often a refusal is sent until it is sqlx that has to wait for the answer.
+/// The number of times a refusal is sent until it is sqlx that has to wait for the answer.
 const ATTEMPTS: u32 = 10;
 
-/// What the hooks of one stock pool work with.
+/// Everything that the hooks of one stock pool work with.
 pub(super) struct Hooks {
     pub(super) driver: PgDriver,
     pub(super) layout: Arc<Layout>,
-    /// How long cleaning a used connection may take before it is closed instead.
+    /// The longest that cleaning a used connection may take before it is closed instead.
     pub(super) clean_timeout: Duration,
-    /// Whom the running task works for.
+    /// The tenant that the running task works for.
     pub(super) whom: fn() -> Result<Tenant>,
 }
 
@@ -118,7 +118,7 @@ impl Hooks {
         Err(refusal.clone())
     }
 
-    /// Whether a connection that comes back may be used again. In doubt it is closed.
+    /// Returns true if a connection that comes back may be used again. In doubt it is closed.
     async fn release(&self, connection: &mut PgConnection) -> bool {
         match tokio::time::timeout(self.clean_timeout, self.empty(connection)).await {
             Ok(Ok(is_empty)) => is_empty,

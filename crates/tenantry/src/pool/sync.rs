@@ -46,7 +46,7 @@ mod explored {
         }
     }
 
-    /// As the standard library's. The section under the lock is one step: nobody else could get in.
+    /// A lock like the standard library's. The section under it is one step: nobody else could get in.
     pub(in super::super) struct Mutex<T>(std::sync::Mutex<T>);
 
     /// Pauses when the lock has been given back.
@@ -87,7 +87,7 @@ mod explored {
         }
     }
 
-    /// As tokio's `Handle`; in an exploration its tasks take their turns with everybody's.
+    /// A handle like tokio's; in an exploration its tasks take their turns with everybody's.
     pub(in super::super) struct Background(Handle);
 
     impl Background {

@@ -9,8 +9,8 @@ use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
 use super::fake::Fake;
-use super::lease::{Lease, Switching};
-use super::preparation::Preprocessors;
+use super::lease::{Activity, Lease, Switching};
+use super::preparation::{Preparation, Preprocessors};
 use super::preprocessor::{CheckoutRequest, Preprocessor, SearchPath, SessionSettings, Target};
 use super::shared::Pool;
 use crate::database::{Layout, PoolConfig, Verify};
@@ -50,6 +50,16 @@ pub(super) fn tenant_at(slug: &str, epoch: i64) -> Target {
         last_error: None,
         created_at: time::OffsetDateTime::UNIX_EPOCH,
     }))
+}
+
+pub(super) fn preparation(target: Target) -> Arc<Preparation> {
+    let request = CheckoutRequest::new(target, Arc::new(Layout::default()));
+    Arc::new(Preprocessors::default().prepare(request).unwrap())
+}
+
+/// The state that a future leaves behind when it is dropped in the middle.
+pub(super) fn cut_off(lease: &mut Lease<Fake>, activity: Activity) {
+    drop(lease.begin(activity));
 }
 
 fn schema_of(target: &Target) -> String {
@@ -143,7 +153,7 @@ async fn always_verifying_costs_a_message_each_way() {
 async fn a_statement_that_is_cut_off_and_soon_answered_keeps_its_connection() {
     let (pool, fake) = pool_of(1);
     let mut lease = pool.check_out(tenant("acme")).await.unwrap();
-    lease.begin_statement();
+    cut_off(&mut lease, Activity::Statement);
     drop(lease);
     drop(pool.check_out(tenant("acme")).await.unwrap());
     assert_eq!(fake.message_count(), 3, "one switch, the drain, and the cleaning");
@@ -154,7 +164,7 @@ async fn a_statement_that_is_cut_off_and_soon_answered_keeps_its_connection() {
 async fn a_statement_that_is_cut_off_and_not_answered_in_time_closes_its_connection() {
     let (pool, fake) = pool_of(1);
     let mut lease = pool.check_out(tenant("acme")).await.unwrap();
-    lease.begin_statement();
+    cut_off(&mut lease, Activity::Statement);
     fake.set_hanging(true);
     drop(lease);
     settle().await;
@@ -172,7 +182,9 @@ async fn a_storm_of_cancellations_holds_half_of_the_slots() {
     for _ in 0..8 {
         leases.push(pool.check_out(tenant("acme")).await.unwrap());
     }
-    leases.iter_mut().for_each(Lease::begin_statement);
+    for lease in &mut leases {
+        cut_off(lease, Activity::Statement);
+    }
     fake.set_hanging(true);
     drop(leases);
     assert_eq!((fake.open(), pool.status().open), (4, 4));
@@ -182,7 +194,7 @@ async fn a_storm_of_cancellations_holds_half_of_the_slots() {
 async fn a_busy_connection_is_closed_and_its_slot_passed_on() {
     let (pool, fake) = pool_of(1);
     let mut lease = pool.check_out(tenant("acme")).await.unwrap();
-    lease.begin_exchange();
+    cut_off(&mut lease, Activity::Boundary);
     let waiter = tokio::spawn({
         let pool = pool.clone();
         async move { pool.check_out(tenant("globex")).await.map(drop) }
@@ -408,10 +420,10 @@ async fn what_happens_is_counted() {
     drop(lease);
     waiter.await.unwrap().unwrap();
     let mut lease = pool.check_out(tenant("globex")).await.unwrap();
-    lease.begin_statement();
+    cut_off(&mut lease, Activity::Statement);
     drop(lease);
     let mut lease = pool.check_out(tenant("globex")).await.unwrap();
-    lease.begin_exchange();
+    cut_off(&mut lease, Activity::Boundary);
     drop(lease);
     let counts = pool.status().counts;
     assert_eq!((counts.opened, counts.switched, counts.warm), (1, 1, 5));
@@ -451,7 +463,7 @@ async fn closing_waits_for_what_is_in_use_and_refuses_the_rest() {
     assert_eq!((fake.open(), pool.status().open), (0, 0));
 }
 
-/// What one of several requests does to the pool.
+/// One thing that a request does to the pool.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     CheckOut(u8),
@@ -476,6 +488,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..80)
 }
 
+fn give_back_in(activity: Activity, lease: Option<Lease<Fake>>) {
+    if let Some(mut lease) = lease {
+        cut_off(&mut lease, activity);
+    }
+}
+
 async fn run(steps: Vec<Step>) {
     let (pool, fake) = pool(PoolConfig { max_connections: 3, reserve: Some(0), ..PoolConfig::default() });
     let mut held: Vec<Lease<Fake>> = Vec::new();
@@ -490,8 +508,8 @@ async fn run(steps: Vec<Step>) {
             }
             Step::GiveBackClean => drop(held.pop()),
             Step::GiveBackTouched => held.pop().iter_mut().for_each(Lease::touch),
-            Step::GiveBackBusy => held.pop().iter_mut().for_each(Lease::begin_exchange),
-            Step::GiveBackCutOff => held.pop().iter_mut().for_each(Lease::begin_statement),
+            Step::GiveBackBusy => give_back_in(Activity::Boundary, held.pop()),
+            Step::GiveBackCutOff => give_back_in(Activity::Statement, held.pop()),
             Step::CancelCheckout(number) => {
                 let _ = pool.check_out(tenant(&format!("tenant-{number}"))).now_or_never();
             }

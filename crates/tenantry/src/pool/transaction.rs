@@ -9,6 +9,7 @@ use sqlx_core::transaction::TransactionManager as _;
 
 use super::await_point::{AwaitPoint, at};
 use super::checkout::Checkout;
+use super::lease::Activity;
 
 type Manager = <Postgres as Database>::TransactionManager;
 
@@ -32,16 +33,15 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// Begins on a connection that was taken for a transaction.
     pub(super) async fn begin(mut checkout: Checkout) -> Result<Self, sqlx::Error> {
-        if checkout.pool().is_behind_pooler() {
-            // The checkout began it.
-            checkout.set_in_transaction(true);
-            return Ok(Self { checkout });
+        // Behind a pooler the checkout began it.
+        if !checkout.pool.is_behind_pooler() {
+            let begin = checkout.lease.exchange(Activity::Boundary, async |_, connection| {
+                at(AwaitPoint::Begin, Manager::begin(connection, None)).await
+            });
+            begin.await?;
         }
-        checkout.lease().begin_exchange();
-        at(AwaitPoint::Begin, Manager::begin(checkout.connection()?, None)).await?;
-        checkout.lease().end_statement();
-        checkout.set_in_transaction(true);
         Ok(Self { checkout })
     }
 
@@ -50,13 +50,13 @@ impl Transaction {
     /// # Errors
     /// What PostgreSQL answers, for example a violated deferred constraint; nothing is permanent then.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        if self.checkout.pool().is_behind_pooler() {
+        if self.checkout.pool.is_behind_pooler() {
             return self.checkout.commit_behind_pooler().await;
         }
-        self.checkout.lease().begin_exchange();
-        at(AwaitPoint::Commit, Manager::commit(self.checkout.connection()?)).await?;
-        self.checkout.lease().end_statement();
-        Ok(())
+        let commit = self.checkout.lease.exchange(Activity::Boundary, async |_, connection| {
+            at(AwaitPoint::Commit, Manager::commit(connection)).await
+        });
+        commit.await
     }
 
     /// Undoes what was done and keeps the connection.
@@ -64,13 +64,13 @@ impl Transaction {
     /// # Errors
     /// If the connection was lost. The server has undone everything then as well.
     pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
-        if self.checkout.pool().is_behind_pooler() {
+        if self.checkout.pool.is_behind_pooler() {
             return self.checkout.roll_back_behind_pooler().await;
         }
-        self.checkout.lease().begin_exchange();
-        at(AwaitPoint::Rollback, Manager::rollback(self.checkout.connection()?)).await?;
-        self.checkout.lease().end_statement();
-        Ok(())
+        let rollback = self.checkout.lease.exchange(Activity::Boundary, async |_, connection| {
+            at(AwaitPoint::Rollback, Manager::rollback(connection)).await
+        });
+        rollback.await
     }
 }
 

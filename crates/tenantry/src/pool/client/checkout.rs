@@ -5,14 +5,15 @@ use std::fmt;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::driver::{Answer, Body, ClientDriver, Failure, Flight, Parameters};
+use super::driver::{Answer, ClientDriver, Parameters, Pipeline, PipelineError, Query};
 use super::statements::Owner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
 use crate::pool::await_point::{AwaitPoint, at};
-use crate::pool::checkout::{Held, STALE_PLAN};
+use crate::pool::checkout::STALE_PLAN;
 use crate::pool::classify::Effect;
-use crate::pool::lease::{Lease, SwitchAhead};
+use crate::pool::lease::{Activity, Exchange, Lease, SwitchAhead};
+use crate::pool::purpose::{Held, Purpose};
 use crate::pool::shared::Pool;
 
 /// A connection of tokio-postgres on loan, prepared for one tenant or for the master schema.
@@ -34,22 +35,10 @@ pub struct ClientCheckout {
     pool: Pool<ClientDriver>,
     lease: Lease<ClientDriver>,
     owner: Owner,
-    /// What opens the transaction that the connection is switched in.
+    /// The message that opens the transaction which the connection is switched in, until the caller's has begun.
     switch_ahead: Option<Box<SwitchAhead>>,
-    used_for: Use,
-    is_in_transaction: bool,
+    purpose: Purpose,
     _held: Option<Held>,
-}
-
-/// What a connection was taken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Use {
-    /// A single statement.
-    Statement,
-    /// Statements until a commit or rollback.
-    Transaction,
-    /// Whatever comes.
-    Session,
 }
 
 impl ClientCheckout {
@@ -57,11 +46,11 @@ impl ClientCheckout {
         pool: Pool<ClientDriver>,
         mut lease: Lease<ClientDriver>,
         owner: Owner,
-        used_for: Use,
+        purpose: Purpose,
         held: Option<Held>,
     ) -> Self {
         let switch_ahead = lease.take_switch_ahead();
-        Self { pool, lease, owner, switch_ahead, used_for, is_in_transaction: false, _held: held }
+        Self { pool, lease, owner, switch_ahead, purpose, _held: held }
     }
 
     /// Runs a statement and answers with its rows.
@@ -70,51 +59,53 @@ impl ClientCheckout {
     /// [`ErrorKind::Database`] with PostgreSQL's answer as its source, [`ErrorKind::DatabaseUnavailable`] if
     /// the connection is lost.
     pub async fn query(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
-        Ok(self.run(sql, parameters).await?.rows)
+        Ok(self.run_statement(sql, parameters).await?.rows)
     }
 
     /// Runs a statement and answers with its only row.
     ///
     /// # Errors
-    /// As [`query`](Self::query), and [`ErrorKind::RowNotFound`] if there is none.
+    /// Like [`query`](Self::query), and [`ErrorKind::RowNotFound`] if there is none.
     pub async fn query_one(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
-        one(self.run(sql, parameters).await?)
+        one(self.run_statement(sql, parameters).await?)
     }
 
     /// Runs a statement and answers with its only row, if there is one.
     ///
     /// # Errors
-    /// As [`query`](Self::query), and [`ErrorKind::Database`] if there are several.
+    /// Like [`query`](Self::query), and [`ErrorKind::Database`] if there are several.
     pub async fn query_opt(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>> {
-        at_most_one(self.run(sql, parameters).await?)
+        at_most_one(self.run_statement(sql, parameters).await?)
     }
 
     /// Runs a statement and answers with the number of rows it touched.
     ///
     /// # Errors
-    /// As [`query`](Self::query).
+    /// Like [`query`](Self::query).
     pub async fn execute(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<u64> {
-        Ok(self.run(sql, parameters).await?.affected)
+        Ok(self.run_statement(sql, parameters).await?.affected)
     }
 
     /// Runs statements without parameters in one message.
     ///
     /// # Errors
-    /// As [`query`](Self::query). Those behind a statement that fails do not run.
+    /// Like [`query`](Self::query). Those behind a statement that fails do not run.
     pub async fn batch_execute(&mut self, sql: &str) -> Result<()> {
         self.note_effect(sql);
-        self.fly(Body::Batch(sql)).await.map(drop)
+        self.send(Query::Batch(sql)).await.map(drop)
     }
 
-    async fn run(&mut self, sql: &str, parameters: Parameters<'_>) -> Result<Answer> {
+    async fn run_statement(&mut self, sql: &str, parameters: Parameters<'_>) -> Result<Answer> {
         self.note_effect(sql);
-        let body = Body::Statement { owner: self.owner, sql, parameters };
+        let query = Query::Statement { owner: self.owner, sql, parameters };
         let may_try_again = self.may_try_again();
-        match self.fly(body).await {
+        match self.send(query).await {
             Err(error) if error.database_code().as_deref() == Some(STALE_PLAN) => {
                 // It would fail for ever, and what is known of types may be as old.
-                self.lease.connection().ok_or_else(lost)?.forget();
-                if may_try_again { self.fly(body).await } else { Err(error) }
+                let mut exchange = self.lease.begin(Activity::Call);
+                exchange.forget();
+                exchange.finish();
+                if may_try_again { self.send(query).await } else { Err(error) }
             }
             answer => answer,
         }
@@ -127,93 +118,87 @@ impl ClientCheckout {
         }
     }
 
-    /// What fails so was not executed, but inside a transaction it has ended that.
+    /// A statement whose cached plan is stale was not executed, but inside a transaction it has ended that.
     fn may_try_again(&self) -> bool {
-        self.used_for != Use::Transaction && !self.lease.is_touched() && stands(Guard::SecondAttempt)
+        self.purpose != Purpose::Transaction && !self.lease.is_touched() && stands(Guard::SecondAttempt)
     }
 
     /// Sends a statement, with the switch before it if that is still to come.
-    async fn fly(&mut self, body: Body<'_>) -> Result<Answer> {
-        let switch_ahead = self.switch_ahead.as_ref().filter(|_| !self.is_in_transaction);
-        let before = switch_ahead.map(|switch_ahead| switch_ahead.message.as_str());
-        let after = (before.is_some() && self.used_for == Use::Statement).then_some("COMMIT");
+    async fn send(&mut self, query: Query<'_>) -> Result<Answer> {
+        let before = self.switch_ahead.as_ref().map(|switch_ahead| switch_ahead.message.as_str());
+        let after = (before.is_some() && self.purpose == Purpose::Statement).then_some("COMMIT");
         let begins = before.is_some() && after.is_none();
-        // What is cut off while it is prepared is known to the server alone, for ever.
-        if self.lease.connection().is_some_and(|connection| connection.knows(body)) {
-            self.lease.begin_statement();
-        } else {
-            self.lease.begin_exchange();
+        let mut exchange = self.lease.begin(Activity::Call);
+        if exchange.knows(query) {
+            // What is cut off while it is prepared is known to the server alone, for ever.
+            exchange.allow_draining();
         }
-        let connection = self.lease.connection().ok_or_else(lost)?;
-        connection.is_in_transaction |= begins;
-        let landed = at(AwaitPoint::Statement, connection.fly(Flight { before, body, after })).await;
-        let switch_ahead = if self.is_in_transaction { None } else { self.switch_ahead.as_deref() };
-        let answer = land(&mut self.lease, switch_ahead, landed);
-        self.is_in_transaction |= begins;
+        exchange.is_in_transaction |= begins;
+        let answer = at(AwaitPoint::Statement, exchange.send(Pipeline { before, query, after })).await;
+        let answer = conclude(exchange, answer);
+        let answer = self.note_switch(answer);
+        if begins {
+            self.switch_ahead = None;
+        }
         answer
+    }
+
+    /// Notes what the answer says of the switch ahead, if there was one.
+    fn note_switch(&mut self, answer: Result<Answer, PipelineError>) -> Result<Answer> {
+        let Some(switch_ahead) = &self.switch_ahead else { return answer.map_err(PipelineError::into_error) };
+        match answer {
+            Ok(answer) => {
+                self.lease.switch_ahead_succeeded(switch_ahead);
+                Ok(answer)
+            }
+            Err(PipelineError::Before(error)) => Err(switch_ahead.judge(error)),
+            Err(PipelineError::Query(error)) => {
+                self.lease.switch_ahead_failed(switch_ahead);
+                Err(error)
+            }
+            Err(PipelineError::After(error)) => Err(error),
+        }
     }
 
     /// Sends what begins or ends a transaction.
     pub(super) async fn command(&mut self, place: AwaitPoint, sql: &'static str) -> Result<()> {
-        self.lease.begin_exchange();
-        let connection = self.lease.connection().ok_or_else(lost)?;
+        let mut exchange = self.lease.begin(Activity::Boundary);
         // Whatever comes of it, until it is known.
-        connection.is_in_transaction = true;
-        let flight = Flight { before: None, body: Body::Batch(sql), after: None };
-        if let Err(failure) = at(place, connection.fly(flight)).await {
-            return Err(close_after(&mut self.lease, failure));
+        exchange.is_in_transaction = true;
+        let pipeline = Pipeline { before: None, query: Query::Batch(sql), after: None };
+        if let Err(failure) = at(place, exchange.send(pipeline)).await {
+            return Err(exchange.fail(failure.into_error()));
         }
-        let connection = self.lease.connection().ok_or_else(lost)?;
-        self.is_in_transaction = sql == "BEGIN";
-        connection.is_in_transaction = self.is_in_transaction;
-        self.lease.end_statement();
+        exchange.is_in_transaction = sql == "BEGIN";
+        exchange.finish();
         Ok(())
-    }
-
-    pub(super) fn is_in_transaction(&self) -> bool {
-        self.is_in_transaction
     }
 
     pub(super) fn has_switch_ahead(&self) -> bool {
         self.switch_ahead.is_some()
     }
+
+    /// Returns true if the caller's transaction has begun: one with a switch ahead begins with its first
+    /// statement.
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.purpose == Purpose::Transaction && self.switch_ahead.is_none()
+    }
 }
 
-/// Notes what came of a flight.
-fn land(
-    lease: &mut Lease<ClientDriver>,
-    switch_ahead: Option<&SwitchAhead>,
-    landed: Result<Answer, Failure>,
-) -> Result<Answer> {
-    match (landed, switch_ahead) {
-        (Ok(answer), switch_ahead) => {
-            lease.end_statement();
-            if let Some(switch_ahead) = switch_ahead {
-                lease.switch_ahead_succeeded(switch_ahead);
-            }
+/// Ends an exchange. A connection whose query failed goes on; around it, nobody knows where the session is.
+fn conclude(
+    exchange: Exchange<'_, ClientDriver>,
+    answer: Result<Answer, PipelineError>,
+) -> Result<Answer, PipelineError> {
+    match answer {
+        Ok(answer) => {
+            exchange.finish();
             Ok(answer)
         }
-        (Err(Failure::Body(error)), switch_ahead) if error.kind() != ErrorKind::DatabaseUnavailable => {
-            lease.end_statement();
-            if let Some(switch_ahead) = switch_ahead {
-                lease.switch_ahead_failed(switch_ahead);
-            }
-            Err(error)
-        }
-        (Err(Failure::Before(error)), Some(switch_ahead)) => {
-            Err(switch_ahead.judge(close_after(lease, Failure::Before(error))))
-        }
-        (Err(failure), _) => Err(close_after(lease, failure)),
+        Err(PipelineError::Before(error)) => Err(PipelineError::Before(exchange.give_up(error))),
+        Err(PipelineError::Query(error)) => Err(PipelineError::Query(exchange.fail(error))),
+        Err(PipelineError::After(error)) => Err(PipelineError::After(exchange.give_up(error))),
     }
-}
-
-/// Where no end of the statement is noted, the connection will be closed.
-fn close_after(lease: &mut Lease<ClientDriver>, failure: Failure) -> Error {
-    let (Failure::Before(error) | Failure::Body(error) | Failure::After(error)) = failure;
-    if error.kind() == ErrorKind::DatabaseUnavailable {
-        lease.report_loss();
-    }
-    error
 }
 
 fn one(answer: Answer) -> Result<Row> {
@@ -229,14 +214,10 @@ fn at_most_one(mut answer: Answer) -> Result<Option<Row>> {
     Ok(answer.rows.pop())
 }
 
-fn lost() -> Error {
-    Error::new(ErrorKind::DatabaseUnavailable, "the connection to the database was lost before")
-}
-
 impl fmt::Debug for ClientCheckout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCheckout")
-            .field("is_in_transaction", &self.is_in_transaction)
+            .field("is_in_transaction", &self.is_in_transaction())
             .finish_non_exhaustive()
     }
 }

@@ -1,19 +1,18 @@
-//! How tokio-postgres reaches the database that a URL names, in the way sqlx does.
+//! Connects tokio-postgres to the database that a URL names, in the way sqlx does.
 
-use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx_core::percent_encoding::percent_decode_str;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::secrets::Secrets;
 use super::tls;
 use crate::database::DatabaseConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::driver::ClientCheck;
 
-/// What sqlx sets on each of its connections, so that a statement means the same on both.
+/// The settings that sqlx makes on each of its connections, so that a statement means the same on both.
 const SESSION_DEFAULTS: &str = "-c TimeZone=UTC -c DateStyle=ISO,MDY";
 
 /// Everything that opening a connection takes.
@@ -60,32 +59,6 @@ impl Connector {
 fn is_refused(client_check: &ClientCheck, error: &tokio_postgres::Error) -> bool {
     let refusal = error.as_db_error();
     refusal.is_some_and(|refusal| client_check.is_refused(Some(refusal.code().code()), refusal.message()))
-}
-
-/// What sqlx's options tell in their URL only.
-pub(super) struct Secrets {
-    password: Option<String>,
-    /// Certificates and key as files in PEM, or as their text.
-    pub(super) root_certificate: Option<String>,
-    pub(super) client_certificate: Option<String>,
-    pub(super) client_key: Option<String>,
-}
-
-impl Secrets {
-    fn of(options: &PgConnectOptions) -> Self {
-        // Names that can stand in a URL whatever the real ones are.
-        let url = options.clone().host("host").username("user").database("name").to_url_lossy();
-        let value = |name: &str| {
-            let pair = url.query_pairs().find(|(key, _)| key == name);
-            pair.map(|(_, value)| value.trim_start_matches("file: ").to_owned())
-        };
-        Self {
-            password: url.password().map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned()),
-            root_certificate: value("sslrootcert"),
-            client_certificate: value("sslcert"),
-            client_key: value("sslkey"),
-        }
-    }
 }
 
 fn config(options: &PgConnectOptions, password: Option<&str>) -> Config {
@@ -141,15 +114,5 @@ mod tests {
     fn a_folder_is_the_way_to_a_socket() {
         let read = read("postgres://a@host/d?host=/run/my%20server");
         assert_eq!(read.get_hosts(), [Host::Unix("/run/my server".into())]);
-    }
-
-    #[test]
-    fn certificates_are_files_or_texts() {
-        let options: PgConnectOptions =
-            "postgres://a@b/c?sslrootcert=/ca.pem&sslcert=/own.pem&sslkey=/own.key".parse().expect("a URL");
-        let secrets = Secrets::of(&options);
-        assert_eq!(secrets.root_certificate.as_deref(), Some("/ca.pem"));
-        assert_eq!(secrets.client_certificate.as_deref(), Some("/own.pem"));
-        assert_eq!(secrets.client_key.as_deref(), Some("/own.key"));
     }
 }

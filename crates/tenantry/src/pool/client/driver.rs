@@ -18,7 +18,7 @@ use crate::pool::preparation::Preprocessors;
 use crate::pool::preprocessor::CheckoutRequest;
 use crate::tenant::Alias;
 
-/// How long the server's half of a farewell may take.
+/// The time that the server's half of a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(crate) struct ClientDriver {
@@ -46,18 +46,19 @@ impl Drop for Carrier {
     }
 }
 
-/// What travels in one flight around one statement. Each part is an answer of its own.
+/// One query and what goes around it, sent without waiting in between. Each part is answered on its own.
 #[derive(Clone, Copy)]
-pub(super) struct Flight<'a> {
+pub(super) struct Pipeline<'a> {
     /// Opens a transaction, and makes everything behind it fail if it fails.
     pub(super) before: Option<&'a str>,
-    pub(super) body: Body<'a>,
+    pub(super) query: Query<'a>,
     /// Ends the transaction.
     pub(super) after: Option<&'a str>,
 }
 
+/// A question to the server.
 #[derive(Clone, Copy)]
-pub(super) enum Body<'a> {
+pub(super) enum Query<'a> {
     Statement {
         owner: Owner,
         sql: &'a str,
@@ -69,17 +70,25 @@ pub(super) enum Body<'a> {
 
 pub(super) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
+/// The server's answer to a query.
 #[derive(Default)]
 pub(super) struct Answer {
     pub(super) rows: Vec<Row>,
     pub(super) affected: u64,
 }
 
-/// Which part of a flight failed.
-pub(super) enum Failure {
+/// The part of a pipeline that failed.
+pub(super) enum PipelineError {
     Before(Error),
-    Body(Error),
+    Query(Error),
     After(Error),
+}
+
+impl PipelineError {
+    pub(super) fn into_error(self) -> Error {
+        let (Self::Before(error) | Self::Query(error) | Self::After(error)) = self;
+        error
+    }
 }
 
 impl ClientDriver {
@@ -171,49 +180,49 @@ impl Driver for ClientDriver {
 
 impl ClientConnection {
     /// Sends all parts without waiting in between, where the statement is known; one that is not is
-    /// prepared in the flight before.
+    /// prepared first.
     ///
     /// When this returns, every part was answered.
-    pub(super) async fn fly(&mut self, flight: Flight<'_>) -> Result<Answer, Failure> {
-        match flight.body {
-            Body::Batch(sql) => {
+    pub(super) async fn send(&mut self, pipeline: Pipeline<'_>) -> Result<Answer, PipelineError> {
+        match pipeline.query {
+            Query::Batch(sql) => {
                 let batch = async { message(&self.client, Some(sql)).await.map(|()| Answer::default()) };
-                join_parts(&self.client, flight, batch).await
+                join_parts(&self.client, pipeline, batch).await
             }
-            Body::Statement { owner, sql, parameters } => match self.statements.find(owner, sql) {
+            Query::Statement { owner, sql, parameters } => match self.statements.find(owner, sql) {
                 Some(statement) => {
-                    join_parts(&self.client, flight, execute(&self.client, &statement, parameters)).await
+                    join_parts(&self.client, pipeline, execute(&self.client, &statement, parameters)).await
                 }
-                None => self.prepare_and_execute(flight, owner, sql, parameters).await,
+                None => self.prepare_and_execute(pipeline, owner, sql, parameters).await,
             },
         }
     }
 
     async fn prepare_and_execute(
         &mut self,
-        flight: Flight<'_>,
+        pipeline: Pipeline<'_>,
         owner: Owner,
         sql: &str,
         parameters: Parameters<'_>,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<Answer, PipelineError> {
         let client = &self.client;
-        let (before, prepared) = join(message(client, flight.before), client.prepare(sql)).await;
-        before.map_err(Failure::Before)?;
-        let flight = Flight { before: None, ..flight };
+        let (before, prepared) = join(message(client, pipeline.before), client.prepare(sql)).await;
+        before.map_err(PipelineError::Before)?;
+        let pipeline = Pipeline { before: None, ..pipeline };
         match prepared {
             Ok(statement) => {
                 self.statements.keep(owner, sql, statement.clone());
-                join_parts(client, flight, execute(client, &statement, parameters)).await
+                join_parts(client, pipeline, execute(client, &statement, parameters)).await
             }
-            Err(error) => join_parts(client, flight, async { Err(Error::from(error)) }).await,
+            Err(error) => join_parts(client, pipeline, async { Err(Error::from(error)) }).await,
         }
     }
 
-    /// Whether the statement was prepared on this connection.
-    pub(super) fn knows(&self, body: Body<'_>) -> bool {
-        match body {
-            Body::Statement { owner, sql, .. } => self.statements.knows(owner, sql),
-            Body::Batch(_) => true,
+    /// Returns true if the statement was prepared on this connection.
+    pub(super) fn knows(&self, query: Query<'_>) -> bool {
+        match query {
+            Query::Statement { owner, sql, .. } => self.statements.knows(owner, sql),
+            Query::Batch(_) => true,
         }
     }
 
@@ -227,14 +236,14 @@ impl ClientConnection {
 /// Polled in this order, and each part is on its way with its first poll.
 async fn join_parts(
     client: &Client,
-    flight: Flight<'_>,
-    body: impl Future<Output = Result<Answer>>,
-) -> Result<Answer, Failure> {
-    let (before, body, after) =
-        join3(message(client, flight.before), body, message(client, flight.after)).await;
-    before.map_err(Failure::Before)?;
-    let answer = body.map_err(Failure::Body);
-    after.map_err(Failure::After)?;
+    pipeline: Pipeline<'_>,
+    query: impl Future<Output = Result<Answer>>,
+) -> Result<Answer, PipelineError> {
+    let (before, query, after) =
+        join3(message(client, pipeline.before), query, message(client, pipeline.after)).await;
+    before.map_err(PipelineError::Before)?;
+    let answer = query.map_err(PipelineError::Query);
+    after.map_err(PipelineError::After)?;
     answer
 }
 

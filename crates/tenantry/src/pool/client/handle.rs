@@ -1,25 +1,25 @@
-//! What code written against tokio-postgres holds.
+//! The handles of code that is written against tokio-postgres.
 
 use std::fmt;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::checkout::{ClientCheckout, Use};
+use super::checkout::ClientCheckout;
 use super::driver::ClientDriver;
 use super::statements::Owner;
 use super::transaction::ClientTransaction;
 use crate::error::Result;
-use crate::pool::checkout::Held;
 use crate::pool::classify::Effect;
 use crate::pool::db::Access;
 use crate::pool::lease::Switching;
+use crate::pool::purpose::{Held, Purpose};
 use crate::pool::shared::Pool;
 use crate::tenant::{Digest, Tenant};
 
 /// The tables of one tenant, through tokio-postgres.
 ///
-/// Every statement looks a connection up, prepared for this tenant, and gives it back. Unqualified names
+/// Every statement checks a connection out, prepared for this tenant, and gives it back. Unqualified names
 /// mean the tenant's schema; a table that is missing there is an error. Statements are prepared once per
 /// connection.
 ///
@@ -96,21 +96,21 @@ impl Access<ClientDriver> {
             Effect::Neutral => Switching::WithStatement,
             Effect::Touched => Switching::Now,
         };
-        self.check_out_for(Use::Statement, switching, owner).await
+        self.check_out_for(Purpose::Statement, switching, owner).await
     }
 
     /// A connection that its owner keeps over several statements.
-    async fn hold_for(&self, used_for: Use, owner: Owner) -> Result<ClientCheckout> {
-        let switching = match used_for {
-            Use::Transaction => Switching::WithTransaction,
-            Use::Statement | Use::Session => Switching::Now,
+    async fn hold_for(&self, purpose: Purpose, owner: Owner) -> Result<ClientCheckout> {
+        let switching = match purpose {
+            Purpose::Transaction => Switching::WithTransaction,
+            Purpose::Statement | Purpose::Session => Switching::Now,
         };
-        self.check_out_for(used_for, switching, owner).await
+        self.check_out_for(purpose, switching, owner).await
     }
 
     async fn check_out_for(
         &self,
-        used_for: Use,
+        purpose: Purpose,
         switching: Switching,
         owner: Owner,
     ) -> Result<ClientCheckout> {
@@ -119,8 +119,8 @@ impl Access<ClientDriver> {
             return Err(self.pool.unsupported("a connection of tokio-postgres", hint));
         }
         let lease = self.lease(switching).await?;
-        let held = (used_for != Use::Statement).then(|| Held::one(&self.held));
-        Ok(ClientCheckout::new(self.pool.clone(), lease, owner, used_for, held))
+        let held = Held::one(&self.held, purpose);
+        Ok(ClientCheckout::new(self.pool.clone(), lease, owner, purpose, held))
     }
 }
 
@@ -179,15 +179,15 @@ macro_rules! handle {
             /// [`ErrorKind::DatabaseUnavailable`](crate::ErrorKind::DatabaseUnavailable) if the server cannot
             /// be reached.
             pub async fn acquire(&self) -> Result<ClientCheckout> {
-                self.access.hold_for(Use::Session, self.owner()).await
+                self.access.hold_for(Purpose::Session, self.owner()).await
             }
 
             /// Takes a connection for a transaction.
             ///
             /// # Errors
-            /// As [`acquire`](Self::acquire), and what PostgreSQL answers to `BEGIN`.
+            /// Those of [`acquire`](Self::acquire), and what PostgreSQL answers to `BEGIN`.
             pub async fn begin(&self) -> Result<ClientTransaction> {
-                let checkout = self.access.hold_for(Use::Transaction, self.owner()).await?;
+                let checkout = self.access.hold_for(Purpose::Transaction, self.owner()).await?;
                 ClientTransaction::begin(checkout).await
             }
 

@@ -3,14 +3,15 @@
 //! [`TenantClient`] and [`MasterClient`] are what [`TenantDb`](crate::TenantDb) and
 //! [`MasterDb`](crate::MasterDb) are for sqlx: other types and other connections, the same promises.
 //! What tokio-postgres adds is that requests need not wait for each other. A connection that has to be
-//! switched for a single statement or a transaction gets the switch in the same flight.
+//! switched for a single statement or a transaction gets the switch in the same pipeline.
 //!
-//! It makes no use of tokio-postgres' own transactions, whose requests cannot be sent in one flight.
+//! It makes no use of tokio-postgres' own transactions, whose requests cannot be sent in one pipeline.
 
 mod checkout;
 mod connect;
 mod driver;
 mod handle;
+mod secrets;
 mod statements;
 mod tls;
 mod transaction;

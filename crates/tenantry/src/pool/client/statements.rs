@@ -6,7 +6,7 @@ use tokio_postgres::Statement;
 
 use crate::tenant::{Digest, TenantId};
 
-/// Whose a prepared statement is: the same text means something else elsewhere.
+/// The owner of a prepared statement: the same text means something else elsewhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
     /// Set when the tenant is not where the rest of the fleet is.
@@ -17,7 +17,7 @@ pub(super) struct Owner {
     pub(super) owns_types: bool,
 }
 
-/// Up to so many statements; the one that was not used for longest goes first.
+/// Up to this many statements; the one that was not used for longest goes first.
 ///
 /// Each tenant has statements of its own while they all fit, because PostgreSQL plans a statement anew
 /// whenever the path is another one. When they do not fit, those that can be shared are, from

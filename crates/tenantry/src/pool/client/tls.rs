@@ -1,4 +1,4 @@
-//! What the modes of `sslmode` mean, as sqlx and libpq understand them, on the same TLS as sqlx's.
+//! The modes of `sslmode`, as sqlx and libpq understand them, on the same TLS as sqlx's.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sqlx::postgres::PgSslMode;
 
-use super::connect::Secrets;
+use super::secrets::Secrets;
 use crate::error::{BoxError, Result};
 
-/// How to speak TLS in this mode.
+/// The way to speak TLS in this mode.
 pub(super) async fn config(mode: PgSslMode, secrets: &Secrets) -> Result<ClientConfig, BoxError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -62,11 +62,11 @@ async fn pem(file_or_text: &str) -> Result<Vec<u8>, BoxError> {
     read.await?.map_err(|(path, error)| format!("`{}`: {error}", path.display()).into())
 }
 
-/// As `sslmode=prefer` and `require` mean it: nobody listens who only listens, but it may be anybody.
+/// Verifies as `sslmode=prefer` and `require` mean it: nobody listens who only listens, but it may be anybody.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 
-/// As `sslmode=verify-ca` means it: known to the authority, under whatever name.
+/// Verifies as `sslmode=verify-ca` means it: known to the authority, under whatever name.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 

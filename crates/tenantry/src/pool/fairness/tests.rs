@@ -129,7 +129,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..200)
 }
 
-/// What the rules promise, written down as plainly as possible.
+/// The promises of the rules, written down as plainly as possible.
 #[derive(Default)]
 struct Model {
     held: Vec<u8>,

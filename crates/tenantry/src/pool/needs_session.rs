@@ -1,4 +1,4 @@
-//! Which statements a pooler in transaction mode can run, judged by their text alone.
+//! Judges by its text alone whether a statement can run behind a pooler in transaction mode.
 //!
 //! What only means something in a session that lasts is refused, because the caller would find
 //! it gone with the next statement; so is what ends the transaction around it. Whatever is not
@@ -7,7 +7,7 @@
 
 use crate::sql::lexer::{Statements, Token};
 
-/// Why a statement may not run.
+/// The reason why a statement may not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NeedsSession {
     /// The kind of statement.
@@ -55,7 +55,7 @@ const OUTSIDE: NeedsSession = refusal(
 );
 
 /// Judges a text of one or more statements.
-pub(super) fn admit(sql: &str) -> Result<(), NeedsSession> {
+pub(super) fn runs_without_session(sql: &str) -> Result<(), NeedsSession> {
     for statement in Statements::of(sql) {
         // Where our reading ends, the server's ends as well: it refuses the whole text.
         let Ok(statement) = statement else { return Ok(()) };
@@ -102,7 +102,7 @@ fn is_temporary(token: &Token<'_>) -> bool {
     token.is_keyword("temp") || token.is_keyword("temporary")
 }
 
-/// What reads or writes rows, or explains how it would.
+/// Judges what reads or writes rows, or explains how it would.
 fn judge_query(tokens: &[Token<'_>]) -> Result<(), NeedsSession> {
     for (index, token) in tokens.iter().enumerate() {
         let rest = &tokens[index + 1..];
@@ -125,7 +125,7 @@ fn judge_query(tokens: &[Token<'_>]) -> Result<(), NeedsSession> {
     Ok(())
 }
 
-/// Whether the arguments of a call end in `true`.
+/// Returns true if the arguments of a call end in `true`.
 fn is_local(call: &[Token<'_>]) -> bool {
     let mut depth = 0_usize;
     for (index, token) in call.iter().enumerate() {

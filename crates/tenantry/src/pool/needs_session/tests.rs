@@ -3,7 +3,7 @@ use super::*;
 #[track_caller]
 fn check(expect: Result<(), NeedsSession>, texts: &[&str]) {
     for sql in texts {
-        assert_eq!(admit(sql), expect, "{sql}");
+        assert_eq!(runs_without_session(sql), expect, "{sql}");
     }
 }
 

@@ -1,0 +1,160 @@
+//! The fate of a connection when its lease is dropped.
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Activity, Condition, Lease};
+use crate::error::Result;
+use crate::guard::{Guard, stands};
+use crate::pool::driver::Driver;
+use crate::pool::session::Session;
+use crate::pool::slots::Slot;
+
+/// The next thing that happens to a connection.
+enum Fate {
+    /// It was cut off in a statement whose answer may be read to its end.
+    Drain(OwnedSemaphorePermit),
+    /// It is lost or busy. The server notices; it would not answer a good-bye before the statement's end.
+    Abandon,
+    /// It is in a transaction.
+    Close,
+    /// It has lived long enough.
+    Replace,
+    Clean,
+    /// It is as good as it was.
+    Keep,
+}
+
+impl<D: Driver> Drop for Lease<D> {
+    fn drop(&mut self) {
+        let fate = self.fate();
+        let counters = &self.slot.slots.counters;
+        match fate {
+            Fate::Drain(permit) => {
+                let lease = self.take_to_background();
+                self.slot.slots.runtime.spawn(drain_and_return(lease, permit));
+            }
+            Fate::Abandon => {
+                counters.doubtful();
+                // The slot follows without it.
+                drop(self.slot.pooled.take());
+            }
+            Fate::Close => {
+                counters.doubtful();
+                self.slot.take().close_in_background();
+            }
+            Fate::Replace => {
+                counters.recycled();
+                self.slot.take().close_in_background();
+            }
+            Fate::Clean => {
+                let lease = self.take_to_background();
+                self.slot.slots.runtime.spawn(clean_and_return(lease));
+            }
+            Fate::Keep => {}
+        }
+    }
+}
+
+impl<D: Driver> Lease<D> {
+    fn fate(&mut self) -> Fate {
+        let is_in_transaction = self.is_in_transaction();
+        let is_used_up = self.is_used_up();
+        let is_lost = self.condition == Condition::Broken;
+        // Before anything else, so that a lease that is drained is not in doubt.
+        let is_drainable =
+            self.activity == Some(Activity::Statement) && !is_lost && !is_in_transaction && !is_used_up;
+        if is_drainable && let Some(permit) = self.slot.slots.permit_to_drain() {
+            return Fate::Drain(permit);
+        }
+        if stands(Guard::DoubtfulClosed) {
+            if is_lost || self.activity.is_some() {
+                return Fate::Abandon;
+            }
+            if is_in_transaction {
+                return Fate::Close;
+            }
+        }
+        match self.activity {
+            _ if is_used_up => Fate::Replace,
+            // A busy one is doubtful, not to be cleaned; this decides only where that guard is left out.
+            None if self.is_touched() && stands(Guard::Hygiene) => Fate::Clean,
+            _ => Fate::Keep,
+        }
+    }
+
+    /// Returns true if the connection has lived long enough, by its age or by the tenants it has served.
+    fn is_used_up(&mut self) -> bool {
+        let config = &self.slot.slots.config;
+        let (max_lifetime, most_tenants) = (config.max_lifetime, config.max_tenants_per_connection);
+        let pooled = self.pooled();
+        pooled.opened_at.elapsed() > max_lifetime || pooled.served.len() > most_tenants as usize
+    }
+
+    fn is_in_transaction(&mut self) -> bool {
+        let Slot { slots, pooled, .. } = &mut self.slot;
+        self.has_transaction
+            || pooled.as_mut().is_some_and(|pooled| slots.driver.is_in_transaction(&mut pooled.connection))
+    }
+
+    /// The same for a task of the pool's, which is closed unless that task ends well. Armed here
+    /// and not in the task: a runtime that shuts down never polls it.
+    fn take_to_background(&mut self) -> Self {
+        let mut lease = Self::new(self.slot.take());
+        (lease.activity, lease.condition) = (Some(Activity::Boundary), self.condition);
+        lease.has_transaction = self.has_transaction;
+        lease
+    }
+
+    async fn drain(&mut self) -> Result<()> {
+        // Anything may be in the session, an open transaction included.
+        self.touch();
+        self.exchange(Activity::Boundary, D::drain).await
+    }
+
+    /// Removes everything a session may hold and verifies that it is where it was.
+    async fn clean(&mut self) -> Result<()> {
+        let session = std::mem::take(&mut self.pooled().session);
+        let Some(preparation) = session.last() else { return Ok(()) };
+        let message = preparation.clean_message();
+        let has_stale_statements = self.condition == Condition::Stale;
+        self.exchange(Activity::Boundary, async |driver, connection| {
+            let answer = driver.send(connection, &message).await?;
+            preparation.verify(answer.as_deref())?;
+            if has_stale_statements {
+                driver.forget_statements(connection).await?;
+            }
+            driver.after_switch(connection, &preparation.request).await
+        })
+        .await?;
+        self.pooled().session = Session::in_force(preparation);
+        self.condition = Condition::Clean;
+        Ok(())
+    }
+}
+
+/// Reads what is left of an answer that nobody waits for any more, if it comes soon. Then the connection
+/// is cleaned and verified.
+async fn drain_and_return<D: Driver>(mut lease: Lease<D>, _permit: OwnedSemaphorePermit) {
+    let limit = lease.slot.slots.config.drain_timeout;
+    match tokio::time::timeout(limit, lease.drain()).await {
+        Ok(Ok(())) => lease.slot.slots.counters.drained(),
+        Ok(Err(error)) => return tracing::debug!(%error, "Closed a connection that could not be drained"),
+        Err(_) => return tracing::debug!("Closed a connection whose statement goes on"),
+    }
+    if !stands(Guard::DrainVerified) {
+        lease.condition = Condition::Clean;
+        return;
+    }
+    clean_and_return(lease).await;
+}
+
+/// Cleans a connection before anybody else can get it. What cannot be cleaned in time is closed,
+/// because the lease is still busy when it is dropped.
+async fn clean_and_return<D: Driver>(mut lease: Lease<D>) {
+    let limit = lease.slot.slots.config.clean_timeout;
+    match tokio::time::timeout(limit, lease.clean()).await {
+        Ok(Ok(())) => lease.slot.slots.counters.cleaned(),
+        Ok(Err(error)) => tracing::debug!(%error, "Closed a connection that could not be cleaned"),
+        Err(_) => tracing::debug!("Closed a connection that took too long to clean"),
+    }
+}

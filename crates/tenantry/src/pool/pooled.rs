@@ -1,0 +1,79 @@
+//! A connection together with what the pool knows about it.
+
+use std::collections::HashSet;
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+#[cfg(feature = "tokio-postgres")]
+use super::checks::Checks;
+use super::described::Described;
+use super::preparation::LineName;
+use super::session::Session;
+
+/// A connection of the pool, idle or on loan.
+pub(super) struct Pooled<C> {
+    pub(super) connection: C,
+    pub(super) session: Session,
+    pub(super) opened_at: Instant,
+    pub(super) idle_since: Instant,
+    /// The thread that used it last.
+    pub(super) thread: Option<ThreadId>,
+    /// Behind a pooler: the statements whose types the driver knows.
+    pub(super) described: Described,
+    streak: Option<Streak>,
+    /// All tenants it has served: the server's memory for a connection grows with each.
+    pub(super) served: HashSet<LineName>,
+    #[cfg(feature = "tokio-postgres")]
+    pub(super) checks: Box<Checks>,
+}
+
+/// The time for which a connection has served the line of one tenant without a pause.
+struct Streak {
+    line: LineName,
+    served: u32,
+    since: Instant,
+}
+
+/// A connection serves this many of its own tenant's waiters before others get their turn, …
+const QUANTUM: u32 = 8;
+/// … or for this long, whichever ends first.
+const QUANTUM_TIME: Duration = Duration::from_millis(5);
+
+impl<C> Pooled<C> {
+    pub(super) fn new(connection: C) -> Self {
+        let now = Instant::now();
+        Self {
+            connection,
+            session: Session::default(),
+            opened_at: now,
+            idle_since: now,
+            thread: None,
+            described: Described::default(),
+            streak: None,
+            served: HashSet::new(),
+            #[cfg(feature = "tokio-postgres")]
+            checks: Box::default(),
+        }
+    }
+
+    /// Notes whom the connection serves now, of those who found it idle.
+    pub(super) fn begin_streak(&mut self, line: LineName) {
+        self.streak = Some(Streak { line, served: 1, since: Instant::now() });
+    }
+
+    /// Notes whom the connection serves now, of those who waited.
+    pub(super) fn go_on_with(&mut self, line: LineName) {
+        match &mut self.streak {
+            Some(streak) if streak.line == line => streak.served += 1,
+            _ => self.begin_streak(line),
+        }
+    }
+
+    /// The line that the connection may stay with, while its quantum lasts.
+    pub(super) fn line_within_quantum(&self) -> Option<LineName> {
+        let lasts = |streak: &&Streak| streak.served < QUANTUM && streak.since.elapsed() < QUANTUM_TIME;
+        self.streak.as_ref().filter(lasts).map(|streak| streak.line)
+    }
+}
