@@ -206,6 +206,48 @@ async fn a_busy_connection_is_closed_and_its_slot_passed_on() {
     assert_eq!((fake.opened(), fake.open()), (2, 1));
 }
 
+/// The end of an exchange.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Answered,
+    Failed(ErrorKind),
+    CutOff,
+}
+
+/// Counts what was drained, and what was closed in doubt.
+async fn after_exchange(activity: Activity, end: End) -> (u64, u64) {
+    let (pool, _fake) = pool_of(1);
+    let mut lease = pool.check_out(tenant("acme")).await.unwrap();
+    let result = match end {
+        End::Answered => lease.exchange(activity, async |_, _| Ok::<_, Error>(())).await,
+        End::Failed(kind) => lease.exchange(activity, async |_, _| Err(Error::new(kind, "no"))).await,
+        End::CutOff => {
+            let never = lease.exchange(activity, async |_, _| std::future::pending().await);
+            never.now_or_never().unwrap_or(Ok(()))
+        }
+    };
+    assert_eq!(result.is_err(), matches!(end, End::Failed(_)));
+    drop(lease);
+    settle().await;
+    (pool.status().counts.drained, pool.status().counts.doubtful)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exchange_and_its_end_decide_what_becomes_of_the_connection() {
+    use Activity::{Boundary, Call, Statement};
+    let (refused, lost) = (End::Failed(ErrorKind::Database), End::Failed(ErrorKind::DatabaseUnavailable));
+    let (kept, drained, closed) = ((0, 0), (1, 0), (0, 1));
+    for (activity, ends) in [
+        (Statement, [(End::Answered, kept), (refused, kept), (lost, closed), (End::CutOff, drained)]),
+        (Call, [(End::Answered, kept), (refused, kept), (lost, closed), (End::CutOff, closed)]),
+        (Boundary, [(End::Answered, kept), (refused, closed), (lost, closed), (End::CutOff, closed)]),
+    ] {
+        for (end, expected) in ends {
+            assert_eq!(after_exchange(activity, end).await, expected, "{activity:?}, {end:?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn waiters_are_served_in_the_order_in_which_they_came() {
     let (pool, _fake) = pool_of(1);
