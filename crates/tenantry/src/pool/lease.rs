@@ -17,7 +17,7 @@ use super::counters::Source;
 use super::driver::Driver;
 use super::pooled::Pooled;
 use super::preparation::Preparation;
-use super::session::{Session, Warmth};
+use super::session::{SessionState, Warmth};
 use super::slots::Slot;
 use crate::database::{PoolMode, Verify};
 use crate::error::Result;
@@ -80,7 +80,7 @@ impl<D: Driver> Lease<D> {
     pub(super) fn warm(slot: Slot<D>, preparation: &Arc<Preparation>) -> Self {
         let mut lease = Self::new(slot);
         // The same session, but perhaps a later record of the tenant.
-        lease.pooled().session = Session::in_force(preparation);
+        lease.pooled().session = SessionState::in_force(preparation);
         lease.slot.slots.counters.checked_out(Source::Warm);
         lease
     }
@@ -165,10 +165,10 @@ impl<D: Driver> Lease<D> {
 
         let pooled = self.pooled();
         if is_session {
-            pooled.session = Session::in_force(preparation);
+            pooled.session = SessionState::in_force(preparation);
             pooled.served.insert(preparation.line());
         } else {
-            pooled.session = Session::passing(preparation);
+            pooled.session = SessionState::passing(preparation);
             self.has_transaction = stands(Guard::PoolerTransaction);
         }
         Ok(())

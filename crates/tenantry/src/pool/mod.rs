@@ -29,7 +29,7 @@
 mod affinity;
 mod await_point;
 mod checkout;
-#[cfg(feature = "tokio-postgres")]
+#[cfg_attr(not(feature = "tokio-postgres"), allow(dead_code))]
 mod checks;
 mod classify;
 #[cfg(feature = "tokio-postgres")]

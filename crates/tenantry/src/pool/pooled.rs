@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-#[cfg(feature = "tokio-postgres")]
 use super::checks::Checks;
 use super::described::Described;
 use super::preparation::LineName;
-use super::session::Session;
+use super::session::SessionState;
 
 /// A connection of the pool, idle or on loan.
 pub(super) struct Pooled<C> {
     pub(super) connection: C,
-    pub(super) session: Session,
+    pub(super) session: SessionState,
     pub(super) opened_at: Instant,
     pub(super) idle_since: Instant,
     /// The thread that used it last.
@@ -25,7 +24,7 @@ pub(super) struct Pooled<C> {
     streak: Option<Streak>,
     /// All tenants it has served: the server's memory for a connection grows with each.
     pub(super) served: HashSet<LineName>,
-    #[cfg(feature = "tokio-postgres")]
+    #[cfg_attr(not(feature = "tokio-postgres"), allow(dead_code))]
     pub(super) checks: Box<Checks>,
 }
 
@@ -46,14 +45,13 @@ impl<C> Pooled<C> {
         let now = Instant::now();
         Self {
             connection,
-            session: Session::default(),
+            session: SessionState::default(),
             opened_at: now,
             idle_since: now,
             thread: None,
             described: Described::default(),
             streak: None,
             served: HashSet::new(),
-            #[cfg(feature = "tokio-postgres")]
             checks: Box::default(),
         }
     }

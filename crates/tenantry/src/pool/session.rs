@@ -11,7 +11,7 @@ use crate::database::{PoolConfig, Verify};
 
 /// The state of a session, as the server last confirmed it.
 #[derive(Default)]
-pub(super) struct Session {
+pub(super) struct SessionState {
     /// `None` before the first switch.
     last: Option<Arc<Preparation>>,
     belief: Belief,
@@ -41,7 +41,7 @@ pub(super) enum Warmth {
     Cold,
 }
 
-impl Session {
+impl SessionState {
     pub(super) fn in_force(preparation: &Arc<Preparation>) -> Self {
         Self { last: Some(Arc::clone(preparation)), belief: Belief::InForce }
     }
@@ -116,20 +116,20 @@ mod tests {
             (InForce, Warmth::Warm, Warmth::Cold),
             (Void, Warmth::Void, Warmth::Void),
         ] {
-            let session = Session { last: Some(Arc::clone(&acme)), belief };
+            let session = SessionState { last: Some(Arc::clone(&acme)), belief };
             assert_eq!(session.warmth_for(&acme), for_acme, "{belief:?}");
             assert_eq!(session.line().is_some(), belief == InForce, "{belief:?}");
             for other in &others {
                 assert_eq!(session.warmth_for(other), for_others, "{belief:?}");
             }
         }
-        assert_eq!(Session::default().warmth_for(&acme), Warmth::Cold);
+        assert_eq!(SessionState::default().warmth_for(&acme), Warmth::Cold);
     }
 
     #[test]
     fn a_session_in_doubt_is_cold_until_it_is_switched() {
         let acme = preparation(tenant_at("acme", 0));
-        let mut session = Session::in_force(&acme);
+        let mut session = SessionState::in_force(&acme);
         session.doubt();
         assert_eq!(session.warmth_for(&acme), Warmth::Cold);
         assert!(session.last_served(&acme), "the switch has to undo what was set");

@@ -11,28 +11,7 @@ use super::source::Source;
 use super::{PACKAGES, assert_none};
 
 /// The uses that close a circle on purpose. One that closes none any more is reported.
-const EXCEPTIONS: &[Exception] = &[
-    Exception {
-        from: "tenantry/pool/lease",
-        to: "tenantry/pool/pooler",
-        reason: "a lease keeps what the pooler's statements were described as",
-    },
-    Exception {
-        from: "tenantry/pool/lease",
-        to: "tenantry/pool/shared",
-        reason: "a lease gives its slot back to the pool it is from",
-    },
-    Exception {
-        from: "tenantry/pool/lease/switch_ahead",
-        to: "tenantry/pool/lease",
-        reason: "a switch ahead is sent on the lease",
-    },
-    Exception {
-        from: "tenantry/pool/client/tls",
-        to: "tenantry/pool/client/connect",
-        reason: "the secrets of a URL are read with its other parts",
-    },
-];
+const EXCEPTIONS: &[Exception] = &[];
 
 struct Exception {
     from: &'static str,

@@ -6,7 +6,7 @@ use super::{Activity, Condition, Lease};
 use crate::error::Result;
 use crate::guard::{Guard, stands};
 use crate::pool::driver::Driver;
-use crate::pool::session::Session;
+use crate::pool::session::SessionState;
 use crate::pool::slots::Slot;
 
 /// The next thing that happens to a connection.
@@ -126,7 +126,7 @@ impl<D: Driver> Lease<D> {
             driver.after_switch(connection, &preparation.request).await
         })
         .await?;
-        self.pooled().session = Session::in_force(preparation);
+        self.pooled().session = SessionState::in_force(preparation);
         self.condition = Condition::Clean;
         Ok(())
     }

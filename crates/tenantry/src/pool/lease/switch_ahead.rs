@@ -20,7 +20,7 @@ use crate::guard::{Guard, stands};
 use crate::pool::await_point::{AwaitPoint, at};
 use crate::pool::driver::Driver;
 use crate::pool::preparation::{Preparation, Span};
-use crate::pool::session::{Session, Warmth};
+use crate::pool::session::{SessionState, Warmth};
 use crate::sql::VOID_SCHEMA;
 
 /// `SQLSTATE` of the check that fails.
@@ -69,7 +69,7 @@ impl<D: Driver> Lease<D> {
         let stays = switching == Switching::WithStatement && pooled.session.last_served(preparation);
         let span = if stays { Span::Session } else { Span::Transaction };
         let has_check = span == Span::Session || !pooled.checks.holds(preparation, check_lasts);
-        pooled.session = Session::void(preparation);
+        pooled.session = SessionState::void(preparation);
         pooled.served.insert(preparation.line());
         let message = preparation.switch_ahead_message(span, has_check);
         self.switch_ahead =
@@ -101,7 +101,7 @@ impl<D: Driver> Lease<D> {
             pooled.checks.succeeded(preparation);
         }
         if *span == Span::Session {
-            pooled.session = Session::in_force(preparation);
+            pooled.session = SessionState::in_force(preparation);
         }
     }
 
