@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::facade;
 use crate::tenant::Alias;
 
 /// The way in which a checkout got its connection.
@@ -42,9 +43,7 @@ pub struct PoolCounts {
 /// Counts for one pool. With the feature `metrics` every count also goes to the `metrics` facade,
 /// labelled with the database and the driver, never with a tenant: there may be thousands.
 pub(super) struct Counters {
-    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
     database: Alias,
-    #[cfg_attr(not(feature = "metrics"), allow(dead_code))]
     driver: &'static str,
     warm: AtomicU64,
     switched: AtomicU64,
@@ -54,21 +53,6 @@ pub(super) struct Counters {
     drained: AtomicU64,
     doubtful: AtomicU64,
     recycled: AtomicU64,
-}
-
-/// Adds one to a counter of this pool and to the metric of the same meaning.
-macro_rules! count {
-    ($counters:expr, $field:ident, $metric:literal $(, $label:literal => $value:literal)?) => {{
-        $counters.$field.fetch_add(1, Ordering::Relaxed);
-        #[cfg(feature = "metrics")]
-        metrics::counter!(
-            $metric,
-            "database" => $counters.database.to_string(),
-            "driver" => $counters.driver
-            $(, $label => $value)?
-        )
-        .increment(1);
-    }};
 }
 
 impl Counters {
@@ -89,54 +73,49 @@ impl Counters {
     }
 
     pub(super) fn checked_out(&self, source: Source) {
-        match source {
-            Source::Warm => count!(self, warm, "tenantry_checkouts_total", "source" => "warm"),
-            Source::Switched => count!(self, switched, "tenantry_checkouts_total", "source" => "switch"),
-            Source::Opened => count!(self, opened, "tenantry_checkouts_total", "source" => "open"),
-        }
+        let (counter, name) = match source {
+            Source::Warm => (&self.warm, "warm"),
+            Source::Switched => (&self.switched, "switch"),
+            Source::Opened => (&self.opened, "open"),
+        };
+        self.count(counter, "tenantry_checkouts_total", Some(("source", name)));
     }
 
     pub(super) fn waited(&self) {
-        count!(self, waited, "tenantry_checkout_waits_total");
+        self.count(&self.waited, "tenantry_checkout_waits_total", None);
     }
 
     /// Counts the wait of a checkout that was given a connection.
-    #[cfg_attr(not(feature = "metrics"), allow(unused_variables, clippy::unused_self))]
     pub(super) fn waited_for(&self, waited: Duration) {
-        #[cfg(feature = "metrics")]
-        metrics::histogram!(
-            "tenantry_checkout_wait_seconds",
-            "database" => self.database.to_string(),
-            "driver" => self.driver
-        )
-        .record(waited.as_secs_f64());
+        facade::record("tenantry_checkout_wait_seconds", &self.database, self.driver, waited);
     }
 
     pub(super) fn cleaned(&self) {
-        count!(self, cleaned, "tenantry_cleaned_total");
+        self.count(&self.cleaned, "tenantry_cleaned_total", None);
     }
 
     pub(super) fn drained(&self) {
-        count!(self, drained, "tenantry_drained_total");
+        self.count(&self.drained, "tenantry_drained_total", None);
     }
 
     pub(super) fn doubtful(&self) {
-        count!(self, doubtful, "tenantry_closed_total", "reason" => "doubtful");
+        self.count(&self.doubtful, "tenantry_closed_total", Some(("reason", "doubtful")));
     }
 
     pub(super) fn recycled(&self) {
-        count!(self, recycled, "tenantry_closed_total", "reason" => "recycled");
+        self.count(&self.recycled, "tenantry_closed_total", Some(("reason", "recycled")));
     }
 
     /// Notes how many connections are held and how many checkouts wait.
-    #[cfg_attr(not(feature = "metrics"), allow(unused_variables, clippy::unused_self))]
     pub(super) fn gauge(&self, held: u32, waiting: u32) {
-        #[cfg(feature = "metrics")]
-        {
-            let (database, driver) = (self.database.to_string(), self.driver);
-            metrics::gauge!("tenantry_held", "database" => database.clone(), "driver" => driver).set(held);
-            metrics::gauge!("tenantry_waiting", "database" => database, "driver" => driver).set(waiting);
-        }
+        facade::set("tenantry_held", &self.database, self.driver, held);
+        facade::set("tenantry_waiting", &self.database, self.driver, waiting);
+    }
+
+    /// Adds one to a counter of this pool and to the metric of the same meaning.
+    fn count(&self, counter: &AtomicU64, metric: &'static str, label: Option<(&'static str, &'static str)>) {
+        counter.fetch_add(1, Ordering::Relaxed);
+        facade::count(metric, &self.database, self.driver, label);
     }
 
     pub(super) fn read(&self) -> PoolCounts {

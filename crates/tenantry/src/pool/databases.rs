@@ -9,6 +9,7 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 
 #[cfg(feature = "tokio-postgres")]
 use super::client::ClientDriver;
+use super::client_pool::ClientPool;
 use super::driver::{ClientCheck, PgDriver};
 use super::kept::KeptConnections;
 use super::preparation::Preprocessors;
@@ -25,8 +26,8 @@ use crate::tenant::{Alias, Tenant};
 pub(crate) struct Databases {
     by_alias: Arc<BTreeMap<Alias, Database>>,
     default: Pool,
-    #[cfg(feature = "tokio-postgres")]
-    default_client: Pool<ClientDriver>,
+    #[cfg_attr(not(feature = "tokio-postgres"), expect(dead_code))]
+    default_client: ClientPool,
     registry: Arc<KeptConnections>,
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
@@ -35,8 +36,7 @@ pub(crate) struct Databases {
 struct Database {
     config: DatabaseConfig,
     pool: Pool,
-    #[cfg(feature = "tokio-postgres")]
-    client_pool: Pool<ClientDriver>,
+    client_pool: ClientPool,
 }
 
 impl Databases {
@@ -49,15 +49,8 @@ impl Databases {
         let mut by_alias = BTreeMap::new();
         for (alias, config) in configs {
             let pool = open_pool(&alias, &config, layout, preprocessors)?;
-            #[cfg(feature = "tokio-postgres")]
-            let client_pool = open_client_pool(&alias, &config, layout, preprocessors)?;
-            let database = Database {
-                config,
-                pool,
-                #[cfg(feature = "tokio-postgres")]
-                client_pool,
-            };
-            by_alias.insert(alias, database);
+            let client_pool = ClientPool::open(&alias, &config, layout, preprocessors)?;
+            by_alias.insert(alias, Database { config, pool, client_pool });
         }
         let Some(default) = by_alias.get(&Alias::default()) else {
             return Err(Error::new(ErrorKind::Configuration, "no database is named `default`")
@@ -65,7 +58,6 @@ impl Databases {
         };
         Ok(Self {
             default: default.pool.clone(),
-            #[cfg(feature = "tokio-postgres")]
             default_client: default.client_pool.clone(),
             by_alias: Arc::new(by_alias),
             registry: Arc::new(KeptConnections::for_sign_ups()),
@@ -92,12 +84,12 @@ impl Databases {
 
     #[cfg(feature = "tokio-postgres")]
     pub(crate) fn default_client_pool(&self) -> &Pool<ClientDriver> {
-        &self.default_client
+        self.default_client.get()
     }
 
     #[cfg(feature = "tokio-postgres")]
     pub(crate) fn client_pool(&self, alias: &Alias) -> Result<&Pool<ClientDriver>> {
-        Ok(&self.get(alias)?.client_pool)
+        Ok(self.get(alias)?.client_pool.get())
     }
 
     pub(crate) fn config(&self, alias: &Alias) -> Result<&DatabaseConfig> {
@@ -118,7 +110,10 @@ impl Databases {
     /// The same of the pools of tokio-postgres.
     #[cfg(feature = "tokio-postgres")]
     pub(crate) fn client_status(&self) -> BTreeMap<Alias, PoolStatus> {
-        self.by_alias.iter().map(|(alias, database)| (alias.clone(), database.client_pool.status())).collect()
+        self.by_alias
+            .iter()
+            .map(|(alias, database)| (alias.clone(), database.client_pool.get().status()))
+            .collect()
     }
 
     fn get(&self, alias: &Alias) -> Result<&Database> {
@@ -175,11 +170,8 @@ impl Databases {
         for database in self.by_alias.values() {
             let left = deadline.saturating_duration_since(Instant::now());
             result = result.and(database.pool.close(left).await);
-            #[cfg(feature = "tokio-postgres")]
-            {
-                let left = deadline.saturating_duration_since(Instant::now());
-                result = result.and(database.client_pool.close(left).await);
-            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            result = result.and(database.client_pool.close(left).await);
         }
         result
     }
@@ -205,19 +197,6 @@ fn no_way_past_the_pooler(alias: &Alias) -> Error {
     );
     Error::new(ErrorKind::Unsupported, message)
         .with_hint("set `direct_url`, or an `owner_url`, to reach the server past the pooler")
-}
-
-/// Not filled ahead of need, because most installations use one driver.
-#[cfg(feature = "tokio-postgres")]
-fn open_client_pool(
-    alias: &Alias,
-    config: &DatabaseConfig,
-    layout: &Arc<Layout>,
-    preprocessors: &Preprocessors,
-) -> Result<Pool<ClientDriver>> {
-    let driver = ClientDriver::new(alias, config, preprocessors);
-    let pool_config = config.pool_config().clone();
-    Pool::new(alias.clone(), driver, pool_config, Arc::clone(layout), preprocessors.clone())
 }
 
 fn driver(alias: &Alias, config: &DatabaseConfig, preprocessors: &Preprocessors) -> PgDriver {

@@ -23,6 +23,13 @@ use crate::database::{PoolMode, Verify};
 use crate::error::Result;
 use crate::guard::{Guard, stands};
 
+/// The switch that the next statement takes along.
+#[cfg(feature = "tokio-postgres")]
+type Ahead = Option<Box<SwitchAhead>>;
+/// No switch is taken along.
+#[cfg(not(feature = "tokio-postgres"))]
+type Ahead = ();
+
 /// A connection on loan. Dropping it gives its slot back, whatever happened to the connection.
 ///
 /// The only way to the connection is an [`Exchange`], during which it is *busy*. Dropped while busy, it is
@@ -35,8 +42,8 @@ pub(super) struct Lease<D: Driver> {
     /// Behind a pooler: the transaction that the switch began has not ended.
     has_transaction: bool,
     condition: Condition,
-    #[cfg(feature = "tokio-postgres")]
-    switch_ahead: Option<Box<SwitchAhead>>,
+    #[cfg_attr(not(feature = "tokio-postgres"), expect(dead_code))]
+    switch_ahead: Ahead,
 }
 
 /// The moment at which a connection that is not warm is switched.
@@ -71,8 +78,7 @@ impl<D: Driver> Lease<D> {
             activity: None,
             has_transaction: false,
             condition: Condition::Clean,
-            #[cfg(feature = "tokio-postgres")]
-            switch_ahead: None,
+            switch_ahead: Ahead::default(),
         }
     }
 

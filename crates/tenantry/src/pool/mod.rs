@@ -34,12 +34,14 @@ mod checks;
 mod classify;
 #[cfg(feature = "tokio-postgres")]
 mod client;
+mod client_pool;
 mod counters;
 mod databases;
 mod db;
 mod described;
 mod driver;
 mod executor;
+mod facade;
 mod fairness;
 mod kept;
 mod lease;

@@ -1,12 +1,7 @@
 //! A feature chooses modules, imports, items and fields. A body of code is the same in every build.
 
-use std::path::Path;
-
 use super::source::Source;
-use super::{assert_none, check, sources_of_library};
-
-/// The files that may not keep to it yet. One that does is reported.
-const EXCEPTIONS: &[&str] = &["src/pool/counters.rs", "src/pool/databases.rs", "src/pool/lease.rs"];
+use super::{check, check_packages};
 
 fn switches(source: &Source) -> Vec<String> {
     let lines = if source.is_test { &[] } else { source.facts.switches.as_slice() };
@@ -15,16 +10,7 @@ fn switches(source: &Source) -> Vec<String> {
 
 #[test]
 fn features_choose_items_and_not_statements() {
-    let mut findings = Vec::new();
-    for source in sources_of_library() {
-        let found = switches(source);
-        match EXCEPTIONS.iter().any(|known| source.path == Path::new(known)) {
-            true if found.is_empty() => findings.push(source.at(1, "is no exception any more")),
-            true => {}
-            false => findings.extend(found),
-        }
-    }
-    assert_none(&findings);
+    check_packages(|sources| sources.iter().flat_map(switches).collect());
 }
 
 #[test]

@@ -1,0 +1,80 @@
+//! The pool of tokio-postgres connections that a database has where the feature is on.
+
+#[cfg(not(feature = "tokio-postgres"))]
+pub(super) use self::off::ClientPool;
+#[cfg(feature = "tokio-postgres")]
+pub(super) use self::on::ClientPool;
+
+#[cfg(feature = "tokio-postgres")]
+mod on {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::database::{DatabaseConfig, Layout};
+    use crate::error::Result;
+    use crate::pool::client::ClientDriver;
+    use crate::pool::preparation::Preprocessors;
+    use crate::pool::shared::Pool;
+    use crate::tenant::Alias;
+
+    #[derive(Clone)]
+    pub(in crate::pool) struct ClientPool(Pool<ClientDriver>);
+
+    impl ClientPool {
+        /// Not filled ahead of need, because most installations use one driver.
+        pub(in crate::pool) fn open(
+            alias: &Alias,
+            config: &DatabaseConfig,
+            layout: &Arc<Layout>,
+            preprocessors: &Preprocessors,
+        ) -> Result<Self> {
+            let driver = ClientDriver::new(alias, config, preprocessors);
+            let pool_config = config.pool_config().clone();
+            Pool::new(alias.clone(), driver, pool_config, Arc::clone(layout), preprocessors.clone()).map(Self)
+        }
+
+        pub(in crate::pool) fn get(&self) -> &Pool<ClientDriver> {
+            &self.0
+        }
+
+        pub(in crate::pool) async fn close(&self, limit: Duration) -> Result<()> {
+            self.0.close(limit).await
+        }
+    }
+}
+
+/// The same without the feature: there is no such pool.
+#[cfg(not(feature = "tokio-postgres"))]
+mod off {
+    use std::future::{Ready, ready};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use crate::database::{DatabaseConfig, Layout};
+    use crate::error::Result;
+    use crate::pool::preparation::Preprocessors;
+    use crate::tenant::Alias;
+
+    #[derive(Clone)]
+    pub(in crate::pool) struct ClientPool;
+
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "the signatures are those of the feature"
+    )]
+    impl ClientPool {
+        pub(in crate::pool) fn open(
+            _: &Alias,
+            _: &DatabaseConfig,
+            _: &Arc<Layout>,
+            _: &Preprocessors,
+        ) -> Result<Self> {
+            Ok(Self)
+        }
+
+        pub(in crate::pool) fn close(&self, _: Duration) -> Ready<Result<()>> {
+            ready(Ok(()))
+        }
+    }
+}
