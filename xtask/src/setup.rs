@@ -37,6 +37,13 @@ const NEEDS: &[Need] = &[
     },
     Need { program: "pgbouncer", find: pgbouncer, debian: "pgbouncer", homebrew: "pgbouncer" },
     Need { program: "ps", find: || in_path("ps"), debian: "procps", homebrew: "procps" },
+    // The pages for other languages are compiled by Python, and run where it has psycopg.
+    Need {
+        program: "python3",
+        find: || in_path("python3"),
+        debian: "python3 python3-psycopg",
+        homebrew: "python",
+    },
 ];
 
 /// A program of the newest PostgreSQL.
@@ -85,7 +92,7 @@ fn install(missing: &[&Need]) -> Result<()> {
     let Some(manager) = Manager::of_this_machine() else {
         let message = format!("there is no {}, and neither apt-get nor brew to install it", names(missing));
         return Err(Failure::new(message)
-            .with_hint(format!("install PostgreSQL {OLDEST} or later, PgBouncer and ps")));
+            .with_hint(format!("install PostgreSQL {OLDEST} or later, PgBouncer, ps and Python")));
     };
     let packages = manager.packages(missing);
     let Some(commands) = manager.commands(&packages) else {
@@ -176,9 +183,12 @@ mod tests {
     #[test]
     fn a_package_is_installed_once_for_all_that_it_brings() {
         let all: Vec<_> = NEEDS.iter().collect();
-        assert_eq!(Manager::Apt.packages(&all), "postgresql postgresql-client pgbouncer procps");
+        assert_eq!(
+            Manager::Apt.packages(&all),
+            "postgresql postgresql-client pgbouncer procps python3 python3-psycopg"
+        );
         assert_eq!(Manager::Brew.packages(&all[1..4]), "postgresql@17 pgbouncer");
-        assert_eq!(names(&all[3..]), "`pgbouncer`, `ps`");
+        assert_eq!(names(&all[3..5]), "`pgbouncer`, `ps`");
     }
 
     #[test]
