@@ -15,13 +15,21 @@ async fn two_tenants(driver: Driver) -> (Installation, Tables, Tables) {
     (installation, acme, globex)
 }
 
-/// Runs a statement as `acme`, then compares what `globex` sees.
+/// Runs a statement as `acme`, by itself and in a transaction, then compares what `globex` sees.
 async fn check(leave: &str, look: &str, expect: &str) {
     for driver in Driver::ALL {
         let (_installation, acme, globex) = two_tenants(*driver).await;
-        acme.run(leave).await.unwrap();
-        assert_eq!(globex.text(look).await, expect, "{driver:?}, after: {leave}");
+        check_crossing(&acme, &globex, leave, look, expect).await;
     }
+}
+
+async fn check_crossing(acme: &Tables, globex: &Tables, leave: &str, look: &str, expect: &str) {
+    acme.run(leave).await.unwrap();
+    assert_eq!(globex.text(look).await, expect, "after: {leave}");
+    let mut tx = acme.begin().await.unwrap();
+    tx.run(leave).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(globex.text(look).await, expect, "after a transaction with: {leave}");
 }
 
 #[tokio::test]
@@ -34,6 +42,7 @@ async fn what_cleaning_removes_does_not_cost_the_connection() {
             "LISTEN gossip",
             "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
             "CREATE TABLE kept (x int)",
+            "UPDATE pg_settings SET setting = '77000' WHERE name = 'statement_timeout'",
         ] {
             let (installation, acme, _globex) = two_tenants(*driver).await;
             let pid = "SELECT pg_backend_pid()::text";
@@ -66,6 +75,40 @@ async fn a_search_path_does_not_cross() {
             acme.run("SET search_path TO pg_catalog").await.unwrap();
             assert_eq!(after.text("SELECT current_schema()::text").await, after.schema());
         }
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_to_the_settings_does_not_cross() {
+    let look = "SELECT current_setting('statement_timeout')";
+    for leave in [
+        "UPDATE pg_settings SET setting = '77000' WHERE name = 'statement_timeout'",
+        "update only \"pg_catalog\" . /**/ PG_SETTINGS AS s SET setting = '77000' -- a comment
+            FROM (VALUES ('statement_timeout')) AS given (name) WHERE s.name = given.name",
+    ] {
+        check(leave, look, "0").await;
+    }
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = two_tenants(*driver).await;
+        let leave =
+            format!("UPDATE pg_settings SET setting = '{}' WHERE name = 'search_path'", globex.schema());
+        acme.run(&leave).await.unwrap();
+        acme.run("INSERT INTO note (title) VALUES ('of acme')").await.unwrap();
+        assert_eq!(globex.text("SELECT count(*)::text FROM note").await, "0", "{driver:?}");
+        assert_eq!(acme.text("SELECT count(*)::text FROM note").await, "1", "{driver:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_function_sets_that_runs_a_text_does_not_cross() {
+    let look = "SELECT coalesce(current_setting('app.secret', true), '')";
+    for leave in [
+        "SELECT query_to_xml('SELECT set_' || 'config(''app.secret'', ''acme'', false)', true, false, '')::text",
+        "SELECT ts_rewrite('a'::tsquery, 'SELECT ''a''::tsquery, set_'
+            || 'config(''app.secret'', ''acme'', false)::tsquery')::text",
+        "SELECT word FROM ts_stat('SELECT to_tsvector(set_' || 'config(''app.secret'', ''acme'', false))')",
+    ] {
+        check(leave, look, "").await;
     }
 }
 

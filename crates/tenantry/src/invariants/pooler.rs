@@ -42,6 +42,11 @@ impl Behind {
         let options: sqlx::postgres::PgConnectOptions = self.pooler.url(self.database.url()).parse().unwrap();
         PgConnection::connect_with(&options.extra_float_digits(None)).await.unwrap()
     }
+
+    async fn next_text(&self, sql: &'static str) -> String {
+        let row = sqlx::raw_sql(sql).fetch_one(&mut self.next_client().await).await.unwrap();
+        sqlx::Row::get(&row, 0)
+    }
 }
 
 #[tokio::test]
@@ -54,12 +59,7 @@ async fn a_statement_and_what_prepares_it_are_one_transaction() {
             sqlx::query("INSERT INTO note VALUES ($1)").bind("x").execute(db).await.unwrap();
         }
     }
-    let mut next = behind.next_client().await;
-    let path: String = sqlx::raw_sql("SHOW search_path")
-        .fetch_one(&mut next)
-        .await
-        .map(|row| sqlx::Row::get(&row, 0))
-        .unwrap();
+    let path = behind.next_text("SHOW search_path").await;
     assert!(path.starts_with("\"$user\""), "{path}");
 }
 
@@ -85,6 +85,25 @@ async fn a_missing_schema_is_an_error_before_the_first_statement() {
 }
 
 #[tokio::test]
+async fn what_a_statement_sets_by_words_that_look_harmless_reaches_nobody() {
+    let behind = Behind::new(&[]).await;
+    let acme = behind.db("acme").await;
+    let look = "SELECT concat(current_setting('app.secret', true), current_setting('statement_timeout'))";
+    for leave in [
+        "UPDATE pg_settings SET setting = '77000' WHERE name = 'statement_timeout'",
+        "SELECT ts_rewrite('a'::tsquery, 'SELECT ''a''::tsquery, set_'
+            || 'config(''app.secret'', ''acme'', false)::tsquery')",
+        "SELECT query_to_xml('SELECT set_' || 'config(''app.secret'', ''acme'', false)', true, false, '')",
+    ] {
+        sqlx::query(leave).execute(&acme).await.unwrap();
+        let mut tx = acme.begin().await.unwrap();
+        sqlx::query(leave).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(behind.next_text(look).await, "0", "after: {leave}");
+    }
+}
+
+#[tokio::test]
 async fn what_a_block_of_code_sets_reaches_nobody() {
     let behind = Behind::new(&[]).await;
     let acme = behind.db("acme").await;
@@ -95,11 +114,6 @@ async fn what_a_block_of_code_sets_reaches_nobody() {
         let sql = if fails { leave.replace("END", "RAISE 'as asked'; END") } else { leave.to_owned() };
         let done = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&acme).await;
         assert_eq!(done.is_err(), fails, "{done:?}");
-        let found: String = sqlx::raw_sql(look)
-            .fetch_one(&mut behind.next_client().await)
-            .await
-            .map(|row| sqlx::Row::get(&row, 0))
-            .unwrap();
-        assert_eq!(found, "0", "the next client finds it");
+        assert_eq!(behind.next_text(look).await, "0", "the next client finds it");
     }
 }

@@ -3,7 +3,7 @@
 //! A connection may go to its next tenant without a round trip of cleaning only when every statement
 //! since checkout was [neutral](Effect::Neutral). Doubt therefore counts as touched: it costs one
 //! message on return and never correctness. Not seen from a text is what happens inside functions,
-//! triggers and views of the user's own; `verify = "always"` is for those who have them.
+//! triggers, rules and views of the user's own; `verify = "always"` is for those who have them.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -24,20 +24,73 @@ pub(crate) enum Effect {
 const READS_AND_WRITES: [&str; 9] =
     ["select", "insert", "update", "delete", "merge", "with", "values", "table", "show"];
 
-/// Names that begin like this change the session from inside an ordinary query.
-const SESSION_NAMES: [&str; 11] = [
+/// Functions and relations whose names begin like this change the session from inside an ordinary query, or
+/// run SQL that they are given, which may do anything.
+///
+/// `classify/catalog.rs` compares the names here with the functions of a server and of its extensions.
+const SESSION_NAMES: [&str; 19] = [
     "set_config",
     "setseed",
     "set_limit", // of pg_trgm
+    "isn_weak",  // of isn
     "pg_temp",
-    "pg_advisory_lock",
-    "pg_try_advisory_lock",
-    "pg_replication_origin_session",
-    "dblink_connect",
-    // These run SQL that is given to them as text.
+    // An `UPDATE` of this view calls `set_config`.
+    "pg_settings",
+    "binary_upgrade_",
+    // These hold sessions elsewhere.
+    "dblink",
+    "postgres_fdw_",
+    // These run SQL that is given to them as text, or by name.
     "query_to_xml",
+    "cursor_to_xml",
+    "table_to_xml",
+    "schema_to_xml",
+    "database_to_xml",
+    "ts_rewrite",
     "ts_stat",
-    "crosstab",
+    "crosstab",    // of tablefunc
+    "connectby",   // of tablefunc
+    "xpath_table", // of xml2
+];
+
+/// The server's own functions that leave nothing behind, of those whose names begin with `pg_`. A call of any other
+/// such name is doubtful, so that what a later version adds is touched until somebody has judged it.
+const HARMLESS: [&str; 35] = [
+    "pg_advisory_unlock",
+    "pg_advisory_xact_lock",
+    "pg_backend_pid",
+    "pg_blocking_pids",
+    "pg_client_encoding",
+    "pg_collation_",
+    "pg_column_",
+    "pg_current_",
+    "pg_database_size",
+    "pg_encoding_to_char",
+    "pg_function_is_visible",
+    "pg_get_",
+    "pg_has_role",
+    "pg_indexes_size",
+    "pg_input_",
+    "pg_is_in_recovery",
+    "pg_last_",
+    "pg_listening_channels",
+    "pg_notify",
+    "pg_postmaster_start_time",
+    "pg_relation_",
+    "pg_sequence_",
+    "pg_size_",
+    "pg_sleep",
+    "pg_snapshot_",
+    "pg_stat_get_",
+    "pg_table_",
+    "pg_total_relation_size",
+    "pg_trigger_depth",
+    "pg_try_advisory_xact_lock",
+    "pg_type_is_visible",
+    "pg_typeof",
+    "pg_visible_in_snapshot",
+    "pg_wal_lsn_diff",
+    "pg_xact_",
 ];
 
 /// Judges one text.
@@ -94,18 +147,19 @@ fn touches(token: Token<'_>, previous: Option<Token<'_>>) -> bool {
                 |word: Token<'_>| ["into", "local", "global"].iter().any(|it| word.is_keyword(it));
             previous.is_some_and(makes_table)
         }
-        _ => token.name().is_some_and(is_session_name),
+        TokenKind::Punctuation if token.text == "(" => {
+            previous.and_then(|name| name.name()).is_some_and(is_doubtful_call)
+        }
+        _ => token.name().is_some_and(|name| begins_with_one_of(name, &SESSION_NAMES)),
     }
 }
 
-fn is_session_name(name: &str) -> bool {
-    if !matches!(
-        name.as_bytes(),
-        [b's' | b'S' | b'p' | b'P' | b'd' | b'D' | b'q' | b'Q' | b't' | b'T' | b'c' | b'C', ..]
-    ) {
-        return false;
-    }
-    SESSION_NAMES.iter().any(|prefix| {
+fn is_doubtful_call(name: &str) -> bool {
+    begins_with_one_of(name, &["pg_"]) && !begins_with_one_of(name, &HARMLESS)
+}
+
+fn begins_with_one_of(name: &str, prefixes: &[&str]) -> bool {
+    prefixes.iter().any(|prefix| {
         name.get(..prefix.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(prefix))
     })
 }
@@ -156,5 +210,7 @@ impl Effects {
     }
 }
 
+#[cfg(test)]
+mod catalog;
 #[cfg(test)]
 mod tests;

@@ -94,8 +94,15 @@ fn similar_names_are_neutral() {
             "SELECT temp FROM weather ORDER BY temp",
             "SELECT temp, temporary AS temporary FROM weather w WHERE w.temp > 1",
             "INSERT INTO weather (temp) VALUES (1)",
-            "SELECT my_set_config(1), config, \"set\", dblink('a', 'b')",
+            "SELECT my_set_config(1), config, \"set\"",
+            "SELECT my_dblink(1), settings FROM my_pg_settings",
             "SELECT lo_open(1, 2)",
+            "SELECT pg_typeof(1), pg_column_size(a), pg_total_relation_size('t') FROM t",
+            "SELECT pg_sleep(0), pg_backend_pid(), pg_current_xact_id(), pg_size_pretty(1)",
+            "SELECT relname FROM pg_class WHERE (pg_table_is_visible(oid))",
+            "SELECT count(*) FROM pg_locks WHERE (granted)",
+            "SELECT random(), now(), clock_timestamp(), gen_random_uuid(), uuidv7()",
+            "SELECT xmlparse(document '<a/>'), xpath('/a', '<a/>'), ts_headline('a', 'b')",
             "SELECT a$set_config$b FROM t",
             "SELECT é_set_config FROM t",
         ],
@@ -194,11 +201,70 @@ fn names_that_change_the_session_touch_it() {
             "SELECT dblink_connect_u('a')",
             "SELECT setseed(0.5)",
             "SELECT set_limit(0.5)",
-            "SELECT query_to_xml('select set_' || 'config(1,2,3)', true, false, '')",
+            "SELECT isn_weak(true)",
             "SELECT * FROM pg_temp.t",
             "SELECT 1 INTO pg_temp.t",
             "DELETE FROM PG_TEMP_3.t",
             "SELECT * FROM \"pg_temp_12\".t",
+        ],
+    );
+}
+
+#[test]
+fn what_writes_to_the_settings_touches_the_session() {
+    check(
+        Touched,
+        &[
+            "UPDATE pg_settings SET setting = 'x' WHERE name = 'search_path'",
+            "update only pg_catalog.pg_settings as s set setting = 'x'",
+            "UPDATE \"pg_catalog\".\"pg_settings\" SET setting = 'x'",
+            "UPDATE/**/pg_catalog -- the view\n . /**/ PG_SETTINGS SET setting = 'x'",
+            "UPDATE U&\"pg\\005fsettings\" SET setting = 'x'",
+            "UPDATE U&\"pg!005fsettings\" UESCAPE '!' SET setting = 'x'",
+            "WITH x AS (UPDATE pg_settings SET setting = 'x' RETURNING 1) SELECT 1",
+            "INSERT INTO t WITH x AS (UPDATE pg_settings SET setting = 'x' RETURNING 1) SELECT 1",
+            "(WITH x AS (UPDATE pg_settings SET setting = 'x' RETURNING 1) TABLE x)",
+            "MERGE INTO pg_settings s USING t ON s.name = t.name WHEN MATCHED THEN UPDATE SET setting = 'x'",
+        ],
+    );
+}
+
+#[test]
+fn what_runs_a_text_touches_the_session() {
+    check(
+        Touched,
+        &[
+            "SELECT query_to_xml('select set_' || 'config(1,2,3)', true, false, '')",
+            "SELECT query_to_xml_and_xmlschema($1, true, false, '')",
+            "SELECT cursor_to_xml('c', 1, true, false, '')",
+            "SELECT table_to_xml('v', true, false, '')",
+            "SELECT schema_to_xmlschema('s', true, false, '')",
+            "SELECT database_to_xml(true, false, '')",
+            "SELECT ts_rewrite('a', 'SELECT set_' || 'config(1,2,3)')",
+            "SELECT * FROM ts_stat($1)",
+            "SELECT * FROM extensions.crosstab($1) AS (a text)",
+            "SELECT * FROM \"crosstab3\"($1)",
+            "SELECT * FROM connectby('t', 'id', 'parent', 'root', 0) AS (a text)",
+            "SELECT * FROM xpath_table('id', 'doc', 't', '/a', 'true') AS (a text)",
+            "SELECT * FROM dblink('dbname=x', 'SELECT 1') AS (a int)",
+            "SELECT dblink_exec('UPDATE t SET a = 1')",
+        ],
+    );
+}
+
+#[test]
+fn functions_of_the_server_that_are_not_known_touch_the_session() {
+    check(
+        Touched,
+        &[
+            "SELECT pg_replication_origin_session_setup('a')",
+            "SELECT pg_create_physical_replication_slot('a', false, true)",
+            "SELECT pg_catalog . \"pg_create_logical_replication_slot\" /**/ ('a', 'b', true)",
+            "SELECT pg_backup_start('a')",
+            "SELECT PG_Export_Snapshot()",
+            "SELECT pg_of_a_later_version(1)",
+            "SELECT postgres_fdw_disconnect_all()",
+            "SELECT binary_upgrade_set_record_init_privs(true)",
         ],
     );
 }
