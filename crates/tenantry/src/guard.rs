@@ -20,6 +20,10 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::crossing::a_setting_does_not_cross`.
     Hygiene,
+    /// Code removes what no plain statement removes, such as a connection of `dblink`.
+    ///
+    /// Test: `invariants::crossing::a_connection_of_dblink_does_not_cross`.
+    Rest,
     /// A statement's text decides whether it touches the session.
     ///
     /// Test: `invariants::crossing::an_advisory_lock_does_not_cross`.

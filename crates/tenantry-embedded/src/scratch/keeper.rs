@@ -31,17 +31,16 @@ const SETTINGS: &[&str] = &[
     "max_connections=300",
     "max_locks_per_transaction=256",
     "fsync=off",
-    "wal_level=minimal",
-    "max_wal_senders=0",
     "max_wal_size=256MB",
     "jit=off",
     // In its own folder, so that a killed server leaves nothing elsewhere.
     "dynamic_shared_memory_type=mmap",
 ];
 
-/// For a server nobody kills on purpose. Without these, what was committed survives a kill of the server,
-/// as tests that kill it expect.
-const REGARDLESS_OF_CRASHES: &[&str] = &["synchronous_commit=off", "full_page_writes=off"];
+/// For a server nobody kills on purpose and nobody replicates. Without these, what was committed survives a kill
+/// of the server, as tests that kill it expect, and slots of replication can be made.
+const REGARDLESS_OF_CRASHES: &[&str] =
+    &["synchronous_commit=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0"];
 
 /// The users that a server is for.
 #[derive(Clone, Copy, Debug)]

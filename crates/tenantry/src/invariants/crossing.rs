@@ -2,9 +2,14 @@
 //!
 //! One connection serves both tenants: what `acme` leaves behind, `globex` looks for.
 
-use sqlx::Executor as _;
+use std::sync::Arc;
 
-use crate::testing::{Driver, Installation, Tables, with_one_connection};
+use sqlx::Executor as _;
+use tenantry_embedded::ScratchServer;
+
+use crate::PoolConfig;
+use crate::database::Verify;
+use crate::testing::{Driver, Installation, Tables, installation, with_one_connection};
 
 async fn two_tenants(driver: Driver) -> (Installation, Tables, Tables) {
     let installation = with_one_connection(&["CREATE TABLE note (id serial, title text)"]).await;
@@ -42,6 +47,8 @@ async fn what_cleaning_removes_does_not_cost_the_connection() {
             "LISTEN gossip",
             "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
             "CREATE TABLE kept (x int)",
+            "PREPARE p AS SELECT 1",
+            "SELECT setseed(0.5)",
             "UPDATE pg_settings SET setting = '77000' WHERE name = 'statement_timeout'",
         ] {
             let (installation, acme, _globex) = two_tenants(*driver).await;
@@ -109,6 +116,114 @@ async fn what_a_function_sets_that_runs_a_text_does_not_cross() {
         "SELECT word FROM ts_stat('SELECT to_tsvector(set_' || 'config(''app.secret'', ''acme'', false))')",
     ] {
         check(leave, look, "").await;
+    }
+}
+
+#[tokio::test]
+async fn a_seed_does_not_cross() {
+    let look = "SELECT random()::text";
+    for driver in Driver::ALL {
+        let (installation, acme, globex) = two_tenants(*driver).await;
+        let mut outside = installation.outside().await;
+        outside.execute("SELECT setseed(0.5)").await.unwrap();
+        let foretold: String = sqlx::query_scalar(look).fetch_one(&mut outside).await.unwrap();
+        acme.run("SELECT setseed(0.5)").await.unwrap();
+        assert_ne!(globex.text(look).await, foretold, "{driver:?}");
+    }
+}
+
+/// An installation with an extension, whose functions all roles may use.
+async fn with_extension(driver: Driver, verify: Verify, extension: &str) -> (Installation, Tables, Tables) {
+    let pool = PoolConfig { max_connections: 1, verify, ..PoolConfig::default() };
+    let sql = "CREATE FUNCTION unseen(sql text) RETURNS void LANGUAGE plpgsql AS 'BEGIN EXECUTE sql; END'";
+    let installation = installation(&[sql], pool).await;
+    let create = format!("CREATE EXTENSION {extension} SCHEMA extensions");
+    installation.run_as_superuser(&create).await;
+    installation.create("acme").await;
+    installation.create("globex").await;
+    let (acme, globex) =
+        (installation.tables(driver, "acme").await, installation.tables(driver, "globex").await);
+    (installation, acme, globex)
+}
+
+#[tokio::test]
+async fn a_connection_of_dblink_does_not_cross() {
+    let named = "SELECT coalesce(array_length(dblink_get_connections(), 1), 0)::text";
+    let unnamed = "SELECT dblink_exec('ROLLBACK')";
+    for driver in Driver::ALL {
+        for verify in [Verify::Switch, Verify::Always] {
+            let (installation, acme, globex) = with_extension(*driver, verify, "dblink").await;
+            let url = installation.database.url();
+            let connect = format!("SELECT dblink_connect('{url}'), dblink_connect('of acme', '{url}')");
+            let hidden = format!("DO $$ BEGIN PERFORM unseen($q$ {connect} $q$); END $$");
+            let unseen = format!("SELECT unseen($q$ {connect} $q$)");
+            // Its words tell nothing.
+            let unseen = Some(unseen).filter(|_| verify == Verify::Always);
+            for leave in [Some(connect), Some(hidden), unseen].into_iter().flatten() {
+                check_crossing(&acme, &globex, &leave, named, "0").await;
+                let missing = globex.run(unnamed).await.unwrap_err();
+                assert_eq!(missing.database_code().as_deref(), Some("08003"), "{driver:?}: {leave}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_other_extensions_hold_does_not_cross() {
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = with_extension(*driver, Verify::Switch, "isn").await;
+        check_crossing(&acme, &globex, "SELECT isn_weak(true)", "SELECT isn_weak()::text", "false").await;
+
+        let (installation, acme, globex) = with_extension(*driver, Verify::Switch, "postgres_fdw").await;
+        let url: sqlx::postgres::PgConnectOptions = installation.database.url().parse().unwrap();
+        let password = installation.database.url().split([':', '@']).nth(2).unwrap();
+        let remote = format!(
+            "CREATE SERVER remote FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '{}', port '{}', dbname '{}');
+             GRANT USAGE ON FOREIGN SERVER remote TO PUBLIC;
+             CREATE USER MAPPING FOR PUBLIC SERVER remote OPTIONS (user '{}', password '{password}');
+             CREATE FOREIGN TABLE extensions.settings (name text, setting text)
+                SERVER remote OPTIONS (schema_name 'pg_catalog', table_name 'pg_settings');
+             GRANT SELECT, UPDATE ON extensions.settings TO PUBLIC",
+            url.get_host(),
+            url.get_port(),
+            url.get_database().unwrap(),
+            url.get_username(),
+        );
+        installation.run_as_superuser(&remote).await;
+        let leave =
+            "DO $$ BEGIN UPDATE settings SET setting = 'of acme' WHERE name = 'application_name'; END $$";
+        let look = "SELECT count(*)::text FROM postgres_fdw_get_connections()";
+        check_crossing(&acme, &globex, leave, look, "0").await;
+    }
+}
+
+#[tokio::test]
+async fn what_replication_holds_does_not_cross() {
+    // Slots take a server that writes a log for replication.
+    let server = ScratchServer::start().await.unwrap();
+    for (number, driver) in Driver::ALL.iter().enumerate() {
+        let database = Arc::new(server.database(&format!("replication_{number}")).await.unwrap());
+        let pool = PoolConfig { max_connections: 1, ..PoolConfig::default() };
+        let tenancy = crate::testing::builder(&database, &[], pool).connect().await.unwrap();
+        let installation = Installation { tenancy, database };
+        let user = user(&installation).await;
+        let allow = format!(
+            "ALTER ROLE {user} REPLICATION; GRANT EXECUTE ON FUNCTION pg_replication_origin_session_setup,
+                pg_replication_origin_session_is_setup, pg_replication_origin_session_reset TO {user};
+             SELECT pg_replication_origin_create('elsewhere_{number}')"
+        );
+        installation.run_as_superuser(&allow).await;
+        let acme = crate::testing::tables(&installation.tenancy, *driver, &installation.create("acme").await);
+        let globex =
+            crate::testing::tables(&installation.tenancy, *driver, &installation.create("globex").await);
+
+        let origin = format!("SELECT pg_replication_origin_session_setup('elsewhere_{number}')");
+        let look = "SELECT pg_replication_origin_session_is_setup()::text";
+        check_crossing(&acme, &globex, &origin, look, "false").await;
+
+        let slot = "SELECT pg_create_physical_replication_slot('of_acme', true, true)::text";
+        let look = "SELECT count(*)::text FROM pg_replication_slots WHERE active_pid = pg_backend_pid()";
+        check_crossing(&acme, &globex, slot, look, "0").await;
     }
 }
 
@@ -235,7 +350,7 @@ async fn a_settings_preprocessor_leaves_nothing_for_the_next_target() {
 
     for driver in Driver::ALL {
         let database = tenantry_embedded::ScratchDatabase::create().await.unwrap();
-        let pool = crate::PoolConfig { max_connections: 1, ..crate::PoolConfig::default() };
+        let pool = PoolConfig { max_connections: 1, ..PoolConfig::default() };
         let builder = crate::testing::builder(&database, &[], pool).preprocessor(Actor);
         let tenancy = builder.connect().await.unwrap();
         let acme = tenancy.create(crate::NewTenant::new("acme")).await.unwrap();

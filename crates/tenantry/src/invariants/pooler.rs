@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 use tenantry_embedded::{ScratchDatabase, ScratchPooler};
 
 use crate::database::PoolMode;
@@ -101,6 +101,22 @@ async fn what_a_statement_sets_by_words_that_look_harmless_reaches_nobody() {
         tx.commit().await.unwrap();
         assert_eq!(behind.next_text(look).await, "0", "after: {leave}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_of_dblink_reaches_nobody() {
+    let behind = Behind::new(&[]).await;
+    let mut superuser = PgConnection::connect(behind.database.superuser_url()).await.unwrap();
+    superuser.execute("CREATE EXTENSION dblink SCHEMA extensions").await.unwrap();
+    let url = behind.database.url();
+    let leave =
+        format!("DO $$ BEGIN PERFORM dblink_connect('{url}'), dblink_connect('of acme', '{url}'); END $$");
+    sqlx::query(sqlx::AssertSqlSafe(leave)).execute(&behind.db("acme").await).await.unwrap();
+    let look = "SELECT coalesce(array_length(extensions.dblink_get_connections(), 1), 0)::text";
+    assert_eq!(behind.next_text(look).await, "0");
+    let unnamed = sqlx::raw_sql("SELECT extensions.dblink_exec('ROLLBACK')");
+    let missing = unnamed.execute(&mut behind.next_client().await).await.unwrap_err();
+    assert_eq!(missing.as_database_error().and_then(|error| error.code()).as_deref(), Some("08003"));
 }
 
 #[tokio::test]

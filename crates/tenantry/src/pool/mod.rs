@@ -32,6 +32,7 @@ mod checkout;
 #[cfg_attr(not(feature = "tokio-postgres"), allow(dead_code))]
 mod checks;
 mod classify;
+mod cleaning;
 #[cfg(feature = "tokio-postgres")]
 mod client;
 mod client_pool;

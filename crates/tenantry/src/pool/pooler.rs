@@ -20,10 +20,10 @@ use sqlx::{AssertSqlSafe, Connection as _, Either, Executor as _, PgConnection};
 use super::await_point::{AwaitPoint, at};
 use super::checkout::Checkout;
 use super::classify::Effect;
+use super::cleaning::{REMOVE_REST, remove_all};
 use super::driver::{Driver, PgDriver};
 use super::lease::{Activity, BreaksConnection as _};
 use super::needs_session::runs_without_session;
-use super::preparation::REMOVE_ALL;
 use super::shared::Pool;
 use super::statement::Statement;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,12 +31,6 @@ use crate::guard::{Guard, stands};
 
 /// `SQLSTATE` of `unnamed prepared statement does not exist`.
 const STATEMENT_GONE: &str = crate::error::sqlstate::INVALID_SQL_STATEMENT_NAME;
-
-/// SQL-level prepared statements outlive a transaction, even one that was rolled back. Those of the
-/// protocol are the pooler's own.
-const DEALLOCATE: &str = "DO LANGUAGE plpgsql 'DECLARE statement text; BEGIN \
-    FOR statement IN SELECT name FROM pg_catalog.pg_prepared_statements WHERE from_sql LOOP \
-    EXECUTE pg_catalog.format(''DEALLOCATE %I'', statement); END LOOP; END'; ";
 
 /// The end of a transaction.
 #[derive(Clone, Copy)]
@@ -203,14 +197,15 @@ impl Checkout {
     fn cleaning(&self, how: End) -> String {
         let end = how.statement();
         let introduction = &self.pool.driver().introduction;
+        let removal = remove_all();
         match how {
             // Deferred triggers are the caller's code, and belong in front of what takes the
             // caller's search_path away.
             End::Commit => {
-                format!("SET CONSTRAINTS ALL IMMEDIATE; {DEALLOCATE}{REMOVE_ALL}{introduction}{end}")
+                format!("SET CONSTRAINTS ALL IMMEDIATE; {removal}{REMOVE_REST}{introduction}{end}")
             }
             // Locks and prepared statements stay when a transaction is undone.
-            End::Rollback => format!("{end}; {DEALLOCATE}{REMOVE_ALL}{introduction}"),
+            End::Rollback => format!("{end}; {removal}{REMOVE_REST}{introduction}"),
         }
     }
 

@@ -82,24 +82,6 @@ impl Default for Preprocessors {
     }
 }
 
-/// Removes what a session may hold; the `search_path` is the void then.
-pub(super) const REMOVE_ALL: &str = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
-    SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; ";
-
-/// Answers with the schema in force, or with nothing if something is left that no statement removes.
-///
-/// An open transaction started before this message; a statement prepared by SQL would outlive the
-/// tenant, and deallocating all would take sqlx's own with them.
-const SCHEMA_UNLESS_LEFTOVERS: &str = "SELECT CASE \
-    WHEN pg_catalog.now() <> pg_catalog.statement_timestamp() THEN NULL \
-    WHEN EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE from_sql) THEN NULL \
-    ELSE pg_catalog.current_schema() END";
-
-/// The message that removes all that a session may hold, and answers with the void if it did.
-pub(super) fn void_message() -> String {
-    [REMOVE_ALL, SCHEMA_UNLESS_LEFTOVERS].concat()
-}
-
 /// The time for which settings are made.
 #[cfg(feature = "tokio-postgres")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,13 +206,10 @@ impl Preparation {
         message
     }
 
-    /// The message that removes all that a session may hold, prepares it as it was, and answers
-    /// with the schema in force, or with what is left that no statement removes.
-    pub(super) fn clean_message(&self) -> String {
-        let mut message = String::with_capacity(512);
-        message.push_str(REMOVE_ALL);
+    /// The statements that prepare a session which holds nothing.
+    pub(super) fn settings(&self) -> String {
+        let mut message = String::with_capacity(128);
         self.settings.render("SET", &mut message);
-        message.push_str(SCHEMA_UNLESS_LEFTOVERS);
         message
     }
 

@@ -16,8 +16,8 @@ use futures_util::FutureExt as _;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
+use super::cleaning::clean;
 use super::driver::{Driver as _, PgDriver};
-use super::preparation::void_message;
 use super::preprocessor::{CheckoutRequest, Target};
 use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result};
@@ -135,7 +135,7 @@ impl Hooks {
 
     /// Removes all that a session may hold and answers whether it now is in the void.
     async fn empty(&self, connection: &mut PgConnection) -> Result<bool> {
-        let answer = self.driver.send(connection, &void_message()).await?;
+        let answer = clean(&self.driver, connection, "").await?;
         // A cached statement and what sqlx knows of types belong to the schema they were read in.
         self.driver.forget_statements(connection).await?;
         Ok(answer.as_deref() == Some(VOID_SCHEMA))

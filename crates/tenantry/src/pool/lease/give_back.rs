@@ -5,6 +5,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{Activity, Condition, Lease};
 use crate::error::Result;
 use crate::guard::{Guard, stands};
+use crate::pool::cleaning::clean;
 use crate::pool::driver::Driver;
 use crate::pool::session::SessionState;
 use crate::pool::slots::Slot;
@@ -115,10 +116,10 @@ impl<D: Driver> Lease<D> {
     async fn clean(&mut self) -> Result<()> {
         let session = std::mem::take(&mut self.pooled().session);
         let Some(preparation) = session.last() else { return Ok(()) };
-        let message = preparation.clean_message();
+        let settings = preparation.settings();
         let has_stale_statements = self.condition == Condition::Stale;
         self.exchange(Activity::Boundary, async |driver, connection| {
-            let answer = driver.send(connection, &message).await?;
+            let answer = clean(driver, connection, &settings).await?;
             preparation.verify(answer.as_deref())?;
             if has_stale_statements {
                 driver.forget_statements(connection).await?;
