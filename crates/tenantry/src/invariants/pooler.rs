@@ -116,7 +116,10 @@ async fn a_connection_of_dblink_reaches_nobody() {
     assert_eq!(behind.next_text(look).await, "0");
     let unnamed = sqlx::raw_sql("SELECT extensions.dblink_exec('ROLLBACK')");
     let missing = unnamed.execute(&mut behind.next_client().await).await.unwrap_err();
-    assert_eq!(missing.as_database_error().and_then(|error| error.code()).as_deref(), Some("08003"));
+    assert_eq!(
+        missing.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref(),
+        Some("08003")
+    );
 }
 
 #[tokio::test]
