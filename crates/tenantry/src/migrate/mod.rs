@@ -31,7 +31,7 @@
 //! | | `plan` | compares a goal with one schema's ledger | no |
 //! | | `ledger`, `lock` | what a schema has applied; the process that works on it | yes |
 //!
-//! The files are read in [`migration`](crate::migration), which knows no server.
+//! The files are read in `migration`, which knows no server.
 //!
 //! Each file is one transaction that holds its own ledger row and the row in `tenantry.applied`, so
 //! after any crash a file is applied completely or not at all. A `-- no-transaction` file holds one
