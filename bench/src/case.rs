@@ -19,6 +19,8 @@ pub(crate) enum Case {
     SwitchTokio,
     /// A warm checkout without any statement.
     Own,
+    /// A transaction that is dropped.
+    TransactionDrop,
     /// A switch under each way of keeping prepared statements.
     Statements,
     /// One tenant with hundreds of requests.
@@ -39,13 +41,14 @@ pub(crate) enum Case {
     MigrateRss,
 }
 
-const ALL: [Case; 15] = [
+const ALL: [Case; 16] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
     Case::Uniform,
     Case::SwitchTokio,
     Case::Own,
+    Case::TransactionDrop,
     Case::Statements,
     Case::NoisyOne,
     Case::NoisyAll,
@@ -67,6 +70,7 @@ impl Case {
             Self::Uniform => ("checkout", "uniform"),
             Self::SwitchTokio => ("checkout", "switch-tokio"),
             Self::Own => ("checkout", "own"),
+            Self::TransactionDrop => ("tx", "drop"),
             Self::Statements => ("statements", "switch"),
             Self::NoisyOne => ("noisy", "one"),
             Self::NoisyAll => ("noisy", "all"),

@@ -13,8 +13,8 @@
 //! other, and the lowest and the highest ratio stand beside the median. Verification and hygiene stay
 //! on: the pool differs from its defaults only in sizes.
 //!
-//! * [`checkout`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`migrate`], [`memory`]: the
-//!   cases.
+//! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`migrate`],
+//!   [`memory`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
@@ -35,6 +35,7 @@ mod report;
 mod server;
 mod side;
 mod statements;
+mod transaction;
 mod zipf;
 
 use std::io::Write as _;
@@ -107,6 +108,7 @@ async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
         Case::Uniform => checkout::uniform(bench).await,
         Case::SwitchTokio => checkout::switch_tokio(bench).await,
         Case::Own => checkout::own(bench).await,
+        Case::TransactionDrop => transaction::drop_it(bench).await,
         Case::Statements => statements::switch(bench).await,
         Case::NoisyOne => noisy::one(bench).await,
         Case::NoisyAll => noisy::all(bench).await,

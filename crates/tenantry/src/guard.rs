@@ -30,8 +30,12 @@ pub(crate) enum Guard {
     Classification,
     /// A connection whose state is in doubt is closed.
     ///
-    /// Test: `invariants::crossing::a_dropped_transaction_does_not_cross`.
+    /// Test: `invariants::cancellation::a_begin_cancelled_in_flight_leaves_no_transaction_behind`.
     DoubtfulClosed,
+    /// The server confirms that a dropped transaction was rolled back, in the schema it began in.
+    ///
+    /// Test: `invariants::crossing::a_dropped_transaction_whose_schema_is_gone_closes_its_connection`.
+    RollbackVerified,
     /// A connection whose last answer was drained is cleaned and verified.
     ///
     /// Test: `invariants::cancellation::what_a_drained_statement_leaves_reaches_nobody`.

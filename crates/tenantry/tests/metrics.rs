@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
@@ -168,8 +168,11 @@ async fn every_metric_has_its_labels_and_values() {
     select(&initech).await;
     select(&hooli).await;
     until(&tenancy, |status| status.open == 0).await;
-    // In doubt once more.
+    // Rolled back.
     drop(acme.begin().await.unwrap());
+    until(&tenancy, |status| status.idle == 1).await;
+    // In doubt once more.
+    assert!(Box::pin(acme.begin()).now_or_never().is_none(), "nobody can have answered");
     until(&tenancy, |status| status.open == 0).await;
 
     let expect = [
@@ -178,9 +181,10 @@ async fn every_metric_has_its_labels_and_values() {
         ("tenantry_closed_total{database=default,driver=sqlx,reason=recycled}", 1.0),
         ("tenantry_drained_total{database=default,driver=sqlx}", 1.0),
         ("tenantry_held{database=default,driver=sqlx}", 0.0),
+        ("tenantry_rolled_back_total{database=default,driver=sqlx}", 1.0),
         ("tenantry_checkouts_total{database=default,driver=sqlx,source=open}", 2.0),
         ("tenantry_checkouts_total{database=default,driver=sqlx,source=switch}", 3.0),
-        ("tenantry_checkouts_total{database=default,driver=sqlx,source=warm}", 5.0),
+        ("tenantry_checkouts_total{database=default,driver=sqlx,source=warm}", 6.0),
         ("tenantry_checkout_wait_seconds{database=default,driver=sqlx}", 1.0),
         ("tenantry_waiting{database=default,driver=sqlx}", 0.0),
         ("tenantry_checkout_waits_total{database=default,driver=sqlx}", 1.0),

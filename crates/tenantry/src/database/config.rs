@@ -241,8 +241,8 @@ pub struct PoolConfig {
     pub clean_timeout: Duration,
     /// The longest that a connection whose statement was cancelled, or whose rows were not read to their end,
     /// may take to answer that statement before it is closed. A connection that answers within this
-    /// time is cleaned and kept, which is cheaper than a new one. Zero closes all of them. Default: 10
-    /// milliseconds.
+    /// time is cleaned and kept, which is cheaper than a new one. A transaction that is dropped is rolled back
+    /// within the same time. Zero closes all of them. Default: 10 milliseconds.
     pub drain_timeout: Duration,
     /// The interval at which the server looks, while a statement runs, whether its client is still there:
     /// PostgreSQL's `client_connection_check_interval`. A request that is cancelled closes its

@@ -3,7 +3,9 @@
 //! One connection serves both tenants: what `acme` leaves behind, `globex` looks for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use sqlx::Executor as _;
 use tenantry_embedded::ScratchServer;
 
@@ -301,6 +303,85 @@ async fn a_dropped_transaction_does_not_cross() {
         drop(tx);
         assert!(globex.is_outside_transaction().await);
         assert_eq!(acme.text("SELECT count(*)::text FROM note").await, "0");
+    }
+}
+
+/// One connection, and as long to roll back on it as it takes.
+async fn two_patient_tenants(driver: Driver) -> (Installation, Tables, Tables) {
+    let pool =
+        PoolConfig { max_connections: 1, drain_timeout: Duration::from_secs(5), ..PoolConfig::default() };
+    let installation = installation(&["CREATE TABLE note (id serial, title text)"], pool).await;
+    installation.create("acme").await;
+    installation.create("globex").await;
+    let (acme, globex) =
+        (installation.tables(driver, "acme").await, installation.tables(driver, "globex").await);
+    (installation, acme, globex)
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_costs_no_connection() {
+    let backend = "SELECT pg_backend_pid()::text";
+    for driver in Driver::ALL {
+        let (installation, acme, globex) = two_patient_tenants(*driver).await;
+        let before = acme.text(backend).await;
+        let start = installation.counts(*driver);
+        let statements = [
+            "INSERT INTO note (title) VALUES ('half')",
+            "SET statement_timeout TO '77s'",
+            "SAVEPOINT s",
+            "SELECT * FROM nowhere",
+        ];
+        for (number, last) in statements.iter().enumerate() {
+            let mut tx = acme.begin().await.unwrap();
+            tx.run(statements[0]).await.unwrap();
+            assert_eq!(tx.run(last).await.is_err(), number == 3, "{last}");
+            drop(tx);
+            assert!(globex.is_outside_transaction().await, "{driver:?}, after: {last}");
+            assert_eq!(acme.text("SELECT count(*)::text FROM note").await, "0", "{driver:?}");
+            assert_eq!(acme.text("SHOW statement_timeout").await, "0", "{driver:?}");
+            assert_eq!(acme.text(backend).await, before, "{driver:?}, after: {last}");
+        }
+        let counts = installation.counts(*driver);
+        assert_eq!((counts.rolled_back - start.rolled_back, counts.doubtful), (4, 0), "{driver:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_dropped_in_a_statement_costs_no_connection() {
+    let backend = "SELECT pg_backend_pid()::text";
+    for driver in Driver::ALL {
+        let (installation, acme, globex) = two_patient_tenants(*driver).await;
+        let before = acme.text(backend).await;
+        for statement in ["SELECT pg_sleep(0.05)", "SELECT 1 / (pg_sleep(0.05)::text = 'x')::int"] {
+            // Prepared first: what is cut off while it is prepared closes the connection.
+            let _ = acme.run(statement).await;
+            let mut tx = acme.begin().await.unwrap();
+            tx.run("INSERT INTO note (title) VALUES ('half')").await.unwrap();
+            assert!(Box::pin(tx.run(statement)).now_or_never().is_none(), "it sleeps for longer than that");
+            drop(tx);
+            assert!(globex.is_outside_transaction().await, "{driver:?}, in: {statement}");
+            assert_eq!(acme.text("SELECT count(*)::text FROM note").await, "0", "{driver:?}");
+            assert_eq!(acme.text(backend).await, before, "{driver:?}, in: {statement}");
+        }
+        assert_eq!(installation.counts(*driver).doubtful, 0, "{driver:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_whose_schema_is_gone_closes_its_connection() {
+    for driver in Driver::ALL {
+        let (installation, acme, _globex) = two_patient_tenants(*driver).await;
+        // Often enough to be warm, whatever it takes.
+        for _ in 0..3 {
+            acme.run("SELECT 1").await.unwrap();
+        }
+        let mut tx = acme.begin().await.unwrap();
+        tx.run("SELECT 1").await.unwrap();
+        installation.run(&format!("DROP SCHEMA {} CASCADE", acme.schema())).await;
+        drop(tx);
+        let error = acme.run("SELECT 1").await.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::MissingSchema, "{driver:?}: {error}");
+        assert_eq!(installation.counts(*driver).rolled_back, 0, "{driver:?}");
     }
 }
 

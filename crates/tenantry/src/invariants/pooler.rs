@@ -1,6 +1,7 @@
 //! 1, 2 and 3 behind a pooler in transaction mode: a connection is no session there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tenantry_embedded::{ScratchDatabase, ScratchPooler};
@@ -24,7 +25,11 @@ impl Behind {
             .unwrap()
             .direct_url(database.url())
             .unwrap()
-            .pool(PoolConfig { mode: PoolMode::Transaction, ..PoolConfig::default() });
+            .pool(PoolConfig {
+                mode: PoolMode::Transaction,
+                drain_timeout: Duration::from_secs(5),
+                ..PoolConfig::default()
+            });
         let builder = Tenancy::builder().database(config).migrations(migrations(tenant_sql)).install(true);
         let behind = Self { tenancy: builder.connect().await.unwrap(), pooler, database };
         for slug in ["acme", "globex"] {
@@ -82,6 +87,25 @@ async fn a_missing_schema_is_an_error_before_the_first_statement() {
     let rows: i64 =
         sqlx::query_scalar("SELECT count(*) FROM public.note").fetch_one(&mut outside).await.unwrap();
     assert_eq!(rows, 0, "it fell through");
+}
+
+#[tokio::test]
+async fn a_dropped_transaction_costs_no_connection_and_reaches_nobody() {
+    let behind = Behind::new(&["CREATE TABLE note (title text)"]).await;
+    let acme = behind.db("acme").await;
+    let look = "SELECT concat(current_setting('app.secret', true), (SELECT count(*) FROM pg_locks \
+                WHERE locktype = 'advisory' AND objid = 7))";
+    let leave = "DO $$ BEGIN PERFORM set_config('app.secret', 'of acme', false), pg_advisory_lock(7); END $$";
+    for last in ["SELECT 1", leave, "SELECT * FROM nowhere"] {
+        let mut tx = acme.begin().await.unwrap();
+        sqlx::query("INSERT INTO note VALUES ('half')").execute(&mut *tx).await.unwrap();
+        let _ = sqlx::query(last).execute(&mut *tx).await;
+        drop(tx);
+        assert_eq!(behind.next_text(look).await, "0", "the next client finds it, after: {last}");
+        assert_eq!(text(&acme, "SELECT count(*)::text FROM note").await, "0", "after: {last}");
+    }
+    let counts = behind.tenancy.status().pools.into_values().next().unwrap().counts;
+    assert_eq!((counts.rolled_back, counts.doubtful), (3, 0));
 }
 
 #[tokio::test]

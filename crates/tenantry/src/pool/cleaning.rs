@@ -14,7 +14,7 @@ use crate::guard::{Guard, stands};
 ///
 /// Only an error tells that `dblink` has no connection without a name. An extension's functions that the role
 /// may not use have left nothing, unless through a function of somebody else's.
-pub(super) const REMOVE_REST: &str = "DO LANGUAGE plpgsql $tenantry$ \
+const REMOVE_REST: &str = "DO LANGUAGE plpgsql $tenantry$ \
     DECLARE command text; may_fail boolean; \
     BEGIN FOR command, may_fail IN \
     SELECT pg_catalog.format('DEALLOCATE %I', name), false \
@@ -51,10 +51,14 @@ const SCHEMA_UNLESS_REST: &str = "SELECT CASE \
     'pg_catalog.pg_replication_origin_session_reset()', 'EXECUTE') THEN '' \
     ELSE pg_catalog.current_schema() END";
 
-/// The same after the rest was removed.
-const SCHEMA: &str = "SELECT CASE \
+/// Answers with the schema in force, with nothing in a transaction that began before this message.
+pub(super) const SCHEMA: &str = "SELECT CASE \
     WHEN pg_catalog.now() <> pg_catalog.statement_timestamp() THEN NULL \
     ELSE pg_catalog.current_schema() END";
+
+/// Answers with nothing in a transaction that began before this message.
+pub(super) const IS_IDLE: &str =
+    "SELECT CASE WHEN pg_catalog.now() = pg_catalog.statement_timestamp() THEN '' END";
 
 const MAY_HOLD_REST: &str = "";
 
@@ -78,12 +82,18 @@ pub(super) async fn clean<D: Driver>(
 /// Plain statements that remove what a session may hold; the `search_path` is the void then.
 ///
 /// A seed that a tenant chose would tell what is random for the next one.
-pub(super) fn remove_all() -> String {
+fn remove_all() -> String {
     format!(
         "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; \
          SELECT pg_catalog.pg_advisory_unlock_all(), pg_catalog.setseed({}); DISCARD TEMP; DISCARD SEQUENCES; ",
         random_seed()
     )
+}
+
+/// Statements that remove all that a session behind a pooler may hold, and set again what sqlx asked for when it
+/// connected.
+pub(super) fn remove_behind_pooler(introduction: &str) -> String {
+    format!("{}{REMOVE_REST}{introduction}", remove_all())
 }
 
 /// A number between 0 and 1, of as many random bits as the server takes.

@@ -34,6 +34,8 @@ pub struct PoolCounts {
     /// Connections that came back in the middle of a statement, the rest of whose answer was read.
     /// They are cleaned as well.
     pub drained: u64,
+    /// Connections that came back in a transaction that was dropped, which was rolled back.
+    pub rolled_back: u64,
     /// Connections that were closed because their state was in doubt.
     pub doubtful: u64,
     /// Connections that were closed for their age, or for the tenants they had served.
@@ -51,6 +53,7 @@ pub(super) struct Counters {
     waited: AtomicU64,
     cleaned: AtomicU64,
     drained: AtomicU64,
+    rolled_back: AtomicU64,
     doubtful: AtomicU64,
     recycled: AtomicU64,
 }
@@ -67,6 +70,7 @@ impl Counters {
             waited: zero(),
             cleaned: zero(),
             drained: zero(),
+            rolled_back: zero(),
             doubtful: zero(),
             recycled: zero(),
         }
@@ -98,6 +102,10 @@ impl Counters {
         self.count(&self.drained, "tenantry_drained_total", None);
     }
 
+    pub(super) fn rolled_back(&self) {
+        self.count(&self.rolled_back, "tenantry_rolled_back_total", None);
+    }
+
     pub(super) fn doubtful(&self) {
         self.count(&self.doubtful, "tenantry_closed_total", Some(("reason", "doubtful")));
     }
@@ -127,6 +135,7 @@ impl Counters {
             waited: get(&self.waited),
             cleaned: get(&self.cleaned),
             drained: get(&self.drained),
+            rolled_back: get(&self.rolled_back),
             doubtful: get(&self.doubtful),
             recycled: get(&self.recycled),
         }

@@ -4,13 +4,17 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, Postgres};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx_core::database::Database;
+use sqlx_core::transaction::TransactionManager as _;
 
 use super::preparation::Preprocessors;
 use super::preprocessor::CheckoutRequest;
 use crate::error::{BoxError, Error, ErrorKind, Result, breaks_connection};
 use crate::tenant::Alias;
+
+type Manager = <Postgres as Database>::TransactionManager;
 
 /// The few questions that the pool asks of a database driver, without policy.
 ///
@@ -42,6 +46,22 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Drops every prepared statement, and with them what the driver knows of types.
     fn forget_statements(&self, connection: &mut Self::Connection)
     -> impl Future<Output = Result<()>> + Send;
+
+    /// Drops the statements that have names: behind a pooler they must not outlive their transaction.
+    fn forget_named(&self, _connection: &mut Self::Connection) -> impl Future<Output = Result<()>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Undoes the open transaction, and what the driver itself knows of it. Then sends a message like
+    /// [`send`](Self::send); without a transaction that the driver knows of, both are one.
+    fn roll_back(
+        &self,
+        connection: &mut Self::Connection,
+        message: &str,
+    ) -> impl Future<Output = Result<Option<String>>> + Send;
+
+    /// The statements that set again what a new connection says of itself.
+    fn introduction(&self) -> &str;
 
     /// Reads the rest of the answer to a statement that was cut off, and throws it away. Fails if the
     /// driver and the server do not agree afterwards on what is prepared.
@@ -132,6 +152,33 @@ impl Driver for PgDriver {
 
     async fn forget_statements(&self, connection: &mut PgConnection) -> Result<()> {
         Ok(connection.clear_cached_statements().await?)
+    }
+
+    /// A preprocessor's hook has the bare connection, and names its statements.
+    async fn forget_named(&self, connection: &mut PgConnection) -> Result<()> {
+        if connection.cached_statements_size() == 0 {
+            return Ok(());
+        }
+        self.forget_statements(connection).await
+    }
+
+    async fn roll_back(&self, connection: &mut PgConnection, message: &str) -> Result<Option<String>> {
+        if Manager::get_transaction_depth(connection) == 0 {
+            return self.send(connection, &format!("ROLLBACK; {message}")).await;
+        }
+        // One for each savepoint of sqlx's. They are sent, and their answers read, before the message is.
+        while Manager::get_transaction_depth(connection) > 0 {
+            Manager::start_rollback(connection);
+        }
+        match self.send(connection, message).await {
+            // That of a statement that was cut off.
+            Err(error) if error.kind() == ErrorKind::Database => self.send(connection, message).await,
+            answer => answer,
+        }
+    }
+
+    fn introduction(&self) -> &str {
+        &self.introduction
     }
 
     async fn drain(&self, connection: &mut PgConnection) -> Result<()> {

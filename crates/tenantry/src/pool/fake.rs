@@ -26,6 +26,9 @@ struct State {
 pub(super) struct FakeConnection {
     id: u32,
     server: Fake,
+    /// The schema of the last switch.
+    schema: Option<String>,
+    pub(super) is_in_transaction: bool,
 }
 
 impl Drop for FakeConnection {
@@ -73,15 +76,17 @@ impl Fake {
         self.0.lock().unwrap().messages.len()
     }
 
-    /// The server's answer to a message, which names its schema in its last `SET`.
-    fn answer(&self, connection: &FakeConnection, message: &str) -> Result<Option<String>> {
+    /// The server's answer to a message: the schema in force, named by the last `SET` that it has seen.
+    fn answer(&self, connection: &mut FakeConnection, message: &str) -> Result<Option<String>> {
         let mut state = self.0.lock().unwrap();
         if connection.id <= state.lost_up_to {
             return Err(Error::new(ErrorKind::DatabaseUnavailable, "the connection is gone"));
         }
         state.messages.push(message.to_owned());
-        let schema = message.rsplit("SET search_path TO \"").next().and_then(|rest| rest.split('"').next());
-        Ok(schema.filter(|schema| state.missing_schema.as_deref() != Some(schema)).map(str::to_owned))
+        if let Some((_, path)) = message.rsplit_once("SET search_path TO \"") {
+            connection.schema = path.split('"').next().map(str::to_owned);
+        }
+        Ok(connection.schema.clone().filter(|schema| state.missing_schema.as_ref() != Some(schema)))
     }
 }
 
@@ -97,7 +102,7 @@ impl Driver for Fake {
             return Err(Error::new(ErrorKind::DatabaseUnavailable, "connection refused"));
         }
         state.opened += 1;
-        Ok(FakeConnection { id: state.opened, server: self.clone() })
+        Ok(FakeConnection { id: state.opened, server: self.clone(), schema: None, is_in_transaction: false })
     }
 
     async fn send(&self, connection: &mut FakeConnection, message: &str) -> Result<Option<String>> {
@@ -116,12 +121,22 @@ impl Driver for Fake {
         Ok(())
     }
 
+    async fn roll_back(&self, connection: &mut FakeConnection, message: &str) -> Result<Option<String>> {
+        let answer = self.send(connection, &format!("ROLLBACK; {message}")).await;
+        connection.is_in_transaction = false;
+        answer
+    }
+
+    fn introduction(&self) -> &'static str {
+        ""
+    }
+
     async fn drain(&self, connection: &mut FakeConnection) -> Result<()> {
         self.send(connection, "DRAIN").await.map(drop)
     }
 
-    fn is_in_transaction(&self, _connection: &mut FakeConnection) -> bool {
-        false
+    fn is_in_transaction(&self, connection: &mut FakeConnection) -> bool {
+        connection.is_in_transaction
     }
 
     async fn close(&self, _connection: FakeConnection) {

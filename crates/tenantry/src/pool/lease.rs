@@ -2,6 +2,7 @@
 
 mod exchange;
 mod give_back;
+mod roll_back;
 #[cfg(feature = "tokio-postgres")]
 mod switch_ahead;
 

@@ -8,7 +8,8 @@
 //! 3. a connection that last served the same preparation and came back *clean* is handed out as it
 //!    is; any other is switched, and the server confirms the switch in the same round trip;
 //! 4. on return it goes back as it is (*clean*), is cleaned and verified first (*touched*), after the
-//!    rest of an answer was read (*cut off*), or is closed and replaced (*doubtful*).
+//!    rest of an answer was read (*cut off*), is rolled back and verified (*in a transaction*), or is closed
+//!    and replaced (*doubtful*).
 //!
 //! The only way to a connection is an *exchange*, which marks it busy before the first byte is sent and until
 //! the answer was read. A future may be dropped at any `.await`: its lease then finds the connection busy,
@@ -18,7 +19,7 @@
 //! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver`:
 //! `tenantry_checkouts_total` (`source`: warm, switch, open), `tenantry_checkout_waits_total`,
 //! `tenantry_checkout_wait_seconds`, `tenantry_held`, `tenantry_waiting`, `tenantry_cleaned_total`,
-//! `tenantry_drained_total` and `tenantry_closed_total` (`reason`: doubtful, recycled).
+//! `tenantry_drained_total`, `tenantry_rolled_back_total` and `tenantry_closed_total` (`reason`: doubtful, recycled).
 //!
 //! Behind a pooler in transaction mode ([`PoolMode`](crate::database::PoolMode)) a connection is no session,
 //! so every checkout begins a transaction with its switch, and no statement runs outside of one.

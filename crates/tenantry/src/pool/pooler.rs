@@ -15,12 +15,12 @@
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgQueryResult, PgRow};
-use sqlx::{AssertSqlSafe, Connection as _, Either, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Either, Executor as _};
 
 use super::await_point::{AwaitPoint, at};
 use super::checkout::Checkout;
 use super::classify::Effect;
-use super::cleaning::{REMOVE_REST, remove_all};
+use super::cleaning::remove_behind_pooler;
 use super::driver::{Driver, PgDriver};
 use super::lease::{Activity, BreaksConnection as _};
 use super::needs_session::runs_without_session;
@@ -185,7 +185,7 @@ impl Checkout {
     }
 
     async fn end(&mut self, how: End) -> Result<(), sqlx::Error> {
-        self.lease.exchange(Activity::Call, forget_named).await?;
+        self.lease.exchange(Activity::Call, PgDriver::forget_named).await?;
         let leaves_something = self.lease.is_touched() && stands(Guard::PoolerHygiene);
         let message = if leaves_something { self.cleaning(how) } else { how.statement().to_owned() };
         self.send(&message).await?;
@@ -196,16 +196,15 @@ impl Checkout {
     /// The message that removes what a session may hold together with the end of the transaction.
     fn cleaning(&self, how: End) -> String {
         let end = how.statement();
-        let introduction = &self.pool.driver().introduction;
-        let removal = remove_all();
+        let removal = remove_behind_pooler(self.pool.driver().introduction());
         match how {
             // Deferred triggers are the caller's code, and belong in front of what takes the
             // caller's search_path away.
             End::Commit => {
-                format!("SET CONSTRAINTS ALL IMMEDIATE; {removal}{REMOVE_REST}{introduction}{end}")
+                format!("SET CONSTRAINTS ALL IMMEDIATE; {removal}{end}")
             }
             // Locks and prepared statements stay when a transaction is undone.
-            End::Rollback => format!("{end}; {removal}{REMOVE_REST}{introduction}"),
+            End::Rollback => format!("{end}; {removal}"),
         }
     }
 
@@ -225,11 +224,6 @@ impl Checkout {
             self.lease.note_described(statement.sql());
         }
     }
-}
-
-/// A preprocessor's hook has the bare connection, and names its statements.
-async fn forget_named(_: &PgDriver, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    if connection.cached_statements_size() > 0 { connection.clear_cached_statements().await } else { Ok(()) }
 }
 
 impl End {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::preparation::{LineName, Preparation};
 use crate::database::{PoolConfig, Verify};
+use crate::sql::VOID_SCHEMA;
 
 /// The state of a session, as the server last confirmed it.
 #[derive(Default)]
@@ -60,6 +61,15 @@ impl SessionState {
     /// The preparation whose settings were made last.
     pub(super) fn last(&self) -> Option<&Arc<Preparation>> {
         self.last.as_ref()
+    }
+
+    /// The schema that is in force outside of transactions, if the server has confirmed one.
+    pub(super) fn schema(&self) -> Option<&str> {
+        match self.belief {
+            Belief::InForce => self.last.as_ref().map(|last| last.request.schema().as_str()),
+            Belief::Void => Some(VOID_SCHEMA),
+            Belief::Nothing => None,
+        }
     }
 
     /// Has the server asked before the session is used again.
@@ -119,6 +129,9 @@ mod tests {
             let session = SessionState { last: Some(Arc::clone(&acme)), belief };
             assert_eq!(session.warmth_for(&acme), for_acme, "{belief:?}");
             assert_eq!(session.line().is_some(), belief == InForce, "{belief:?}");
+            let schema = [acme.request.schema().as_str(), VOID_SCHEMA];
+            let confirmed = [InForce, Void].iter().position(|known| *known == belief);
+            assert_eq!(session.schema(), confirmed.map(|known| schema[known]), "{belief:?}");
             for other in &others {
                 assert_eq!(session.warmth_for(other), for_others, "{belief:?}");
             }

@@ -175,6 +175,55 @@ async fn a_statement_that_is_cut_off_and_not_answered_in_time_closes_its_connect
     assert_eq!((pool.status().counts.drained, pool.status().counts.doubtful), (0, 1));
 }
 
+/// A lease in a transaction that nobody has ended, by itself or in the middle of a statement.
+async fn in_transaction(pool: &Pool<Fake>, activity: Option<Activity>) -> Lease<Fake> {
+    let mut lease = pool.check_out(tenant("acme")).await.unwrap();
+    let began = lease.exchange(Activity::Boundary, async |_, connection| {
+        connection.is_in_transaction = true;
+        Ok::<_, Error>(())
+    });
+    began.await.unwrap();
+    if let Some(activity) = activity {
+        cut_off(&mut lease, activity);
+    }
+    lease
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_transaction_is_rolled_back_before_anybody_gets_its_connection() {
+    for (activity, rolled_back) in
+        [(None, 1), (Some(Activity::Statement), 1), (Some(Activity::Call), 0), (Some(Activity::Boundary), 0)]
+    {
+        let (pool, fake) = pool_of(1);
+        drop(in_transaction(&pool, activity).await);
+        drop(pool.check_out(tenant("globex")).await.unwrap());
+        assert_eq!(u64::from(fake.opened()), 2 - rolled_back, "{activity:?}");
+        assert_eq!(pool.status().counts.rolled_back, rolled_back, "{activity:?}");
+        let rollbacks = fake.messages().iter().filter(|message| message.starts_with("ROLLBACK; ")).count();
+        assert_eq!(rollbacks as u64, rolled_back, "{activity:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_transaction_that_is_not_rolled_back_in_time_closes_its_connection() {
+    for activity in [None, Some(Activity::Statement)] {
+        let (pool, fake) = pool_of(1);
+        let lease = in_transaction(&pool, activity).await;
+        fake.set_hanging(true);
+        drop(lease);
+        settle().await;
+        assert_eq!((fake.open(), pool.status().open), (1, 1));
+        tokio::time::sleep(PoolConfig::default().drain_timeout).await;
+        settle().await;
+        assert_eq!((fake.open(), pool.status().open), (0, 0));
+        assert_eq!((pool.status().counts.rolled_back, pool.status().counts.doubtful), (0, 1));
+    }
+    let (pool, fake) = pool(PoolConfig { drain_timeout: Duration::ZERO, ..PoolConfig::default() });
+    drop(in_transaction(&pool, None).await);
+    settle().await;
+    assert_eq!((fake.open(), pool.status().counts.doubtful), (0, 1), "no time at all");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_storm_of_cancellations_holds_half_of_the_slots() {
     let (pool, fake) = pool(PoolConfig { max_connections: 8, reserve: Some(0), ..PoolConfig::default() });

@@ -16,8 +16,8 @@ type Manager = <Postgres as Database>::TransactionManager;
 /// A transaction for one tenant or for the master schema.
 ///
 /// Statements run on `&mut *tx`. [`commit`](Self::commit) or [`rollback`](Self::rollback) ends it. A
-/// transaction that is dropped is rolled back by closing its connection, which the pool replaces:
-/// nothing of it can reach the next user.
+/// transaction that is dropped is rolled back in the background, and the server confirms that before anybody
+/// else gets its connection.
 ///
 /// ```no_run
 /// # async fn example(db: tenantry::TenantDb) -> Result<(), sqlx::Error> {

@@ -152,6 +152,16 @@ impl Driver for ClientDriver {
         Ok(())
     }
 
+    async fn roll_back(&self, connection: &mut ClientConnection, message: &str) -> Result<Option<String>> {
+        let answer = self.send(connection, &format!("ROLLBACK; {message}")).await?;
+        connection.is_in_transaction = false;
+        Ok(answer)
+    }
+
+    fn introduction(&self) -> &'static str {
+        ""
+    }
+
     async fn drain(&self, connection: &mut ClientConnection) -> Result<()> {
         // Answers come in order, so with this one all others were read, and went to nobody.
         Ok(connection.client.check_connection().await?)

@@ -10,7 +10,7 @@ use crate::pool::await_point::AwaitPoint;
 /// A transaction for one tenant or for the master schema.
 ///
 /// [`commit`](Self::commit) or [`rollback`](Self::rollback) ends it. A transaction that is dropped is rolled
-/// back by closing its connection, which the pool replaces: nothing of it can reach the next user.
+/// back in the background, and the server confirms that before anybody else gets its connection.
 ///
 /// On a connection that has to be switched, the switch and the `BEGIN` travel with the first statement, so
 /// that a missing schema is an error of that statement, not of `begin`.

@@ -3,6 +3,7 @@
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Activity, Condition, Lease};
+use crate::database::PoolMode;
 use crate::error::Result;
 use crate::guard::{Guard, stands};
 use crate::pool::cleaning::clean;
@@ -14,9 +15,11 @@ use crate::pool::slots::Slot;
 enum Fate {
     /// It was cut off in a statement whose answer may be read to its end.
     Drain(OwnedSemaphorePermit),
+    /// It is in a transaction that nobody ends any more, perhaps in a statement of it that was cut off.
+    RollBack(Option<OwnedSemaphorePermit>),
     /// It is lost or busy. The server notices; it would not answer a good-bye before the statement's end.
     Abandon,
-    /// It is in a transaction.
+    /// It is in a transaction that may not be rolled back.
     Close,
     /// It has lived long enough.
     Replace,
@@ -33,6 +36,10 @@ impl<D: Driver> Drop for Lease<D> {
             Fate::Drain(permit) => {
                 let lease = self.take_to_background();
                 self.slot.slots.runtime.spawn(drain_and_return(lease, permit));
+            }
+            Fate::RollBack(permit) => {
+                let lease = self.take_to_background();
+                self.slot.slots.runtime.spawn(roll_back_and_return(lease, permit));
             }
             Fate::Abandon => {
                 counters.doubtful();
@@ -62,10 +69,11 @@ impl<D: Driver> Lease<D> {
         let is_used_up = self.is_used_up();
         let is_lost = self.condition == Condition::Broken;
         // Before anything else, so that a lease that is drained is not in doubt.
-        let is_drainable =
-            self.activity == Some(Activity::Statement) && !is_lost && !is_in_transaction && !is_used_up;
-        if is_drainable && let Some(permit) = self.slot.slots.permit_to_drain() {
-            return Fate::Drain(permit);
+        if !is_lost
+            && !is_used_up
+            && let Some(fate) = self.recovery(is_in_transaction)
+        {
+            return fate;
         }
         if stands(Guard::DoubtfulClosed) {
             if is_lost || self.activity.is_some() {
@@ -80,6 +88,20 @@ impl<D: Driver> Lease<D> {
             // A busy one is doubtful, not to be cleaned; this decides only where that guard is left out.
             None if self.is_touched() && stands(Guard::Hygiene) => Fate::Clean,
             _ => Fate::Keep,
+        }
+    }
+
+    /// The way back to an idle session, if there is one that is worth its time.
+    fn recovery(&self, is_in_transaction: bool) -> Option<Fate> {
+        let slots = &self.slot.slots;
+        match (self.activity, is_in_transaction) {
+            (Some(Activity::Statement), false) => slots.permit_to_drain().map(Fate::Drain),
+            // Behind a pooler the statement has no name, and a transaction's end takes more messages than one.
+            (Some(Activity::Statement), true) if slots.config.mode == PoolMode::Session => {
+                slots.permit_to_drain().map(|permit| Fate::RollBack(Some(permit)))
+            }
+            (None, true) if !slots.config.drain_timeout.is_zero() => Some(Fate::RollBack(None)),
+            _ => None,
         }
     }
 
@@ -147,6 +169,20 @@ async fn drain_and_return<D: Driver>(mut lease: Lease<D>, _permit: OwnedSemaphor
         return;
     }
     clean_and_return(lease).await;
+}
+
+/// Rolls a transaction back before anybody else can get the connection, and cleans that if it was touched. With
+/// a permit, a statement was cut off.
+async fn roll_back_and_return<D: Driver>(mut lease: Lease<D>, permit: Option<OwnedSemaphorePermit>) {
+    let limit = lease.slot.slots.config.drain_timeout;
+    match tokio::time::timeout(limit, lease.roll_back(permit.is_some())).await {
+        Ok(Ok(())) => lease.slot.slots.counters.rolled_back(),
+        Ok(Err(error)) => return tracing::debug!(%error, "Closed a connection that could not be rolled back"),
+        Err(_) => return tracing::debug!("Closed a connection whose transaction goes on"),
+    }
+    if lease.is_touched() {
+        clean_and_return(lease).await;
+    }
 }
 
 /// Cleans a connection before anybody else can get it. What cannot be cleaned in time is closed,

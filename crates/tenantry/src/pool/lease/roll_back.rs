@@ -1,0 +1,62 @@
+//! The end of a transaction that its owner dropped.
+//!
+//! It is rolled back in the background, and the server confirms that it is: in the answer to a message that
+//! began after the transaction was over, in the schema that the session was in before. Whatever else comes
+//! back, or does not come back in time, closes the connection, which ends the transaction as well.
+
+use std::sync::Arc;
+
+use super::{Activity, Lease};
+use crate::database::PoolMode;
+use crate::error::{Error, ErrorKind, Result};
+use crate::guard::{Guard, stands};
+use crate::pool::cleaning::{IS_IDLE, SCHEMA, remove_behind_pooler};
+use crate::pool::driver::Driver;
+
+impl<D: Driver> Lease<D> {
+    /// Ends the transaction. Where a statement of it was cut off, the rest of its answer is read first.
+    pub(super) async fn roll_back(&mut self, is_cut_off: bool) -> Result<()> {
+        match self.slot.slots.config.mode {
+            PoolMode::Session => self.roll_back_session(is_cut_off).await,
+            PoolMode::Transaction => self.roll_back_behind_pooler().await,
+        }
+    }
+
+    async fn roll_back_session(&mut self, is_cut_off: bool) -> Result<()> {
+        if is_cut_off {
+            // Anything may be in the session.
+            self.touch();
+        }
+        // A touched session is verified by its cleaning.
+        let is_verified = !self.is_touched() && stands(Guard::RollbackVerified);
+        let expected = self.pooled().session.schema().map(Arc::<str>::from);
+        self.exchange(Activity::Boundary, async |driver, connection| {
+            let answer = driver.roll_back(connection, SCHEMA).await?;
+            if is_cut_off {
+                driver.drain(connection).await?;
+            }
+            let is_where_it_was = answer.is_some() && answer.as_deref() == expected.as_deref();
+            if is_where_it_was || !is_verified { Ok(()) } else { Err(not_confirmed()) }
+        })
+        .await
+    }
+
+    /// In one message, behind which the session of the server is somebody else's.
+    async fn roll_back_behind_pooler(&mut self) -> Result<()> {
+        let is_touched = self.is_touched();
+        self.exchange(Activity::Boundary, async |driver, connection| {
+            driver.forget_named(connection).await?;
+            let removal =
+                if is_touched { remove_behind_pooler(driver.introduction()) } else { String::new() };
+            let answer = driver.roll_back(connection, &format!("{removal}{IS_IDLE}")).await?;
+            if answer.is_some() { Ok(()) } else { Err(not_confirmed()) }
+        })
+        .await?;
+        self.end_transaction();
+        Ok(())
+    }
+}
+
+fn not_confirmed() -> Error {
+    Error::new(ErrorKind::Database, "the server did not confirm the rollback of a dropped transaction")
+}
