@@ -12,8 +12,10 @@ impl From<tokio_postgres::Error> for Error {
         if breaks_client(&error) {
             Self::new(ErrorKind::DatabaseUnavailable, "the connection to the database failed")
                 .with_source(error)
-        } else {
+        } else if error.as_db_error().is_some() {
             Self::new(ErrorKind::Database, "the database refused the statement").with_source(error)
+        } else {
+            Self::not_converted(error)
         }
     }
 }
@@ -34,4 +36,9 @@ fn breaks_client(error: &tokio_postgres::Error) -> bool {
 /// The SQLSTATE of an error, if it is one of tokio-postgres.
 pub(super) fn code_of<'a>(source: &'a (dyn StdError + Send + Sync + 'static)) -> Option<&'a str> {
     Some(source.downcast_ref::<tokio_postgres::Error>()?.code()?.code())
+}
+
+/// The constraint that a row would have broken, if it is an error of tokio-postgres.
+pub(super) fn constraint_of<'a>(source: &'a (dyn StdError + Send + Sync + 'static)) -> Option<&'a str> {
+    source.downcast_ref::<tokio_postgres::Error>()?.as_db_error()?.constraint()
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io;
 
 #[cfg(feature = "tokio-postgres")]
-use super::client::code_of;
+use super::client::{code_of, constraint_of};
 use super::sqlstate::ends_connection;
 use super::{Error, ErrorKind};
 
@@ -15,8 +15,35 @@ impl Error {
         of_client.or_else(|| self.database_error()?.code().map(Cow::into_owned))
     }
 
-    pub(crate) fn database_error(&self) -> Option<&dyn sqlx::error::DatabaseError> {
+    /// PostgreSQL's own answer, if it was PostgreSQL that refused a statement of sqlx.
+    ///
+    /// ```
+    /// use sqlx::error::ErrorKind;
+    ///
+    /// fn is_duplicate(error: &tenantry::Error) -> bool {
+    ///     error.database_error().is_some_and(|refusal| refusal.kind() == ErrorKind::UniqueViolation)
+    /// }
+    /// # assert!(!is_duplicate(&sqlx::Error::RowNotFound.into()));
+    /// ```
+    pub fn database_error(&self) -> Option<&dyn sqlx::error::DatabaseError> {
         self.0.source.as_ref()?.downcast_ref::<sqlx::Error>()?.as_database_error()
+    }
+
+    /// The name of the constraint that a row would have broken.
+    ///
+    /// ```
+    /// # async fn example(db: tenantry::TenantDb, title: &str) -> tenantry::Result<&'static str> {
+    /// let insert = sqlx::query("INSERT INTO note (title) VALUES ($1)").bind(title);
+    /// match insert.execute(&db).await.map_err(tenantry::Error::from) {
+    ///     Ok(_) => Ok("added"),
+    ///     Err(error) if error.constraint() == Some("note_title_key") => Ok("there is such a note"),
+    ///     Err(error) => Err(error),
+    /// }
+    /// # }
+    /// ```
+    pub fn constraint(&self) -> Option<&str> {
+        let of_client = self.0.source.as_deref().and_then(constraint_of);
+        of_client.or_else(|| self.database_error()?.constraint())
     }
 }
 
@@ -26,10 +53,17 @@ fn code_of<'a>(_: &'a (dyn std::error::Error + Send + Sync + 'static)) -> Option
     None
 }
 
+/// Without tokio-postgres there are no errors of its own.
+#[cfg(not(feature = "tokio-postgres"))]
+fn constraint_of<'a>(_: &'a (dyn std::error::Error + Send + Sync + 'static)) -> Option<&'a str> {
+    None
+}
+
 /// An error of a statement, as this library sees it.
 ///
 /// An [`Error`] that travelled through sqlx (see the conversion the other way) comes out as it
-/// went in.
+/// went in. [`ErrorKind::Database`] is what PostgreSQL refused; a pool of sqlx's that timed out or was
+/// closed, and values that the program reads or sends as what they are not, have kinds of their own.
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match error {
@@ -46,9 +80,36 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::RowNotFound => {
                 Self::new(ErrorKind::RowNotFound, "there is no such row").with_source(error)
             }
-            other => Self::new(ErrorKind::Database, "the database refused the statement").with_source(other),
+            sqlx::Error::Database(_) => {
+                Self::new(ErrorKind::Database, "the database refused the statement").with_source(error)
+            }
+            sqlx::Error::PoolTimedOut => {
+                Self::new(ErrorKind::PoolTimeout, "no connection became free in time").with_source(error)
+            }
+            sqlx::Error::PoolClosed => {
+                Self::new(ErrorKind::PoolClosed, "the pool is closed").with_source(error)
+            }
+            sqlx::Error::Configuration(_) | sqlx::Error::ConfigFile(_) => {
+                Self::new(ErrorKind::Configuration, "the configuration of sqlx is not valid")
+                    .with_source(error)
+            }
+            other if is_conversion(&other) => Self::not_converted(other),
+            other => Self::new(ErrorKind::Database, "the statement could not be run").with_source(other),
         }
     }
+}
+
+/// Returns true if PostgreSQL did its part, and the program reads or sends a value as what it is not.
+fn is_conversion(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::Encode(_)
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+            | sqlx::Error::TypeNotFound { .. }
+    )
 }
 
 fn connection_lost(error: sqlx::Error) -> Error {
@@ -78,5 +139,40 @@ pub(crate) fn breaks_connection(error: &sqlx::Error) -> bool {
         }
         sqlx::Error::Database(refusal) => ends_connection(&refusal.code().unwrap_or_default()),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_postgresql_refused_is_an_error_of_the_database() {
+        let column = || "title".to_owned();
+        for (error, expect) in [
+            (sqlx::Error::PoolTimedOut, ErrorKind::PoolTimeout),
+            (sqlx::Error::PoolClosed, ErrorKind::PoolClosed),
+            (sqlx::Error::RowNotFound, ErrorKind::RowNotFound),
+            (sqlx::Error::WorkerCrashed, ErrorKind::DatabaseUnavailable),
+            (sqlx::Error::Protocol(column()), ErrorKind::DatabaseUnavailable),
+            (io::Error::from(io::ErrorKind::TimedOut).into(), ErrorKind::DatabaseUnavailable),
+            (sqlx::Error::Configuration("no host".into()), ErrorKind::Configuration),
+            (sqlx::Error::Decode("not a number".into()), ErrorKind::Decode),
+            (sqlx::Error::Encode("too long".into()), ErrorKind::Decode),
+            (sqlx::Error::ColumnDecode { index: column(), source: "null".into() }, ErrorKind::Decode),
+            (sqlx::Error::ColumnNotFound(column()), ErrorKind::Decode),
+            (sqlx::Error::ColumnIndexOutOfBounds { index: 1, len: 1 }, ErrorKind::Decode),
+            (sqlx::Error::TypeNotFound { type_name: column() }, ErrorKind::Decode),
+        ] {
+            let error = Error::from(error);
+            assert_eq!(error.kind(), expect, "{error:#}");
+        }
+    }
+
+    #[test]
+    fn an_error_that_travels_through_sqlx_comes_out_as_it_went_in() {
+        let closed = Error::new(ErrorKind::PoolClosed, "the pool is closed").with_hint("open another");
+        let back = Error::from(sqlx::Error::from(closed));
+        assert_eq!((back.kind(), back.hint()), (ErrorKind::PoolClosed, Some("open another")));
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tokio-postgres")]
 mod client;
+mod consequence;
 mod database;
 pub(crate) mod sqlstate;
 
@@ -45,6 +46,8 @@ pub enum ErrorKind {
     Database,
     /// A query that must find a row found none.
     RowNotFound,
+    /// The program reads or sends a value as what it is not: a column of another name or type, a `NULL`.
+    Decode,
     /// The schema `tenantry` is missing, incomplete or newer than this library.
     Registry,
     /// A migration is refused, changed after it was applied, or failed.
@@ -57,22 +60,18 @@ pub enum ErrorKind {
 
 /// An operation of this library failed: the kind, the tenant, the reason, and a hint.
 ///
-/// `Display` says what this layer knows; [`source`](StdError::source) goes on from there. Only a
-/// failed migration repeats PostgreSQL's message in its own, behind file and line.
-/// [`hint`](Self::hint) says what to do where there is something to do.
+/// `Display` says what this layer knows; [`source`](StdError::source) goes on from there, and `{:#}` prints
+/// all of it on one line, for a log. Only a failed migration repeats PostgreSQL's message in its own, behind
+/// file and line. [`hint`](Self::hint) says what to do where there is something to do.
 ///
 /// ```
-/// use tenantry::{Error, ErrorKind};
-///
-/// fn status(error: &Error) -> u16 {
-///     match error.kind() {
-///         ErrorKind::UnknownTenant => 404,
-///         _ if error.is_retryable() => 503,
-///         _ => 500,
-///     }
-/// }
-/// # let slug = tenantry::tenant::Slug::parse("a b").unwrap_err();
-/// # assert_eq!(status(&slug.into()), 500);
+/// let error = tenantry::Error::from(sqlx::Error::Decode("expected an integer".into()));
+/// assert_eq!(error.to_string(), "a value is not of the type that the program takes it for");
+/// assert_eq!(
+///     format!("{error:#}"),
+///     "a value is not of the type that the program takes it for: \
+///      error occurred while decoding: expected an integer",
+/// );
 /// ```
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
@@ -118,6 +117,12 @@ impl Error {
         Self::new(ErrorKind::InvalidInput, message)
     }
 
+    /// The types of the program and those of the tables do not go together.
+    fn not_converted(source: impl Into<BoxError>) -> Self {
+        let message = "a value is not of the type that the program takes it for";
+        Self::new(ErrorKind::Decode, message).with_source(source)
+    }
+
     /// The kind of failure, for code that branches.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
@@ -148,8 +153,27 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.message)
+        f.write_str(&self.0.message)?;
+        if f.alternate() { fmt_causes(self.source(), &self.0.message, f) } else { Ok(()) }
     }
+}
+
+/// Leaves out what is said already: many errors repeat the one below them.
+fn fmt_causes(
+    mut cause: Option<&(dyn StdError + 'static)>,
+    message: &str,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let mut said = message.to_owned();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !said.contains(&text) {
+            write!(f, ": {text}")?;
+            said = text;
+        }
+        cause = error.source();
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Error {

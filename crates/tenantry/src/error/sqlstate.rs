@@ -36,6 +36,15 @@ const CONNECTION_EXCEPTION: &str = "08";
 /// The beginning of the codes of a session that somebody ends: a shutdown, an administrator.
 const SHUTDOWN: &str = "57P0";
 
+/// The beginnings of the codes of values that a statement or a table does not take: a wrong number of rows,
+/// a value out of range, a broken constraint.
+const OF_THE_VALUES: [&str; 3] = ["21", "22", "23"];
+
+/// Returns true if the values are at fault, whatever the server is busy with.
+pub(super) fn is_of_the_values(code: &str) -> bool {
+    OF_THE_VALUES.iter().any(|class| code.starts_with(class))
+}
+
 /// Returns true for what may go well a moment later, since others are in the way now.
 pub(crate) fn is_in_the_way(code: &str) -> bool {
     matches!(code, SERIALIZATION_FAILURE | DEADLOCK_DETECTED | LOCK_NOT_AVAILABLE)

@@ -6,6 +6,7 @@ mod code;
 mod create;
 mod create_stepwise;
 mod doctor;
+mod errors;
 mod existing_schema;
 mod find;
 mod for_each;
