@@ -32,7 +32,7 @@
 //!
 //! [`Tenancy::create`] makes one: its schema, the tables of all tenant migrations, a row in the
 //! registry. [`Tenancy::tenant`] finds it again, mostly without asking the database. Text from outside
-//! becomes a [`Slug`](tenant::Slug) or a [`DomainName`](tenant::DomainName) once and is trusted from
+//! becomes a [`Slug`] or a [`DomainName`](tenant::DomainName) once and is trusted from
 //! there on; the name of the schema is [generated](tenant::SchemaName::generate) and never changes.
 //!
 //! ```no_run
@@ -122,6 +122,7 @@ mod testing;
 pub use self::database::{Config, DatabaseConfig, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::migrate::{Fleet, Migrations};
-pub use self::pool::{MasterDb, TenantDb};
+pub use self::pool::{MasterDb, TenantDb, Transaction};
 pub use self::provision::{KeepSpares, NewTenant, SpareKeeper, SpareSummary};
 pub use self::tenancy::{Builder, Tenancy, TenancyStatus};
+pub use self::tenant::{Slug, Tenant};

@@ -5,8 +5,10 @@
 mod checked_queries;
 mod copy;
 mod documents;
+mod errors;
 mod jobs;
 mod layers;
+mod links;
 mod listen;
 mod other_languages;
 mod pgbouncer;

@@ -214,6 +214,8 @@ invalid_input!(
     crate::tenant::InvalidSlug,
     crate::tenant::InvalidDomainName,
     crate::tenant::InvalidAlias,
+    crate::tenant::InvalidTenantName,
+    crate::tenant::InvalidSettings,
 );
 
 impl From<NotServed> for Error {

@@ -1,11 +1,14 @@
 //! Extractors: the arguments that a handler of axum can ask for.
 
-use axum::extract::FromRequestParts;
+use std::sync::Once;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::middleware::{FromExtractorLayer, from_extractor};
 use http::request::Parts;
 
 use super::layer::Resolved;
-use super::rejection::{Rejection, RejectionKind};
+use super::rejection::Rejection;
+use super::rejection_kind::RejectionKind;
 use crate::pool::{MasterDb, TenantDb};
 use crate::resolve::Resolution;
 use crate::tenancy::Tenancy;
@@ -25,24 +28,11 @@ pub fn require_tenant() -> FromExtractorLayer<Tenant, ()> {
     from_extractor::<Tenant>()
 }
 
-fn resolved(parts: &Parts) -> Result<&Resolved, Rejection> {
-    parts.extensions.get().ok_or_else(|| Rejection::new(RejectionKind::NoLayer, &parts.headers))
-}
+impl<S: Send + Sync> FromRequestParts<S> for Resolved {
+    type Rejection = Rejection;
 
-async fn tenant_of(parts: &Parts) -> Result<Tenant, Rejection> {
-    let resolved = resolved(parts)?;
-    match resolved.tenant().await {
-        Ok(Some(tenant)) => Ok(tenant),
-        Ok(None) => Err(Rejection::new(not_for(resolved, RejectionKind::NoTenant), &parts.headers)),
-        Err(error) => Err(Rejection::of(&error, &parts.headers)),
-    }
-}
-
-/// The reason why a request is not for what the handler asked for.
-fn not_for(resolved: &Resolved, otherwise: RejectionKind) -> RejectionKind {
-    match resolved.resolution() {
-        Resolution::Invalid(_) => RejectionKind::InvalidHost,
-        Resolution::Tenant { .. } | Resolution::Master | Resolution::None => otherwise,
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
+        resolved::<Self>(parts).cloned()
     }
 }
 
@@ -50,7 +40,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenancy {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        Ok(resolved(parts)?.tenancy().clone())
+        Ok(resolved::<Self>(parts)?.tenancy().clone())
     }
 }
 
@@ -58,7 +48,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        tenant_of(parts).await
+        let tenant = tenant_of(parts, resolved::<Self>(parts)?).await?;
+        tenant.ok_or_else(|| Rejection::new(RejectionKind::NoTenant, parts))
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Tenant {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Rejection> {
+        tenant_of(parts, resolved::<Self>(parts)?).await
     }
 }
 
@@ -66,8 +65,16 @@ impl<S: Send + Sync> FromRequestParts<S> for TenantDb {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        let tenant = tenant_of(parts).await?;
-        resolved(parts)?.tenancy().db(&tenant).map_err(|error| Rejection::of(&error, &parts.headers))
+        let db = db_of(parts, resolved::<Self>(parts)?).await?;
+        db.ok_or_else(|| Rejection::new(RejectionKind::NoTenant, parts))
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for TenantDb {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Rejection> {
+        db_of(parts, resolved::<Self>(parts)?).await
     }
 }
 
@@ -75,10 +82,52 @@ impl<S: Send + Sync> FromRequestParts<S> for MasterDb {
     type Rejection = Rejection;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
-        let resolved = resolved(parts)?;
-        match resolved.resolution() {
-            Resolution::Master => Ok(resolved.tenancy().master()),
-            _ => Err(Rejection::new(not_for(resolved, RejectionKind::NotMaster), &parts.headers)),
-        }
+        let master = master_of(parts, resolved::<Self>(parts)?)?;
+        master.ok_or_else(|| Rejection::new(RejectionKind::NotMaster, parts))
     }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for MasterDb {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Rejection> {
+        master_of(parts, resolved::<Self>(parts)?)
+    }
+}
+
+/// The tenant of a request, or nothing if it is for none. One that nobody knows is not nothing.
+async fn tenant_of(parts: &Parts, resolved: &Resolved) -> Result<Option<Tenant>, Rejection> {
+    match resolved.resolution() {
+        Resolution::Invalid(reason) => Err(Rejection::invalid(reason, parts)),
+        _ => resolved.tenant().await.map_err(|error| Rejection::of(error, parts)),
+    }
+}
+
+async fn db_of(parts: &Parts, resolved: &Resolved) -> Result<Option<TenantDb>, Rejection> {
+    let Some(tenant) = tenant_of(parts, resolved).await? else { return Ok(None) };
+    resolved.tenancy().db(&tenant).map(Some).map_err(|error| Rejection::of(error, parts))
+}
+
+fn master_of(parts: &Parts, resolved: &Resolved) -> Result<Option<MasterDb>, Rejection> {
+    match resolved.resolution() {
+        Resolution::Invalid(reason) => Err(Rejection::invalid(reason, parts)),
+        Resolution::Master => Ok(Some(resolved.tenancy().master())),
+        Resolution::Tenant { .. } | Resolution::None => Ok(None),
+    }
+}
+
+/// Finds what the layer has attached, for an argument of the type `T`.
+fn resolved<T>(parts: &Parts) -> Result<&Resolved, Rejection> {
+    parts.extensions.get().ok_or_else(|| {
+        static TOLD: Once = Once::new();
+        TOLD.call_once(|| {
+            let argument = std::any::type_name::<T>();
+            let path = parts.uri.path();
+            tracing::error!(
+                "A handler at `{path}` takes a `{argument}`, but `.layer(tenancy.layer())` is not around its \
+                 route: add the layer after the route, or wrap the whole router"
+            );
+        });
+        Rejection::new(RejectionKind::NoLayer, parts)
+    })
 }

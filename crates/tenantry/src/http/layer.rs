@@ -3,18 +3,18 @@
 use std::fmt;
 use std::task::{Context, Poll};
 
-use http::{Request, Uri};
+use http::{Extensions, Request, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::peer;
+use super::{original_uri, peer};
 use crate::error::Result;
 use crate::resolve::{Head, Resolution};
 use crate::tenancy::Tenancy;
 use crate::tenant::Tenant;
 
-/// The extension that the middleware puts into a request, for those who work without axum's
-/// extractors.
+/// The extension that the middleware puts into a request: for those who work without axum's extractors, and
+/// for links. With the feature `axum` it is an extractor as well.
 ///
 /// ```no_run
 /// use tenantry::http::Resolved;
@@ -33,6 +33,7 @@ use crate::tenant::Tenant;
 pub struct Resolved {
     tenancy: Tenancy,
     resolution: Resolution,
+    uri: Uri,
 }
 
 impl Resolved {
@@ -44,6 +45,39 @@ impl Resolved {
     /// The tenant that the request is for, as its head says.
     pub fn resolution(&self) -> &Resolution {
         &self.resolution
+    }
+
+    /// The URI as it was asked for, before the tenant was taken out of its path.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// The beginning of the path that was taken out of it: `/t/acme` of `/t/acme/notes`. Empty, unless a resolver
+    /// such as [`PathSegment`](crate::resolve::PathSegment) took one out.
+    pub fn prefix(&self) -> &str {
+        let Resolution::Tenant { path: Some(path), .. } = &self.resolution else { return "" };
+        let asked = self.uri.path();
+        match asked.strip_suffix(path.path()) {
+            Some(prefix) => prefix,
+            None if path.path() == "/" => asked,
+            None => "",
+        }
+    }
+
+    /// The path of a page of the same tenant, for links and redirects: `/t/acme/notes` for `/notes`. A text that
+    /// does not begin with a slash stays as it is.
+    ///
+    /// ```
+    /// use axum::response::Redirect;
+    /// use tenantry::http::Resolved;
+    ///
+    /// async fn done(resolved: Resolved) -> Redirect {
+    ///     Redirect::to(&resolved.link("/notes"))
+    /// }
+    /// ```
+    pub fn link(&self, path: &str) -> String {
+        let prefix = if path.starts_with('/') { self.prefix() } else { "" };
+        format!("{prefix}{path}")
     }
 
     /// The tenant the request is for; `None` if it is for no tenant.
@@ -71,16 +105,28 @@ impl Resolved {
 /// # let _ = app;
 /// # }
 /// ```
+///
+/// The application then sees the path without the tenant. The one that was asked for is [`Resolved::uri`] and
+/// axum's `OriginalUri`, and [`Resolved::link`] makes links.
 #[derive(Clone)]
 pub struct TenancyLayer {
     tenancy: Tenancy,
+    attached: Extensions,
 }
 
 impl Tenancy {
     /// The middleware that finds out which tenant a request is for. It rejects nothing: what
     /// a handler asks for decides.
     pub fn layer(&self) -> TenancyLayer {
-        TenancyLayer { tenancy: self.clone() }
+        TenancyLayer { tenancy: self.clone(), attached: Extensions::new() }
+    }
+}
+
+impl TenancyLayer {
+    /// Attaches one thing more to each request.
+    pub(super) fn attach(mut self, extension: impl Clone + Send + Sync + 'static) -> Self {
+        self.attached.insert(extension);
+        self
     }
 }
 
@@ -88,7 +134,7 @@ impl<S> Layer<S> for TenancyLayer {
     type Service = TenancyService<S>;
 
     fn layer(&self, inner: S) -> TenancyService<S> {
-        TenancyService { inner, tenancy: self.tenancy.clone() }
+        TenancyService { inner, tenancy: self.tenancy.clone(), attached: self.attached.clone() }
     }
 }
 
@@ -97,6 +143,7 @@ impl<S> Layer<S> for TenancyLayer {
 pub struct TenancyService<S> {
     inner: S,
     tenancy: Tenancy,
+    attached: Extensions,
 }
 
 impl<S, B> Service<Request<B>> for TenancyService<S>
@@ -113,16 +160,19 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         peer::note(request.extensions_mut());
-        let resolution = self.tenancy.resolver().resolve(&Head::of(&request));
+        let resolution = self.tenancy.resolve(&Head::of(&request));
+        let uri = request.uri().clone();
         if let Resolution::Tenant { path: Some(path), .. } = &resolution {
-            let mut parts = request.uri().clone().into_parts();
+            original_uri::note(request.extensions_mut(), &uri);
+            let mut parts = uri.clone().into_parts();
             parts.path_and_query = Some(path.clone());
             // Only the path changed, and it is one already.
             if let Ok(uri) = Uri::from_parts(parts) {
                 *request.uri_mut() = uri;
             }
         }
-        request.extensions_mut().insert(Resolved { tenancy: self.tenancy.clone(), resolution });
+        request.extensions_mut().extend(self.attached.clone());
+        request.extensions_mut().insert(Resolved { tenancy: self.tenancy.clone(), resolution, uri });
         self.inner.call(request)
     }
 }

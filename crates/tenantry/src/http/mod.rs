@@ -7,26 +7,32 @@
 //!
 //! | argument | on a tenant | on the master | elsewhere |
 //! | --- | --- | --- | --- |
-//! | [`TenantDb`](crate::TenantDb), [`Tenant`](crate::tenant::Tenant) | given | 404 | 404 |
+//! | [`TenantDb`](crate::TenantDb), [`Tenant`](crate::Tenant) | given | 404 | 404 |
 //! | [`MasterDb`](crate::MasterDb) | 404 | given | 404 |
-//! | [`Tenancy`](crate::Tenancy) | given | given | given |
+//! | `Option<TenantDb>`, `Option<Tenant>` | `Some` | `None` | `None` |
+//! | `Option<MasterDb>` | `None` | `Some` | `None` |
+//! | [`Tenancy`](crate::Tenancy), [`Resolved`] | given | given | given |
 //!
-//! A contradictory host is 400 for all but the last. A tenant that may not be served, a
-//! full pool and a database that is down are 503 with `Retry-After`. People get a short page,
-//! clients that ask for JSON get JSON. [`Error`](crate::Error) is a response as well, so that `?` works
-//! in a handler.
+//! A contradictory host is 400 for all but the last. So is a slug that nobody has 404, and a tenant that may not
+//! be served, a full pool and a database that is down 503 with `Retry-After`: for an `Option` too, which is `None`
+//! for nothing but a request that is for no tenant.
+//!
+//! People get a short page, clients that ask for JSON get JSON, and `TenancyLayer::on_rejection` answers in the
+//! application's own words. [`Error`](crate::Error) is a response as well, so that `?` works in a handler.
 
 #[cfg(feature = "axum")]
 mod extract;
 mod layer;
+mod original_uri;
 mod peer;
 #[cfg(feature = "axum")]
 mod rejection;
+#[cfg(feature = "axum")]
+mod rejection_kind;
+#[cfg(feature = "axum")]
+mod response;
 
 pub use self::layer::{Resolved, TenancyLayer, TenancyService};
 #[cfg(feature = "axum")]
-pub use self::{
-    extract::require_tenant,
-    rejection::{Rejection, RejectionKind},
-};
+pub use self::{extract::require_tenant, rejection::Rejection, rejection_kind::RejectionKind};
 pub use crate::resolve::Peer;

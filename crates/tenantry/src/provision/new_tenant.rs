@@ -6,7 +6,9 @@ use time::OffsetDateTime;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::VOID_SCHEMA;
-use crate::tenant::{Alias, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
+use crate::tenant::{
+    Alias, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord, checked_settings,
+};
 
 /// A tenant that is to be made.
 ///
@@ -42,7 +44,8 @@ impl NewTenant {
         &self.slug
     }
 
-    /// Sets the name to show people; kept in the settings.
+    /// Sets the name to show people; kept in the settings. It is checked when the tenant is made, like a
+    /// [`TenantName`](crate::tenant::TenantName).
     pub fn name(self, name: &str) -> Self {
         self.setting("name", name)
     }
@@ -93,12 +96,7 @@ impl NewTenant {
             return Err(Error::new(ErrorKind::InvalidInput, message)
                 .with_hint("choose another one, or change the list of reserved slugs"));
         }
-        if self.settings.iter().any(|(key, value)| key.contains('\0') || has_nul(value)) {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "a setting holds a NUL, which PostgreSQL cannot store",
-            ));
-        }
+        let settings = checked_settings(self.settings.clone())?;
         self.domains.iter().try_for_each(DomainName::check_registrable)?;
         let id = TenantId::random();
         let schema = match &self.existing_schema {
@@ -112,22 +110,13 @@ impl NewTenant {
             schema,
             database: self.database.clone(),
             status,
-            settings: Value::Object(self.settings.clone()),
+            settings: Value::Object(settings),
             epoch: 0,
             digest: None,
             owns_types: false,
             last_error: None,
             created_at: OffsetDateTime::now_utc(),
         }))
-    }
-}
-
-fn has_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(values) => values.iter().any(has_nul),
-        Value::Object(object) => object.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

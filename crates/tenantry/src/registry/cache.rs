@@ -103,12 +103,13 @@ impl Cache {
         self.entries.remove(key);
     }
 
-    /// Drops every answer that is this tenant, by whatever key it was found.
+    /// Drops every answer that is this tenant, by whatever key it was found, and that its id is nobody's.
     ///
     /// Walks the cache, which is bounded; tenants change rarely.
     pub(super) fn forget_tenant(&self, id: TenantId) {
         self.under_way().change();
         self.entries.retain(|_, entry| entry.answer.as_ref().is_none_or(|tenant| tenant.id() != id));
+        self.entries.remove(&TenantKey::Id(id));
     }
 
     pub(super) fn clear(&self) {

@@ -75,7 +75,7 @@ impl Registry {
             let error = Error::new(ErrorKind::UnknownTenant, format!("no tenant goes by `{key}`"));
             match key {
                 TenantKey::Slug(slug) => error.with_tenant(slug),
-                TenantKey::Domain(_) => error,
+                TenantKey::Domain(_) | TenantKey::Id(_) => error,
             }
         })
     }
@@ -85,6 +85,7 @@ impl Registry {
         let found = match key {
             TenantKey::Slug(slug) => store::tenant_by_slug(&master, slug).await?,
             TenantKey::Domain(domain) => store::tenant_by_domain(&master, domain).await?,
+            TenantKey::Id(id) => store::tenant_by_id(&master, *id).await?,
         };
         Ok(with_applied(&self.databases, found.into_iter().collect()).await?.pop())
     }

@@ -1,7 +1,7 @@
 //! The catalog of tenants: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
-//! statement, and so have `spares` and `runs`; `selection` reads the tenants that somebody chose. `cache`
+//! statement, and so have `settings`, `spares` and `runs`; `selection` reads the tenants that somebody chose. `cache`
 //! finds most tenants without any statement, and `listener` keeps it true: every change of a row is
 //! announced with `NOTIFY`, by a trigger, whoever made it.
 //!
@@ -20,6 +20,7 @@ mod install;
 mod listener;
 pub(crate) mod runs;
 mod selection;
+mod settings;
 pub(crate) mod spares;
 pub(crate) mod store;
 

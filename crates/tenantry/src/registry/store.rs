@@ -119,6 +119,18 @@ pub(crate) async fn tenant_by_domain(
     Ok(row.map(|row| row.0))
 }
 
+pub(crate) async fn tenant_by_id(
+    executor: impl Executor<'_, Database = Postgres>,
+    id: TenantId,
+) -> Result<Option<Tenant>> {
+    let row = sqlx::query_as::<_, TenantRow>(select_tenant!("WHERE tenant.id = $1"))
+        .bind(id.as_uuid())
+        .fetch_optional(executor)
+        .await
+        .map_err(unreadable)?;
+    Ok(row.map(|row| row.0))
+}
+
 /// All tenants after the one with the given slug, in the order of their slugs, at most `limit`: a
 /// fleet is read page by page.
 pub(crate) async fn tenants_after(

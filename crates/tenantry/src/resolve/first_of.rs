@@ -4,7 +4,9 @@ use super::{Head, InvalidResolver, Resolution, Resolve};
 
 /// The first answer of several resolvers that is not [`None`](Resolution::None).
 ///
-/// An [`Invalid`](Resolution::Invalid) request ends the search: it stays invalid whoever looks at it next.
+/// An [`Invalid`](Resolution::Invalid) request ends the search: it stays invalid whoever looks at it next. Only
+/// a host with an underscore, as containers have it, does not: no tenant has such a host, so resolvers that do not
+/// look at hosts are asked. When none of them knows a tenant, the request is invalid.
 ///
 /// ```
 /// use tenantry::resolve::{CustomDomain, FirstOf, InvalidResolver, Subdomain};
@@ -27,7 +29,7 @@ impl FirstOf {
     /// [`CustomDomain`](super::CustomDomain), has others after it.
     pub fn new(resolvers: Vec<Box<dyn Resolve>>) -> Result<Self, InvalidResolver> {
         let count = resolvers.len();
-        match resolvers.iter().position(|resolver| resolver.is_catch_all()) {
+        match resolvers.iter().position(Resolve::is_catch_all) {
             Some(index) if index + 1 < count => {
                 Err(InvalidResolver::CatchAllNotLast { position: index + 1, count })
             }
@@ -38,12 +40,21 @@ impl FirstOf {
 
 impl Resolve for FirstOf {
     fn resolve(&self, head: &Head<'_>) -> Resolution {
-        let mut answers = self.resolvers.iter().map(|resolver| resolver.resolve(head));
-        answers.find(|answer| *answer != Resolution::None).unwrap_or(Resolution::None)
+        let mut otherwise = Resolution::None;
+        for resolver in &self.resolvers {
+            match resolver.resolve(head) {
+                Resolution::None => {}
+                Resolution::Invalid(reason) if reason.is_of_a_name_outside_of_dns() => {
+                    otherwise = Resolution::Invalid(reason);
+                }
+                answer => return answer,
+            }
+        }
+        otherwise
     }
 
     fn is_catch_all(&self) -> bool {
-        self.resolvers.iter().any(|resolver| resolver.is_catch_all())
+        self.resolvers.iter().any(Resolve::is_catch_all)
     }
 }
 

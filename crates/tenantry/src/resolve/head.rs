@@ -1,4 +1,6 @@
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header::HOST};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Extensions, Method, Request, Uri};
 
 use super::{InvalidRequest, Peer, peer::TrustedNetworks};
 use crate::tenant::DomainName;
@@ -20,19 +22,29 @@ pub struct Head<'a> {
     method: &'a Method,
     uri: &'a Uri,
     headers: &'a HeaderMap,
+    extensions: Option<&'a Extensions>,
     peer: Option<Peer>,
 }
 
 impl<'a> Head<'a> {
     /// Looks at the parts of a request that are not in an [`http::Request`].
     pub fn new(method: &'a Method, uri: &'a Uri, headers: &'a HeaderMap, peer: Option<Peer>) -> Self {
-        Self { method, uri, headers, peer }
+        Self { method, uri, headers, extensions: None, peer }
     }
 
     /// Looks at a request; the [`Peer`] is the one in its extensions.
     pub fn of<B>(request: &'a Request<B>) -> Self {
-        let peer = request.extensions().get().copied();
-        Self::new(request.method(), request.uri(), request.headers(), peer)
+        let head = Self::new(request.method(), request.uri(), request.headers(), None);
+        head.with_extensions(request.extensions())
+    }
+
+    /// Looks at a request that was taken apart, as in an extractor; the [`Peer`] is the one in its extensions.
+    pub fn of_parts(parts: &'a Parts) -> Self {
+        Self::new(&parts.method, &parts.uri, &parts.headers, None).with_extensions(&parts.extensions)
+    }
+
+    fn with_extensions(self, extensions: &'a Extensions) -> Self {
+        Self { extensions: Some(extensions), peer: extensions.get().copied(), ..self }
     }
 
     /// The method.
@@ -55,6 +67,36 @@ impl<'a> Head<'a> {
         self.peer
     }
 
+    /// The thing of a type that middleware in front of the resolver has attached to the request: a session, the
+    /// claims of a token.
+    ///
+    /// `None` if there is nothing of this type, and for a head that was put together with [`new`](Self::new).
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tenantry::resolve::{Head, Resolution, Resolve};
+    /// use tenantry::tenant::TenantId;
+    ///
+    /// #[derive(Clone)]
+    /// struct Claims {
+    ///     tenant: TenantId,
+    /// }
+    ///
+    /// let by_token = |head: &Head<'_>| match head.extension::<Claims>() {
+    ///     Some(claims) => Resolution::tenant(claims.tenant),
+    ///     None => Resolution::None,
+    /// };
+    /// let mut request = Request::new(());
+    /// assert_eq!(by_token.resolve(&Head::of(&request)), Resolution::None);
+    ///
+    /// let tenant = TenantId::random();
+    /// request.extensions_mut().insert(Claims { tenant });
+    /// assert_eq!(by_token.resolve(&Head::of(&request)), Resolution::tenant(tenant));
+    /// ```
+    pub fn extension<T: Send + Sync + 'static>(&self) -> Option<&'a T> {
+        self.extensions?.get()
+    }
+
     /// The host that the request is for: the authority of the URI, else the `Host` header. `None` when it has
     /// neither, as HTTP/1.0 allows. What a proxy says about the host is not looked at.
     ///
@@ -75,7 +117,7 @@ impl<'a> Head<'a> {
         &self,
         proxies: &TrustedNetworks,
     ) -> Result<Option<DomainName>, InvalidRequest> {
-        if !proxies.contain(self.peer) {
+        if !proxies.contain(self.peer, self.headers, &X_FORWARDED_HOST) {
             return self.host();
         }
         match self.only(&X_FORWARDED_HOST)? {

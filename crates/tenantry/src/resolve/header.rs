@@ -52,7 +52,7 @@ impl Header {
     }
 
     fn try_resolve(&self, head: &Head<'_>) -> Result<Resolution, InvalidRequest> {
-        if !self.gateways.contain(head.peer()) {
+        if !self.gateways.contain(head.peer(), head.headers(), &self.name) {
             return Ok(Resolution::None);
         }
         let Some(value) = head.only(&self.name)? else { return Ok(Resolution::None) };

@@ -42,3 +42,23 @@ pub enum InvalidRequest {
     #[error("{0}")]
     Other(Cow<'static, str>),
 }
+
+impl InvalidRequest {
+    /// The advice to the operator whose proxy or client sends such requests.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Repeated { .. } => Some("let the proxy overwrite the header, not append to it"),
+            Self::Conflict => Some("let the proxy send one host, in the URI and in `Host`"),
+            Self::Path => {
+                Some("let the client or the proxy send the path without percent signs, `.` and `..` there")
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns true if nothing is wrong but that the host is a name outside of DNS, as in `my_app:3000`. Then
+    /// whoever does not look at hosts may be asked.
+    pub(super) fn is_of_a_name_outside_of_dns(&self) -> bool {
+        matches!(self, Self::Host(InvalidDomainName::Underscore { .. }))
+    }
+}

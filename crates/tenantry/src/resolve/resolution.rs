@@ -1,9 +1,10 @@
 use std::fmt;
+use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 
 use super::{Head, InvalidRequest};
-use crate::tenant::{DomainName, Slug};
+use crate::tenant::{DomainName, Slug, TenantId};
 
 /// Decides which tenant a request is for, from its head alone.
 ///
@@ -44,6 +45,27 @@ where
     }
 }
 
+/// Lets a resolver that was chosen while the program runs be passed on and shared.
+impl<R: Resolve + ?Sized> Resolve for Arc<R> {
+    fn resolve(&self, head: &Head<'_>) -> Resolution {
+        (**self).resolve(head)
+    }
+
+    fn is_catch_all(&self) -> bool {
+        (**self).is_catch_all()
+    }
+}
+
+impl Resolve for Box<dyn Resolve> {
+    fn resolve(&self, head: &Head<'_>) -> Resolution {
+        (**self).resolve(head)
+    }
+
+    fn is_catch_all(&self) -> bool {
+        (**self).is_catch_all()
+    }
+}
+
 /// The answer of a resolver: what the head of a request says about its tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
@@ -63,7 +85,7 @@ pub enum Resolution {
 }
 
 impl Resolution {
-    /// A request for the tenant with this slug or domain, whose path stays as it is.
+    /// A request for the tenant with this slug, domain or id, whose path stays as it is.
     pub fn tenant(key: impl Into<TenantKey>) -> Self {
         Self::Tenant { key: key.into(), path: None }
     }
@@ -82,6 +104,8 @@ pub enum TenantKey {
     Slug(Slug),
     /// A domain that the customer registered.
     Domain(DomainName),
+    /// The id, which stays when the slug changes: what a token, a session or a job remembers.
+    Id(TenantId),
 }
 
 impl fmt::Display for TenantKey {
@@ -89,6 +113,7 @@ impl fmt::Display for TenantKey {
         match self {
             Self::Slug(slug) => slug.fmt(f),
             Self::Domain(domain) => domain.fmt(f),
+            Self::Id(id) => id.fmt(f),
         }
     }
 }
@@ -102,5 +127,11 @@ impl From<Slug> for TenantKey {
 impl From<DomainName> for TenantKey {
     fn from(domain: DomainName) -> Self {
         Self::Domain(domain)
+    }
+}
+
+impl From<TenantId> for TenantKey {
+    fn from(id: TenantId) -> Self {
+        Self::Id(id)
     }
 }

@@ -577,6 +577,77 @@ fn an_invalid_answer_ends_the_search() {
 }
 
 #[test]
+fn a_host_with_an_underscore_leaves_the_search_to_those_that_do_not_look_at_hosts() {
+    let by_host: [fn() -> Box<dyn Resolve>; 3] = [
+        || Box::new(Subdomain::of("example.com").unwrap()),
+        || Box::new(CustomDomain::new()),
+        || Box::new(|head: &Head<'_>| head.host().map_or_else(Resolution::Invalid, |_| Resolution::None)),
+    ];
+    let ask = |first: Box<dyn Resolve>, host: &[u8], path, expect: Expect<'_>| {
+        let by_header = Header::named("x-tenant").unwrap().trusting([PROXY]).unwrap();
+        // A catch-all may not come first, and a closure is not taken for one.
+        let first = move |head: &Head<'_>| first.resolve(head);
+        let resolver = first_of(vec![Box::new(first), Box::new(by_header), Box::new(PathSegment::new())]);
+        check_request(&resolver, &request(path, &[(HOST, host)]).unwrap(), expect);
+        let request = request("/", &[(HOST, host), ("x-tenant", b"globex")]).unwrap();
+        let expect = if expect == Tenant("acme") { Tenant("globex") } else { Invalid };
+        check_request(&resolver, &from_peer(PROXY, request), expect);
+    };
+    for first in by_host {
+        for host in [&b"my_app:3000"[..], b"_", b"a_b.example.com", b"MY_APP."] {
+            ask(first(), host, "/acme/notes", Tenant("acme"));
+        }
+        for host in [&b"my_app:x"[..], b"a..b", b"my app", b"-my_app", b"my_app, acme.example.com"] {
+            ask(first(), host, "/acme/notes", Invalid);
+        }
+    }
+    let only_hosts = first_of(vec![by_host[0](), by_host[1]()]);
+    check_request(&only_hosts, &request("/", &[(HOST, b"my_app")]).unwrap(), Invalid);
+}
+
+#[test]
+fn a_proxy_may_call_us_by_a_name_with_an_underscore() {
+    let resolver = first_of(vec![
+        Box::new(Subdomain::of("example.org").unwrap()),
+        Box::new(Subdomain::of("example.com").unwrap().trusting([PROXY]).unwrap()),
+    ]);
+    let request = request("/", &[(HOST, b"my_app:3000"), (FORWARDED, b"acme.example.com")]).unwrap();
+    check_request(&resolver, &request, Invalid);
+    check_request(&resolver, &from_peer(PROXY, request), Tenant("acme"));
+}
+
+#[test]
+fn a_shared_resolver_is_a_resolver() {
+    let by_host = || Subdomain::of("example.com").unwrap();
+    let shared: std::sync::Arc<dyn Resolve> = std::sync::Arc::new(by_host());
+    let boxed: Box<dyn Resolve> = Box::new(std::sync::Arc::clone(&shared));
+    let request = request("/", &[(HOST, b"acme.example.com")]).unwrap();
+    check_request(&shared, &request, Tenant("acme"));
+    check_request(&boxed, &request, Tenant("acme"));
+    check_request(&std::sync::Arc::new(by_host()), &request, Tenant("acme"));
+
+    let catch_all: std::sync::Arc<dyn Resolve> = std::sync::Arc::new(CustomDomain::new());
+    let after: Vec<Box<dyn Resolve>> = vec![Box::new(catch_all), Box::new(by_host())];
+    assert!(FirstOf::new(after).is_err(), "it is still one that nobody may come after");
+}
+
+#[test]
+fn a_resolver_sees_what_middleware_attached() {
+    let id = crate::tenant::TenantId::random();
+    let resolver = |head: &Head<'_>| {
+        head.extension::<crate::tenant::TenantId>().map_or(Resolution::None, |id| Resolution::tenant(*id))
+    };
+    let mut request = request("/", &[]).unwrap();
+    check_request(&resolver, &request, Expect::None);
+    request.extensions_mut().insert(id);
+    check_request(&resolver, &request, Tenant(&id.to_string()));
+    let (parts, ()) = request.into_parts();
+    assert_eq!(resolver(&Head::of_parts(&parts)), Resolution::tenant(id));
+    let bare = Head::new(&parts.method, &parts.uri, &parts.headers, None);
+    assert_eq!(resolver(&bare), Resolution::None);
+}
+
+#[test]
 fn no_resolvers_resolve_nothing() {
     check_request(&first_of(vec![]), &request("/", &[(HOST, b"acme.example.com")]).unwrap(), Expect::None);
 }

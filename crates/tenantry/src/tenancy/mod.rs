@@ -106,10 +106,6 @@ impl Tenancy {
         MasterClient::new(self.inner.context.databases.default_client_pool().clone())
     }
 
-    pub(crate) fn resolver(&self) -> &dyn Resolve {
-        &*self.inner.resolver
-    }
-
     /// Stops the listener, refuses new checkouts, waits for the connections in use and closes all.
     ///
     /// # Errors

@@ -5,8 +5,8 @@ use super::Tenancy;
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::provision::{self, NewTenant};
-use crate::resolve::TenantKey;
-use crate::tenant::{DomainName, Slug, Tenant};
+use crate::resolve::{Head, Resolution, TenantKey};
+use crate::tenant::{DomainName, SettingsChange, Slug, Tenant, TenantName};
 
 impl Tenancy {
     /// The tenant with this slug.
@@ -18,13 +18,40 @@ impl Tenancy {
         self.find(&TenantKey::Slug(Slug::parse(slug)?)).await
     }
 
-    /// The tenant that goes by this slug or domain, in whatever status. Answered from memory while
+    /// The tenant that goes by this slug, domain or id, in whatever status. Answered from memory while
     /// the tenant does not change.
     ///
     /// # Errors
     /// [`ErrorKind::UnknownTenant`] if there is none.
     pub async fn find(&self, key: &TenantKey) -> Result<Tenant> {
         self.inner.registry.find(key).await
+    }
+
+    /// Asks the resolver which tenant a request is for, as the [layer](Self::layer) does: for a server that is not
+    /// on tower, and for what is no request at all but has a head like one. The database is not asked.
+    ///
+    /// The reason why a request is invalid is logged at the level `DEBUG`, with a hint.
+    ///
+    /// ```no_run
+    /// use tenantry::resolve::{Head, Resolution};
+    ///
+    /// # async fn example(tenancy: tenantry::Tenancy, request: http::Request<()>) -> tenantry::Result<()> {
+    /// if let Resolution::Tenant { key, .. } = tenancy.resolve(&Head::of(&request)) {
+    ///     let tenant = tenancy.find(&key).await?;
+    ///     let db = tenancy.db(&tenant)?;
+    /// #   let _ = db;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn resolve(&self, head: &Head<'_>) -> Resolution {
+        let resolution = self.inner.resolver.resolve(head);
+        if let Resolution::Invalid(reason) = &resolution {
+            let cause = std::error::Error::source(reason).map(ToString::to_string);
+            let (path, host) = (head.uri().path(), head.headers().get(http::header::HOST));
+            tracing::debug!(path, ?host, cause, hint = reason.hint(), "Took a request for invalid: {reason}");
+        }
+        resolution
     }
 
     /// Up to `limit` tenants whose slugs come after `after`, in the order of their slugs: a
@@ -64,6 +91,44 @@ impl Tenancy {
         let tenant = provision::abort(&self.inner.context, &Slug::parse(slug)?).await?;
         self.inner.registry.forget_tenant(&tenant).await;
         Ok(tenant)
+    }
+
+    /// Changes the name to show people, and tells every process. Answers with the tenant as it is now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a text that is not a [`TenantName`], [`ErrorKind::UnknownTenant`] if the
+    /// tenant was removed.
+    pub async fn set_name(&self, tenant: &Tenant, name: &str) -> Result<Tenant> {
+        let change = SettingsChange::from(TenantName::parse(name)?);
+        self.inner.registry.change_settings(tenant, &change).await
+    }
+
+    /// Changes settings, and tells every process. Answers with the tenant as it is now.
+    ///
+    /// `changes` is a JSON object. Each of its keys is set to its value as a whole, or removed where that is
+    /// `null`; other settings stay, also those that somebody else changes at this moment.
+    ///
+    /// ```no_run
+    /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
+    /// use serde_json::json;
+    ///
+    /// let acme = tenancy.tenant("acme").await?;
+    /// let acme = tenancy.set_settings(&acme, json!({ "plan": "gold", "trial_ends": null })).await?;
+    /// assert_eq!(acme.settings()["plan"], "gold");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for what is no object, holds a NUL, or has a text for `name` that is not a
+    /// [`TenantName`]; [`ErrorKind::UnknownTenant`] if the tenant was removed.
+    pub async fn set_settings(
+        &self,
+        tenant: &Tenant,
+        changes: impl Into<serde_json::Value>,
+    ) -> Result<Tenant> {
+        let change = SettingsChange::parse(changes.into())?;
+        self.inner.registry.change_settings(tenant, &change).await
     }
 
     /// Gives a tenant a domain of its own.

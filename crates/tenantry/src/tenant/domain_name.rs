@@ -56,6 +56,12 @@ pub enum InvalidDomainName {
         /// The byte where it starts.
         at: usize,
     },
+    /// An underscore in a name that is fine otherwise: containers and services have such names, domains have not.
+    #[error("host has an underscore at byte {at}, which no domain has")]
+    Underscore {
+        /// The byte where it is.
+        at: usize,
+    },
     /// A hyphen right before or after a dot or an end.
     #[error("host has a hyphen at an end of the label at byte {at}")]
     Hyphen {
@@ -183,7 +189,10 @@ fn canonical(host: &str) -> Result<Arc<str>, InvalidDomainName> {
     }
     check_labels(host)?;
     check_ipv4(host)?;
-    Ok(host.into())
+    match host.find('_') {
+        Some(at) => Err(InvalidDomainName::Underscore { at }),
+        None => Ok(host.into()),
+    }
 }
 
 fn ipv6(address: &str) -> Result<Arc<str>, InvalidDomainName> {
@@ -228,8 +237,9 @@ fn check_label(label: &str, at: usize) -> Result<(), InvalidDomainName> {
     Ok(())
 }
 
+// An underscore is refused last, when nothing else is wrong.
 fn is_allowed(character: char) -> bool {
-    matches!(character, 'a'..='z' | '0'..='9' | '-')
+    matches!(character, 'a'..='z' | '0'..='9' | '-' | '_')
 }
 
 // Browsers and libc read `127.1`, `0x7f.1` and `2130706433` as addresses, DNS knows no numeric top-level
@@ -345,7 +355,7 @@ mod tests {
 
     #[test]
     fn characters_that_no_host_has_are_refused() {
-        for character in "_ @/\\?#%&'\"<>,;|*\t\n\0\u{7f}".chars() {
+        for character in " @/\\?#%&'\"<>,;|*\t\n\0\u{7f}".chars() {
             check(&format!("ac{character}me.com"), Err(Character { character, at: 2 }));
         }
         check("*.acme.com", Err(Character { character: '*', at: 0 }));
@@ -353,6 +363,18 @@ mod tests {
         check("acme-.com", Err(Hyphen { at: 0 }));
         check("acme.-com", Err(Hyphen { at: 5 }));
         check("a---b.com", Ok("a---b.com"));
+    }
+
+    #[test]
+    fn an_underscore_is_named_only_where_nothing_else_is_wrong() {
+        check("my_app", Err(Underscore { at: 2 }));
+        check("_dmarc.acme.com", Err(Underscore { at: 0 }));
+        check_host("acme.my_app_:3000", Err(Underscore { at: 7 }));
+        check("my_app..com", Err(EmptyLabel { at: 7 }));
+        check("my_app.c om", Err(Character { character: ' ', at: 8 }));
+        check("my_app-.com", Err(Hyphen { at: 0 }));
+        check("my_app.1", Err(Ipv4));
+        check_host("my_app:x", Err(InvalidPort));
     }
 
     proptest! {

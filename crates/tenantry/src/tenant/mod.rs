@@ -10,6 +10,7 @@
 //! | --- | --- | --- |
 //! | [`TenantId`] | `0192f0c1-…-5d4e3f2a1b0c` | nobody, it is random |
 //! | [`Slug`] | `acme` | the customer, who may change it |
+//! | [`TenantName`] | `Acme Ltd` | the customer, to be shown to people |
 //! | [`DomainName`] | `notes.acme.com` | the customer, who owns it |
 //! | [`SchemaName`] | `t_acme_4e3f2a1b0c` | Tenantry, and it never changes |
 //! | [`Alias`] | `default` | the operator |
@@ -18,21 +19,26 @@
 mod alias;
 mod digest;
 mod domain_name;
+mod name;
 mod record;
 mod reserved_slugs;
 mod schema_name;
+mod settings;
 mod slug;
 mod status;
 mod tenant_id;
 mod text;
 
+pub(crate) use self::settings::{SettingsChange, checked_settings};
 pub use self::{
     alias::{Alias, InvalidAlias},
     digest::{Digest, InvalidDigest},
     domain_name::{DomainName, InvalidDomainName},
+    name::{InvalidTenantName, TenantName},
     record::{NotServed, Tenant, TenantRecord},
     reserved_slugs::ReservedSlugs,
     schema_name::{InvalidSchemaName, SchemaName},
+    settings::InvalidSettings,
     slug::{InvalidSlug, Slug},
     status::{InvalidStatus, Status},
     tenant_id::TenantId,

@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use time::OffsetDateTime;
 
+use super::settings::NAME;
 use super::{Alias, Digest, SchemaName, Slug, Status, TenantId};
 
 /// One customer, as the registry knew it when it was read. Cheap to clone, never changes.
@@ -125,7 +126,7 @@ impl Tenant {
 
     /// The name to show people: the text `name` in the settings, or else the slug.
     pub fn name(&self) -> &str {
-        let name = self.0.settings.get("name").and_then(serde_json::Value::as_str);
+        let name = self.0.settings.get(NAME).and_then(serde_json::Value::as_str);
         name.unwrap_or(self.0.slug.as_str())
     }
 

@@ -15,12 +15,12 @@ use tenantry::{DatabaseConfig, MasterDb, NewTenant, PoolConfig, Tenancy, TenantD
 use tenantry_embedded::ScratchDatabase;
 use tower::{Layer as _, Service, ServiceExt as _};
 
-struct Application {
-    tenancy: Tenancy,
+pub(crate) struct Application {
+    pub(crate) tenancy: Tenancy,
     _database: ScratchDatabase,
 }
 
-async fn application(resolver: impl Resolve, pool: PoolConfig) -> Application {
+pub(crate) async fn application(resolver: impl Resolve, pool: PoolConfig) -> Application {
     let database = ScratchDatabase::create().await.unwrap();
     let tenancy = Tenancy::builder()
         .database(DatabaseConfig::from_url(database.url()).unwrap().pool(pool))
@@ -33,7 +33,7 @@ async fn application(resolver: impl Resolve, pool: PoolConfig) -> Application {
     Application { tenancy, _database: database }
 }
 
-async fn by_subdomain() -> Application {
+pub(crate) async fn by_subdomain() -> Application {
     application(Subdomain::of("example.com").unwrap(), PoolConfig::default()).await
 }
 
@@ -53,7 +53,7 @@ async fn broken(db: TenantDb) -> tenantry::Result<Json<i32>> {
     Ok(Json(sqlx::query_scalar("SELECT secret FROM nowhere").fetch_one(&db).await?))
 }
 
-fn routes() -> Router {
+pub(crate) fn routes() -> Router {
     Router::new()
         .route("/schema", get(schema))
         .route("/slug", get(|tenant: Tenant| async move { tenant.slug().to_string() }))
@@ -63,19 +63,19 @@ fn routes() -> Router {
         .route("/broken", get(broken))
 }
 
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     response: Response<()>,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name).map(|value| value.to_str().unwrap())
     }
 }
 
-async fn send<S>(service: S, request: Request<Body>) -> Answer
+pub(crate) async fn send<S>(service: S, request: Request<Body>) -> Answer
 where
     S: Service<Request<Body>, Response = axum::response::Response, Error = std::convert::Infallible>,
 {
@@ -84,7 +84,7 @@ where
     Answer { status: parts.status, response: Response::from_parts(parts, ()), body }
 }
 
-fn request(host: &str, path: &str) -> Request<Body> {
+pub(crate) fn request(host: &str, path: &str) -> Request<Body> {
     Request::builder().uri(path).header("host", host).body(Body::empty()).unwrap()
 }
 
@@ -248,10 +248,4 @@ async fn a_route_can_require_a_tenant() {
     };
     assert_eq!(send(router(), request("acme.example.com", "/plain")).await.status.as_u16(), 200);
     assert_eq!(send(router(), request("example.com", "/plain")).await.status.as_u16(), 404);
-}
-
-#[tokio::test]
-async fn a_forgotten_layer_is_named_in_the_log_and_is_500() {
-    let answer = send(routes(), request("acme.example.com", "/slug")).await;
-    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
 }
