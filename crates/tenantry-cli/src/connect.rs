@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tenantry::tenant::Alias;
 use tenantry::{Builder, Config, PoolConfig, Tenancy};
@@ -154,7 +155,9 @@ pub(crate) struct Probe {
 pub(crate) async fn probe(config: &Config, alias: &Alias) -> anyhow::Result<Probe> {
     let url = config.url(alias).unwrap_or_default();
     let ask = async {
-        let mut connection = PgConnection::connect(url).await?;
+        // PgBouncer refuses the parameter that is left out.
+        let options = url.parse::<PgConnectOptions>()?.extra_float_digits(None);
+        let mut connection = PgConnection::connect_with(&options).await?;
         let (server_version, has_registry) = sqlx::query_as(
             "SELECT split_part(current_setting('server_version'), ' ', 1),
                     EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'tenantry')",

@@ -2,7 +2,10 @@
 //!
 //! sqlx and libpq read nearly the same URLs, and [`SessionUrl`] is one that both accept: libpq refuses
 //! parameters it does not know and takes a `+` for a `+`, where sqlx takes it for a space.
+use anyhow::Context as _;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
 use tenantry::tenant::{Alias, Tenant};
 use tenantry::{Config, Tenancy};
 use url::Url;
@@ -13,7 +16,7 @@ use crate::failure::Failure;
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// The session's own settings, as the server gave them back.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Session {
     search_path: String,
     role: Option<String>,
@@ -39,19 +42,36 @@ impl SessionUrl {
             Some(tenant) => session_of(&tenancy.db(tenant)?).await?,
             None => session_of(&tenancy.master()).await?,
         };
-        let url = config.url(alias).and_then(|url| Url::parse(url).ok());
-        let url = url.ok_or_else(|| Failure::new("configuration", "the database URL cannot be read"))?;
-        Ok(Self::build(url, &session))
+        let urls = [config.url(alias), config.direct_url(alias)];
+        for url in urls.into_iter().flatten() {
+            let built = Self::build(read(Some(url))?, Some(&session));
+            if built.leads_to(&session).await? {
+                return Ok(built);
+            }
+        }
+        Err(no_settings(tenant))
     }
 
     /// The default database for a program that works as the owner and names all schemas itself.
     pub(crate) fn of_owner(config: &Config) -> anyhow::Result<Self> {
-        let url = config.owner_url(&Alias::default()).and_then(|url| Url::parse(url).ok());
-        let url = url.ok_or_else(|| Failure::new("configuration", "the database URL cannot be read"))?;
-        Ok(Self::build(url, &Session { search_path: "tenantry_void".to_owned(), role: None }))
+        Ok(Self::build(read(config.owner_url(&Alias::default()))?, None))
     }
 
-    fn build(mut url: Url, session: &Session) -> Self {
+    /// Asks the server whether a session begins as the URL says. A pooler may refuse the settings, or drop them.
+    async fn leads_to(&self, session: &Session) -> anyhow::Result<bool> {
+        let options: PgConnectOptions =
+            self.with_password().parse().context("the database URL cannot be read")?;
+        let mut connection = match PgConnection::connect_with(&options.extra_float_digits(None)).await {
+            Err(sqlx::Error::Database(_)) => return Ok(false),
+            connection => connection.context("the database cannot be reached")?,
+        };
+        let begun = session_of(&mut connection).await?;
+        // It has told what it was for.
+        let _ = connection.close().await;
+        Ok(begun == *session)
+    }
+
+    fn build(mut url: Url, session: Option<&Session>) -> Self {
         let mut password =
             url.password().map(|password| percent_decode_str(password).decode_utf8_lossy().into());
         let mut options = String::new();
@@ -69,11 +89,15 @@ impl SessionUrl {
             }
         }
         // The last one wins, whatever the URL said before.
-        push(&mut options, &setting_option("search_path", &session.search_path));
-        if let Some(role) = &session.role {
-            push(&mut options, &setting_option("role", role));
+        if let Some(session) = session {
+            push(&mut options, &setting_option("search_path", &session.search_path));
+            if let Some(role) = &session.role {
+                push(&mut options, &setting_option("role", role));
+            }
         }
-        parameters.push(("options".to_owned(), options));
+        if !options.is_empty() {
+            parameters.push(("options".to_owned(), options));
+        }
         url.set_query(None);
         // A URL without a host can hold no password, and had none.
         let _ = url.set_password(None);
@@ -104,6 +128,23 @@ impl SessionUrl {
         url.set_query(Some(&pairs.collect::<Vec<_>>().join("&")));
         url.into()
     }
+}
+
+fn read(url: Option<&str>) -> anyhow::Result<Url> {
+    let url = url.and_then(|url| Url::parse(url).ok());
+    Ok(url.ok_or_else(|| Failure::new("configuration", "the database URL cannot be read"))?)
+}
+
+fn no_settings(tenant: Option<&Tenant>) -> anyhow::Error {
+    let whose =
+        tenant.map_or_else(|| "the master".to_owned(), |tenant| format!("tenant `{}`", tenant.slug()));
+    let message = format!(
+        "a pooler in front of the database does not take the settings of a session, so another program would not \
+         begin in the schema of {whose}"
+    );
+    Failure::new("unsupported", message)
+        .with_hint("set `direct_url`, which leads past the pooler; or use `tenantry exec`")
+        .into()
 }
 
 async fn session_of(db: impl sqlx::Executor<'_, Database = sqlx::Postgres>) -> anyhow::Result<Session> {
@@ -161,7 +202,7 @@ mod tests {
     fn build(url: &str) -> SessionUrl {
         let url = Url::parse(url).expect("a good URL");
         let search_path = r#""it's", tenantry_void, pg_temp"#.to_owned();
-        SessionUrl::build(url, &Session { search_path, role: None })
+        SessionUrl::build(url, Some(&Session { search_path, role: None }))
     }
 
     const PATH: &str = "options=-c%20search_path%3D%22it%27s%22%2C%5C%20tenantry_void%2C%5C%20pg_temp";

@@ -20,6 +20,10 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::crossing::a_setting_does_not_cross`.
     Hygiene,
+    /// The settings that every session begins with are made again when it was cleaned.
+    ///
+    /// Test: `invariants::session_pooler::what_every_session_begins_with_outlasts_cleaning`.
+    Defaults,
     /// Code removes what no plain statement removes, such as a connection of `dblink`.
     ///
     /// Test: `invariants::crossing::a_connection_of_dblink_does_not_cross`.

@@ -28,8 +28,12 @@ pub(crate) async fn installation(tenant_sql: &[&str], pool: PoolConfig) -> Insta
 }
 
 pub(crate) fn builder(database: &ScratchDatabase, tenant_sql: &[&str], pool: PoolConfig) -> Builder {
+    builder_at(database.url(), tenant_sql, pool)
+}
+
+pub(crate) fn builder_at(url: &str, tenant_sql: &[&str], pool: PoolConfig) -> Builder {
     Tenancy::builder()
-        .database(DatabaseConfig::from_url(database.url()).unwrap().pool(pool))
+        .database(DatabaseConfig::from_url(url).unwrap().pool(pool))
         .migrations(migrations(tenant_sql))
         .install(true)
 }

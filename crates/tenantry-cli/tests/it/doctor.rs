@@ -195,6 +195,33 @@ async fn a_pooler_in_transaction_mode_is_detected() {
 }
 
 #[tokio::test]
+async fn a_pooler_in_session_mode_that_takes_no_options_is_told_of() {
+    for ignored in [&[][..], &["extra_float_digits", "options"]] {
+        let mut project = Project::with_tenants().await;
+        project.close_public().await;
+        let direct = project.direct();
+        let pooler = ScratchPooler::start_in_session_mode(&[&direct], ignored).await.unwrap();
+        let behind = pooler.url(&direct);
+        project.configure(&[(URL, &behind), (OWNER, &direct), (DIRECT, &behind)]);
+        let told = |what| ("warning", what, "ALTER ROLE");
+        check(
+            &project,
+            &[
+                told("`url` passes a pooler that does not take the start-up options"),
+                told("`direct_url` passes a pooler that does not take the start-up options"),
+            ],
+        );
+        let mend = project.json(&["doctor"])[0]["mend"].as_str().unwrap().to_owned();
+        let mut owner = PgConnection::connect(&direct).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(mend)).execute(&mut owner).await.unwrap();
+        // A pooler that is restarted has no sessions from before.
+        let pooler = ScratchPooler::start_in_session_mode(&[&direct], ignored).await.unwrap();
+        project.configure(&[(URL, &pooler.url(&direct)), (OWNER, &direct)]);
+        check(&project, &[]);
+    }
+}
+
+#[tokio::test]
 async fn the_other_commands_go_around_the_pooler() {
     let (mut project, pooler) = behind_a_pooler().await;
     let (direct, behind) = (project.direct(), pooler.url(&project.direct()));

@@ -1,5 +1,5 @@
 use sqlx::Connection as _;
-use tenantry_embedded::Binaries;
+use tenantry_embedded::{Binaries, ScratchPooler};
 
 use crate::bench::Project;
 
@@ -122,4 +122,38 @@ async fn a_missing_psql_comes_with_the_way_to_get_it() {
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.starts_with("error: there is no psql on this machine\nhint: install it"), "{error}");
+}
+
+/// A pooler in session mode refuses the settings in a URL, or drops them.
+#[tokio::test]
+async fn no_session_begins_elsewhere_behind_a_pooler() {
+    for ignored in [&[][..], &["extra_float_digits", "options"]] {
+        let mut project = Project::with_tenants().await;
+        let direct = project.database.as_ref().unwrap().url().to_owned();
+        let mut connection = sqlx::PgConnection::connect(&direct).await.unwrap();
+        sqlx::raw_sql("CREATE TABLE note (id int, title text); INSERT INTO note VALUES (1, 'of the master')")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        let pooler = ScratchPooler::start_in_session_mode(&[&direct], ignored).await.unwrap();
+        project.variables = vec![("DATABASE_URL", pooler.url(&direct))];
+        let psql = ["psql", "--tenant", "acme", "--", "-XAtc", "SELECT title FROM note WHERE id = 1"];
+        for arguments in [&psql[..], &["dev", "url", "--tenant", "acme"], &["dev", "url"]] {
+            let done = project.run(arguments);
+            assert_eq!((done.code, done.stdout.as_str()), (1, ""), "{}", done.stderr);
+            assert!(done.stderr.contains("does not take the settings of a session"), "{}", done.stderr);
+            assert!(done.stderr.contains("hint: set `direct_url`"), "{}", done.stderr);
+        }
+        let select = ["exec", "--tenant", "acme", "SELECT title FROM note WHERE id = 1"];
+        assert_eq!(project.ok(&select), "title\nof acme\n");
+        let reset = project.run(&["exec", "--tenant", "acme", "RESET ALL; SELECT title FROM note"]);
+        assert_eq!(reset.code, 1, "{}", reset.stdout);
+        assert!(!reset.stdout.contains("of the master"), "{}", reset.stdout);
+
+        project.variables.push(("TENANTRY_DATABASES_DEFAULT_DIRECT_URL", direct.clone()));
+        assert_eq!(project.ok(&psql), "of acme\n");
+        let url = project.ok(&["dev", "url", "--tenant", "acme"]);
+        assert_eq!(ask(url.trim(), "SELECT title FROM note WHERE id = 1").await, "of acme");
+        assert_eq!(project.run(&["status"]).code, 0);
+    }
 }

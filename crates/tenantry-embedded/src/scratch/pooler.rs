@@ -23,7 +23,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(5);
 const ATTEMPTS: usize = 5;
 
-/// A PgBouncer of one's own in transaction mode, in front of a throw-away server.
+/// A PgBouncer of one's own, in front of a throw-away server.
 ///
 /// It listens on 127.0.0.1, is run by an unprivileged user when the program runs as root, which PgBouncer
 /// refuses, and ends with this value, or with the process if that is killed.
@@ -46,8 +46,8 @@ pub struct ScratchPooler {
 }
 
 impl ScratchPooler {
-    /// Starts a PgBouncer that lets in whoever the URLs name, with this many server connections for each pair
-    /// of role and database.
+    /// Starts a PgBouncer in transaction mode that lets in whoever the URLs name, with this many server
+    /// connections for each pair of role and database.
     ///
     /// The URLs are those of one server, as [`ScratchDatabase`](super::ScratchDatabase) gives them. The first
     /// one's role may use the admin console, the database `pgbouncer`.
@@ -56,21 +56,35 @@ impl ScratchPooler {
     /// [`ErrorKind::BinariesNotFound`] with the command that installs PgBouncer as hint;
     /// [`ErrorKind::Server`] when it does not come up, with the end of its log.
     pub async fn start(urls: &[&str], pool_size: u32) -> Result<Self> {
-        let logins = urls.iter().map(|url| Login::parse(url)).collect::<Result<Vec<_>>>()?;
-        blocking(move || Self::start_anywhere(&logins, pool_size)).await
+        Self::start_with(urls, format!("pool_mode = transaction\ndefault_pool_size = {pool_size}\n")).await
     }
 
-    fn start_anywhere(logins: &[Login], pool_size: u32) -> Result<Self> {
+    /// The same in session mode, with PgBouncer's own defaults except for the parameters of a start-up message
+    /// that it drops, where it would refuse the client: the names of its setting `ignore_startup_parameters`.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
+    pub async fn start_in_session_mode(urls: &[&str], ignored_parameters: &[&str]) -> Result<Self> {
+        let ignored = ignored_parameters.join(", ");
+        Self::start_with(urls, format!("pool_mode = session\nignore_startup_parameters = {ignored}\n")).await
+    }
+
+    async fn start_with(urls: &[&str], mode: String) -> Result<Self> {
+        let logins = urls.iter().map(|url| Login::parse(url)).collect::<Result<Vec<_>>>()?;
+        blocking(move || Self::start_anywhere(&logins, &mode)).await
+    }
+
+    fn start_anywhere(logins: &[Login], mode: &str) -> Result<Self> {
         let program = find_program()?;
         let account = Account::for_server()?;
         let home = folder::scratch_home(&account)?;
         for _ in 1..ATTEMPTS {
-            match Self::start_at(&program, &account, &home, postmaster::free_port()?, logins, pool_size) {
+            match Self::start_at(&program, &account, &home, postmaster::free_port()?, logins, mode) {
                 Err(error) if postmaster::lost_its_port(&error.to_string()) => {}
                 result => return result,
             }
         }
-        Self::start_at(&program, &account, &home, postmaster::free_port()?, logins, pool_size)
+        Self::start_at(&program, &account, &home, postmaster::free_port()?, logins, mode)
     }
 
     fn start_at(
@@ -79,7 +93,7 @@ impl ScratchPooler {
         home: &Path,
         port: u16,
         logins: &[Login],
-        pool_size: u32,
+        mode: &str,
     ) -> Result<Self> {
         let folder = home.join(format!("p-{}", &random_name()[..8]));
         let mut command = account.command("/bin/sh");
@@ -92,18 +106,18 @@ impl ScratchPooler {
             .map_err(|error| Error::new(ErrorKind::Server, "cannot run `/bin/sh`").because(error))?;
         let commands = process.stdin.take();
         let mut pooler = Self { process, commands, folder, port };
-        pooler.configure(logins, pool_size)?;
+        pooler.configure(logins, mode)?;
         pooler.wait_until_it_listens()?;
         Ok(pooler)
     }
 
-    fn configure(&mut self, logins: &[Login], pool_size: u32) -> Result<()> {
-        let text = format!("{}end\n{}end\n", self.settings(logins, pool_size), user_list(logins));
+    fn configure(&mut self, logins: &[Login], mode: &str) -> Result<()> {
+        let text = format!("{}end\n{}end\n", self.settings(logins, mode), user_list(logins));
         let written = self.commands.as_mut().map(|commands| commands.write_all(text.as_bytes()));
         written.transpose().map(drop).map_err(Error::at("configure PgBouncer in", &self.folder))
     }
 
-    fn settings(&self, logins: &[Login], pool_size: u32) -> String {
+    fn settings(&self, logins: &[Login], mode: &str) -> String {
         let (server, admin) = logins.first().map_or((0, ""), |login| (login.port, login.role.as_str()));
         let (folder, port) = (self.folder.display(), self.port);
         format!(
@@ -117,8 +131,7 @@ impl ScratchPooler {
              auth_file = {folder}/users\n\
              admin_users = {admin}\n\
              logfile = {folder}/log\n\
-             pool_mode = transaction\n\
-             default_pool_size = {pool_size}\n\
+             {mode}\
              max_client_conn = 500\n"
         )
     }

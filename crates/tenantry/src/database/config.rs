@@ -1,14 +1,11 @@
 //! The address of one database, and the pool of connections to it.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
-use sqlx::postgres::PgConnectOptions;
 
+use super::route::Route;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::VOID_SCHEMA;
 
 /// One PostgreSQL database: where it is, as whom to log in, how many connections to keep.
 ///
@@ -23,11 +20,11 @@ use crate::sql::VOID_SCHEMA;
 /// assert!(!format!("{config:?}").contains("secret"));
 /// # Ok::<(), tenantry::Error>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct DatabaseConfig {
-    application: PgConnectOptions,
-    owner: Option<PgConnectOptions>,
-    direct: Option<PgConnectOptions>,
+    application: Route,
+    owner: Option<Route>,
+    direct: Option<Route>,
     pool: PoolConfig,
 }
 
@@ -55,7 +52,7 @@ impl DatabaseConfig {
     /// [`ErrorKind::Configuration`] if it is not such a URL. The message does not repeat the URL,
     /// which may hold a password.
     pub fn from_url(url: &str) -> Result<Self> {
-        Ok(Self { application: parse(url)?, owner: None, direct: None, pool: PoolConfig::default() })
+        Ok(Self { application: Route::parse(url)?, owner: None, direct: None, pool: PoolConfig::default() })
     }
 
     /// Logs in as somebody else for what creates and alters schemas: provisioning and migrations.
@@ -66,7 +63,7 @@ impl DatabaseConfig {
     /// # Errors
     /// As [`from_url`](Self::from_url).
     pub fn owner_url(mut self, url: &str) -> Result<Self> {
-        self.owner = Some(parse(url)?);
+        self.owner = Some(Route::parse(url)?);
         Ok(self)
     }
 
@@ -81,7 +78,7 @@ impl DatabaseConfig {
     /// # Errors
     /// As [`from_url`](Self::from_url).
     pub fn direct_url(mut self, url: &str) -> Result<Self> {
-        self.direct = Some(parse(url)?);
+        self.direct = Some(Route::parse(url)?);
         Ok(self)
     }
 
@@ -96,109 +93,43 @@ impl DatabaseConfig {
         &self.pool
     }
 
-    /// The options of pooled connections.
-    ///
-    /// The session default of `search_path` is the void, so a connection that was never prepared,
-    /// or was reset by hand, sees no table at all. `standard_conforming_strings` is what the
-    /// lexer that judges statements relies on.
-    ///
-    /// A pooler has no session to give such defaults to, and refuses them. Each transaction says
-    /// what it needs.
-    pub(crate) fn pooled(&self) -> PgConnectOptions {
-        match self.pool.mode {
-            PoolMode::Session => with_void_path(&self.application),
-            PoolMode::Transaction => bare(&self.application),
+    /// The application's own way.
+    pub(crate) fn application(&self) -> &Route {
+        &self.application
+    }
+
+    /// A way for whoever creates and alters schemas; `None` without a way past the pooler.
+    pub(crate) fn owner(&self) -> Option<&Route> {
+        self.owner.as_ref().or_else(|| self.direct())
+    }
+
+    /// A way to a session of one's own; `None` without a way past the pooler.
+    pub(crate) fn direct(&self) -> Option<&Route> {
+        let default = (!self.is_behind_pooler()).then_some(&self.application);
+        self.direct.as_ref().or(default)
+    }
+
+    /// One of the other ways, where it is configured.
+    pub(crate) fn way(&self, way: Way) -> Option<&Route> {
+        match way {
+            Way::Owner => self.owner.as_ref(),
+            Way::Direct => self.direct.as_ref(),
         }
     }
 
-    /// The options of a connection that may create and alter schemas; `None` without a way past the pooler.
-    pub(crate) fn owner(&self) -> Option<PgConnectOptions> {
-        self.owner.as_ref().map(with_void_path).or_else(|| self.direct())
-    }
-
-    /// The options of a connection with a session of its own; `None` without a way past the pooler.
-    pub(crate) fn direct(&self) -> Option<PgConnectOptions> {
-        let default = match self.pool.mode {
-            PoolMode::Session => Some(&self.application),
-            PoolMode::Transaction => None,
-        };
-        self.direct.as_ref().or(default).map(with_void_path)
-    }
-
-    /// The options of a connection by one of the other ways, if there is one, with nothing that a
-    /// pooler would refuse.
-    pub(crate) fn bare(&self, way: Way) -> Option<PgConnectOptions> {
-        let options = match way {
-            Way::Owner => self.owner.as_ref(),
-            Way::Direct => self.direct.as_ref(),
-        };
-        options.map(bare)
-    }
-
-    /// The same for the application's own way.
-    pub(crate) fn bare_application(&self) -> PgConnectOptions {
-        bare(&self.application)
+    /// Returns true if a connection is no session of the server's, but a pooler's client.
+    pub(crate) fn is_behind_pooler(&self) -> bool {
+        self.pool.mode == PoolMode::Transaction
     }
 
     /// The role the application logs in as.
     pub(crate) fn application_role(&self) -> &str {
-        self.application.get_username()
+        self.application.role()
     }
 
     /// The address of this database, without any secret: `user@host:port/name`.
     pub fn address(&self) -> String {
-        address(&self.application)
-    }
-}
-
-fn named(options: &PgConnectOptions) -> PgConnectOptions {
-    match options.get_application_name() {
-        Some(_) => options.clone(),
-        None => options.clone().application_name("tenantry"),
-    }
-}
-
-fn bare(options: &PgConnectOptions) -> PgConnectOptions {
-    named(options).extra_float_digits(None)
-}
-
-fn with_void_path(options: &PgConnectOptions) -> PgConnectOptions {
-    named(options).options([("search_path", VOID_SCHEMA), ("standard_conforming_strings", "on")])
-}
-
-fn parse(url: &str) -> Result<PgConnectOptions> {
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
-        return Err(Error::new(
-            ErrorKind::Configuration,
-            "the database URL does not start with `postgres://`",
-        )
-        .with_hint("write it as postgres://user:password@host:5432/database"));
-    }
-    PgConnectOptions::from_str(url).map_err(|error| {
-        Error::new(ErrorKind::Configuration, "the database URL cannot be read")
-            .with_hint("write it as postgres://user:password@host:5432/database")
-            .with_source(error)
-    })
-}
-
-fn address(options: &PgConnectOptions) -> String {
-    let place = match options.get_socket() {
-        Some(socket) => socket.display().to_string(),
-        None => format!("{}:{}", options.get_host(), options.get_port()),
-    };
-    let user = options.get_username();
-    format!("{user}@{place}/{}", options.get_database().unwrap_or(user))
-}
-
-// sqlx's options print their password.
-impl fmt::Debug for DatabaseConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DatabaseConfig")
-            .field("application", &self.address())
-            .field("owner", &self.owner.as_ref().map(address))
-            .field("direct", &self.direct.as_ref().map(address))
-            .field("pool", &self.pool)
-            .finish()
+        self.application.address()
     }
 }
 

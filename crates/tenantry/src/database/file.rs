@@ -134,6 +134,11 @@ impl Config {
         self.sections.databases.get(alias)?.url.as_deref()
     }
 
+    /// The URL that passes no pooler, where one is set, its password included.
+    pub fn direct_url(&self, alias: &Alias) -> Option<&str> {
+        self.sections.databases.get(alias)?.direct_url.as_deref()
+    }
+
     /// Lets every connection pass the pooler by, if each database has a `direct_url`: for programs such as
     /// the command line, which need sessions, and only a few.
     pub fn go_around_poolers(&mut self) {

@@ -16,9 +16,11 @@ mod file;
 mod layers;
 mod layout;
 mod mistake;
+mod route;
 mod sections;
 
 pub(crate) use self::config::Way;
 pub use self::config::{DatabaseConfig, PoolConfig, PoolMode, Verify};
 pub use self::file::Config;
 pub(crate) use self::layout::Layout;
+pub(crate) use self::route::Route;

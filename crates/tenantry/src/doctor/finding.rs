@@ -46,6 +46,8 @@ pub enum Check {
     PoolMode,
     /// There is no way past the pooler, or one that passes it after all.
     DirectWay,
+    /// Sessions do not begin as they should, because a pooler takes no start-up options.
+    StartUp,
     /// The application is a superuser.
     Superuser,
     /// The application may create where it should not.

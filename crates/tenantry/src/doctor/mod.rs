@@ -8,6 +8,7 @@
 //! | file | what it looks at | [`Check`]s |
 //! | --- | --- | --- |
 //! | `pooler` | poolers on the ways to the database | `PoolMode`, `DirectWay` |
+//! | `defaults` | sessions as the application opens them | `StartUp` |
 //! | `roles` | what the application's role is | `Superuser`, `MayCreate`, `Memberships` |
 //! | `privileges` | what it may use | `Registry`, `MissingPrivilege`, `MayCreate` |
 //! | `schemas` | the registry against the schemas | `OrphanSchema`, `MissingSchema`, `HalfMade` |
@@ -22,6 +23,7 @@
 //! other.
 
 mod capacity;
+mod defaults;
 mod drift;
 mod finding;
 mod foreign_keys;
@@ -84,10 +86,19 @@ impl Patient<'_> {
     /// The ways to the database, and who goes there.
     async fn examine(&mut self) -> Result<Vec<Finding>, sqlx::Error> {
         let mut findings = Vec::new();
-        findings.extend(pooler::mode(self).await?);
+        let mode = pooler::mode(self).await?;
+        // Behind a pooler in the wrong mode, settings would be left in sessions that others share.
+        if mode.is_none() {
+            findings.extend(defaults::application(self).await);
+        }
+        findings.extend(mode);
         findings.extend(pooler::missing_direct_url(self));
-        findings.extend(pooler::way_past(self, Way::Direct).await);
-        findings.extend(pooler::way_past(self, Way::Owner).await);
+        for way in [Way::Direct, Way::Owner] {
+            match pooler::way_past(self, way).await {
+                Some(finding) => findings.push(finding),
+                None => findings.extend(defaults::way(self, way).await),
+            }
+        }
         findings.extend(roles::superuser(self).await?);
         findings.extend(roles::creating(self).await?);
         findings.extend(roles::memberships(self).await?);

@@ -27,7 +27,7 @@ impl<'a> Patient<'a> {
         layout: &'a Layout,
         role: Option<&'a Role>,
     ) -> Self {
-        let [application, catalog] = [(); 2].map(|()| Session::new(config.bare_application()));
+        let [application, catalog] = [(); 2].map(|()| Session::new(config.application()));
         Self { alias, config, layout, role, application, catalog }
     }
 
@@ -66,8 +66,8 @@ impl<'a> Patient<'a> {
 
     /// Returns true if the schemas belong to somebody else than the application.
     pub(super) fn has_two_logins(&self) -> bool {
-        let owner = self.config.bare(Way::Owner);
-        owner.is_some_and(|owner| owner.get_username() != self.config.application_role())
+        let owner = self.config.way(Way::Owner);
+        owner.is_some_and(|owner| owner.role() != self.config.application_role())
     }
 
     /// The names of the schemas that are there for all tenants.

@@ -1,9 +1,7 @@
 //! Tells whether the ways to a database pass a pooler in transaction mode, as the configuration says they do.
 
-use sqlx::postgres::PgConnectOptions;
-
 use super::{Check, Finding, Patient, Session};
-use crate::database::{PoolMode, Way};
+use crate::database::{PoolMode, Route, Way};
 
 /// Questions put to each of two clients. A pooler that chooses among sessions at random would have to choose
 /// the same two again and again.
@@ -11,7 +9,7 @@ const ROUNDS: usize = 8;
 
 /// The mode of the pool against what is really there.
 pub(super) async fn mode(patient: &Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
-    let lends = lends_sessions(&patient.config.bare_application()).await?;
+    let lends = lends_sessions(patient.config.application()).await?;
     Ok(match (patient.config.pool_config().mode, lends) {
         (PoolMode::Session, true) => {
             let what = "a pooler in transaction mode stands in front of it, while `pool.mode` is `session`";
@@ -35,10 +33,10 @@ pub(super) async fn mode(patient: &Patient<'_>) -> Result<Option<Finding>, sqlx:
 /// Without one, some things do not work behind a pooler.
 pub(super) fn missing_direct_url(patient: &Patient<'_>) -> Option<Finding> {
     let config = patient.config;
-    if config.pool_config().mode == PoolMode::Session || config.bare(Way::Direct).is_some() {
+    if config.pool_config().mode == PoolMode::Session || config.way(Way::Direct).is_some() {
         return None;
     }
-    let why = match config.bare(Way::Owner) {
+    let why = match config.way(Way::Owner) {
         Some(_) => "changes of tenants are seen only when the cache expires",
         None => "changes of tenants are seen only when the cache expires; nothing can be created or migrated",
     };
@@ -52,9 +50,9 @@ pub(super) fn missing_direct_url(patient: &Patient<'_>) -> Option<Finding> {
 
 /// Checks that a way passes no pooler where it should pass none.
 pub(super) async fn way_past(patient: &Patient<'_>, way: Way) -> Option<Finding> {
-    let options = patient.config.bare(way)?;
+    let route = patient.config.way(way)?;
     let key = way.key();
-    match lends_sessions(&options).await {
+    match lends_sessions(route).await {
         Ok(false) => None,
         Ok(true) => {
             let what = format!("`{key}` passes a pooler in transaction mode");
@@ -76,8 +74,8 @@ pub(super) async fn way_past(patient: &Patient<'_>, way: Way) -> Option<Finding>
 /// Two clients that are connected at the same time ask in turn for the process that serves them. Where
 /// each has a session, with or without a pooler, these are two that stay the same. Nothing else is
 /// asked, so nothing can be left behind in a session that is shared.
-async fn lends_sessions(options: &PgConnectOptions) -> Result<bool, sqlx::Error> {
-    let (mut first, mut second) = (Session::new(options.clone()), Session::new(options.clone()));
+async fn lends_sessions(route: &Route) -> Result<bool, sqlx::Error> {
+    let (mut first, mut second) = (Session::new(route), Session::new(route));
     let (own, others) = (process(&mut first).await?, process(&mut second).await?);
     let mut lends = own == others;
     for _ in 1..ROUNDS {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, Row as _};
 
-use crate::database::{DatabaseConfig, Way};
+use crate::database::{DatabaseConfig, Route, Way};
 use crate::sql::Literal;
 
 /// The longest that one question may take. What comes after it is asked on a new connection.
@@ -17,21 +17,21 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(options: PgConnectOptions) -> Self {
+    pub(super) fn new(route: &Route) -> Self {
         // A question about ten thousand schemas is long and may be slow, and is no news for the log.
-        Self { options: options.disable_statement_logging(), connection: None }
+        Self { options: route.options().clone().disable_statement_logging(), connection: None }
     }
 
     /// A session of the login that may see most.
     pub(super) async fn for_catalog(config: &DatabaseConfig) -> Self {
         for way in [Way::Owner, Way::Direct] {
-            let Some(options) = config.bare(way) else { continue };
-            let mut session = Self::new(options);
+            let Some(route) = config.way(way) else { continue };
+            let mut session = Self::new(route);
             if session.rows("SELECT 1").await.is_ok() {
                 return session;
             }
         }
-        Self::new(config.bare_application())
+        Self::new(config.application())
     }
 
     /// All rows of a query, by the simple protocol: a pooler may stand in between.

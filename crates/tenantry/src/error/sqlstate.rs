@@ -2,6 +2,16 @@
 
 /// The statement cannot run on this session as it is: a cached plan became stale.
 pub(crate) const FEATURE_NOT_SUPPORTED: &str = "0A000";
+/// A message that is not understood where it arrives: what poolers answer to a start-up parameter.
+pub(crate) const PROTOCOL_VIOLATION: &str = "08P01";
+/// The server does not let the role in.
+pub(crate) const INVALID_AUTHORIZATION: &str = "28000";
+/// The password is wrong.
+pub(crate) const INVALID_PASSWORD: &str = "28P01";
+/// There is no such database.
+pub(crate) const INVALID_CATALOG_NAME: &str = "3D000";
+/// There is no such setting.
+const UNDEFINED_OBJECT: &str = "42704";
 /// A division by zero, which a message of ours provokes where a condition does not hold.
 pub(crate) const DIVISION_BY_ZERO: &str = "22012";
 /// A setting or argument that the server does not accept.
@@ -23,7 +33,7 @@ pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// There is no such table.
 pub(crate) const UNDEFINED_TABLE: &str = "42P01";
 /// The server has no connection left.
-const TOO_MANY_CONNECTIONS: &str = "53300";
+pub(crate) const TOO_MANY_CONNECTIONS: &str = "53300";
 /// A table has trigger events that its transaction has not run yet.
 pub(crate) const OBJECT_IN_USE: &str = "55006";
 /// A lock was not to be had in time.
@@ -43,6 +53,11 @@ const OF_THE_VALUES: [&str; 3] = ["21", "22", "23"];
 /// Returns true if the values are at fault, whatever the server is busy with.
 pub(super) fn is_of_the_values(code: &str) -> bool {
     OF_THE_VALUES.iter().any(|class| code.starts_with(class))
+}
+
+/// Returns true if what a session asked for in its start-up message may be the reason.
+pub(crate) fn is_about_parameters(code: &str) -> bool {
+    matches!(code, PROTOCOL_VIOLATION | FEATURE_NOT_SUPPORTED | INVALID_PARAMETER_VALUE | UNDEFINED_OBJECT)
 }
 
 /// Returns true for what may go well a moment later, since others are in the way now.

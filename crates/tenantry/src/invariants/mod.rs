@@ -14,6 +14,7 @@ mod ledger;
 mod pooler;
 mod quoting;
 mod runs;
+mod session_pooler;
 mod spares;
 mod statements;
 mod switching;

@@ -80,7 +80,7 @@ impl Checkout {
             return self.run_statement_behind_pooler(statement);
         }
         Box::pin(async_stream::try_stream! {
-            let (statement, mut second_attempt) = self.attempts(statement?);
+            let (statement, mut second_attempt) = self.attempts(statement?)?;
             let mut next = Some(statement);
             while let Some(statement) = next.take() {
                 let mut exchange = self.lease.begin(Activity::Statement);
@@ -116,7 +116,7 @@ impl Checkout {
         if self.pool.is_behind_pooler() {
             return self.first_row_behind_pooler(statement).await;
         }
-        let (mut next, mut second_attempt) = self.attempts(statement);
+        let (mut next, mut second_attempt) = self.attempts(statement)?;
         loop {
             let answer = self.lease.exchange(Activity::Statement, async |_, connection| {
                 at(AwaitPoint::Statement, connection.fetch_optional(next)).await
@@ -130,18 +130,20 @@ impl Checkout {
 
     /// Notes what a statement does to the session, and answers with the text it has for this tenant, and
     /// with the same once more if it may be sent again.
-    fn attempts(&mut self, statement: Statement) -> (Statement, Option<Statement>) {
-        self.note_effect(&statement);
+    fn attempts(&mut self, statement: Statement) -> Result<(Statement, Option<Statement>), sqlx::Error> {
+        self.note_effect(&statement)?;
         let statement = self.tag(statement);
         let second_attempt = self.may_try_again(&statement).then(|| statement.clone());
-        (statement, second_attempt)
+        Ok((statement, second_attempt))
     }
 
-    fn note_effect(&mut self, statement: &Statement) {
+    fn note_effect(&mut self, statement: &Statement) -> Result<(), sqlx::Error> {
         let effect = self.pool.classifier().effect(statement.sql());
         if effect == Effect::Touched && stands(Guard::Classification) {
+            self.pool.refuse_resets(statement.sql())?;
             self.lease.touch();
         }
+        Ok(())
     }
 
     fn tag(&self, statement: Statement) -> Statement {

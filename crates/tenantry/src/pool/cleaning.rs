@@ -62,13 +62,15 @@ pub(super) const IS_IDLE: &str =
 
 const MAY_HOLD_REST: &str = "";
 
-/// Removes all that a session may hold, makes settings, and answers with the schema in force then.
+/// Removes all that a session may hold, makes the settings of every session and these, and answers with the schema
+/// in force then.
 pub(super) async fn clean<D: Driver>(
     driver: &D,
     connection: &mut D::Connection,
     settings: &str,
 ) -> Result<Option<String>> {
     let removal = remove_all();
+    let settings = &[driver.defaults().statements(), settings].concat();
     let question = if stands(Guard::Rest) { SCHEMA_UNLESS_REST } else { SCHEMA };
     let answer = driver.send(connection, &[&removal, settings, question].concat()).await?;
     match answer.as_deref() {
@@ -79,7 +81,7 @@ pub(super) async fn clean<D: Driver>(
     }
 }
 
-/// Plain statements that remove what a session may hold; the `search_path` is the void then.
+/// Plain statements that remove what a session may hold, and reset the settings to the server's.
 ///
 /// A seed that a tenant chose would tell what is random for the next one.
 fn remove_all() -> String {
@@ -92,8 +94,8 @@ fn remove_all() -> String {
 
 /// Statements that remove all that a session behind a pooler may hold, and set again what sqlx asked for when it
 /// connected.
-pub(super) fn remove_behind_pooler(introduction: &str) -> String {
-    format!("{}{REMOVE_REST}{introduction}", remove_all())
+pub(super) fn remove_behind_pooler(settings: &str) -> String {
+    format!("{}{REMOVE_REST}{settings}", remove_all())
 }
 
 /// A number between 0 and 1, of as many random bits as the server takes.

@@ -13,9 +13,9 @@ mod on {
     use crate::database::{DatabaseConfig, Layout};
     use crate::error::Result;
     use crate::pool::client::ClientDriver;
+    use crate::pool::opener::Opener;
     use crate::pool::preparation::Preprocessors;
     use crate::pool::shared::Pool;
-    use crate::tenant::Alias;
 
     #[derive(Clone)]
     pub(in crate::pool) struct ClientPool(Pool<ClientDriver>);
@@ -23,14 +23,15 @@ mod on {
     impl ClientPool {
         /// Not filled ahead of need, because most installations use one driver.
         pub(in crate::pool) fn open(
-            alias: &Alias,
+            opener: &Opener,
             config: &DatabaseConfig,
             layout: &Arc<Layout>,
             preprocessors: &Preprocessors,
         ) -> Result<Self> {
-            let driver = ClientDriver::new(alias, config, preprocessors);
+            let driver = ClientDriver::new(opener, config, preprocessors);
             let pool_config = config.pool_config().clone();
-            Pool::new(alias.clone(), driver, pool_config, Arc::clone(layout), preprocessors.clone()).map(Self)
+            Pool::new(opener.alias().clone(), driver, pool_config, Arc::clone(layout), preprocessors.clone())
+                .map(Self)
         }
 
         pub(in crate::pool) fn get(&self) -> &Pool<ClientDriver> {
@@ -52,8 +53,8 @@ mod off {
 
     use crate::database::{DatabaseConfig, Layout};
     use crate::error::Result;
+    use crate::pool::opener::Opener;
     use crate::pool::preparation::Preprocessors;
-    use crate::tenant::Alias;
 
     #[derive(Clone)]
     pub(in crate::pool) struct ClientPool;
@@ -65,7 +66,7 @@ mod off {
     )]
     impl ClientPool {
         pub(in crate::pool) fn open(
-            _: &Alias,
+            _: &Opener,
             _: &DatabaseConfig,
             _: &Arc<Layout>,
             _: &Preprocessors,

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{Connection as _, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool};
 
 #[cfg(feature = "tokio-postgres")]
 use super::client::ClientDriver;
 use super::client_pool::ClientPool;
-use super::driver::{ClientCheck, PgDriver};
+use super::driver::PgDriver;
 use super::kept::KeptConnections;
+use super::opener::Opener;
 use super::preparation::Preprocessors;
 use super::shared::Pool;
 use super::slots::PoolStatus;
 use super::stock;
-use crate::database::{DatabaseConfig, Layout, PoolMode};
+use crate::database::{DatabaseConfig, Layout};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::Literal;
 use crate::tenant::{Alias, Tenant};
 
 /// Every database of the installation with its pool. Cheap to clone.
@@ -35,6 +35,9 @@ pub(crate) struct Databases {
 
 struct Database {
     config: DatabaseConfig,
+    application: Opener,
+    /// `None` without a way past the pooler.
+    owner: Option<Opener>,
     pool: Pool,
     client_pool: ClientPool,
 }
@@ -48,9 +51,7 @@ impl Databases {
     ) -> Result<Self> {
         let mut by_alias = BTreeMap::new();
         for (alias, config) in configs {
-            let pool = open_pool(&alias, &config, layout, preprocessors)?;
-            let client_pool = ClientPool::open(&alias, &config, layout, preprocessors)?;
-            by_alias.insert(alias, Database { config, pool, client_pool });
+            by_alias.insert(alias.clone(), Database::new(&alias, config, layout, preprocessors)?);
         }
         let Some(default) = by_alias.get(&Alias::default()) else {
             return Err(Error::new(ErrorKind::Configuration, "no database is named `default`")
@@ -127,12 +128,8 @@ impl Databases {
     /// A connection of its own, outside of the pool, that may create and alter schemas. It sees
     /// no table until its `search_path` is set.
     pub(crate) async fn owner_connection(&self, alias: &Alias) -> Result<PgConnection> {
-        let config = self.config(alias)?;
-        let owner = config.owner().ok_or_else(|| no_way_past_the_pooler(alias))?;
-        PgConnection::connect_with(&owner).await.map_err(|error| {
-            let message = format!("database `{alias}` at {} cannot be reached", config.address());
-            Error::new(ErrorKind::DatabaseUnavailable, message).with_source(error)
-        })
+        let owner = self.get(alias)?.owner.as_ref().ok_or_else(|| no_way_past_the_pooler(alias))?;
+        owner.open().await
     }
 
     /// Works on an owner's connection to the registry that is kept open, for what is over at once: a sign-up is
@@ -151,12 +148,12 @@ impl Databases {
         options: PgPoolOptions,
         whom: fn() -> Result<Tenant>,
     ) -> Result<PgPool> {
-        let config = self.config(alias)?;
-        self.pool(alias)?.refuse_behind_pooler("a stock pool")?;
+        let database = self.get(alias)?;
+        database.pool.refuse_behind_pooler("a stock pool")?;
         let hooks = stock::Hooks {
-            driver: driver(alias, config, &self.preprocessors),
+            driver: database.driver(&self.preprocessors),
             layout: Arc::clone(&self.layout),
-            clean_timeout: config.pool_config().clean_timeout,
+            clean_timeout: database.config.pool_config().clean_timeout,
             whom,
         };
         Ok(stock::open(options, hooks))
@@ -177,17 +174,26 @@ impl Databases {
     }
 }
 
-fn open_pool(
-    alias: &Alias,
-    config: &DatabaseConfig,
-    layout: &Arc<Layout>,
-    preprocessors: &Preprocessors,
-) -> Result<Pool> {
-    let driver = driver(alias, config, preprocessors);
-    let pool_config = config.pool_config().clone();
-    let pool = Pool::new(alias.clone(), driver, pool_config, Arc::clone(layout), preprocessors.clone())?;
-    pool.fill();
-    Ok(pool)
+impl Database {
+    fn new(
+        alias: &Alias,
+        config: DatabaseConfig,
+        layout: &Arc<Layout>,
+        preprocessors: &Preprocessors,
+    ) -> Result<Self> {
+        let application = Opener::of_application(alias, &config);
+        let driver = PgDriver { opener: application.clone(), preprocessors: preprocessors.clone() };
+        let pool_config = config.pool_config().clone();
+        let pool = Pool::new(alias.clone(), driver, pool_config, Arc::clone(layout), preprocessors.clone())?;
+        pool.fill();
+        let client_pool = ClientPool::open(&application, &config, layout, preprocessors)?;
+        let owner = Opener::of_owner(alias, &config);
+        Ok(Self { config, application, owner, pool, client_pool })
+    }
+
+    fn driver(&self, preprocessors: &Preprocessors) -> PgDriver {
+        PgDriver { opener: self.application.clone(), preprocessors: preprocessors.clone() }
+    }
 }
 
 fn no_way_past_the_pooler(alias: &Alias) -> Error {
@@ -197,30 +203,4 @@ fn no_way_past_the_pooler(alias: &Alias) -> Error {
     );
     Error::new(ErrorKind::Unsupported, message)
         .with_hint("set `direct_url`, or an `owner_url`, to reach the server past the pooler")
-}
-
-fn driver(alias: &Alias, config: &DatabaseConfig, preprocessors: &Preprocessors) -> PgDriver {
-    let options = config.pooled();
-    let name = options.get_application_name().unwrap_or_default();
-    let introduction = format!(
-        "SET client_encoding TO 'UTF8'; SET DateStyle TO 'ISO, MDY'; SET TimeZone TO 'UTC'; \
-         SET application_name TO {}; ",
-        Literal(name)
-    );
-    let pool = config.pool_config();
-    let check = match pool.mode {
-        PoolMode::Session => pool.client_connection_check_interval,
-        PoolMode::Transaction => Duration::ZERO,
-    };
-    // Behind a pooler only a hook's own statements have names, and only the driver's memory can take
-    // them back.
-    let least = usize::from(pool.mode == PoolMode::Transaction);
-    PgDriver {
-        alias: alias.clone(),
-        options: options.statement_cache_capacity(pool.statement_cache_capacity.max(least)),
-        introduction,
-        client_check: ClientCheck::every(check),
-        address: config.address(),
-        preprocessors: preprocessors.clone(),
-    }
 }

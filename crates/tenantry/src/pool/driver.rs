@@ -1,18 +1,18 @@
 //! The seam between the pool and the way it talks to PostgreSQL.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, Postgres};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::postgres::Postgres;
+use sqlx::{Connection as _, PgConnection};
 use sqlx_core::database::Database;
 use sqlx_core::transaction::TransactionManager as _;
 
+use super::defaults::Defaults;
+use super::message::send;
+use super::opener::Opener;
 use super::preparation::Preprocessors;
 use super::preprocessor::CheckoutRequest;
 use crate::error::{BoxError, Error, ErrorKind, Result, breaks_connection};
-use crate::tenant::Alias;
 
 type Manager = <Postgres as Database>::TransactionManager;
 
@@ -24,6 +24,9 @@ pub(crate) trait Driver: Send + Sync + 'static {
 
     /// The name that metrics call it by.
     const NAME: &'static str;
+
+    /// The settings of the sessions that it opens.
+    fn defaults(&self) -> &Defaults;
 
     /// Opens a connection that sees no table: its `search_path` is the void.
     fn open(&self) -> impl Future<Output = Result<Self::Connection>> + Send;
@@ -59,9 +62,6 @@ pub(crate) trait Driver: Send + Sync + 'static {
         connection: &mut Self::Connection,
         message: &str,
     ) -> impl Future<Output = Result<Option<String>>> + Send;
-
-    /// The statements that set again what a new connection says of itself.
-    fn introduction(&self) -> &str;
 
     /// Reads the rest of the answer to a statement that was cut off, and throws it away. Fails if the
     /// driver and the server do not agree afterwards on what is prepared.
@@ -105,14 +105,8 @@ fn refused_by(preprocessor: &str, source: impl Into<BoxError>) -> Error {
 
 /// PostgreSQL through sqlx's `PgConnection`.
 pub(crate) struct PgDriver {
-    pub(crate) alias: Alias,
-    pub(crate) options: PgConnectOptions,
-    pub(crate) client_check: ClientCheck,
-    /// The address it connects to, for messages.
-    pub(crate) address: String,
+    pub(crate) opener: Opener,
     pub(crate) preprocessors: Preprocessors,
-    /// Sets again what a new connection says of itself, for `RESET ALL` resets that to the server's.
-    pub(crate) introduction: String,
 }
 
 impl Driver for PgDriver {
@@ -120,25 +114,16 @@ impl Driver for PgDriver {
 
     const NAME: &'static str = "sqlx";
 
+    fn defaults(&self) -> &Defaults {
+        self.opener.defaults()
+    }
+
     async fn open(&self) -> Result<PgConnection> {
-        self.client_check.connect(&self.options).await.map_err(|error| {
-            let message = format!("database `{}` at {} cannot be reached", self.alias, self.address);
-            Error::new(ErrorKind::DatabaseUnavailable, message).with_source(error)
-        })
+        self.opener.open().await
     }
 
     async fn send(&self, connection: &mut PgConnection, message: &str) -> Result<Option<String>> {
-        use futures_util::TryStreamExt as _;
-        let mut last_row = None;
-        let mut results = sqlx::raw_sql(AssertSqlSafe(message)).fetch_many(connection);
-        while let Some(result) = results.try_next().await? {
-            // Only the last one is text for sure: `pg_advisory_unlock_all()` answers with a `void`.
-            last_row = result.right().or(last_row);
-        }
-        match last_row {
-            Some(row) => Ok(row.try_get(0)?),
-            None => Ok(None),
-        }
+        send(connection, message).await
     }
 
     async fn after_switch(&self, connection: &mut PgConnection, request: &CheckoutRequest) -> Result<()> {
@@ -177,10 +162,6 @@ impl Driver for PgDriver {
         }
     }
 
-    fn introduction(&self) -> &str {
-        &self.introduction
-    }
-
     async fn drain(&self, connection: &mut PgConnection) -> Result<()> {
         let prepared = match self.send(connection, COUNT_PREPARED).await {
             // That of the statement: sqlx reads what is left over before it sends anything.
@@ -201,56 +182,5 @@ impl Driver for PgDriver {
     async fn close(&self, connection: PgConnection) {
         // The server notices a closed socket as well; nobody waits for the answer.
         let _ = connection.close().await;
-    }
-}
-
-const CLIENT_CHECK: &str = "client_connection_check_interval";
-/// `SQLSTATE` of a parameter's value that the server does not take.
-const INVALID_VALUE: &str = crate::error::sqlstate::INVALID_PARAMETER_VALUE;
-
-/// The interval at which the server looks for the client while a statement runs.
-///
-/// It is part of the start-up message, so that `RESET ALL` keeps it. A server whose platform cannot
-/// look refuses the whole session for it; then it is left out from there on.
-pub(crate) struct ClientCheck {
-    interval: Duration,
-    is_refused: AtomicBool,
-}
-
-impl ClientCheck {
-    /// Zero is never.
-    pub(crate) fn every(interval: Duration) -> Self {
-        Self { interval, is_refused: AtomicBool::new(false) }
-    }
-
-    /// The parameter to start a session with, unless the server has refused it.
-    pub(super) fn parameter(&self) -> Option<(&'static str, String)> {
-        if self.interval.is_zero() || self.is_refused.load(Ordering::Relaxed) {
-            return None;
-        }
-        // Rounded up: zero would turn it off.
-        Some((CLIENT_CHECK, self.interval.as_nanos().div_ceil(1_000_000).to_string()))
-    }
-
-    /// Returns true if the server refused a session for this parameter. From there on it is left out.
-    pub(super) fn is_refused(&self, code: Option<&str>, message: &str) -> bool {
-        let is_refused = code == Some(INVALID_VALUE) && message.contains(CLIENT_CHECK);
-        if is_refused {
-            self.is_refused.store(true, Ordering::Relaxed);
-            tracing::warn!(message, "The statement of a cancelled request will run to its end on the server");
-        }
-        is_refused
-    }
-
-    async fn connect(&self, options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-        let Some(parameter) = self.parameter() else { return PgConnection::connect_with(options).await };
-        match PgConnection::connect_with(&options.clone().options([parameter])).await {
-            Err(sqlx::Error::Database(refusal))
-                if self.is_refused(refusal.code().as_deref(), refusal.message()) =>
-            {
-                PgConnection::connect_with(options).await
-            }
-            connected => connected,
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! A driver without a server, for tests of the pool's own logic.
 #![allow(clippy::unwrap_used)]
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
+use super::defaults::Defaults;
 use super::driver::Driver;
 use super::preprocessor::CheckoutRequest;
+use crate::database::PoolConfig;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The behaviour of a fake server, and what it has seen.
@@ -95,6 +97,12 @@ impl Driver for Fake {
 
     const NAME: &'static str = "fake";
 
+    fn defaults(&self) -> &Defaults {
+        static DEFAULTS: LazyLock<Defaults> =
+            LazyLock::new(|| Defaults::of_pool("fake", &PoolConfig::default()));
+        &DEFAULTS
+    }
+
     async fn open(&self) -> Result<FakeConnection> {
         tokio::task::yield_now().await;
         let mut state = self.0.lock().unwrap();
@@ -125,10 +133,6 @@ impl Driver for Fake {
         let answer = self.send(connection, &format!("ROLLBACK; {message}")).await;
         connection.is_in_transaction = false;
         answer
-    }
-
-    fn introduction(&self) -> &'static str {
-        ""
     }
 
     async fn drain(&self, connection: &mut FakeConnection) -> Result<()> {

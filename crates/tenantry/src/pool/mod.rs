@@ -40,6 +40,7 @@ mod client_pool;
 mod counters;
 mod databases;
 mod db;
+mod defaults;
 mod described;
 mod driver;
 mod executor;
@@ -47,12 +48,15 @@ mod facade;
 mod fairness;
 mod kept;
 mod lease;
+mod message;
 mod needs_session;
+mod opener;
 mod pooled;
 mod pooler;
 mod preparation;
 mod preprocessor;
 mod purpose;
+mod resets;
 mod session;
 mod shared;
 mod slots;
@@ -60,6 +64,7 @@ mod statement;
 mod stock;
 mod sync;
 mod transaction;
+mod unreachable;
 
 #[cfg(test)]
 mod exploration;
@@ -77,6 +82,7 @@ pub use self::counters::PoolCounts;
 pub(crate) use self::databases::Databases;
 pub use self::db::{MasterDb, TenantDb};
 pub(crate) use self::kept::KeptConnections;
+pub(crate) use self::opener::Opener;
 pub(crate) use self::preparation::Preprocessors;
 pub use self::preprocessor::{
     CheckoutRequest, Hook, Preprocessor, Role, SearchPath, SessionSettings, Target,

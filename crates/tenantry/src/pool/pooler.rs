@@ -196,7 +196,7 @@ impl Checkout {
     /// The message that removes what a session may hold together with the end of the transaction.
     fn cleaning(&self, how: End) -> String {
         let end = how.statement();
-        let removal = remove_behind_pooler(self.pool.driver().introduction());
+        let removal = remove_behind_pooler(self.pool.driver().defaults().statements());
         match how {
             // Deferred triggers are the caller's code, and belong in front of what takes the
             // caller's search_path away.

@@ -39,7 +39,7 @@ pub(super) struct Hooks {
 
 /// A pool that opens its first connection at the first checkout.
 pub(super) fn open(options: PgPoolOptions, hooks: Hooks) -> PgPool {
-    let target = hooks.driver.options.clone();
+    let target = hooks.driver.opener.options();
     let hooks = Arc::new(hooks);
     let [connected, acquired, released] = [(); 3].map(|()| Arc::clone(&hooks));
     options
@@ -50,7 +50,7 @@ pub(super) fn open(options: PgPoolOptions, hooks: Hooks) -> PgPool {
         // sqlx calls one or the other: the first for a new connection, the second for an idle one.
         .after_connect(move |connection, _| {
             let hooks = Arc::clone(&connected);
-            Box::pin(async move { Ok(hooks.follow(connection).await?) })
+            Box::pin(async move { Ok(hooks.begin(connection).await?) })
         })
         .before_acquire(move |connection, _| {
             let hooks = Arc::clone(&acquired);
@@ -64,6 +64,12 @@ pub(super) fn open(options: PgPoolOptions, hooks: Hooks) -> PgPool {
 }
 
 impl Hooks {
+    /// Makes the settings of a new session, and then the same as of any other.
+    async fn begin(&self, connection: &mut PgConnection) -> Result<()> {
+        self.driver.opener.introduce(connection).await?;
+        self.follow(connection).await
+    }
+
     /// Makes a session in the void the one of the task's tenant, or one that refuses everything.
     ///
     /// Fails only if the connection is of no use; sqlx then opens another one.
@@ -77,7 +83,7 @@ impl Hooks {
 
     async fn switch(&self, connection: &mut PgConnection) -> Result<()> {
         let tenant = (self.whom)()?;
-        if *tenant.database() != self.driver.alias {
+        if tenant.database() != self.driver.opener.alias() {
             return Err(self.elsewhere(&tenant));
         }
         let request = CheckoutRequest::new(Target::Tenant(tenant), Arc::clone(&self.layout));
@@ -88,14 +94,14 @@ impl Hooks {
     }
 
     fn elsewhere(&self, tenant: &Tenant) -> Error {
-        let (slug, lives_in, alias) = (tenant.slug(), tenant.database(), &self.driver.alias);
+        let (slug, lives_in, alias) = (tenant.slug(), tenant.database(), self.driver.opener.alias());
         let message = format!("tenant `{slug}` lives in database `{lives_in}`, this pool is of `{alias}`");
         Error::new(ErrorKind::Configuration, message).with_tenant(slug)
     }
 
     /// Leaves the session in a transaction that has failed already, where every statement fails.
     async fn refuse(&self, connection: &mut PgConnection, refusal: &Error) -> Result<()> {
-        tracing::debug!(database = %self.driver.alias, error = %refusal, "Refused a checkout");
+        tracing::debug!(database = %self.driver.opener.alias(), error = %refusal, "Refused a checkout");
         if !self.empty(connection).await? {
             return Err(Error::new(
                 ErrorKind::Configuration,

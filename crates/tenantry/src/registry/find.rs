@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::cache::Cache;
 use super::{listener, store, with_applied};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pool::{Databases, MasterDb};
+use crate::pool::{Databases, MasterDb, Opener};
 use crate::resolve::TenantKey;
 use crate::tenant::{Alias, Tenant};
 
@@ -56,7 +56,7 @@ impl Registry {
     /// Starts listening in the background; tenants are found before it has connected. Without a way to a session
     /// of the server nobody listens.
     pub(crate) fn start(databases: Databases, config: &RegistryConfig) -> Result<Self> {
-        let direct = databases.config(&Alias::default())?.direct();
+        let direct = Opener::of_direct(&Alias::default(), databases.config(&Alias::default())?);
         let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_ttl, config.negative_ttl));
         if direct.is_none() {
             tracing::warn!(

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPoolOptions};
 
 use super::cache::Cache;
 use crate::error::Result;
+use crate::pool::Opener;
 use crate::resolve::TenantKey;
 use crate::tenant::{DomainName, Slug, TenantId};
 
@@ -17,10 +18,10 @@ const PING_LIMIT: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Listens until it is aborted; reconnects with growing pauses.
-pub(super) async fn listen(options: PgConnectOptions, cache: Arc<Cache>) {
+pub(super) async fn listen(opener: Opener, cache: Arc<Cache>) {
     let mut pause = Duration::from_millis(50);
     loop {
-        match listen_once(&options, &cache, &mut pause).await {
+        match listen_once(&opener, &cache, &mut pause).await {
             Ok(()) => tracing::info!("The registry's listener lost its connection"),
             Err(error) => tracing::warn!(%error, "The registry's listener cannot listen"),
         }
@@ -31,17 +32,13 @@ pub(super) async fn listen(options: PgConnectOptions, cache: Arc<Cache>) {
 }
 
 /// Listens on one connection until it is lost.
-async fn listen_once(
-    options: &PgConnectOptions,
-    cache: &Cache,
-    pause: &mut Duration,
-) -> Result<(), sqlx::Error> {
+async fn listen_once(opener: &Opener, cache: &Cache, pause: &mut Duration) -> Result<(), sqlx::Error> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(PING_LIMIT)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_lazy_with(options.clone());
+        .connect_lazy_with(opener.plain_options());
     let mut listener = PgListener::connect_with(&pool).await?;
     // Reconnecting is ours: in between, notifications are lost.
     listener.eager_reconnect(false);

@@ -290,7 +290,7 @@ fn the_mode_of_the_pool_and_the_way_past_a_pooler_come_from_file_and_variables()
     assert_eq!(behind.pool_config().mode, PoolMode::Transaction);
     assert!(behind.direct().is_none() && behind.owner().is_none());
     let around = database(file, &[direct]);
-    assert_eq!(around.direct().map(|options| options.get_port()), Some(5432));
+    assert_eq!(around.direct().map(|route| route.options().get_port()), Some(5432));
     let session = database(file, &[direct, ("TENANTRY_POOL_MODE", "session")]);
     assert_eq!(session.pool_config().mode, PoolMode::Session);
 }

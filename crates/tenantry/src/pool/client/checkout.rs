@@ -91,12 +91,12 @@ impl ClientCheckout {
     /// # Errors
     /// Like [`query`](Self::query). Those behind a statement that fails do not run.
     pub async fn batch_execute(&mut self, sql: &str) -> Result<()> {
-        self.note_effect(sql);
+        self.note_effect(sql)?;
         self.send(Query::Batch(sql)).await.map(drop)
     }
 
     async fn run_statement(&mut self, sql: &str, parameters: Parameters<'_>) -> Result<Answer> {
-        self.note_effect(sql);
+        self.note_effect(sql)?;
         let query = Query::Statement { owner: self.owner, sql, parameters };
         let may_try_again = self.may_try_again();
         match self.send(query).await {
@@ -111,11 +111,13 @@ impl ClientCheckout {
         }
     }
 
-    fn note_effect(&mut self, sql: &str) {
+    fn note_effect(&mut self, sql: &str) -> Result<()> {
         let effect = self.pool.classifier().effect(sql);
         if effect == Effect::Touched && stands(Guard::Classification) {
+            self.pool.refuse_resets(sql)?;
             self.lease.touch();
         }
+        Ok(())
     }
 
     /// A statement whose cached plan is stale was not executed, but inside a transaction it has ended that.

@@ -1,24 +1,32 @@
 //! Connects tokio-postgres to the database that a URL names, in the way sqlx does.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::secrets::Secrets;
 use super::tls;
-use crate::database::DatabaseConfig;
 use crate::error::{Error, ErrorKind, Result};
-use crate::pool::driver::ClientCheck;
+use crate::pool::opener::Opener;
 
-/// The settings that sqlx makes on each of its connections, so that a statement means the same on both.
-const SESSION_DEFAULTS: &str = "-c TimeZone=UTC -c DateStyle=ISO,MDY";
+/// A silent server is asked for a sign of life after this time, …
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+/// … then this often, …
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// … and given up when it let so many questions pass, …
+const KEEPALIVE_RETRIES: u32 = 3;
+/// … or did not take what was sent for this long.
+const USER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Everything that opening a connection takes.
 pub(super) struct Connector {
+    opener: Opener,
     config: Config,
-    client_check: ClientCheck,
     tls: MakeRustlsConnect,
 }
 
@@ -29,36 +37,43 @@ impl Connector {
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if one cannot be read.
-    pub(super) async fn new(database: &DatabaseConfig) -> Result<Self> {
-        let options = database.pooled();
-        let client_check = ClientCheck::every(database.pool_config().client_connection_check_interval);
-        let secrets = Secrets::of(&options);
-        let config = config(&options, secrets.password.as_deref());
+    pub(super) async fn new(opener: &Opener) -> Result<Self> {
+        let options = opener.route().options();
+        let secrets = Secrets::of(options);
+        let config = config(options, secrets.password.as_deref());
         let tls = tls::config(options.get_ssl_mode(), &secrets).await.map_err(|source| {
             Error::new(ErrorKind::Configuration, "TLS cannot be set up as the URL of the database says")
                 .with_source(source)
         })?;
-        Ok(Self { config, client_check, tls: MakeRustlsConnect::new(tls) })
+        Ok(Self { opener: opener.clone(), config, tls: MakeRustlsConnect::new(tls) })
     }
 
-    pub(super) async fn connect(&self) -> Result<Connected, tokio_postgres::Error> {
-        let Some((name, value)) = self.client_check.parameter() else {
-            return self.config.connect(self.tls.clone()).await;
+    pub(super) async fn connect(&self) -> Result<Connected> {
+        let connected = self.config().connect(self.tls.clone()).await;
+        let connected = match &connected {
+            Err(error) if self.are_options_refused(error) => self.config().connect(self.tls.clone()).await,
+            _ => connected,
         };
-        let mut checked = self.config.clone();
-        checked.options(format!("{} -c {name}={value}", self.config.get_options().unwrap_or_default()));
-        match checked.connect(self.tls.clone()).await {
-            Err(error) if is_refused(&self.client_check, &error) => {
-                self.config.connect(self.tls.clone()).await
-            }
-            connected => connected,
-        }
+        connected.map_err(|error| self.opener.unreachable(error.into()))
     }
-}
 
-fn is_refused(client_check: &ClientCheck, error: &tokio_postgres::Error) -> bool {
-    let refusal = error.as_db_error();
-    refusal.is_some_and(|refusal| client_check.is_refused(Some(refusal.code().code()), refusal.message()))
+    fn are_options_refused(&self, error: &tokio_postgres::Error) -> bool {
+        let code = error.code().map(SqlState::code);
+        code.is_some_and(|code| self.opener.defaults().are_options_refused(code))
+    }
+
+    /// The configuration of the next connection.
+    fn config(&self) -> Config {
+        let mut config = self.config.clone();
+        let options: Vec<_> = config.get_options().map(str::to_owned).into_iter().collect();
+        let defaults = self.opener.defaults().options().into_iter().flatten();
+        let defaults = defaults.map(|(name, value)| format!("-c {name}={value}"));
+        let options: Vec<_> = options.into_iter().chain(defaults).collect();
+        if !options.is_empty() {
+            config.options(options.join(" "));
+        }
+        config
+    }
 }
 
 fn config(options: &PgConnectOptions, password: Option<&str>) -> Config {
@@ -70,7 +85,11 @@ fn config(options: &PgConnectOptions, password: Option<&str>) -> Config {
     };
     let user = options.get_username();
     config.port(options.get_port()).user(user).dbname(options.get_database().unwrap_or(user));
-    config.options(format!("{SESSION_DEFAULTS} {}", options.get_options().unwrap_or_default()));
+    config.keepalives_idle(KEEPALIVE_IDLE).keepalives_interval(KEEPALIVE_INTERVAL);
+    config.keepalives_retries(KEEPALIVE_RETRIES).tcp_user_timeout(USER_TIMEOUT);
+    if let Some(options) = options.get_options() {
+        config.options(options);
+    }
     if let Some(password) = password {
         config.password(password);
     }

@@ -13,17 +13,18 @@ use super::connect::Connector;
 use super::statements::{Owner, StatementCache};
 use crate::database::DatabaseConfig;
 use crate::error::{Error, ErrorKind, Result};
+use crate::pool::defaults::Defaults;
 use crate::pool::driver::{Driver, hook_error};
+use crate::pool::opener::Opener;
 use crate::pool::preparation::Preprocessors;
 use crate::pool::preprocessor::CheckoutRequest;
-use crate::tenant::Alias;
 
 /// The time that the server's half of a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 pub(crate) struct ClientDriver {
-    alias: Alias,
-    config: DatabaseConfig,
+    opener: Opener,
+    statement_cache_capacity: usize,
     preprocessors: Preprocessors,
     /// Made with the first connection: reading certificates takes its time.
     connector: OnceCell<Connector>,
@@ -92,22 +93,31 @@ impl PipelineError {
 }
 
 impl ClientDriver {
+    /// Opens connections in the way that those of sqlx are opened.
     pub(in crate::pool) fn new(
-        alias: &Alias,
+        opener: &Opener,
         config: &DatabaseConfig,
         preprocessors: &Preprocessors,
     ) -> Self {
         Self {
-            alias: alias.clone(),
-            config: config.clone(),
+            opener: opener.clone(),
+            statement_cache_capacity: config.pool_config().statement_cache_capacity,
             preprocessors: preprocessors.clone(),
             connector: OnceCell::new(),
         }
     }
 
-    fn unreachable(&self, error: tokio_postgres::Error) -> Error {
-        let message = format!("database `{}` at {} cannot be reached", self.alias, self.config.address());
-        Error::new(ErrorKind::DatabaseUnavailable, message).with_source(error)
+    async fn connect(&self) -> Result<ClientConnection> {
+        let connector = self.connector.get_or_try_init(|| Connector::new(&self.opener)).await?;
+        let (client, connection) = connector.connect().await?;
+        let carrier = Carrier(tokio::spawn(async move {
+            // Whoever waits for an answer is told as well.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "Lost a connection");
+            }
+        }));
+        let statements = StatementCache::new(self.statement_cache_capacity);
+        Ok(ClientConnection { client, carrier, statements, is_in_transaction: false })
     }
 }
 
@@ -116,17 +126,22 @@ impl Driver for ClientDriver {
 
     const NAME: &'static str = "tokio-postgres";
 
+    fn defaults(&self) -> &Defaults {
+        self.opener.defaults()
+    }
+
     async fn open(&self) -> Result<ClientConnection> {
-        let connector = self.connector.get_or_try_init(|| Connector::new(&self.config)).await?;
-        let (client, connection) = connector.connect().await.map_err(|error| self.unreachable(error))?;
-        let carrier = Carrier(tokio::spawn(async move {
-            // Whoever waits for an answer is told as well.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "Lost a connection");
+        let mut connection = self.connect().await?;
+        let defaults = self.defaults();
+        let Some(message) = defaults.first_message() else { return Ok(connection) };
+        let answer = match self.send(&mut connection, message).await {
+            Err(error) if defaults.is_first_message_refused(&error) => {
+                self.send(&mut connection, defaults.first_message().unwrap_or_default()).await
             }
-        }));
-        let statements = StatementCache::new(self.config.pool_config().statement_cache_capacity);
-        Ok(ClientConnection { client, carrier, statements, is_in_transaction: false })
+            answer => answer,
+        };
+        defaults.confirm(answer?.as_deref())?;
+        Ok(connection)
     }
 
     async fn send(&self, connection: &mut ClientConnection, message: &str) -> Result<Option<String>> {
@@ -156,10 +171,6 @@ impl Driver for ClientDriver {
         let answer = self.send(connection, &format!("ROLLBACK; {message}")).await?;
         connection.is_in_transaction = false;
         Ok(answer)
-    }
-
-    fn introduction(&self) -> &'static str {
-        ""
     }
 
     async fn drain(&self, connection: &mut ClientConnection) -> Result<()> {

@@ -47,7 +47,7 @@ impl<D: Driver> Lease<D> {
         self.exchange(Activity::Boundary, async |driver, connection| {
             driver.forget_named(connection).await?;
             let removal =
-                if is_touched { remove_behind_pooler(driver.introduction()) } else { String::new() };
+                if is_touched { remove_behind_pooler(driver.defaults().statements()) } else { String::new() };
             let answer = driver.roll_back(connection, &format!("{removal}{IS_IDLE}")).await?;
             if answer.is_some() { Ok(()) } else { Err(not_confirmed()) }
         })
