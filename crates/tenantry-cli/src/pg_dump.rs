@@ -1,15 +1,28 @@
 //! PostgreSQL's own `pg_dump`, where it is new enough for the server.
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
-use tenantry::migrate::pg_dump_arguments;
-use tenantry::tenant::SchemaName;
 use tenantry::{Config, Tenancy};
 use tenantry_embedded::Binaries;
 
 use crate::failure::Failure;
 use crate::session_url::SessionUrl;
+
+/// Variables that both Tenantry and `pg_dump` read to reach the server, where the URL does not say all.
+const SHARED: [&str; 10] = [
+    "PGHOST",
+    "PGPORT",
+    "PGUSER",
+    "PGDATABASE",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGSSLMODE",
+    "PGSSLROOTCERT",
+    "PGSSLCERT",
+    "PGSSLKEY",
+];
 
 /// A program that can dump the default database.
 pub(crate) struct PgDump {
@@ -18,7 +31,7 @@ pub(crate) struct PgDump {
 }
 
 impl PgDump {
-    /// Looks in `PATH` first and then beside the server's programs, for one that is not older than the server.
+    /// Looks in `PATH` and beside the server's programs, for one that is as old as the server, or else newer.
     pub(crate) async fn for_server(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Self> {
         let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
             .fetch_one(&tenancy.master())
@@ -28,17 +41,27 @@ impl PgDump {
         Ok(Self { program, url: SessionUrl::of_owner(config)? })
     }
 
-    /// Dumps one schema.
-    pub(crate) fn run(&self, schema: &SchemaName) -> anyhow::Result<String> {
+    /// Dumps what the arguments say, with nothing that the shell says to other programs of PostgreSQL.
+    pub(crate) fn run(&self, arguments: &[String]) -> anyhow::Result<String> {
         let mut command = Command::new(&self.program);
-        command.args(pg_dump_arguments(schema)).arg("--dbname").arg(self.url.without_password());
+        command.args(arguments).arg("--dbname").arg(self.url.without_password());
+        for (name, _) in env::vars_os() {
+            let is_known = name.to_str().is_some_and(|name| SHARED.contains(&name));
+            if name.to_string_lossy().starts_with("PG") && !is_known {
+                command.env_remove(name);
+            }
+        }
         if let Some(password) = self.url.password() {
             command.env("PGPASSWORD", password);
         }
         let output = command.output().context("pg_dump cannot be run")?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(Failure::new("failed", format!("pg_dump failed: {said}")).into());
+            let message = match said.as_str() {
+                "" => format!("pg_dump failed: {}", output.status),
+                said => format!("pg_dump failed: {said}"),
+            };
+            return Err(Failure::new("failed", message).into());
         }
         String::from_utf8(output.stdout).context("the database's encoding is not UTF-8")
     }
@@ -49,12 +72,14 @@ fn candidates() -> Vec<PathBuf> {
     [Some(PathBuf::from("pg_dump")), beside].into_iter().flatten().collect()
 }
 
-/// The first that is there and new enough: an older one refuses a newer server.
+/// The one nearest to the server, and the first of several: an older one refuses a newer server, and a newer one may
+/// write what the server does not know, which is found when its text is applied.
 fn choose(server: u32, candidates: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
     let found: Vec<_> =
         candidates.into_iter().filter_map(|program| Some((major_of(&program)?, program))).collect();
     let newest = found.iter().map(|(major, _)| *major).max();
-    if let Some((_, program)) = found.into_iter().find(|(major, _)| *major >= server) {
+    let fitting = found.into_iter().filter(|(major, _)| *major >= server);
+    if let Some((_, program)) = fitting.min_by_key(|(major, _)| *major) {
         return Ok(program);
     }
     let failure = match newest {

@@ -35,6 +35,8 @@ pub(crate) enum FailPoint {
     BeforeFinish,
     /// The ledger knows that a file without a transaction has run.
     AfterFinish,
+    /// The migrations were replayed in a scratch schema, of which a baseline is to be made.
+    InScratch,
 }
 
 impl FailPoint {
@@ -77,6 +79,7 @@ impl FailPoint {
             Self::AfterMark => "after-mark",
             Self::BeforeFinish => "before-finish",
             Self::AfterFinish => "after-finish",
+            Self::InScratch => "in-scratch",
         }
     }
 }

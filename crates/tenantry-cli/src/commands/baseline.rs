@@ -4,7 +4,7 @@ use std::fs;
 use anyhow::Context as _;
 use serde_json::json;
 use tenantry::Config;
-use tenantry::tenant::SchemaName;
+use tenantry::migrate::{BaselineOptions, FirstRows};
 
 use crate::connect::{configuration, with_tenancy_of};
 use crate::context::{Context, Finish};
@@ -13,13 +13,17 @@ use crate::pg_dump::PgDump;
 
 /// Write the tenant schema as one file, from which new tenants start
 ///
-/// The migrations are replayed in a scratch schema, which PostgreSQL's own `pg_dump` writes down. Review the
-/// file and commit it: it is `baseline.sql`, beside the tenants' migrations, which stay where they are.
+/// The migrations are replayed in a scratch schema, which PostgreSQL's own `pg_dump` writes down. What it wrote is
+/// applied to a second one, and accepted if the server's catalogs say the same of both. Review the file and
+/// commit it: it is `baseline.sql`, beside the tenants' migrations, which stay where they are.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// The newest version that is part of it; the newest there is by default
+    /// The newest version that is part of it; the newest that leaves no rows by default
     #[arg(long, value_name = "VERSION", allow_negative_numbers = true)]
     at: Option<i64>,
+    /// Tables whose rows are part of it, as the migrations leave them
+    #[arg(long, value_name = "TABLE", num_args = 1.., conflicts_with = "check")]
+    with_rows: Vec<String>,
     /// Write nothing; fail unless the file makes what the migrations make
     #[arg(long, conflicts_with = "at")]
     check: bool,
@@ -32,32 +36,53 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
     }
     // What is written again may be made from other files than there are now.
     config.ignore_baseline();
-    write(cx, &config, options.at).await
+    let baseline = BaselineOptions::default().with_rows(options.with_rows);
+    let baseline = match options.at {
+        Some(version) => baseline.at(version),
+        None => baseline,
+    };
+    write(cx, &config, baseline).await
 }
 
-async fn write(cx: &mut Context, config: &Config, at: Option<i64>) -> anyhow::Result<Finish> {
-    let text = with_tenancy_of(cx, config, async |_, tenancy| {
+async fn write(cx: &mut Context, config: &Config, options: BaselineOptions) -> anyhow::Result<Finish> {
+    let made = with_tenancy_of(cx, config, async |_, tenancy| {
         let pg_dump = PgDump::for_server(config, tenancy).await?;
-        let dump = async |schema: &SchemaName| pg_dump.run(schema);
-        tenancy.make_baseline(at, dump).await
+        tenancy.make_baseline(options, async |arguments: &[String]| pg_dump.run(arguments)).await
     })
     .await?;
     let (_, tenant) = config.migration_directories();
     let file = tenant.join("baseline.sql");
-    fs::write(&file, text).with_context(|| format!("`{}` cannot be written", file.display()))?;
+    fs::write(&file, made.text).with_context(|| format!("`{}` cannot be written", file.display()))?;
     match cx.output.format() {
-        Format::Json => cx.output.json(&json!({ "file": file })),
+        Format::Json => {
+            let rows = made.rows.as_ref();
+            let rows = rows.map(|rows| json!({ "version": rows.version, "tables": rows.tables }));
+            cx.output.json(&json!({ "file": file, "version": made.version, "first_rows": rows }));
+        }
         Format::Table => cx.output.line(&file.display().to_string()),
+    }
+    if let Some(rows) = &made.rows {
+        note(cx.output.format(), &ends_before(made.version, rows));
     }
     note(cx.output.format(), "review it, try it with `tenantry baseline --check`, and commit it");
     Ok(Finish::Done)
 }
 
+fn ends_before(version: i64, rows: &FirstRows) -> String {
+    let names: Vec<_> = rows.tables.iter().map(|table| format!("`{table}`")).collect();
+    format!(
+        "it ends at version {version}, and new tenants replay the rest: from `{}` on, the migrations leave rows in {}; \
+         `--with-rows {}` carries them",
+        rows.file,
+        names.join(", "),
+        rows.tables.join(" "),
+    )
+}
+
 async fn check(cx: &mut Context, config: &Config) -> anyhow::Result<Finish> {
     let version = with_tenancy_of(cx, config, async |_, tenancy| {
         let pg_dump = PgDump::for_server(config, tenancy).await?;
-        let dump = async |schema: &SchemaName| pg_dump.run(schema);
-        tenancy.check_baseline(dump).await
+        tenancy.check_baseline(async |arguments: &[String]| pg_dump.run(arguments)).await
     })
     .await?;
     match cx.output.format() {

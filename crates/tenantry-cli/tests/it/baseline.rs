@@ -36,6 +36,84 @@ async fn a_baseline_is_written_proved_and_started_from() {
 }
 
 #[tokio::test]
+async fn a_partial_baseline_says_where_it_ends_and_what_would_carry_the_rest() {
+    let project = Project::ready().await;
+    project.write("migrations/tenant/0002_seed.sql", "INSERT INTO note VALUES (1, 'seed');");
+    let done = project.run(&["baseline"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    for part in
+        ["it ends at version 1", "0002_seed.sql` on", "rows in `note`", "`--with-rows note` carries them"]
+    {
+        assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+    }
+    project.ok(&["baseline", "--check"]);
+    project.ok(&["create", "acme"]);
+
+    let json = project.json(&["baseline"]);
+    assert_eq!((&json["version"], &json["first_rows"]["tables"][0]), (&1.into(), &"note".into()));
+    let refused = project.refused(1, &["baseline", "--at", "2"]);
+    assert!(refused.contains("--with-rows note"), "{refused}");
+    let done = project.run(&["baseline", "--with-rows", "note"]);
+    assert_eq!((done.code, done.stderr.contains("it ends at")), (0, false), "{}", done.stderr);
+    project.ok(&["baseline", "--check"]);
+    project.ok(&["create", "globex"]);
+    for slug in ["acme", "globex"] {
+        assert!(project.ok(&["exec", "--tenant", slug, "SELECT title FROM note"]).contains("seed"));
+    }
+}
+
+#[tokio::test]
+async fn variables_of_the_shell_do_not_reach_pg_dump() {
+    let mut project = Project::ready().await;
+    for (name, value) in [
+        ("PGOPTIONS", "-c statement_timeout=1 -c lock_timeout=1"),
+        ("PGSERVICE", "nosuch"),
+        ("PGSERVICEFILE", "/nowhere"),
+        ("PGTZ", "x"),
+        ("PGCLIENTENCODING", "LATIN1"),
+        ("PGDATESTYLE", "x"),
+        ("PGHOSTADDR", "192.0.2.1"),
+        ("PGPASSWORD", "another"),
+    ] {
+        project.variables.push((name, value.to_owned()));
+    }
+    project.ok(&["baseline"]);
+    project.ok(&["baseline", "--check"]);
+}
+
+#[tokio::test]
+async fn a_dump_that_is_cut_off_is_refused() {
+    let mut project = Project::ready().await;
+    let real = tenantry_embedded::Binaries::find().unwrap().directory().join("pg_dump");
+    let programs = project.folder.path().join("programs");
+    fs::create_dir(&programs).unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    project.variables.push(("PATH", path));
+    for (cut, says) in [("head -c 700", "the dump was cut off"), ("sed /complete/d", "the dump was cut off")]
+    {
+        let script = format!(
+            "#!/bin/sh\ncase $1 in --version) exec {0} --version;; esac\n{0} \"$@\" | {cut}\n",
+            real.display()
+        );
+        write_program(&programs.join("pg_dump"), &script);
+        let refused = project.refused(1, &["baseline"]);
+        assert!(refused.contains(says) && refused.contains("hint: "), "{refused}");
+    }
+    // One that dies says nothing itself.
+    let script =
+        format!("#!/bin/sh\ncase $1 in --version) exec {} --version;; esac\nkill -BUS $$\n", real.display());
+    write_program(&programs.join("pg_dump"), &script);
+    let refused = project.refused(1, &["baseline"]);
+    assert!(refused.contains("pg_dump failed: signal: 7"), "{refused}");
+    assert!(!project.folder.path().join(FILE).exists());
+}
+
+fn write_program(file: &std::path::Path, text: &str) {
+    fs::write(file, text).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[tokio::test]
 async fn a_pg_dump_that_is_missing_or_too_old_is_named() {
     let mut project = Project::ready().await;
     let programs = project.folder.path().join("programs");
@@ -50,8 +128,7 @@ async fn a_pg_dump_that_is_missing_or_too_old_is_named() {
     );
 
     let old = programs.join("pg_dump");
-    fs::write(&old, "#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24 (Debian 9.6.24-1)'\n").unwrap();
-    fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&old, "#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24 (Debian 9.6.24-1)'\n");
     let refused = project.refused(1, &["baseline"]);
     assert!(refused.contains("pg_dump 9 is older than the server"), "{refused}");
     assert!(!project.folder.path().join(FILE).exists());

@@ -44,6 +44,16 @@ impl Route {
         Self { options: self.options.statement_cache_capacity(capacity) }
     }
 
+    /// Takes back the limits of time that `PGOPTIONS` of a shell may set, and which would come back with every
+    /// `RESET ALL`. Without the variable nothing is asked for that a pooler could refuse.
+    pub(crate) fn without_limits(self) -> Self {
+        if std::env::var_os("PGOPTIONS").is_none() {
+            return self;
+        }
+        let limits = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+        Self { options: self.options.options(limits.map(|limit| (limit, "0"))) }
+    }
+
     /// The options of a connection, with nothing that a pooler refuses unless the URL asks for it.
     pub(crate) fn options(&self) -> &PgConnectOptions {
         &self.options

@@ -51,8 +51,11 @@ fn orphan(patient: &Patient<'_>, schema: &str) -> Finding {
     let name = Identifier(schema);
     let forget = format!("DELETE FROM tenantry.applied WHERE schema_name = {}", Literal(schema));
     if schema.starts_with("tenantry_") {
-        let why =
-            "unless `tenantry baseline` is at work, it takes room for nothing, and no command removes it";
+        let why = if schema.starts_with("tenantry_baseline_") {
+            "unless `tenantry baseline` is at work, it takes room for nothing until the next one removes it"
+        } else {
+            "it takes room for nothing, and no command removes it"
+        };
         return patient
             .warning(Check::OrphanSchema, what, why)
             .mend_by(format!("DROP SCHEMA {name} CASCADE; {forget}"));

@@ -7,7 +7,7 @@ use std::process::Command;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::fail_point::FailPoint;
-use crate::migrate::MigrateOptions;
+use crate::migrate::{BaselineOptions, MigrateOptions};
 use crate::observe::Outcome;
 use crate::registry::RunState;
 use crate::testing::{Installation, installation};
@@ -88,6 +88,31 @@ async fn whoever_dies_while_migrating_leaves_a_run_that_goes_on() {
     }
 }
 
+#[tokio::test]
+async fn whoever_dies_while_making_a_baseline_leaves_a_schema_that_the_next_one_removes() {
+    let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
+    run_victim(&installation, FailPoint::InScratch, 1);
+    let mut connection = PgConnection::connect(installation.database.url()).await.unwrap();
+    assert_eq!(scratch_schemas(&mut connection).await, 1);
+    // Its session may need a moment to end, and with it the lock.
+    for _ in 0..100 {
+        let no_dump = async |_: &[String]| Err(crate::Error::invalid_input("no dump"));
+        let made = installation.tenancy.make_baseline(BaselineOptions::default(), no_dump).await;
+        assert!(made.is_err());
+        if scratch_schemas(&mut connection).await == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(scratch_schemas(&mut connection).await, 0);
+    check_agreement(&installation, FailPoint::InScratch).await;
+}
+
+async fn scratch_schemas(connection: &mut PgConnection) -> i64 {
+    let count = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'tenantry\\_baseline\\_%'";
+    sqlx::query_scalar(count).fetch_one(connection).await.unwrap()
+}
+
 async fn open(url: &str, tenant_sql: &[&str]) -> crate::Tenancy {
     crate::Tenancy::builder()
         .database(crate::DatabaseConfig::from_url(url).unwrap())
@@ -122,6 +147,9 @@ async fn victim() {
         tenancy.migrate(Fleet::all(), |_: &Outcome<'_>| {}).await.unwrap();
     } else if is_one_of(&[FailPoint::BeforeFill, FailPoint::AfterFill]) {
         tenancy.fill_spares(1).await.unwrap();
+    } else if die_at == FailPoint::InScratch.name() {
+        let no_dump = async |_: &[String]| Err(crate::Error::invalid_input("no dump"));
+        tenancy.make_baseline(BaselineOptions::default(), no_dump).await.unwrap();
     } else {
         tenancy.create(NewTenant::new("acme")).await.unwrap();
     }

@@ -82,7 +82,7 @@ pub(crate) use self::removal::drop_schema;
 pub(crate) use self::schema::migrate_schema;
 pub(crate) use self::send::{commit, send};
 pub(crate) use self::site::Site;
-pub use self::squash::pg_dump_arguments;
+pub use self::squash::{BaselineOptions, FirstRows, NewBaseline};
 pub(crate) use self::squash::{check_baseline, make_baseline};
 pub(crate) use self::wave::migrate_fleet;
 pub use crate::migration::{

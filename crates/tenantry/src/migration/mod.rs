@@ -28,7 +28,7 @@ mod text;
 mod types;
 
 pub use self::baseline::Baseline;
-pub(crate) use self::baseline::{BaselineHead, baseline_of, statements_of};
+pub(crate) use self::baseline::{BaselineHead, baseline_of};
 pub(crate) use self::code::Code;
 pub use self::code::CodeFuture;
 pub use self::error::MigrationError;

@@ -128,8 +128,16 @@ impl Databases {
     /// A connection of its own, outside of the pool, that may create and alter schemas. It sees
     /// no table until its `search_path` is set.
     pub(crate) async fn owner_connection(&self, alias: &Alias) -> Result<PgConnection> {
-        let owner = self.get(alias)?.owner.as_ref().ok_or_else(|| no_way_past_the_pooler(alias))?;
-        owner.open().await
+        self.owner_of(alias)?.open().await
+    }
+
+    /// Opens the same for work whose time nobody knows.
+    pub(crate) async fn unlimited_owner_connection(&self, alias: &Alias) -> Result<PgConnection> {
+        self.owner_of(alias)?.without_limits().open().await
+    }
+
+    fn owner_of(&self, alias: &Alias) -> Result<&Opener> {
+        self.get(alias)?.owner.as_ref().ok_or_else(|| no_way_past_the_pooler(alias))
     }
 
     /// Works on an owner's connection to the registry that is kept open, for what is over at once: a sign-up is

@@ -53,6 +53,11 @@ impl Opener {
         Self { alias: alias.clone(), route: route.clone(), defaults }
     }
 
+    /// Opens the same, without the limits of time that a shell may set.
+    pub(super) fn without_limits(&self) -> Self {
+        Self { route: self.route.clone().without_limits(), ..self.clone() }
+    }
+
     /// The name of the database.
     pub(super) fn alias(&self) -> &Alias {
         &self.alias

@@ -4,10 +4,9 @@ use super::Tenancy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
-use crate::migrate::{self, MigrateOptions, Migrations, Summary};
+use crate::migrate::{self, BaselineOptions, MigrateOptions, Migrations, NewBaseline, Summary};
 use crate::observe::Observer;
 use crate::registry::{Run, RunEntry, runs};
-use crate::tenant::SchemaName;
 
 impl Tenancy {
     /// The migrations this was built with.
@@ -109,33 +108,38 @@ impl Tenancy {
         runs::entries_after(&self.master(), run.id, after, i64::from(limit)).await
     }
 
-    /// Makes the text of a `baseline.sql`: what the tenant migrations make of an empty schema, up to this
-    /// version or the newest one. `dump` gives what `pg_dump` says of a schema when it is called as the
-    /// owner, with [`pg_dump_arguments`](migrate::pg_dump_arguments).
+    /// Makes the text of a `baseline.sql`: what the tenant migrations make of an empty schema, up to the version of
+    /// the options or the newest one. `dump` gives what `pg_dump` says of the default database when it is called
+    /// as the owner with these arguments.
     ///
-    /// The migrations are replayed in a scratch schema of the default database, which is dropped again. A
-    /// future that is dropped leaves it behind.
+    /// The migrations are replayed in a scratch schema of the default database. Then the text is applied to a
+    /// second one, and accepted if the catalogs of the server say the same of both: definitions, privileges,
+    /// options, comments, positions of sequences, and rows. Both schemas are dropped again. A future that is
+    /// dropped leaves one behind, which the next call removes.
+    ///
+    /// Without a version, a baseline ends before the first version that leaves rows in a table whose rows are
+    /// not [carried](BaselineOptions::with_rows), and says so in [`NewBaseline::rows`].
     ///
     /// # Errors
-    /// If the migrations fail; if they leave rows, change privileges, or have a function or a string name
-    /// the schema; or whatever `dump` fails with.
+    /// If the migrations fail; if they make what no dump of a schema holds, which is named; if they change what is
+    /// outside of the schema, or have a function or a string name it; or whatever `dump` fails with.
     pub async fn make_baseline<E: From<Error>>(
         &self,
-        version: Option<i64>,
-        dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
-    ) -> Result<String, E> {
-        migrate::make_baseline(&self.inner.context, version, dump).await
+        options: BaselineOptions,
+        dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
+    ) -> Result<NewBaseline, E> {
+        migrate::make_baseline(&self.inner.context, &options, dump).await
     }
 
-    /// Proves that starting from the baseline makes what the migrations make, by comparing dumps of both
-    /// from scratch schemas, and answers with the version. Otherwise as [`make_baseline`](Self::make_baseline).
+    /// Proves that starting from the baseline makes what the migrations make, and answers with the version. The
+    /// catalogs of scratch schemas are compared, as in [`make_baseline`](Self::make_baseline). Rows that it carries
+    /// may differ in dates, times and UUIDs, which another replay makes anew.
     ///
     /// # Errors
-    /// [`ErrorKind::Migration`] with the first statement that differs; [`ErrorKind::InvalidInput`] if there
-    /// is no baseline.
+    /// [`ErrorKind::Migration`] with what differs; [`ErrorKind::InvalidInput`] if there is no baseline.
     pub async fn check_baseline<E: From<Error>>(
         &self,
-        dump: impl AsyncFnMut(&SchemaName) -> Result<String, E>,
+        dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<i64, E> {
         migrate::check_baseline(&self.inner.context, dump).await
     }

@@ -1,9 +1,11 @@
 //! New tenants that start from a snapshot, and the snapshot itself.
 
+mod carried;
+mod rows;
+
 use std::process::Command;
 
-use tenantry::migrate::pg_dump_arguments;
-use tenantry::tenant::SchemaName;
+use tenantry::migrate::{BaselineOptions, NewBaseline};
 use tenantry::{Error, ErrorKind, Migrations, NewTenant, Tenancy};
 use tenantry_embedded::{Binaries, ScratchDatabase};
 
@@ -41,20 +43,23 @@ async fn tenancy(database: &ScratchDatabase, folder: &Folder) -> Tenancy {
 }
 
 /// Calls `pg_dump` of the server's own programs.
-fn dump(database: &ScratchDatabase, schema: &SchemaName) -> String {
+fn dump(database: &ScratchDatabase, arguments: &[String]) -> String {
     let mut command = Command::new(Binaries::find().unwrap().directory().join("pg_dump"));
-    let output =
-        command.args(pg_dump_arguments(schema)).arg("--dbname").arg(database.url()).output().unwrap();
+    let output = command.args(arguments).arg("--dbname").arg(database.url()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-async fn make(database: &ScratchDatabase, tenancy: &Tenancy, version: Option<i64>) -> Result<String, Error> {
-    tenancy.make_baseline(version, async |schema: &SchemaName| Ok(dump(database, schema))).await
+async fn make(
+    database: &ScratchDatabase,
+    tenancy: &Tenancy,
+    options: BaselineOptions,
+) -> Result<NewBaseline, Error> {
+    tenancy.make_baseline(options, async |arguments: &[String]| Ok(dump(database, arguments))).await
 }
 
 async fn check(database: &ScratchDatabase, tenancy: &Tenancy) -> Result<i64, Error> {
-    tenancy.check_baseline(async |schema: &SchemaName| Ok(dump(database, schema))).await
+    tenancy.check_baseline(async |arguments: &[String]| Ok(dump(database, arguments))).await
 }
 
 /// Asserts that no scratch schema stays, whatever happened.
@@ -67,8 +72,8 @@ async fn check_nothing_left(database: &ScratchDatabase) {
 /// Files, and a baseline of all of them.
 async fn with_baseline(database: &ScratchDatabase, sql: &[&str]) -> Folder {
     let folder = Folder::of(sql);
-    let text = make(database, &tenancy(database, &folder).await, None).await;
-    folder.write("tenant/baseline.sql", &text.unwrap_or_else(|error| panic!("{}", report(&error))));
+    let made = make(database, &tenancy(database, &folder).await, BaselineOptions::default()).await;
+    folder.write("tenant/baseline.sql", &made.unwrap_or_else(|error| panic!("{}", report(&error))).text);
     folder
 }
 
@@ -130,13 +135,13 @@ async fn a_baseline_ends_at_the_version_that_was_asked_for() {
     let database = database().await;
     let folder = Folder::of(&["CREATE TABLE a ();", "CREATE TABLE b ();"]);
     let tenancy = tenancy(&database, &folder).await;
-    let text = make(&database, &tenancy, Some(1)).await.unwrap();
+    let text = make(&database, &tenancy, BaselineOptions::default().at(1)).await.unwrap().text;
     assert!(text.contains("CREATE TABLE __tenant__.a") && !text.contains("__tenant__.b"), "{text}");
     assert!(!text.contains("_sqlx_migrations") && !text.contains("\\restrict"), "{text}");
     // As an application has it that compiled everything in.
     assert_eq!(folder.migrations().with_baseline(&text).unwrap().baseline().unwrap().version(), 1);
     check_error(
-        make(&database, &tenancy, Some(7)).await,
+        make(&database, &tenancy, BaselineOptions::default().at(7)).await,
         ErrorKind::InvalidInput,
         &["no tenant migration 7"],
     );
@@ -161,7 +166,11 @@ async fn a_baseline_that_makes_something_else_is_found() {
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace("name text", "name text NOT NULL")).unwrap();
     let result = check(&database, &tenancy(&database, &folder).await).await;
-    let error = check_error(result, ErrorKind::Migration, &["is not what the migrations make", "NOT NULL"]);
+    let error = check_error(
+        result,
+        ErrorKind::Migration,
+        &["is not what the migrations make", "table a.name has `attnotnull true`"],
+    );
     assert!(error.hint().unwrap().contains("tenantry baseline"));
     std::fs::write(&file, text.replace("CREATE TABLE", "CREATE TABEL")).unwrap();
     let result = check(&database, &tenancy(&database, &folder).await).await;
@@ -170,11 +179,30 @@ async fn a_baseline_that_makes_something_else_is_found() {
 }
 
 #[tokio::test]
+async fn a_scratch_schema_that_nobody_works_in_is_removed_by_the_next_run() {
+    let database = database().await;
+    let folder = Folder::of(&["CREATE TABLE a (id int);"]);
+    let tenancy = tenancy(&database, &folder).await;
+    let mut client = Client::owner(&database).await;
+    let left = format!("tenantry_baseline_{}", "0".repeat(32));
+    client.run(&format!("CREATE SCHEMA {left}; CREATE TABLE {left}.a ()")).await;
+    let digest = "decode(repeat('00', 32), 'hex')";
+    client
+        .run(&format!("INSERT INTO tenantry.applied (schema_name, digest) VALUES ('{left}', {digest})"))
+        .await;
+    // Two at once leave each other alone.
+    let options = BaselineOptions::default;
+    let (one, other) =
+        tokio::join!(make(&database, &tenancy, options()), make(&database, &tenancy, options()));
+    assert_eq!(one.unwrap().text, other.unwrap().text);
+    check_nothing_left(&database).await;
+}
+
+#[tokio::test]
 async fn what_no_baseline_can_hold_is_refused_and_leaves_nothing() {
     let database = database().await;
     for (sql, says) in [
-        ("CREATE TABLE plan (name text); INSERT INTO plan VALUES ('free');", "rows in table `plan`"),
-        ("CREATE TABLE a (); GRANT SELECT ON a TO PUBLIC;", "0001_step.sql:1 changes privileges"),
+        ("CREATE TABLE plan (name text); INSERT INTO plan VALUES ('free');", "leave rows in `plan`"),
         (
             "DO $$ BEGIN EXECUTE format('CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $f$SELECT %L::text$f$', \
              current_schema() || '.x'); END $$;",
@@ -183,12 +211,16 @@ async fn what_no_baseline_can_hold_is_refused_and_leaves_nothing() {
         ("CREATE TABLE broken (id nonsense);", "0001_step.sql:1:"),
     ] {
         let tenancy = tenancy(&database, &Folder::of(&[sql])).await;
-        check_error(make(&database, &tenancy, None).await, ErrorKind::Migration, &[says]);
+        check_error(
+            make(&database, &tenancy, BaselineOptions::default()).await,
+            ErrorKind::Migration,
+            &[says],
+        );
         check_nothing_left(&database).await;
     }
     let tenancy = tenancy(&database, &Folder::of(&["CREATE TABLE a ();"])).await;
-    let result =
-        tenancy.make_baseline(None, async |_: &SchemaName| Err(Error::invalid_input("no dump"))).await;
+    let no_dump = async |_: &[String]| Err(Error::invalid_input("no dump"));
+    let result = tenancy.make_baseline(BaselineOptions::default(), no_dump).await;
     check_error(result, ErrorKind::InvalidInput, &["no dump"]);
     check_nothing_left(&database).await;
 }

@@ -6,8 +6,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sql::lexer::{Lexer, Statements, Token, TokenKind};
 use crate::tenant::SchemaName;
 
+/// The last line that every `pg_dump` writes, when it comes to its end.
+const COMPLETE: &str = "-- PostgreSQL database dump complete";
+
 /// The text of a baseline file, head included.
-pub(crate) fn baseline_of(dump: &str, schema: &SchemaName, head: BaselineHead) -> Result<String> {
+pub(crate) fn baseline_of(dump: &str, schema: &SchemaName, head: &BaselineHead) -> Result<String> {
+    if !dump.lines().any(|line| line == COMPLETE) {
+        return Err(
+            refused("the dump was cut off before its end").with_hint("look at what runs as `pg_dump`")
+        );
+    }
     let major = major_of(dump).ok_or_else(|| refused("the dump does not say which `pg_dump` made it"))?;
     let mut text = head.render(major);
     for statement in statements_of(dump, schema)? {
@@ -20,7 +28,7 @@ pub(crate) fn baseline_of(dump: &str, schema: &SchemaName, head: BaselineHead) -
 
 /// The statements that make the objects of a schema, with the placeholder in its name's place; comments, psql's
 /// commands, the session's settings and the schema itself left out.
-pub(crate) fn statements_of(dump: &str, schema: &SchemaName) -> Result<Vec<String>> {
+pub(super) fn statements_of(dump: &str, schema: &SchemaName) -> Result<Vec<String>> {
     let sql = without_meta_commands(dump);
     if sql.contains(PLACEHOLDER) {
         return Err(refused(format!("a name or a text of the migrations contains `{PLACEHOLDER}`")));
@@ -30,7 +38,7 @@ pub(crate) fn statements_of(dump: &str, schema: &SchemaName) -> Result<Vec<Strin
         let statement =
             statement.map_err(|error| refused("the dump is not complete SQL").with_source(error))?;
         if is_kept(&statement.tokens)? {
-            let tokens = without_no_data(&statement.tokens);
+            let tokens = &statement.tokens;
             let part = statement.span.range.start..tokens.last().map_or(0, Token::end);
             let places =
                 NamePlaces::of(schema.as_str(), tokens).map_err(|_| names_itself(&sql[part.clone()]))?;
@@ -66,24 +74,17 @@ fn is_kept(tokens: &[Token<'_>]) -> Result<bool> {
         [select, _, _, function, ..] if select.is_keyword("select") && function.is_keyword("set_config") => {
             Ok(false)
         }
+        // That of a sequence which was never used. One that begins at another number is told by its definition.
+        [select, .., one, _, is_called, _]
+            if select.is_keyword("select")
+                && tokens.iter().any(|token| token.is_keyword("setval"))
+                && one.text == "1"
+                && is_called.is_keyword("false") =>
+        {
+            Ok(false)
+        }
         [create, schema, ..] => Ok(!(create.is_keyword("create") && schema.is_keyword("schema"))),
         _ => Ok(true),
-    }
-}
-
-/// A dump without rows has all materialized views `WITH NO DATA`, and a new tenant could not read them.
-fn without_no_data<'a, 'b>(tokens: &'b [Token<'a>]) -> &'b [Token<'a>] {
-    match tokens {
-        [create, view, .., with, no, data]
-            if create.is_keyword("create")
-                && view.is_keyword("materialized")
-                && with.is_keyword("with")
-                && no.is_keyword("no")
-                && data.is_keyword("data") =>
-        {
-            &tokens[..tokens.len() - 3]
-        }
-        tokens => tokens,
     }
 }
 

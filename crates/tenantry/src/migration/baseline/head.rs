@@ -4,10 +4,12 @@ use crate::tenant::Digest;
 pub(super) const PLACEHOLDER: &str = "__tenant__";
 
 /// The comments at the beginning of a baseline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BaselineHead {
     pub(crate) version: i64,
     pub(crate) digest: Digest,
+    /// The tables whose rows are part of it.
+    pub(crate) rows: Vec<String>,
 }
 
 impl BaselineHead {
@@ -16,17 +18,23 @@ impl BaselineHead {
         let value = |key: &str| comments().find_map(|comment| comment.strip_prefix(key)).map(str::trim);
         let version = value("version:")?.parse().ok()?;
         let digest = Digest::parse(value("digest:")?).ok()?;
-        Some(Self { version, digest })
+        let rows = value("rows:").map_or(Some(Vec::new()), |list| serde_json::from_str(list).ok())?;
+        Some(Self { version, digest, rows })
     }
 
-    pub(super) fn render(self, pg_dump_major: u32) -> String {
+    pub(super) fn render(&self, pg_dump_major: u32) -> String {
+        let names: Vec<_> = self.rows.iter().map(|table| serde_json::Value::from(table.as_str())).collect();
+        let rows = match names.as_slice() {
+            [] => String::new(),
+            names => format!("-- rows: {}\n", serde_json::Value::from(names)),
+        };
         format!(
             "-- What the migrations up to this version make of an empty schema. New tenants start from it.\n\
              -- Made by `tenantry baseline`; `{PLACEHOLDER}` stands for the schema of the tenant.\n\
              --\n\
              -- version: {}\n\
              -- digest: {}\n\
-             -- pg_dump: {pg_dump_major}\n",
+             {rows}-- pg_dump: {pg_dump_major}\n",
             self.version, self.digest
         )
     }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, migrate::MigrationType};
 
-pub(crate) use self::dump::{baseline_of, statements_of};
+pub(crate) use self::dump::baseline_of;
 pub(crate) use self::head::BaselineHead;
 use self::head::PLACEHOLDER;
 use self::rename::NamePlaces;
@@ -36,6 +36,7 @@ pub(super) const FILE: &str = "baseline.sql";
 #[derive(Clone, Debug)]
 pub struct Baseline {
     version: i64,
+    with_rows: Vec<String>,
     script: Script,
     places: NamePlaces,
 }
@@ -58,12 +59,17 @@ impl Baseline {
             let (line, _) = line_and_column(text, offset);
             vec![MigrationError::at_line(file, line, Problem::NamesItsSchema)]
         })?;
-        Ok(Self { version, script, places })
+        Ok(Self { version, with_rows: head.rows, script, places })
     }
 
     /// The newest version that is part of it.
     pub fn version(&self) -> i64 {
         self.version
+    }
+
+    /// The tables whose rows are part of it.
+    pub fn with_rows(&self) -> &[String] {
+        &self.with_rows
     }
 
     /// The path of the file.

@@ -24,7 +24,7 @@ enum Form {
     Name,
     /// A string that holds nothing else.
     Text,
-    /// A string that is cast to a name, with what is behind the point.
+    /// A string that the server takes for a name, with what is behind the point.
     Path(String),
 }
 
@@ -40,7 +40,8 @@ impl NamePlaces {
             if token.is_comment() || !token.text.contains(name) {
                 continue;
             }
-            let form = Form::of(token, name, is_cast_to_name(&tokens[index + 1..])).ok_or(token.start)?;
+            let is_a_name = is_cast_to_name(&tokens[index + 1..]) || is_argument_of_setval(&tokens[..index]);
+            let form = Form::of(token, name, is_a_name).ok_or(token.start)?;
             places.push(NamePlace { range: token.start..token.end(), form });
         }
         Ok(Self(places))
@@ -83,7 +84,7 @@ impl Renamed {
 }
 
 impl Form {
-    fn of(token: &Token<'_>, name: &str, is_cast_to_name: bool) -> Option<Self> {
+    fn of(token: &Token<'_>, name: &str, is_a_name: bool) -> Option<Self> {
         if token.name() == Some(name) {
             return Some(Self::Name);
         }
@@ -93,7 +94,7 @@ impl Form {
         }
         // The rest is a name as it was: quoted where it has to be.
         let rest = value.strip_prefix(name)?.strip_prefix('.')?;
-        (is_cast_to_name && !rest.contains(name)).then(|| Self::Path(rest.to_owned()))
+        (is_a_name && !rest.contains(name)).then(|| Self::Path(rest.to_owned()))
     }
 
     fn render(&self, name: &str) -> String {
@@ -105,6 +106,11 @@ impl Form {
             Self::Path(rest) => Literal(&format!("{}.{rest}", identifier())).to_string(),
         }
     }
+}
+
+/// `setval(` as a dump has it, without a cast.
+fn is_argument_of_setval(before: &[Token<'_>]) -> bool {
+    matches!(before, [.., function, open] if function.is_keyword("setval") && open.is_punctuation("("))
 }
 
 /// `::regclass` and its siblings.

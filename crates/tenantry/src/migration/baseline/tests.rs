@@ -7,7 +7,8 @@ use crate::migration::source::Migrations;
 use crate::sql::lexer::{Lexer, Statements};
 use crate::tenant::Digest;
 
-const HEAD: BaselineHead = BaselineHead { version: 7, digest: Digest::from_bytes([0xab; 32]) };
+const HEAD: BaselineHead =
+    BaselineHead { version: 7, digest: Digest::from_bytes([0xab; 32]), rows: Vec::new() };
 
 fn scratch() -> SchemaName {
     SchemaName::parse("tenantry_baseline_1").unwrap()
@@ -87,20 +88,44 @@ fn what_a_baseline_cannot_hold_is_refused() {
 }
 
 #[test]
-fn a_materialized_view_can_be_read_at_once() {
+fn a_materialized_view_is_filled_where_the_dump_fills_it() {
     check(
-        "CREATE MATERIALIZED VIEW tenantry_baseline_1.v AS\n SELECT 1\n  WITH NO DATA;",
-        &["CREATE MATERIALIZED VIEW __tenant__.v AS\n SELECT 1"],
+        "CREATE MATERIALIZED VIEW tenantry_baseline_1.v AS\n SELECT 1\n  WITH NO DATA;\n\
+         REFRESH MATERIALIZED VIEW tenantry_baseline_1.v;",
+        &[
+            "CREATE MATERIALIZED VIEW __tenant__.v AS\n SELECT 1\n  WITH NO DATA",
+            "REFRESH MATERIALIZED VIEW __tenant__.v",
+        ],
+    );
+}
+
+#[test]
+fn a_sequence_that_was_used_keeps_its_position() {
+    check(
+        "SELECT pg_catalog.setval('tenantry_baseline_1.a', 1, false);\n\
+         SELECT pg_catalog.setval('tenantry_baseline_1.\"B\"', 1, true);\n\
+         SELECT pg_catalog.setval('tenantry_baseline_1.c', 11, false);",
+        &[
+            "SELECT pg_catalog.setval('__tenant__.\"B\"', 1, true)",
+            "SELECT pg_catalog.setval('__tenant__.c', 11, false)",
+        ],
     );
 }
 
 #[test]
 fn the_head_is_read_back() {
-    let dump = "-- Dumped by pg_dump version 15.4 (Debian 15.4-1)\nSELECT 1;\n";
-    let text = baseline_of(dump, &scratch(), HEAD).unwrap();
+    let dump = "-- Dumped by pg_dump version 15.4 (Debian 15.4-1)\nSELECT 1;\n\
+                -- PostgreSQL database dump complete\n--\n";
+    let text = baseline_of(dump, &scratch(), &HEAD).unwrap();
     assert_eq!(BaselineHead::parse(&text), Some(HEAD));
     assert!(text.contains("-- pg_dump: 15\n\nSELECT 1;\n"), "{text}");
-    assert!(baseline_of("SELECT 1;", &scratch(), HEAD).is_err());
+    let with_rows = BaselineHead { rows: vec!["plan".to_owned(), "a \"b\",\nc".to_owned()], ..HEAD };
+    let text = baseline_of(dump, &scratch(), &with_rows).unwrap();
+    assert_eq!(BaselineHead::parse(&text), Some(with_rows));
+    for (part, says) in [("Dumped by", "which `pg_dump`"), ("dump complete", "cut off before its end")] {
+        let refused = baseline_of(&dump.replace(part, ""), &scratch(), &HEAD).unwrap_err().to_string();
+        assert!(refused.contains(says), "{refused}");
+    }
     for text in ["", "-- version: 7", "-- version: x\n-- digest: y", "\n-- version: 7\n-- digest: 00"] {
         assert_eq!(BaselineHead::parse(text), None, "{text}");
     }
@@ -118,7 +143,7 @@ fn a_baseline_of_no_or_other_migrations_is_refused() {
 #[test]
 fn a_renamed_baseline_knows_its_statements_without_being_read() {
     let set = MigrationSet::new(vec![scripts::script("SELECT 1").unwrap()]).unwrap();
-    let head = BaselineHead { version: 1, digest: set.digest() }.render(15);
+    let head = BaselineHead { version: 1, digest: set.digest(), rows: Vec::new() }.render(15);
     let text =
         format!("{head}SELECT 'é', __tenant__.a;\n\nSELECT 1;SELECT nextval('__tenant__.s'::regclass)");
     let baseline = Baseline::parse("baseline.sql", &text, &set).unwrap();
