@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 use tenantry::tenant::Alias;
-use tenantry::{Builder, Config, PoolConfig, Tenancy};
+use tenantry::{Builder, Config, Migrations, PoolConfig, Tenancy};
 use tenantry_embedded::{Binaries, ErrorKind, KeptServer};
 
 use crate::context::{Context, Global};
@@ -24,16 +24,30 @@ pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that a server may take to answer when all that is asked is whether it is there.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs work on the tenants, and closes all connections after it.
+/// Runs work on the tenants, and closes all connections after it. What is wrong with the migration files is said,
+/// and stops nothing.
 pub(crate) async fn with_tenancy<T>(
     cx: &mut Context,
     work: impl AsyncFnOnce(&mut Context, &Config, &Tenancy) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let config = configuration(&cx.global).await?;
-    with_tenancy_of(cx, &config, async |cx, tenancy| work(cx, &config, tenancy).await).await
+    with_tenancy_of(cx, &config, async |cx, tenancy| {
+        note_mistakes(cx.output.format(), tenancy.migrations());
+        work(cx, &config, tenancy).await
+    })
+    .await
 }
 
-/// Does what [`with_tenancy`] does, with a configuration that is known.
+/// Does what [`with_tenancy`] does, for work that itself fails where something is wrong with the files it needs.
+pub(crate) async fn with_files<T>(
+    cx: &mut Context,
+    work: impl AsyncFnOnce(&mut Context, &Tenancy) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let config = configuration(&cx.global).await?;
+    with_tenancy_of(cx, &config, work).await
+}
+
+/// Does what [`with_files`] does, with a configuration that is known.
 pub(crate) async fn with_tenancy_of<T>(
     cx: &mut Context,
     config: &Config,
@@ -45,6 +59,21 @@ pub(crate) async fn with_tenancy_of<T>(
     let value = result?;
     closed?;
     Ok(value)
+}
+
+/// Says, to people, what is wrong with the migration files: the first of it, and where to see the rest.
+pub(crate) fn note_mistakes(format: Format, migrations: &Migrations) {
+    let mistakes = migrations.mistakes();
+    let Some(first) = mistakes.first() else { return };
+    let more = match mistakes.len() {
+        1 => String::new(),
+        count => format!(" and {} more", count - 1),
+    };
+    note(format, &format!("warning: {first}"));
+    note(
+        format,
+        &format!("  hint: `tenantry lint` shows this{more}; what needs the files fails until it is mended"),
+    );
 }
 
 /// Pools that read no answer to its end for which nobody waits: a command that is done with one is at its

@@ -4,7 +4,7 @@ use tenantry::tenant::{Alias, DomainName, SchemaName, Status, Tenant};
 use tenantry::{NewTenant, Tenancy};
 
 use super::show;
-use crate::connect::with_tenancy;
+use crate::connect::{with_files, with_tenancy};
 use crate::context::{Context, Finish};
 use crate::output::{Format, confirm, note};
 
@@ -43,7 +43,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         return abort(options, cx).await;
     }
     let new = new_tenant(&options)?;
-    with_tenancy(cx, async |cx, _, tenancy| {
+    with_files(cx, async |cx, tenancy| {
         let tenant = tenancy.create(new).await?;
         // In another database, only its database tells what its schema has applied.
         let tenant = tenancy.tenant(tenant.slug().as_str()).await?;

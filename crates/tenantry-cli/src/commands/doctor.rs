@@ -1,6 +1,6 @@
 //! Says what is not set up as it should be.
-use tenantry::Tenancy;
 use tenantry::doctor::{Finding, Severity};
+use tenantry::{Migrations, Tenancy};
 
 use crate::connect;
 use crate::context::{Context, Finish};
@@ -16,6 +16,7 @@ pub(crate) struct Options {}
 
 pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     let config = connect::as_configured(&cx.global).await?;
+    connect::note_mistakes(cx.output.format(), &Migrations::of(&config));
     let findings = Tenancy::builder().config(&config)?.doctor().await;
     match cx.output.format() {
         Format::Json => cx.output.json(&findings),

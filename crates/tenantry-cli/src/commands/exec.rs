@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use tenantry::Fleet;
+use tenantry::migrate::sql_text;
 use tenantry::tenant::Slug;
 
 use crate::connect::with_tenancy;
@@ -98,12 +99,14 @@ impl Target {
 fn read_sql(source: &Source) -> anyhow::Result<String> {
     match (&source.sql, &source.file) {
         (_, Some(file)) => {
-            fs::read_to_string(file).with_context(|| format!("`{}` cannot be read", file.display()))
+            let name = file.display().to_string();
+            let bytes = fs::read(file).with_context(|| format!("`{name}` cannot be read"))?;
+            Ok(sql_text(&name, bytes).map_err(tenantry::Error::from)?)
         }
         (Some(sql), None) if sql == "-" => {
-            let mut sql = String::new();
-            std::io::stdin().read_to_string(&mut sql).context("stdin cannot be read")?;
-            Ok(sql)
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).context("stdin cannot be read")?;
+            Ok(sql_text("stdin", bytes).map_err(tenantry::Error::from)?)
         }
         (sql, None) => Ok(sql.clone().unwrap_or_default()),
     }

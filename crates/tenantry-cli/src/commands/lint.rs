@@ -17,13 +17,14 @@ use crate::visible::visible;
 /// fleet of tenants will suffer from. A comment `-- lint: allow RULE` silences a rule for its statement.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Rules: shared-foreign-key, outside-name, unnamed-constraint, extension-schema, unknown-rule."
+    after_help = "Rules: shared-foreign-key, outside-name, unnamed-constraint, extension-schema, empty-down, \
+                  unknown-rule."
 )]
 pub(crate) struct Options {
     /// Fail if there are warnings, too
     #[arg(long)]
     deny_warnings: bool,
-    /// Warn about this version and later ones only: an applied file cannot be changed any more
+    /// Judge this version and later ones only: an applied file cannot be changed any more
     #[arg(long, value_name = "VERSION", allow_negative_numbers = true)]
     since: Option<i64>,
 }
@@ -62,27 +63,25 @@ pub(crate) fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> 
     Ok(Finish::Done)
 }
 
-/// A file that cannot be used is judged no further, and hides what there is to warn of in the others.
+/// Judges every file; one that is refused is judged no further, and hides nothing of the others.
 fn find(config: &Config, since: Option<i64>) -> Findings {
-    match Migrations::of(config) {
-        Err(errors) => {
-            Findings { errors: errors.into_iter().map(Mistake::from).collect(), ..Findings::default() }
-        }
-        Ok(migrations) => {
-            let mut warnings = match config.extension_schemas() {
-                Some(schemas) => migrations.lint_with(schemas),
-                None => migrations.lint(),
-            };
-            warnings.retain(|warning| since.is_none_or(|since| warning.version() >= since));
-            Findings { warnings, ..Findings::default() }
-        }
+    let migrations = Migrations::of(config);
+    let mut mistakes = migrations.mistakes();
+    let mut warnings = match config.extension_schemas() {
+        Some(schemas) => migrations.lint_with(schemas),
+        None => migrations.lint(),
+    };
+    if let Some(since) = since {
+        mistakes.retain(|mistake| mistake.version().is_none_or(|version| version >= since));
+        warnings.retain(|warning| warning.version() >= since);
     }
+    Findings { errors: mistakes.into_iter().map(Mistake::from).collect(), warnings }
 }
 
 impl From<MigrationError> for Mistake {
     fn from(error: MigrationError) -> Self {
         let (file, line) = (error.file().to_owned(), error.line());
-        let text = with_hint(&error, error.hint());
+        let text = with_hint(&error, error.hint().as_deref());
         Self { file, line, text, report: Report::of(&tenantry::Error::from(error)) }
     }
 }

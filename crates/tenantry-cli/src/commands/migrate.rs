@@ -1,5 +1,6 @@
 //! Migrates the fleet.
 mod dry_run;
+mod marking;
 mod progress;
 
 use std::num::NonZeroU32;
@@ -8,12 +9,13 @@ use std::time::Duration;
 use serde_json::json;
 use tenantry::migrate::{Canaries, Direction, Limits, MaxFailures, MigrateOptions, Summary, Warning};
 use tenantry::tenant::Slug;
-use tenantry::{Fleet, Tenancy};
+use tenantry::{Fleet, Migrations, Tenancy};
 
 use self::dry_run::dry_run;
+use self::marking::{Marks, carry_out};
 use self::progress::Progress;
 use super::lint;
-use crate::connect::with_tenancy;
+use crate::connect::{note_mistakes, with_files};
 use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
 use crate::output::{Format, confirm, note};
@@ -36,6 +38,8 @@ pub(crate) struct Options {
     wait: bool,
     #[command(flatten)]
     caution: Caution,
+    #[command(flatten)]
+    marks: Marks,
 }
 
 /// The tenants to migrate.
@@ -69,10 +73,13 @@ impl Selection {
 #[derive(Debug, clap::Args)]
 #[group(id = "Course", multiple = true)]
 struct Course {
-    /// Bring tenants to this version, also back by the `.down.sql` files; 0 undoes everything. Leaves the
-    /// master schema alone
+    /// Bring tenants to this version, also back by the `.down.sql` files; 0 undoes everything, also a file that is
+    /// numbered 0. Leaves the master schema alone
     #[arg(long, value_name = "VERSION")]
     to: Option<i64>,
+    /// Apply files that come late, to schemas that have applied files with higher numbers
+    #[arg(long)]
+    allow_out_of_order: bool,
     /// Migrate this many tenants first, or those whose setting `canary` is true; stop if one fails
     #[arg(long, value_name = "N|tagged")]
     canary: Option<Canaries>,
@@ -83,6 +90,7 @@ struct Course {
 
 /// The checks to make before.
 #[derive(Debug, clap::Args)]
+#[group(id = "Caution", multiple = true)]
 struct Caution {
     /// Change nothing if the pending files have warnings
     #[arg(long)]
@@ -117,14 +125,18 @@ fn milliseconds(duration: Duration) -> u64 {
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
-    with_tenancy(cx, async |cx, _, tenancy| {
-        let Options { selection, course, effort, resume, wait, caution } = options;
+    with_files(cx, async |cx, tenancy| {
+        let Options { selection, course, effort, resume, wait, caution, marks } = options;
+        if let Some(order) = marks.order() {
+            return carry_out(cx, tenancy, &selection.fleet(), order).await;
+        }
         let what = match resume {
             Some(id) => resumed(tenancy, id).await?,
             None => begun(selection, course),
         };
         let migrate = with_effort(what, &effort, wait);
         let warnings = tenancy.lint(migrate.clone()).await?;
+        note_creation(cx, tenancy.migrations());
         warn(cx, &warnings, caution.deny_warnings)?;
         if caution.dry_run {
             return dry_run(cx, tenancy, migrate, &warnings).await;
@@ -143,8 +155,8 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
 }
 
 fn begun(selection: Selection, course: Course) -> MigrateOptions {
-    let Course { to, canary, max_failures } = course;
-    MigrateOptions { to, canaries: canary, max_failures, ..selection.fleet().into() }
+    let Course { to, allow_out_of_order, canary, max_failures } = course;
+    MigrateOptions { to, allow_out_of_order, canaries: canary, max_failures, ..selection.fleet().into() }
 }
 
 async fn resumed(tenancy: &Tenancy, id: Option<i64>) -> anyhow::Result<MigrateOptions> {
@@ -218,6 +230,13 @@ async fn migrate_until_interrupted(
     tokio::select! {
         result = work => result,
         Ok(()) = tokio::signal::ctrl_c() => std::process::exit(130),
+    }
+}
+
+/// Says what stands in the way of new tenants only; what stands in the way of a run is its error.
+fn note_creation(cx: &Context, migrations: &Migrations) {
+    if migrations.mistakes().iter().all(|mistake| mistake.version().is_none()) {
+        note_mistakes(cx.output.format(), migrations);
     }
 }
 

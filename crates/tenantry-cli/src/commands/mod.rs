@@ -59,7 +59,7 @@ impl Command {
             Self::List(options) => list::run(options, cx).await,
             Self::Show(options) => show::run(options, cx).await,
             Self::Domain(options) => domain::run(options, cx).await,
-            Self::Migrate(options) => migrate::run(options, cx).await,
+            Self::Migrate(options) => Box::pin(migrate::run(options, cx)).await,
             Self::Runs(options) => runs::run(options, cx).await,
             Self::Lint(options) => lint::run(options, cx),
             Self::Spare(options) => spare::run(options, cx).await,

@@ -1,8 +1,9 @@
 //! Schemas built ahead of time.
 use serde_json::json;
+use tenantry::Tenancy;
 use tenantry::registry::Spare;
 
-use crate::connect::with_tenancy;
+use crate::connect::{with_files, with_tenancy};
 use crate::context::{Context, Finish};
 use crate::output::Format;
 
@@ -25,31 +26,31 @@ enum Action {
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
-    with_tenancy(cx, async |cx, _, tenancy| {
-        match options.action {
-            Action::Fill { count } => {
-                let summary = tenancy.fill_spares(count).await?;
-                match cx.output.format() {
-                    Format::Json => cx.output.json(&summary),
-                    Format::Table => {
-                        let (made, removed) = (summary.made, summary.removed);
-                        cx.output.line(&format!("spares: {made} made, {removed} stale ones removed"));
-                    }
-                }
-            }
-            Action::List => {
-                let spares = tenancy.spares().await?;
-                match cx.output.format() {
-                    Format::Json => cx.output.json(&spares),
-                    Format::Table => {
-                        cx.output.table(&["schema", "migrations", "created"], spares.iter().map(row));
-                    }
-                }
-            }
+    match options.action {
+        Action::Fill { count } => with_files(cx, async |cx, tenancy| fill(cx, tenancy, count).await).await,
+        Action::List => with_tenancy(cx, async |cx, _, tenancy| list(cx, tenancy).await).await,
+    }
+}
+
+async fn fill(cx: &mut Context, tenancy: &Tenancy, count: u32) -> anyhow::Result<Finish> {
+    let summary = tenancy.fill_spares(count).await?;
+    match cx.output.format() {
+        Format::Json => cx.output.json(&summary),
+        Format::Table => {
+            let (made, removed) = (summary.made, summary.removed);
+            cx.output.line(&format!("spares: {made} made, {removed} stale ones removed"));
         }
-        Ok(Finish::Done)
-    })
-    .await
+    }
+    Ok(Finish::Done)
+}
+
+async fn list(cx: &mut Context, tenancy: &Tenancy) -> anyhow::Result<Finish> {
+    let spares = tenancy.spares().await?;
+    match cx.output.format() {
+        Format::Json => cx.output.json(&spares),
+        Format::Table => cx.output.table(&["schema", "migrations", "created"], spares.iter().map(row)),
+    }
+    Ok(Finish::Done)
 }
 
 fn row(spare: &Spare) -> Vec<String> {

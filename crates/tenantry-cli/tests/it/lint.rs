@@ -43,7 +43,7 @@ fn files_are_judged_without_a_database() {
 fn everything_that_is_refused_is_shown_at_once() {
     let project = Project::without_database();
     project.write("migrations/master/0001_fine.sql", "SELECT 1;");
-    project.write("migrations/tenant/0001_begin.sql", "BEGIN;\nSELECT 1;\nCOMMIT;\n");
+    project.write("migrations/tenant/0001_begin.sql", "BEGIN;\nSELECT 1;\nCOMMIT;\nSELECT 2;\n");
     project.write("migrations/tenant/0002_path.sql", "SET search_path = public;");
     project.write("migrations/tenant/nameless_1.sql", "SELECT 1;");
     let done = project.run(&["lint"]);
@@ -67,6 +67,36 @@ fn everything_that_is_refused_is_shown_at_once() {
     assert_eq!(json["errors"][3]["line"], json!(null));
     let error: Value = serde_json::from_str(&done.stderr).unwrap();
     assert_eq!(error, json!({ "error": "4 errors", "kind": "lint" }));
+}
+
+#[test]
+fn an_applied_file_is_not_judged_again_and_what_follows_is() {
+    let project = Project::without_database();
+    project.write("migrations/master/0001_fine.sql", "SELECT 1;");
+    project.write("migrations/tenant/0001_old.sql", "VACUUM;");
+    project.write("migrations/tenant/0002_subscription.sql", FOREIGN_KEY);
+    project.write("migrations/tenant/0003_new.sql", "SET ROLE x;");
+    let json = project.run(&["lint", "--format", "json"]);
+    let json: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(json["errors"].as_array().unwrap().len(), 2);
+    assert_eq!(json["warnings"][0]["rule"], "shared-foreign-key", "an error hides no warning");
+    assert_eq!(project.run(&["lint", "--since", "2"]).stderr, "error: 1 error\n");
+    project.ok(&["lint", "--since", "4"]);
+}
+
+#[test]
+fn a_way_back_that_is_empty_is_told_unless_it_says_so() {
+    let project = Project::without_database();
+    project.write("migrations/master/0001_fine.sql", "SELECT 1;");
+    project.write("migrations/tenant/0001_note.up.sql", "CREATE TABLE note (id int);");
+    project.write("migrations/tenant/0001_note.down.sql", "-- Add down migration script here\n");
+    let warned = project.run(&["lint"]);
+    assert!(
+        warned.stdout.contains("0001_note.down.sql:1: empty-down: the file holds no statement"),
+        "{warned:?}"
+    );
+    project.write("migrations/tenant/0001_note.down.sql", "-- lint: allow empty-down\n");
+    project.ok(&["lint", "--deny-warnings"]);
 }
 
 #[test]

@@ -13,6 +13,8 @@ mod doctor;
 mod documents;
 /// SQL in one schema and in all.
 mod exec;
+/// Migration files that are wrong, late, changed or gone.
+mod files;
 /// The life of a fleet, from `init` on.
 mod fleet;
 /// Warnings about the migration files.

@@ -203,8 +203,11 @@ fn judge(patient: &Patient<'_>, entry: &Entry, comparison: &Comparison, is_idle:
     let mut findings = Vec::new();
     if let Some(version) = comparison.interrupted.filter(|_| is_idle) {
         let what = format!("version {version} began in {} and did not end", entry.whose());
-        let why = "nobody knows how far it came, and nothing after it is applied";
-        let finding = patient.error(Check::InterruptedMigration, what, why);
+        let why = format!(
+            "nothing after it is applied; where a run cannot tell how far it came, `--mark-applied {version}` or \
+             `--mark-pending {version}` says so"
+        );
+        let finding = patient.error(Check::InterruptedMigration, what, &why);
         findings.push(finding.mend_by(migrate(entry)));
     }
     if !comparison.is_equal {

@@ -16,12 +16,16 @@ const UNDEFINED_OBJECT: &str = "42704";
 pub(crate) const DIVISION_BY_ZERO: &str = "22012";
 /// A setting or argument that the server does not accept.
 pub(crate) const INVALID_PARAMETER_VALUE: &str = "22023";
+/// The statement runs outside of a transaction only.
+pub(crate) const ACTIVE_SQL_TRANSACTION: &str = "25001";
 /// A transaction was idle for longer than the server allows, which ends the session.
 const IDLE_IN_TRANSACTION_SESSION_TIMEOUT: &str = "25P03";
 /// A transaction took longer than the server allows, which ends the session.
 const TRANSACTION_TIMEOUT: &str = "25P04";
 /// The session has no prepared statement of this name.
 pub(crate) const INVALID_SQL_STATEMENT_NAME: &str = "26000";
+/// A procedure or a `DO` would end the transaction it is called in.
+pub(crate) const INVALID_TRANSACTION_TERMINATION: &str = "2D000";
 /// There is no such schema.
 pub(crate) const INVALID_SCHEMA_NAME: &str = "3F000";
 /// The transaction met one that was at work at the same time.

@@ -16,7 +16,7 @@ async fn a_second_runner_fails_before_any_ddl() {
     let layout = Layout::default();
     let site = Site::of_tenant(&layout, &acme);
 
-    let message = creation_message(site, &files, &[]);
+    let message = creation_message(site, &files, &[]).unwrap();
     let mut connection = PgConnection::connect(installation.database.url()).await.unwrap();
     for expect_success in [true, false] {
         let mut tx = connection.begin().await.unwrap();

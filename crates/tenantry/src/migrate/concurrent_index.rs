@@ -1,107 +1,113 @@
-//! Judging an interrupted `CREATE INDEX CONCURRENTLY`, the one statement that tells how far it came.
+//! Judging what an interrupted file without transaction has left, where its statements tell: those that build and
+//! drop indexes concurrently.
 
 use sqlx::PgConnection;
 
 use crate::error::Result;
-use crate::migration::Script;
+use crate::migration::{IndexStep, Script};
 use crate::sql::Identifier;
-use crate::sql::lexer::Token;
 use crate::tenant::SchemaName;
 
-/// The index that an interrupted build left behind.
+/// The part of a file that is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Remains {
-    /// Nothing: it can run again.
+pub(super) enum Extent {
+    /// It can run as if it never had.
     Nothing,
-    /// An index that was removed here, because it was never finished. It can run again.
-    InvalidIndex,
-    /// The finished index: only the ledger was not told.
-    Index,
+    /// It can go on: what is done is left out.
+    Part,
+    /// Only the ledger was not told.
+    All,
 }
 
-/// Looks for the index and removes an invalid one. `None` if the file builds no named index
-/// concurrently.
+/// Looks for the indexes of a file, each by itself. Removes those that were never finished. `None` for a file that
+/// does something else.
 pub(super) async fn judge(
     connection: &mut PgConnection,
     schema: &SchemaName,
     script: &Script,
-) -> Result<Option<Remains>> {
-    let Some(index) = script.statements().first().and_then(|it| index_name(&script.tokens_of(it))) else {
-        return Ok(None);
-    };
-    let is_valid: Option<bool> = sqlx::query_scalar(
+) -> Result<Option<Extent>> {
+    let Some(steps) = script.index_steps() else { return Ok(None) };
+    let mut done = 0;
+    for step in &steps {
+        if is_done(connection, schema, step).await? {
+            done += 1;
+        } else if let IndexStep::Build(name) = step {
+            remove(connection, schema, name).await?;
+        }
+    }
+    Ok(Some(match done {
+        0 => Extent::Nothing,
+        done if done == steps.len() => Extent::All,
+        _ => Extent::Part,
+    }))
+}
+
+pub(super) async fn is_done(
+    connection: &mut PgConnection,
+    schema: &SchemaName,
+    step: &IndexStep,
+) -> Result<bool> {
+    Ok(match step {
+        IndexStep::Build(name) => is_valid(connection, schema, name).await? == Some(true),
+        IndexStep::Drop(name) => is_valid(connection, schema, name).await?.is_none(),
+    })
+}
+
+/// Removes what a file has built, if it does nothing else but build.
+pub(super) async fn unmake(
+    connection: &mut PgConnection,
+    schema: &SchemaName,
+    script: &Script,
+) -> Result<bool> {
+    let builds = script.index_steps().unwrap_or_default().into_iter().map(|step| match step {
+        IndexStep::Build(name) => Some(name),
+        IndexStep::Drop(_) => None,
+    });
+    let Some(names) = builds.collect::<Option<Vec<_>>>() else { return Ok(false) };
+    for name in &names {
+        remove(connection, schema, name).await?;
+    }
+    Ok(true)
+}
+
+/// Names an index that a file builds and that is not there, or not valid.
+pub(super) async fn unfinished(
+    connection: &mut PgConnection,
+    schema: &SchemaName,
+    script: &Script,
+) -> Result<Option<String>> {
+    for step in script.index_steps().unwrap_or_default() {
+        if let IndexStep::Build(name) = step
+            && is_valid(connection, schema, &name).await? != Some(true)
+        {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns true if the index can be used for all rows; `None` if there is none of this name.
+pub(super) async fn is_valid(
+    connection: &mut PgConnection,
+    schema: &SchemaName,
+    name: &str,
+) -> Result<Option<bool>> {
+    Ok(sqlx::query_scalar(
         "SELECT indisvalid FROM pg_catalog.pg_index
          JOIN pg_catalog.pg_class ON pg_class.oid = indexrelid
          JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace
          WHERE nspname = $1 AND relname = $2",
     )
     .bind(schema.as_str())
-    .bind(&index)
-    .fetch_optional(&mut *connection)
-    .await?;
-    match is_valid {
-        None => Ok(Some(Remains::Nothing)),
-        Some(true) => Ok(Some(Remains::Index)),
-        Some(false) => {
-            let drop = format!("DROP INDEX {}.{}", Identifier(schema.as_str()), Identifier(&index));
-            sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(connection).await?;
-            Ok(Some(Remains::InvalidIndex))
-        }
-    }
+    .bind(name)
+    .fetch_optional(connection)
+    .await?)
 }
 
-/// The name in `CREATE [UNIQUE] INDEX CONCURRENTLY [IF NOT EXISTS] name ON …`, as the catalog has it.
-fn index_name(statement: &[Token<'_>]) -> Option<String> {
-    let mut rest = statement;
-    expect(&mut rest, "create")?;
-    let _ = expect(&mut rest, "unique");
-    expect(&mut rest, "index")?;
-    expect(&mut rest, "concurrently")?;
-    if expect(&mut rest, "if").is_some() {
-        expect(&mut rest, "not")?;
-        expect(&mut rest, "exists")?;
-    }
-    let (name, rest) = rest.split_first()?;
-    rest.first().filter(|next| next.is_keyword("on"))?;
-    let raw = name.name()?;
-    // A quoted name keeps its case. The server folds only ASCII in others, and cuts both.
-    let whole = if name.text.starts_with('"') { raw.replace("\"\"", "\"") } else { raw.to_ascii_lowercase() };
-    Some(whole[..whole.floor_char_boundary(SchemaName::MAX_BYTES)].to_owned())
-}
-
-fn expect(tokens: &mut &[Token<'_>], keyword: &str) -> Option<()> {
-    let (first, rest) = tokens.split_first()?;
-    first.is_keyword(keyword).then(|| *tokens = rest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sql::lexer::Lexer;
-
-    #[track_caller]
-    fn check(sql: &str, expect: Option<&str>) {
-        let tokens: Vec<_> = Lexer::new(sql).flatten().filter(|token| !token.is_comment()).collect();
-        assert_eq!(index_name(&tokens).as_deref(), expect, "{sql}");
-    }
-
-    #[test]
-    fn the_name_is_read_as_the_server_reads_it() {
-        check("CREATE INDEX CONCURRENTLY Note_Title ON note (title)", Some("note_title"));
-        check(
-            "create unique index /* why */ concurrently if not exists \"A \"\"b\" on t (x);",
-            Some("A \"b"),
-        );
-        check("CREATE INDEX CONCURRENTLY NOTE_Ä ON note (title)", Some("note_Ä"));
-        let (long, cut) = (format!("{}ää", "n".repeat(60)), format!("{}ä", "n".repeat(60)));
-        check(&format!("CREATE INDEX CONCURRENTLY {long} ON note (title)"), Some(&cut));
-    }
-
-    #[test]
-    fn other_statements_have_no_name() {
-        check("CREATE INDEX note_title ON note (title)", None);
-        check("CREATE INDEX CONCURRENTLY ON note (title)", None);
-        check("VACUUM note", None);
-        check("", None);
-    }
+/// Drops an index, if it is there. Nobody who uses the table waits for that.
+pub(super) async fn remove(connection: &mut PgConnection, schema: &SchemaName, name: &str) -> Result<()> {
+    let (schema, name) = (Identifier(schema.as_str()), Identifier(name));
+    let drop = format!("DROP INDEX CONCURRENTLY IF EXISTS {schema}.{name}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(connection).await?;
+    Ok(())
 }

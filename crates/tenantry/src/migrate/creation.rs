@@ -13,14 +13,23 @@ use crate::migration::{Baseline, Migrations};
 use crate::sql::Identifier;
 
 /// Makes a schema and everything in it, for a transaction that is already open.
-pub(crate) fn creation_message(site: Site<'_>, migrations: &Migrations, grants: &[String]) -> Message {
+///
+/// # Errors
+/// If the files cannot be used.
+pub(crate) fn creation_message(
+    site: Site<'_>,
+    migrations: &Migrations,
+    grants: &[String],
+) -> Result<Message> {
+    migrations.check_creation()?;
     let mut ledger = Ledger::empty(site.schema);
     let mut message = schema_message(site, grants);
     push_baseline(&mut message, site, &mut ledger, migrations);
-    let newer: Vec<_> = migrations.beyond_baseline().map(Change::apply).collect();
+    let newer: Result<Vec<_>, _> = migrations.beyond_baseline().map(Change::apply).collect();
+    let newer = newer.map_err(|conflict| site.conflict(&[conflict]))?;
     push_changes(&mut message, site, &mut ledger, &newer);
     message.push_own(&ledger.summarise());
-    message
+    Ok(message)
 }
 
 /// Makes a schema with an empty ledger, or finds both there. The grants come before the first

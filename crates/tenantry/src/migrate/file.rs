@@ -2,6 +2,7 @@
 
 use sqlx::{Connection as _, PgConnection};
 
+use super::concurrent_index;
 use super::ledger::{self, Ledger};
 use super::lock::SchemaLock;
 use super::message::Message;
@@ -11,7 +12,7 @@ use super::site::Site;
 use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
-use crate::migration::Code;
+use crate::migration::{Code, IndexStep};
 
 /// Applies files that share a transaction to a schema of which `rows` is known, in one round trip: the
 /// server takes the lock, and compares the ledger with what is known, before anything else.
@@ -139,16 +140,18 @@ fn push_up(message: &mut Message, ledger: &Ledger, change: Change<'_>) {
     message.push_own(&ledger.finish(change.migration().version()));
 }
 
-/// Applies a file that shares no transaction with others, or calls the function that it stands for.
+/// Applies a file that shares no transaction with others, or calls the function that it stands for. One that was
+/// interrupted half-way is resumed: what tells that it is done is left out.
 pub(super) async fn apply_alone(
     connection: &mut PgConnection,
     site: Site<'_>,
     ledger: &mut Ledger,
     change: Change<'_>,
+    resumes: bool,
 ) -> Result<()> {
     match change.code() {
         Some(code) => apply_code(connection, site, ledger, change, code).await,
-        None => apply_without_transaction(connection, site, ledger, change).await,
+        None => apply_without_transaction(connection, site, ledger, change, resumes).await,
     }
 }
 
@@ -194,18 +197,23 @@ async fn apply_without_transaction(
     site: Site<'_>,
     ledger: &mut Ledger,
     change: Change<'_>,
+    resumes: bool,
 ) -> Result<()> {
     fail_point::reached(FailPoint::BeforeMark);
-    send_in_turn(connection, site, &mark(site, ledger, change)).await?;
+    send_in_turn(connection, site, &mark(site, ledger, change, resumes)).await?;
     fail_point::reached(FailPoint::AfterMark);
 
-    let mut message = Message::new();
-    message.push_file(change.script().text());
-    if let Err(error) = send_whole(connection, site, &message).await {
-        if did_nothing(&error) {
-            ledger::write(connection, &unmark(ledger, change)).await?;
+    let mut has_begun = resumes;
+    for index in 0..change.script().statements().len() {
+        match apply_statement(connection, site, change, index, resumes).await {
+            Ok(has_worked) => has_begun |= has_worked,
+            Err(error) => {
+                if !has_begun && did_nothing(&error) {
+                    ledger::write(connection, &unmark(ledger, change)).await?;
+                }
+                return Err(error);
+            }
         }
-        return Err(error);
     }
     fail_point::reached(FailPoint::BeforeFinish);
     send_whole(connection, site, &finish(ledger, change)).await?;
@@ -213,12 +221,46 @@ async fn apply_without_transaction(
     Ok(())
 }
 
+/// Sends one statement of such a file by itself, since several in one message are a transaction. Answers whether it
+/// has changed something: a setting has not.
+async fn apply_statement(
+    connection: &mut PgConnection,
+    site: Site<'_>,
+    change: Change<'_>,
+    index: usize,
+    resumes: bool,
+) -> Result<bool> {
+    let script = change.script();
+    let step = IndexStep::of(&script.tokens_of(&script.statements()[index]));
+    if let Some(step) = step.as_ref().filter(|_| resumes)
+        && concurrent_index::is_done(connection, site.schema, step).await?
+    {
+        return Ok(true);
+    }
+    let mut message = Message::new();
+    message.push_file(&script.text().only(index));
+    send_whole(connection, site, &message).await?;
+    // With IF NOT EXISTS, the server is content with one that is not valid.
+    if let Some(IndexStep::Build(name)) = &step
+        && concurrent_index::is_valid(connection, site.schema, name).await? == Some(false)
+    {
+        let message = format!("{}: index `{name}` is not valid ({})", script.file(), site.whose());
+        return Err(site
+            .error(ErrorKind::Migration, message)
+            .with_hint("it was there before; migrate again, which removes it and builds it anew"));
+    }
+    Ok(step.is_some() || index + 1 == script.statements().len())
+}
+
 /// Notes that a file is about to run, and enters the schema for it.
-fn mark(site: Site<'_>, ledger: &Ledger, change: Change<'_>) -> Message {
+fn mark(site: Site<'_>, ledger: &Ledger, change: Change<'_>, resumes: bool) -> Message {
     let mut message = Message::new();
     message.push_condition(site.has_token().as_slice());
     message.push_each(&site.enter("SET"));
     message.push_own(&ledger.create());
+    if resumes {
+        message.push_own(&ledger.delete(change.migration().version()));
+    }
     message.push_own(&match change.direction() {
         Direction::Up => ledger.insert(change.migration(), false),
         Direction::Down => ledger.unfinish(change.migration().version()),

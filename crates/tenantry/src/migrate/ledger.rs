@@ -99,6 +99,17 @@ impl Ledger {
         )
     }
 
+    /// Notes that a migration is applied, by the file as it is now.
+    pub(crate) fn accept(&self, migration: &Migration) -> String {
+        format!(
+            "UPDATE {} SET success = true, description = {}, checksum = {} WHERE version = {}",
+            self.table(),
+            Literal(migration.description()),
+            Bytes(migration.checksum()),
+            migration.version(),
+        )
+    }
+
     /// Notes that something outside of a transaction is about to undo a migration.
     pub(crate) fn unfinish(&self, version: i64) -> String {
         format!("UPDATE {} SET success = false WHERE version = {version}", self.table())

@@ -10,9 +10,11 @@
 //! | level | file | what it does | talks to PostgreSQL |
 //! | --- | --- | --- | --- |
 //! | before a run | `pending` | warns of the files that a fleet is about to apply | yes |
+//! | | `mark` | has ledgers say that a version is applied, or that it is not | yes |
 //! | | `preview` | tells what a run would do | yes |
 //! | beside it | `squash` | makes a baseline, and compares it with a replay | yes |
 //! | | `creation`, `removal` | makes a schema and all that is in it; drops one | yes |
+//! | | `survey` | looks for what stands in the way of a run before any schema is touched | yes |
 //! | fleet, wave | `wave` | goes through the master schema and the tenants, several at a time | yes |
 //! | tenant | `tenant` | tries one until it succeeds | yes |
 //! | | `run`, `progress` | what all schemas of a run share; what has become of them | no |
@@ -28,7 +30,7 @@
 //! | | `message` | puts statements of our own and files into one text | no |
 //! | | `site` | the schema that is worked on, its owner, and the terms | no |
 //! | | `limits` | timeouts, pauses between attempts, the terms of a run | no |
-//! | | `plan` | compares a goal with one schema's ledger | no |
+//! | | `plan`, `conflict` | compares a goal with one schema's ledger | no |
 //! | | `ledger`, `lock` | what a schema has applied; the process that works on it | yes |
 //!
 //! The files are read in `migration`, which knows no server.
@@ -40,6 +42,7 @@
 mod blockers;
 mod caution;
 mod concurrent_index;
+mod conflict;
 mod creation;
 mod file;
 mod fleet;
@@ -47,6 +50,7 @@ mod groups;
 mod ledger;
 mod limits;
 mod lock;
+mod mark;
 mod message;
 mod options;
 mod pending;
@@ -60,21 +64,25 @@ mod schema;
 mod send;
 mod site;
 mod squash;
+mod survey;
 mod tenant;
 mod wave;
 mod workers;
 
 pub use self::caution::{Canaries, MaxFailures};
+pub(crate) use self::conflict::sentence;
 pub(crate) use self::creation::{creation_message, schema_message, start_from_baseline};
 pub(crate) use self::file::needs_own_transaction;
 pub use self::fleet::Fleet;
 pub(crate) use self::ledger::{LEDGER_DIGEST, Ledger, read as read_ledger};
 pub use self::limits::Limits;
 pub(crate) use self::lock::{SchemaLock, jittered};
+pub(crate) use self::mark::mark;
+pub use self::mark::{Mark, Marking};
 pub use self::options::{MigrateOptions, Resumed};
 pub(crate) use self::pending::lint_pending;
-pub(crate) use self::plan::Goal;
 pub use self::plan::{Change, Direction};
+pub(crate) use self::plan::{Goal, plan};
 pub use self::preview::Preview;
 pub(crate) use self::preview::preview;
 pub use self::progress::{Stopped, Summary};
@@ -87,5 +95,5 @@ pub(crate) use self::squash::{check_baseline, make_baseline};
 pub(crate) use self::wave::migrate_fleet;
 pub use crate::migration::{
     Baseline, CodeFuture, Migration, MigrationError, MigrationSet, Migrations, Rule, Script, Warning,
-    digest_of,
+    digest_of, sql_text,
 };

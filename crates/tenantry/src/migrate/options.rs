@@ -28,11 +28,15 @@ use crate::registry::{Run, RunState};
 pub struct MigrateOptions {
     /// The schemas to migrate. Default: [`Fleet::all`].
     pub fleet: Fleet,
-    /// The version that each tenant is brought to, forwards or back by its `.down.sql` files; 0 undoes all.
-    /// The master schema, which has versions of its own, is left alone then.
+    /// The version that each tenant is brought to, forwards or back by its `.down.sql` files; 0 undoes all, also a
+    /// file that is numbered 0. The master schema, which has versions of its own, is left alone then.
     ///
     /// Default: all files.
     pub to: Option<i64>,
+    /// Applies files that come late, to schemas that have applied files with higher versions, if true. The order of
+    /// columns then differs from that in new tenants, for example. Default: false; that is an error before
+    /// anything is applied.
+    pub allow_out_of_order: bool,
     /// The tenants to migrate before all others, to find out whether it goes well. Default: none.
     pub canaries: Option<Canaries>,
     /// The number of failures that stops the run. Default: none does; a tenant that fails stops no other.
@@ -73,6 +77,7 @@ impl Default for MigrateOptions {
         Self {
             fleet: Fleet::default(),
             to: None,
+            allow_out_of_order: false,
             canaries: None,
             max_failures: None,
             jobs: FOUR,
@@ -96,6 +101,8 @@ impl From<Fleet> for MigrateOptions {
 struct Recorded {
     fleet: Fleet,
     to: Option<i64>,
+    #[serde(default)]
+    allow_out_of_order: bool,
     canaries: Option<Canaries>,
     max_failures: Option<MaxFailures>,
 }
@@ -115,14 +122,21 @@ impl MigrateOptions {
             let message = format!("run {} was begun by another version of tenantry", run.id);
             Error::new(ErrorKind::InvalidInput, message).with_hint("begin a new one").with_source(error)
         })?;
-        let Recorded { fleet, to, canaries, max_failures } = kept;
+        let Recorded { fleet, to, allow_out_of_order, canaries, max_failures } = kept;
         let resumes = Some(Resumed { id: run.id, wave: run.wave });
-        Ok(Self { fleet, to, canaries, max_failures, resumes, ..Self::default() })
+        Ok(Self { fleet, to, allow_out_of_order, canaries, max_failures, resumes, ..Self::default() })
     }
 
     pub(super) fn goal<'a>(&self, migrations: &'a Migrations) -> Result<Goal<'a>> {
         let files = migrations.tenant();
-        self.to.map_or_else(|| Ok(Goal::latest(files)), |version| Goal::version(files, version))
+        let goal =
+            self.to.map_or_else(|| Ok(Goal::latest(files)), |version| Goal::version(files, version))?;
+        Ok(self.in_order(goal))
+    }
+
+    /// The same goal, reached in the order that these options ask for.
+    pub(super) fn in_order<'a>(&self, goal: Goal<'a>) -> Goal<'a> {
+        if self.allow_out_of_order { goal } else { goal.in_order() }
     }
 
     /// Returns true if the master schema is migrated as well.
@@ -131,8 +145,9 @@ impl MigrateOptions {
     }
 
     pub(super) fn to_keep(&self) -> serde_json::Value {
-        let Self { fleet, to, canaries, max_failures, .. } = self.clone();
+        let Self { fleet, to, allow_out_of_order, canaries, max_failures, .. } = self.clone();
         // Nothing in it can fail to be JSON.
-        serde_json::to_value(Recorded { fleet, to, canaries, max_failures }).unwrap_or_default()
+        serde_json::to_value(Recorded { fleet, to, allow_out_of_order, canaries, max_failures })
+            .unwrap_or_default()
     }
 }

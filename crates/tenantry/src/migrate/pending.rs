@@ -1,54 +1,39 @@
 //! Warnings about the files that a run is about to apply.
 
-use std::collections::BTreeSet;
-
 use super::options::MigrateOptions;
-use super::plan::{Change, Direction};
-use super::preview::{Preview, preview};
+use super::survey::{Pending, survey};
 use crate::context::Context;
 use crate::error::Result;
-use crate::migration::{Home, Migration, MigrationSet, Warning, lint};
+use crate::migration::{Home, MigrationSet, Warning, lint};
 
-/// Warns of the files that some schema of the fleet has not applied.
+/// Warns of the files that some schema of the fleet has not applied and is to apply. Where a schema cannot be looked
+/// at, all of them may be pending.
 ///
 /// # Errors
-/// If the registry cannot be read, or a tenant that is named cannot be migrated. A schema that cannot be
-/// looked at does not count: all files are pending there.
+/// If it is not known which migrations there are, the registry cannot be read, or a tenant that is named cannot be
+/// migrated.
 pub(crate) async fn lint_pending(context: &Context, options: &MigrateOptions) -> Result<Vec<Warning>> {
     let Context { layout, migrations, .. } = context;
+    migrations.check_files()?;
     let master = warnings(migrations.master(), Home::Master);
     let tenant = warnings(migrations.tenant(), Home::Tenant { extensions: &layout.extension_schemas });
     // The usual case, in which nobody needs to be asked.
     if master.is_empty() && tenant.is_empty() {
         return Ok(Vec::new());
     }
-    let (mut in_master, mut in_tenants) = (BTreeSet::new(), BTreeSet::new());
-    let collect = |preview: Preview<'_>| match preview.tenant {
-        None => in_master.extend(pending(&preview, migrations.master())),
-        Some(_) => in_tenants.extend(pending(&preview, migrations.tenant())),
-    };
-    preview(context, options, collect).await?;
-    let mut warnings = of_versions(master, &in_master);
-    warnings.extend(of_versions(tenant, &in_tenants));
+    let survey = survey(context, options).await?;
+    let mut warnings = of_pending(master, &survey.master);
+    warnings.extend(of_pending(tenant, &survey.tenants));
     Ok(warnings)
 }
 
 /// About what would be applied; what would undo it was written when that was.
 fn warnings(files: &MigrationSet, home: Home<'_>) -> Vec<Warning> {
-    files.iter().flat_map(|migration| lint(migration.up(), home)).collect()
+    let accepted = files.iter().filter(|migration| migration.up().refusals().is_empty());
+    accepted.flat_map(|migration| lint(migration.up(), home)).collect()
 }
 
-fn of_versions(mut warnings: Vec<Warning>, versions: &BTreeSet<i64>) -> Vec<Warning> {
-    warnings.retain(|warning| versions.contains(&warning.version()));
+fn of_pending(mut warnings: Vec<Warning>, pending: &Pending) -> Vec<Warning> {
+    warnings.retain(|warning| pending.has(warning.version()));
     warnings
-}
-
-fn pending(preview: &Preview<'_>, files: &MigrationSet) -> Vec<i64> {
-    match &preview.changes {
-        Ok(changes) => {
-            let applied = changes.iter().filter(|change| change.direction() == Direction::Up);
-            applied.map(Change::migration).map(Migration::version).collect()
-        }
-        Err(_) => files.iter().map(Migration::version).collect(),
-    }
 }

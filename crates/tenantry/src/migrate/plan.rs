@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use super::conflict::Conflict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{Code, Migration, MigrationSet, Script};
 use crate::tenant::Digest;
@@ -17,29 +18,47 @@ pub(crate) struct Applied {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Goal<'a> {
     files: &'a MigrationSet,
-    /// The newest version that is to be applied; `None` for all files.
-    version: Option<i64>,
+    reach: Reach,
     digest: Digest,
+    is_in_order: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Reach {
+    All,
+    /// The files up to and with this version.
+    Through(i64),
+    Nothing,
 }
 
 impl<'a> Goal<'a> {
-    /// All files.
+    /// All files, in whatever order they came.
     pub(crate) fn latest(files: &'a MigrationSet) -> Self {
-        Self { files, version: None, digest: files.digest() }
+        Self { files, reach: Reach::All, digest: files.digest(), is_in_order: false }
     }
 
-    /// The files up to and with this version; 0 for none of them.
+    /// The files up to and with this version; 0 for none of them, not even one that is numbered 0.
     ///
     /// # Errors
     /// If no file has this version.
     pub(crate) fn version(files: &'a MigrationSet, version: i64) -> Result<Self> {
-        if version != 0 && files.get(version).is_none() {
+        if version == 0 {
+            let digest = MigrationSet::empty().digest();
+            return Ok(Self { reach: Reach::Nothing, digest, ..Self::latest(files) });
+        }
+        if files.get(version).is_none() {
             let message = format!("there is no migration with version {version}");
             return Err(
                 Error::new(ErrorKind::InvalidInput, message).with_hint("give the number of a file, or 0")
             );
         }
-        Ok(Self { files, version: Some(version), digest: files.through(version).digest() })
+        let digest = files.through(version).digest();
+        Ok(Self { reach: Reach::Through(version), digest, ..Self::latest(files) })
+    }
+
+    /// The same, by files that come in order only: none is applied after one with a higher version.
+    pub(super) fn in_order(self) -> Self {
+        Self { is_in_order: true, ..self }
     }
 
     pub(super) fn files(&self) -> &'a MigrationSet {
@@ -53,15 +72,23 @@ impl<'a> Goal<'a> {
 
     /// The newest version that it has applied then.
     pub(crate) fn newest(&self) -> Option<i64> {
-        self.version.or_else(|| self.files.latest()).filter(|version| *version != 0)
+        match self.reach {
+            Reach::All => self.files.latest(),
+            Reach::Through(version) => Some(version),
+            Reach::Nothing => None,
+        }
     }
 
-    fn has(&self, version: i64) -> bool {
-        self.version.is_none_or(|newest| version <= newest)
+    pub(super) fn has(&self, version: i64) -> bool {
+        match self.reach {
+            Reach::All => true,
+            Reach::Through(newest) => version <= newest,
+            Reach::Nothing => false,
+        }
     }
 }
 
-/// A migration that is applied, or undone.
+/// A migration that is applied, or undone, by a file that was accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Change<'a> {
     migration: &'a Migration,
@@ -80,23 +107,29 @@ pub enum Direction {
 }
 
 impl<'a> Change<'a> {
-    fn try_apply(migration: &'a Migration) -> Result<Self, Conflict> {
+    pub(super) fn apply(migration: &'a Migration) -> Result<Self, Conflict> {
         if migration.up().is_code() && migration.code().is_none() {
             let (version, file) = (migration.version(), migration.file().to_owned());
             return Err(Conflict::NoCode { version, file });
         }
-        Ok(Self::apply(migration))
-    }
-
-    pub(super) fn apply(migration: &'a Migration) -> Self {
-        Self { migration, direction: Direction::Up, script: migration.up() }
+        Self::by(migration, Direction::Up, migration.up())
     }
 
     fn undo(migration: &'a Migration) -> Result<Self, Conflict> {
-        let (version, file) = (migration.version(), migration.file());
-        let script =
-            migration.down().ok_or_else(|| Conflict::NoWayBack { version, file: file.to_owned() })?;
-        Ok(Self { migration, direction: Direction::Down, script })
+        let version = migration.version();
+        let no_way = || Conflict::NoWayBack { version, file: migration.file().to_owned() };
+        let script = migration.down().ok_or_else(no_way)?;
+        if migration.undoes_nothing() {
+            return Err(Conflict::EmptyWayBack { version, file: script.file().to_owned() });
+        }
+        Self::by(migration, Direction::Down, script)
+    }
+
+    fn by(migration: &'a Migration, direction: Direction, script: &'a Script) -> Result<Self, Conflict> {
+        match script.refusals().first() {
+            Some(refusal) => Err(Conflict::refused(migration.version(), refusal)),
+            None => Ok(Self { migration, direction, script }),
+        }
     }
 
     /// The migration that is applied or undone.
@@ -161,45 +194,15 @@ pub(crate) enum Step<'a> {
     Alone(Change<'a>),
 }
 
-/// A contradiction between a ledger and the files.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Conflict {
-    #[error("`{file}` was changed after it had been applied")]
-    Changed { version: i64, file: String },
-    #[error("version {version} was applied, but there is no file for it")]
-    Missing { version: i64 },
-    #[error("`{file}` was interrupted")]
-    Interrupted { version: i64, file: String },
-    #[error("`{file}` cannot be undone")]
-    NoWayBack { version: i64, file: String },
-    #[error("`{file}` stands for a function that this program does not have")]
-    NoCode { version: i64, file: String },
-}
-
-impl Conflict {
-    pub(crate) fn hint(&self) -> &'static str {
-        match self {
-            Self::Changed { .. } => "restore the file, and put the change into a new migration",
-            Self::Missing { .. } => "restore the file, or deploy the release that has it",
-            Self::Interrupted { .. } => {
-                "find out how far it came: undo that or finish it by hand, then migrate again"
-            }
-            Self::NoWayBack { .. } => {
-                "write a `.down.sql` beside its `.up.sql`, or go on with a new migration"
-            }
-            Self::NoCode { .. } => "migrate with the application's own program, which registers the function",
-        }
-    }
-}
-
 /// Compares a goal with what one schema has applied.
 ///
-/// A pending version below the newest applied one is planned like any other, as sqlx does: branches
-/// merge in any order. What is to be undone is undone first, the newest first.
+/// A pending version below the newest applied one is a conflict where the goal is to be reached in order, and
+/// planned like any other elsewhere. What is to be undone is undone first, the newest first.
 ///
 /// # Errors
-/// Every conflict, by ascending version; an interrupted migration is reported as that and nothing
-/// else, even when its file was changed meanwhile to cure it.
+/// Every conflict with what was applied, by ascending version; an interrupted migration is reported as that and
+/// nothing else, even when its file was changed meanwhile to cure it. If there is none, every conflict with what
+/// is to be done.
 pub(crate) fn plan<'a>(goal: Goal<'a>, applied: &[Applied]) -> Result<Plan<'a>, Vec<Conflict>> {
     let files = goal.files;
     let mut conflicts: Vec<_> =
@@ -208,14 +211,28 @@ pub(crate) fn plan<'a>(goal: Goal<'a>, applied: &[Applied]) -> Result<Plan<'a>, 
         conflicts.sort_by_key(|(version, _)| *version);
         return Err(conflicts.into_iter().map(|(_, conflict)| conflict).collect());
     }
+    let stays = applied.iter().map(|row| row.version).filter(|version| goal.has(*version));
+    let newest = stays.max().filter(|_| goal.is_in_order);
     let applied: HashMap<_, _> = applied.iter().map(|row| (row.version, row)).collect();
     let is_applied = |migration: &&Migration| applied.contains_key(&migration.version());
     let surplus = files.iter().rev().filter(|migration| !goal.has(migration.version()));
     let undone = surplus.filter(is_applied).map(Change::undo);
     let meant = files.iter().filter(|migration| goal.has(migration.version()));
-    let pending = meant.filter(|migration| !is_applied(migration)).map(Change::try_apply);
-    let changes: Result<Vec<_>, _> = undone.chain(pending).collect();
-    Ok(Plan { steps: steps(changes.map_err(|conflict| vec![conflict])?) })
+    let pending = meant.filter(|migration| !is_applied(migration)).map(|migration| match newest {
+        Some(newest) if migration.version() < newest => {
+            let (version, file) = (migration.version(), migration.file().to_owned());
+            Err(Conflict::OutOfOrder { version, file, newest })
+        }
+        _ => Change::apply(migration),
+    });
+    let (mut changes, mut conflicts) = (Vec::new(), Vec::new());
+    for change in undone.chain(pending) {
+        match change {
+            Ok(change) => changes.push(change),
+            Err(conflict) => conflicts.push(conflict),
+        }
+    }
+    if conflicts.is_empty() { Ok(Plan { steps: steps(changes) }) } else { Err(conflicts) }
 }
 
 impl<'a> Plan<'a> {
@@ -245,7 +262,7 @@ fn conflict(files: &MigrationSet, row: &Applied) -> Option<Conflict> {
     match row {
         Applied { success: false, .. } => Some(Conflict::Interrupted { version, file }),
         Applied { checksum, .. } if checksum != migration.checksum() => {
-            Some(Conflict::Changed { version, file })
+            Some(Conflict::changed(migration, checksum))
         }
         _ => None,
     }

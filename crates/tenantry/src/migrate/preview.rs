@@ -10,6 +10,7 @@ use super::ledger;
 use super::options::MigrateOptions;
 use super::plan::{Change, Goal, plan};
 use super::site::Site;
+use super::survey::survey;
 use super::workers::Workers;
 use crate::context::Context;
 use crate::database::Layout;
@@ -27,16 +28,20 @@ pub struct Preview<'a> {
 }
 
 /// Tells of each schema what a run would do. Schemas that have applied the same are asked once.
+///
+/// # Errors
+/// Those of the run before it touches anything.
 pub(crate) async fn preview(
     context: &Context,
     options: &MigrateOptions,
     mut each: impl FnMut(Preview<'_>),
 ) -> Result<()> {
     let Context { databases, layout, migrations, .. } = context;
+    survey(context, options).await?.check()?;
     let workers = Workers::of(databases);
     let goal = options.goal(migrations)?;
     if options.has_master() {
-        let (site, goal) = (Site::master(layout), Goal::latest(migrations.master()));
+        let (site, goal) = (Site::master(layout), options.in_order(Goal::latest(migrations.master())));
         let look = async |connection: &mut PgConnection| Ok(changes(connection, site, goal).await);
         let changes = workers.in_registry(look).await?;
         each(Preview { tenant: None, changes });

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::concurrent_index::{self, Remains};
+use super::concurrent_index::{self, Extent};
 use super::file::{apply_alone, apply_batch};
 use super::ledger::{self, Ledger};
 use super::lock::SchemaLock;
@@ -11,7 +11,7 @@ use super::plan::{Applied, Changed, Goal, Step, plan};
 use super::send::send_whole;
 use super::site::Site;
 use crate::error::Result;
-use crate::migration::MigrationSet;
+use crate::migration::Migration;
 
 /// Brings a schema to its goal, and answers with what was done.
 ///
@@ -24,7 +24,7 @@ pub(crate) async fn migrate_schema(
 ) -> Result<Changed> {
     let migrate = async |connection: &mut PgConnection| {
         let mut rows = ledger::read(connection, site.schema).await?;
-        settle_interrupted(connection, site, goal.files(), &mut rows).await?;
+        let halves = settle_interrupted(connection, site, goal, &mut rows).await?;
         let plan = plan(goal, &rows).map_err(|conflicts| site.conflict(&conflicts))?;
         let mut ledger = Ledger::of(site.schema, &rows);
         if plan.is_empty() {
@@ -36,7 +36,10 @@ pub(crate) async fn migrate_schema(
         for step in &plan.steps {
             match step {
                 Step::Batch(changes) => apply_batch(connection, site, &mut ledger, changes).await?,
-                Step::Alone(change) => apply_alone(connection, site, &mut ledger, *change).await?,
+                Step::Alone(change) => {
+                    let resumes = halves.contains(&change.migration().version());
+                    apply_alone(connection, site, &mut ledger, *change, resumes).await?;
+                }
             }
         }
         Ok(plan.changes().collect())
@@ -44,29 +47,40 @@ pub(crate) async fn migrate_schema(
     SchemaLock::of(site.schema).hold(connection, site.schema, migrate).await
 }
 
-/// Finds out how far an interrupted `CREATE INDEX CONCURRENTLY` came. Anything else stays marked,
-/// and the plan reports it.
+/// Finds out how far interrupted files came that only build and drop indexes. What was done is noted, and what was
+/// not, or only half, is pending again; the latter are answered. What is half done and not wanted is removed. Anything
+/// else stays marked, and the plan reports it.
 async fn settle_interrupted(
     connection: &mut PgConnection,
     site: Site<'_>,
-    files: &MigrationSet,
+    goal: Goal<'_>,
     rows: &mut Vec<Applied>,
-) -> Result<()> {
+) -> Result<Vec<i64>> {
     let ledger = Ledger::empty(site.schema);
     let interrupted: Vec<i64> = rows.iter().filter(|row| !row.success).map(|row| row.version).collect();
+    let mut halves = Vec::new();
     for version in interrupted {
-        let Some(migration) = files.get(version) else { continue };
-        match concurrent_index::judge(connection, site.schema, migration.up()).await? {
-            None => {}
-            Some(Remains::Index) => {
+        let Some(script) = goal.files().get(version).map(Migration::up) else { continue };
+        match concurrent_index::judge(connection, site.schema, script).await? {
+            Some(Extent::All) => {
                 ledger::write(connection, &ledger.finish(version)).await?;
                 rows.iter_mut().filter(|row| row.version == version).for_each(|row| row.success = true);
             }
-            Some(Remains::Nothing | Remains::InvalidIndex) => {
+            Some(Extent::Nothing) => {
                 ledger::write(connection, &ledger.delete(version)).await?;
                 rows.retain(|row| row.version != version);
             }
+            Some(Extent::Part) if goal.has(version) => {
+                // Its mark stays until it is made anew.
+                rows.retain(|row| row.version != version);
+                halves.push(version);
+            }
+            Some(Extent::Part) if concurrent_index::unmake(connection, site.schema, script).await? => {
+                ledger::write(connection, &ledger.delete(version)).await?;
+                rows.retain(|row| row.version != version);
+            }
+            Some(Extent::Part) | None => {}
         }
     }
-    Ok(())
+    Ok(halves)
 }

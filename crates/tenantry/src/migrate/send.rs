@@ -104,12 +104,26 @@ fn located(error: sqlx::Error, site: Site<'_>, message: &Message, completed: usi
         }
         Origin::Own => format!("{} ({})", refusal.message(), site.whose()),
     };
-    let hint = refusal.hint().or_else(|| refusal.detail()).map(str::to_owned);
+    let hint = own_hint(refusal.code()).or_else(|| refusal.hint()).or_else(|| refusal.detail());
+    let hint = hint.map(str::to_owned);
     // A backend that was terminated is no fault of the file.
     let kind = if breaks_connection(&error) { ErrorKind::DatabaseUnavailable } else { ErrorKind::Migration };
     let located = site.error(kind, text).with_source(error);
     match hint {
         Some(hint) => located.with_hint(hint),
         None => located,
+    }
+}
+
+/// The advice on what PostgreSQL refuses because of the transaction around each file, which it does not know of.
+fn own_hint(code: &str) -> Option<&'static str> {
+    match code {
+        sqlstate::ACTIVE_SQL_TRANSACTION => Some(
+            "put `-- no-transaction` on the first line of the file, and leave this statement alone in it",
+        ),
+        sqlstate::INVALID_TRANSACTION_TERMINATION => Some(
+            "to end transactions of its own, it needs a file of its own that begins with `-- no-transaction`",
+        ),
+        _ => None,
     }
 }

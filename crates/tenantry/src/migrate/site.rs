@@ -1,7 +1,7 @@
 //! A place to work: a schema, its occupant, and the terms.
 
+use super::conflict::{Conflict, sentence};
 use super::limits::Terms;
-use super::plan::Conflict;
 use crate::database::Layout;
 use crate::error::{Error, ErrorKind};
 use crate::guard::{Guard, stands};
@@ -101,8 +101,8 @@ impl<'a> Site<'a> {
     }
 
     pub(super) fn conflict(&self, conflicts: &[Conflict]) -> Error {
-        let list: Vec<_> = conflicts.iter().map(Conflict::to_string).collect();
-        let hint = conflicts.first().map_or("", Conflict::hint);
-        self.error(ErrorKind::Migration, format!("{} ({})", list.join("; "), self.whose())).with_hint(hint)
+        let hint = conflicts.first().map(Conflict::hint).unwrap_or_default();
+        let message = format!("{} ({})", sentence(conflicts), self.whose());
+        self.error(ErrorKind::Migration, message).with_hint(hint)
     }
 }

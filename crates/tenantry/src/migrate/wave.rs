@@ -17,6 +17,7 @@ use super::progress::{Done, Progress, Stopped, Summary};
 use super::run::FleetRun;
 use super::schema::migrate_schema;
 use super::site::Site;
+use super::survey::survey;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::MigrationSet;
@@ -25,7 +26,8 @@ use crate::registry::{RunState, runs, store};
 use crate::tenant::{Alias, Tenant};
 
 /// Migrates the master schema first, since tenants may refer to it; then the tenants. A tenant that
-/// fails does not stop the others, a failing master schema stops everything.
+/// fails does not stop the others, a failing master schema stops everything. What is wrong with a file for
+/// whoever is to apply it, or has applied it, is found before any of them is touched.
 ///
 /// What was committed is on disk when this returns. Dropping the future stops the tenants that are
 /// being migrated, each at the end of a file or before it.
@@ -34,6 +36,7 @@ pub(crate) async fn migrate_fleet(
     options: &MigrateOptions,
     observer: &dyn Observer,
 ) -> Result<Summary> {
+    survey(context, options).await?.check()?;
     let run = FleetRun::new(context, options, observer)?;
     let mut progress = Progress::begin(options);
     let result = run.migrate_waves(&mut progress).await;
@@ -99,7 +102,7 @@ impl FleetRun<'_> {
             let record = self.record(progress.wave).await?;
             record.claim(&Alias::default(), connection).await?;
             let site = Site::master(&self.context.layout).on(self.terms(record));
-            migrate_schema(connection, site, Goal::latest(files)).await
+            migrate_schema(connection, site, self.options.in_order(Goal::latest(files))).await
         };
         let from = digest.and_then(|digest| files.version_of(&digest));
         let done = Done { tenant: None, from, result, elapsed: started.elapsed() };

@@ -1,25 +1,32 @@
-use std::{error::Error, fmt, io};
+use std::{borrow::Cow, error::Error, fmt, io, sync::Arc};
 
+use super::file_name::WrongName;
 use super::refusal::Refusal;
 use crate::sql::lexer::Unterminated;
 
 /// A migration file that cannot be used: which one, on which line, and what to do about it.
 ///
 /// Displays as `migrations/tenant/0003_notes.sql:12: what is wrong`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MigrationError {
     file: String,
     line: Option<usize>,
+    version: Option<i64>,
     problem: Problem,
 }
 
 impl MigrationError {
     pub(super) fn in_file(file: impl Into<String>, problem: impl Into<Problem>) -> Self {
-        Self { file: file.into(), line: None, problem: problem.into() }
+        Self { file: file.into(), line: None, version: None, problem: problem.into() }
     }
 
     pub(super) fn at_line(file: impl Into<String>, line: usize, problem: impl Into<Problem>) -> Self {
-        Self { file: file.into(), line: Some(line), problem: problem.into() }
+        Self { line: Some(line), ..Self::in_file(file, problem) }
+    }
+
+    /// Says that the mistake is in the text of the file of this version, and in no other.
+    pub(super) fn of_version(self, version: i64) -> Self {
+        Self { version: Some(version), ..self }
     }
 
     /// Of several, which are never none, the one that is reported where only one can be.
@@ -37,8 +44,14 @@ impl MigrationError {
         self.line
     }
 
+    /// The version of the migration, where it is the text of one file that cannot be used. `None` where it is
+    /// not known which migrations there are.
+    pub fn version(&self) -> Option<i64> {
+        self.version
+    }
+
     /// The advice to whoever meets it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<Cow<'static, str>> {
         self.problem.hint()
     }
 }
@@ -61,27 +74,36 @@ impl Error for MigrationError {
 }
 
 /// A mistake in a migration file.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub(super) enum Problem {
     #[error("there is no such directory")]
     NoDirectory,
     #[error("cannot be read")]
-    Unreadable(#[from] io::Error),
-    #[error("the name does not begin with a version number")]
-    NoVersion,
+    Unreadable(#[source] Arc<io::Error>),
+    #[error("there are no migrations: this directory does not exist")]
+    NoDirectories,
+    #[error(transparent)]
+    Name(#[from] WrongName),
+    #[error("it is in a folder, and folders are not read")]
+    InFolder { right: String },
     #[error("version {version} is already used by `{other}`")]
     SameVersion { version: i64, other: String },
     #[error("there is no migration with version {version} that this file would undo")]
     NothingToUndo { version: i64 },
     #[error("the file is not UTF-8")]
     NotUtf8,
+    #[error("the file is UTF-16")]
+    Utf16,
     #[error("the file begins with a byte order mark")]
     ByteOrderMark,
     #[error("the file contains a NUL character")]
     Nul,
     #[error(transparent)]
     Unterminated(#[from] Unterminated),
-    #[error("a `-- no-transaction` file holds exactly one statement, and this one holds {statements}")]
+    #[error(
+        "a `-- no-transaction` file holds exactly one statement, or only named indexes that are built or dropped \
+         concurrently, and this one holds {statements}"
+    )]
     NotOneStatement { statements: usize },
     #[error("a `-- code` file stands for a function of the application, and this one holds a statement")]
     CodeWithStatements,
@@ -97,23 +119,43 @@ pub(super) enum Problem {
     Refused(#[from] Refusal),
 }
 
+impl From<io::Error> for Problem {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(Arc::new(error))
+    }
+}
+
 impl Problem {
-    fn hint(&self) -> Option<&'static str> {
+    fn hint(&self) -> Option<Cow<'static, str>> {
+        const OR_ELSE: &str = "; give what is no migration another ending than `.sql`";
         match self {
+            Self::Name(WrongName { right, .. }) => Some(format!("name it like `{right}`{OR_ELSE}").into()),
+            Self::InFolder { right } => {
+                Some(format!("move it beside the other files, as `{right}`{OR_ELSE}").into())
+            }
+            _ => self.advice().map(Cow::Borrowed),
+        }
+    }
+
+    fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Name(_) | Self::InFolder { .. } | Self::Unreadable(_) => None,
+            Self::NoDirectories => Some(
+                "create it, or name another one under `[migrations]` in tenantry.toml; it may stay empty",
+            ),
             Self::NoDirectory => Some("create it; a relative path starts at the working directory"),
-            Self::Unreadable(_) => None,
-            Self::NoVersion => Some("name it like `0001_notes.sql`, or give it another ending than `.sql`"),
             Self::SameVersion { .. } => Some("give one of them the next free number"),
             Self::NothingToUndo { .. } => {
                 Some("add the `.up.sql` file of the same version, or remove this file")
             }
-            Self::NotUtf8 => Some("save it as UTF-8"),
+            Self::NotUtf8 | Self::Utf16 => Some("save it as UTF-8"),
             Self::ByteOrderMark => Some("save it as UTF-8 without byte order mark"),
             Self::Nul => Some("remove it: PostgreSQL stores no such character"),
             Self::Unterminated(_) => Some("close it; this is where it begins"),
-            Self::NotOneStatement { .. } => {
-                Some("give each statement a file of its own, so that an interrupted one can be told apart")
-            }
+            Self::NotOneStatement { .. } => Some(
+                "give each statement a file of its own, so that an interrupted one can be told apart; only settings \
+                     such as `SET lock_timeout = '5s'` may stand in front",
+            ),
             Self::CodeWithStatements => Some("give the statement a file of its own"),
             Self::NoCodeFile { .. } => {
                 Some("add one, so that the command line knows of the migration as well")

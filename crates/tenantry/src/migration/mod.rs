@@ -5,20 +5,26 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `source` | finds the files, in sqlx's format: [`Migrations`] |
+//! | `source` | the files of both kinds of schemas: [`Migrations`] |
+//! | `directory`, `file_name` | finds the files, in sqlx's format, and overlooks none |
 //! | `baseline` | reads the snapshot that new schemas start from, and writes it from a dump |
 //! | `set` | orders the files of one kind of schema by version: [`MigrationSet`] |
 //! | `lint` | warns of what works and makes a fleet hard to operate |
 //! | `script` | splits one file into statements, and refuses what no migration may hold: [`Script`] |
-//! | `refusal`, `types`, `code` | rules about one statement; migrations that are functions of the application |
+//! | `refusal`, `types`, `around`, `concurrently` | rules about one statement |
+//! | `code` | migrations that are functions of the application |
 //! | `text` | the text of a file, and where its statements are |
 //! | `error` | names file, line and problem: [`MigrationError`] |
 //!
 //! Each uses only those below it.
 
+mod around;
 mod baseline;
 mod code;
+mod concurrently;
+mod directory;
 mod error;
+mod file_name;
 mod lint;
 mod refusal;
 mod script;
@@ -31,6 +37,7 @@ pub use self::baseline::Baseline;
 pub(crate) use self::baseline::{BaselineHead, baseline_of};
 pub(crate) use self::code::Code;
 pub use self::code::CodeFuture;
+pub(crate) use self::concurrently::IndexStep;
 pub use self::error::MigrationError;
 pub(crate) use self::lint::{Home, lint};
 pub use self::lint::{Rule, Warning};
@@ -40,3 +47,4 @@ pub(crate) use self::script::tests as scripts;
 pub use self::set::{Migration, MigrationSet, digest_of};
 pub use self::source::Migrations;
 pub(crate) use self::text::FileText;
+pub use self::text::sql_text;

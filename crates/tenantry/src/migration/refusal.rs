@@ -163,9 +163,17 @@ fn never_in_a_transaction(tokens: &[Token<'_>]) -> Option<&'static str> {
         Some(command) => Some(command),
         None if begins_with(tokens, "REINDEX") && concurrently() => Some("REINDEX CONCURRENTLY"),
         None if begins_with(tokens, "REINDEX") => reindex_of_many(&tokens[1..]),
+        None if tokens.len() == 1 && begins_with(tokens, "CLUSTER") => Some("CLUSTER"),
+        None if begins_with(tokens, "CREATE SUBSCRIPTION") => subscription_with_slot(tokens),
         None if begins_with(tokens, "ALTER TABLE") && concurrently() => Some("DETACH PARTITION CONCURRENTLY"),
         None => None,
     }
+}
+
+/// A slot for replication is made unless an option says otherwise.
+fn subscription_with_slot(tokens: &[Token<'_>]) -> Option<&'static str> {
+    let has_option = tokens.iter().any(|token| token.is_one_of("create_slot connect"));
+    (!has_option).then_some("CREATE SUBSCRIPTION")
 }
 
 /// `REINDEX (options) SCHEMA x` commits after each table.

@@ -1,18 +1,22 @@
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{
+    around::{Around, Bracket},
     code,
+    concurrently::{IndexStep, is_setting},
     error::{MigrationError, Problem},
     refusal::Refusal,
-    text::FileText,
+    text::{FileText, blanked},
     types,
 };
 use crate::sql::lexer::{StatementSpan, StatementTokens, Statements, Token, TokenSpan};
 
-/// One migration file whose text was read and accepted.
+/// One migration file whose text was read.
 ///
-/// Holding one is the proof that it is complete SQL, split into statements, and that none of them
-/// would end the transaction or leave the schema it is run in.
+/// It is *accepted* if it is complete SQL, split into statements, and none of them would end the transaction or
+/// leave the schema it is run in. One that is not has its place in a set all the same, because some schema may
+/// have applied it long ago; only a [`Change`](crate::migrate::Change) is the proof that it may run.
 #[derive(Clone, Debug)]
 pub struct Script(Arc<Inner>);
 
@@ -25,26 +29,34 @@ struct Inner {
     /// The tokens of all statements, in their order.
     tokens: Vec<TokenSpan>,
     comments: Vec<TokenSpan>,
+    refusals: Vec<MigrationError>,
 }
 
 impl Script {
     /// Reads the text, once: the script keeps its tokens, and nobody reads it again.
-    ///
-    /// # Errors
-    /// Names every line that a migration must not hold.
-    pub(super) fn parse(file: String, source: sqlx::migrate::Migration) -> Result<Self, Vec<MigrationError>> {
-        let Reading { statements, tokens, comments, may_change_types, mut problems } = read(&source);
+    pub(super) fn parse(file: String, source: sqlx::migrate::Migration) -> Self {
+        let Reading { statements, tokens, comments, may_change_types, mut problems, transaction } =
+            read(&source);
         if is_code(source.sql.as_str())
             && let Some(statement) = statements.first()
         {
             problems.push((statement.line, Problem::CodeWithStatements));
         }
-        if problems.is_empty() {
-            let text = FileText::new(&file, source.sql.clone(), statements);
-            return Ok(Self(Arc::new(Inner { text, may_change_types, source, tokens, comments })));
-        }
-        let error = |(line, problem)| MigrationError::at_line(file.as_str(), line, problem);
-        Err(problems.into_iter().map(error).collect())
+        let error = |(line, problem)| {
+            MigrationError::at_line(file.as_str(), line, problem).of_version(source.version)
+        };
+        let refusals = problems.into_iter().map(error).collect();
+        let sql = match &transaction {
+            Some(parts) => blanked(source.sql.as_str(), parts),
+            None => source.sql.clone(),
+        };
+        let text = FileText::new(&file, sql, statements);
+        Self(Arc::new(Inner { text, may_change_types, source, tokens, comments, refusals }))
+    }
+
+    /// The lines that no migration may hold. There are none if it is accepted.
+    pub fn refusals(&self) -> &[MigrationError] {
+        &self.0.refusals
     }
 
     /// The file's path, or its name where it was compiled in.
@@ -54,7 +66,7 @@ impl Script {
 
     /// The text, exactly as it is in the file.
     pub fn sql(&self) -> &str {
-        self.0.text.sql()
+        self.0.source.sql.as_str()
     }
 
     /// Returns true if it runs in a transaction; its first line would be `-- no-transaction` otherwise.
@@ -77,12 +89,20 @@ impl Script {
         self.0.may_change_types
     }
 
+    /// The text that is sent: a `BEGIN` and a `COMMIT` around the whole file are left out.
     pub(crate) fn text(&self) -> &FileText {
         &self.0.text
     }
 
     pub(crate) fn statements(&self) -> &[StatementSpan] {
         self.0.text.statements()
+    }
+
+    /// The indexes that it builds and drops, if a file without transaction does nothing else but make settings.
+    pub(crate) fn index_steps(&self) -> Option<Vec<IndexStep>> {
+        let statements = self.statements().iter().map(|statement| self.tokens_of(statement));
+        let steps = statements.filter(|tokens| !is_setting(tokens)).map(|tokens| IndexStep::of(&tokens));
+        steps.collect::<Option<Vec<_>>>().filter(|steps| !self.is_transactional() && !steps.is_empty())
     }
 
     /// The tokens of one of its statements, comments left out; their `start` counts from the beginning of the file.
@@ -103,7 +123,7 @@ impl Script {
 }
 
 fn is_code(sql: &str) -> bool {
-    sql.lines().next().is_some_and(|line| line.trim_end() == code::MARK)
+    sql.split(['\n', '\r']).next().is_some_and(|line| line.trim_end() == code::MARK)
 }
 
 /// The statements of a file, and what is wrong on which line.
@@ -114,12 +134,26 @@ struct Reading {
     comments: Vec<TokenSpan>,
     may_change_types: bool,
     problems: Vec<(usize, Problem)>,
+    /// The places of `BEGIN` and `COMMIT`, where they are around the whole file.
+    transaction: Option<[Range<usize>; 2]>,
 }
 
 fn read(source: &sqlx::migrate::Migration) -> Reading {
+    let mut around = Around::default();
+    let mut reading = read_statements(source, &mut around);
+    match around.close() {
+        Ok(transaction) => reading.transaction = transaction,
+        Err(alone) => reading.refuse(alone),
+    }
+    reading.problems.sort_by_key(|(line, _)| *line);
+    reading
+}
+
+fn read_statements(source: &sqlx::migrate::Migration, around: &mut Around) -> Reading {
     let (sql, transactional) = (source.sql.as_str(), !source.no_tx);
     let mut reading = Reading { problems: unreadable(sql), ..Reading::default() };
     let mut statements = Statements::of(sql);
+    let mut alone = Alone::default();
     for statement in &mut statements {
         let StatementTokens { span, tokens } = match statement {
             Ok(statement) => statement,
@@ -128,6 +162,13 @@ fn read(source: &sqlx::migrate::Migration) -> Reading {
                 return reading;
             }
         };
+        if transactional {
+            let (is_taken, was_not_last) = around.take(&span, &tokens);
+            reading.refuse(was_not_last);
+            if is_taken {
+                continue;
+            }
+        }
         if let Some(refusal) = refusal(&tokens, transactional) {
             let is_followed_by_data = refusal == Refusal::CopyWithClient;
             reading.problems.push((span.line, refusal.into()));
@@ -136,17 +177,55 @@ fn read(source: &sqlx::migrate::Migration) -> Reading {
                 return reading;
             }
         }
+        alone.count(&tokens, span.line);
         reading.may_change_types |= types::may_change(&tokens);
         reading.tokens.extend(tokens.iter().map(Token::span));
         reading.statements.push(span);
     }
     reading.comments = statements.comments().iter().map(Token::span).collect();
-    let count = reading.statements.len();
-    if !transactional && count != 1 && reading.problems.is_empty() {
-        let line = reading.statements.get(1).map_or(1, |second| second.line);
-        reading.problems.push((line, Problem::NotOneStatement { statements: count }));
+    if !transactional && reading.problems.is_empty() {
+        reading.problems.extend(alone.problem());
     }
     reading
+}
+
+impl Reading {
+    fn refuse(&mut self, brackets: Vec<Bracket>) {
+        let problem =
+            |bracket: Bracket| (bracket.span.line, Refusal::TransactionControl(bracket.command).into());
+        self.problems.extend(brackets.into_iter().map(problem));
+    }
+}
+
+/// The statements of a file without transaction, settings at its beginning left out.
+#[derive(Default)]
+struct Alone {
+    settings: usize,
+    statements: usize,
+    second_line: Option<usize>,
+    /// One does not tell how far it came.
+    is_mute: bool,
+}
+
+impl Alone {
+    fn count(&mut self, tokens: &[Token<'_>], line: usize) {
+        if self.statements == 0 && is_setting(tokens) {
+            self.settings += 1;
+            return;
+        }
+        self.statements += 1;
+        self.is_mute |= IndexStep::of(tokens).is_none();
+        if self.statements == 2 {
+            self.second_line = Some(line);
+        }
+    }
+
+    /// Of several, each must tell by itself how far it came.
+    fn problem(self) -> Option<(usize, Problem)> {
+        let statements = self.statements;
+        let is_wrong = statements + self.settings == 0 || statements > 1 && self.is_mute;
+        is_wrong.then_some((self.second_line.unwrap_or(1), Problem::NotOneStatement { statements }))
+    }
 }
 
 /// The characters that no file may hold anywhere.

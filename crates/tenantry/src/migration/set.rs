@@ -5,6 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     code::Code,
     error::{MigrationError, Problem},
+    lint,
     script::Script,
 };
 use crate::tenant::Digest;
@@ -19,19 +20,23 @@ pub struct MigrationSet {
 }
 
 impl MigrationSet {
-    /// # Errors
-    /// Names the file whose version another has, or whose version nothing has that it could undo.
-    pub(crate) fn new(scripts: Vec<Script>) -> Result<Self, MigrationError> {
+    /// Puts them in order. A file whose version another has, or whose version nothing has that it could undo, is
+    /// left out and named.
+    pub(crate) fn new(scripts: Vec<Script>, errors: &mut Vec<MigrationError>) -> Self {
         let (downs, ups): (Vec<_>, Vec<_>) =
             scripts.into_iter().partition(|script| script.source().migration_type.is_down_migration());
         let mut migrations: Vec<_> =
             ups.into_iter().map(|up| Migration { up, down: None, code: None }).collect();
         migrations.sort_by_key(Migration::version);
-        refuse_same_versions(&migrations)?;
+        migrations.dedup_by(|second, first| {
+            let is_same = first.version() == second.version();
+            errors.extend(is_same.then(|| same_version(&first.up, &second.up)));
+            is_same
+        });
         for down in downs {
-            attach_down(&mut migrations, down)?;
+            errors.extend(attach_down(&mut migrations, down).err());
         }
-        Ok(Self::of(migrations))
+        Self::of(migrations)
     }
 
     fn of(migrations: Vec<Migration>) -> Self {
@@ -149,6 +154,16 @@ impl Migration {
         &self.up
     }
 
+    /// Returns true if there is a way back that holds nothing, and does not say that this is meant.
+    pub(crate) fn undoes_nothing(&self) -> bool {
+        self.down().is_some_and(lint::is_empty_down)
+    }
+
+    /// The lines of its files that no migration may hold.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = &MigrationError> {
+        [Some(&self.up), self.down.as_ref()].into_iter().flatten().flat_map(Script::refusals)
+    }
+
     pub(crate) fn code(&self) -> Option<&Code> {
         self.code.as_ref()
     }
@@ -183,22 +198,16 @@ impl Hash {
     }
 }
 
-fn refuse_same_versions(migrations: &[Migration]) -> Result<(), MigrationError> {
-    match migrations.windows(2).find(|pair| pair[0].version() == pair[1].version()) {
-        Some(pair) => Err(same_version(&pair[0].up, &pair[1].up)),
-        None => Ok(()),
-    }
-}
-
 fn attach_down(migrations: &mut [Migration], down: Script) -> Result<(), MigrationError> {
     let version = down.source().version;
     let Ok(index) = migrations.binary_search_by_key(&version, Migration::version) else {
         return Err(MigrationError::in_file(down.file(), Problem::NothingToUndo { version }));
     };
-    match migrations[index].down.replace(down.clone()) {
-        Some(other) => Err(same_version(&other, &down)),
-        None => Ok(()),
+    if let Some(other) = &migrations[index].down {
+        return Err(same_version(other, &down));
     }
+    migrations[index].down = Some(down);
+    Ok(())
 }
 
 fn same_version(first: &Script, second: &Script) -> MigrationError {

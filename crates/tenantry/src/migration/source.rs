@@ -1,18 +1,17 @@
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, io, path::Path, sync::Arc};
 
-use sqlx::{AssertSqlSafe, PgConnection, SqlSafeStr, migrate::MigrationType};
+use sqlx::PgConnection;
 
 use super::{
     baseline::{self, Baseline},
     code::{Code, CodeFuture},
+    directory::Directory,
     error::{MigrationError, Problem},
+    file_name::FileName,
     lint::{self, Home, Warning},
     script::Script,
     set::{Migration, MigrationSet},
+    text::sql_text,
 };
 use crate::database::{Config, Layout};
 use crate::tenant::SchemaName;
@@ -20,7 +19,9 @@ use crate::tenant::SchemaName;
 /// The migrations of the master schema and those of every tenant's schema.
 ///
 /// The files follow sqlx's rules: `<version>_<description>.sql`, or a pair that ends in `.up.sql`
-/// and `.down.sql`; `-- no-transaction` as the very beginning of a file; other files are ignored.
+/// and `.down.sql`; `-- no-transaction` as the very beginning of a file. Unlike sqlx, no SQL is overlooked: a file
+/// that ends in `.sql` in whatever case, and has another name or is in a folder, is an error. Other files are
+/// ignored, and so are names that begin with a dot.
 /// A `baseline.sql` beside the tenants' migrations is what new tenants start from.
 /// All of them are read and judged here, so that a mistake shows before anything is migrated.
 ///
@@ -30,6 +31,19 @@ pub struct Migrations {
     master: Arc<MigrationSet>,
     tenant: Arc<MigrationSet>,
     baseline: Option<Arc<Baseline>>,
+    faults: Arc<Faults>,
+    is_none: bool,
+}
+
+/// The mistakes that are not in the text of one migration, which holds those itself.
+#[derive(Clone, Debug, Default)]
+struct Faults {
+    /// Files that cannot be read or told apart: nobody knows which migrations there are.
+    files: Vec<MigrationError>,
+    /// Mistakes that matter to new schemas only.
+    creation: Vec<MigrationError>,
+    /// That there are no directories, where none is named: no mistake, unless they are lost.
+    absent: Option<MigrationError>,
 }
 
 impl Migrations {
@@ -40,25 +54,33 @@ impl Migrations {
     /// transaction control, a change of `search_path` or role, `COPY` from the client, psql commands,
     /// text that is not complete SQL. [`MigrationError::hint`] says what to do.
     pub fn from_dirs(master: impl AsRef<Path>, tenant: impl AsRef<Path>) -> Result<Self, MigrationError> {
-        Self::read(master.as_ref(), tenant.as_ref()).map_err(MigrationError::first_of)
+        Self::read(master, tenant).without_mistakes()
     }
 
-    /// Reads the files of the directories that a configuration names. Where it names none and neither of
-    /// the default ones exists, there are no migrations.
+    /// Reads the files of two directories like [`from_dirs`](Self::from_dirs), and keeps what is wrong with them for
+    /// those who need it: creating a tenant and migrating fail then, and everything else works.
     ///
-    /// # Errors
-    /// As [`Migrations::from_dirs`], with everything that is wrong instead of the first of it. There is
-    /// at least one.
-    pub fn of(config: &Config) -> Result<Self, Vec<MigrationError>> {
+    /// A file that holds what no migration may hold stands in the way of the schemas that have not applied it, and
+    /// of new ones. A broken or stale `baseline.sql` stands in the way of new schemas only. Anything else stands in the
+    /// way of all.
+    pub fn read(master: impl AsRef<Path>, tenant: impl AsRef<Path>) -> Self {
+        let tenant = tenant.as_ref();
+        Self::read_files(master.as_ref(), tenant).with_file(&tenant.join(baseline::FILE))
+    }
+
+    /// Does what [`read`](Self::read) does with the directories that a configuration names. Where it names none and
+    /// neither of the default ones exists, there are no migrations, and no tenant can be created.
+    pub fn of(config: &Config) -> Self {
         let (master, tenant) = config.migration_directories();
         if !config.names_migrations() && !master.exists() && !tenant.exists() {
-            return Ok(Self::none());
+            let absent = MigrationError::in_file(tenant.display().to_string(), Problem::NoDirectories);
+            let faults = Faults { absent: Some(absent), ..Faults::default() };
+            return Self { faults: Arc::new(faults), ..Self::none() };
         }
-        let migrations = Self::read_files(&master, &tenant)?;
         if config.ignores_baseline() {
-            Ok(migrations)
+            Self::read_files(&master, &tenant)
         } else {
-            migrations.with_file(&tenant.join(baseline::FILE))
+            Self::read(&master, &tenant)
         }
     }
 
@@ -72,7 +94,7 @@ impl Migrations {
     ) -> Result<Self, MigrationError> {
         let mut errors = Vec::new();
         let scripts = [compiled(&master, &mut errors), compiled(&tenant, &mut errors)];
-        Self::new(scripts, errors).map_err(MigrationError::first_of)
+        Self::new(scripts, errors).without_mistakes()
     }
 
     /// No migrations at all, for a fleet whose tables are made by something else.
@@ -81,7 +103,48 @@ impl Migrations {
             master: Arc::new(MigrationSet::empty()),
             tenant: Arc::new(MigrationSet::empty()),
             baseline: None,
+            faults: Arc::default(),
+            is_none: true,
         }
+    }
+
+    /// Everything that is wrong with the files; [`read`](Self::read) says whom it stops. What is part of a baseline
+    /// is left to those schemas that still have to apply it.
+    pub fn mistakes(&self) -> Vec<MigrationError> {
+        let refusals = self.master.iter().chain(self.beyond_baseline()).flat_map(Migration::refusals);
+        let Faults { files, creation, .. } = &*self.faults;
+        refusals.chain(files).chain(creation).cloned().collect()
+    }
+
+    /// Returns true if there are no files on purpose, rather than none any more.
+    pub(crate) fn is_none(&self) -> bool {
+        self.is_none
+    }
+
+    /// # Errors
+    /// If it is not known which migrations there are.
+    pub(crate) fn check_files(&self) -> Result<(), MigrationError> {
+        self.faults.files.first().cloned().map_or(Ok(()), Err)
+    }
+
+    /// # Errors
+    /// If there is a baseline that cannot be used.
+    pub(crate) fn check_baseline(&self) -> Result<(), MigrationError> {
+        self.check_files()?;
+        self.faults.creation.first().cloned().map_or(Ok(()), Err)
+    }
+
+    /// # Errors
+    /// If no new schema can be made of them.
+    pub(crate) fn check_creation(&self) -> Result<(), MigrationError> {
+        self.check_baseline()?;
+        let refusals = self.beyond_baseline().flat_map(|migration| migration.up().refusals());
+        refusals.chain(&self.faults.absent).next().cloned().map_or(Ok(()), Err)
+    }
+
+    fn without_mistakes(self) -> Result<Self, MigrationError> {
+        let mistakes = self.mistakes();
+        if mistakes.is_empty() { Ok(self) } else { Err(MigrationError::first_of(mistakes)) }
     }
 
     /// The migrations of the master schema.
@@ -188,51 +251,53 @@ impl Migrations {
             .into_iter()
             .flat_map(|(set, home)| set.iter().map(move |migration| (migration, home)))
             .flat_map(|(migration, home)| {
-                let scripts = [Some(migration.up()), migration.down()];
-                scripts.into_iter().flatten().flat_map(move |script| lint::lint(script, home))
+                let scripts = [Some(migration.up()), migration.down()].into_iter().flatten();
+                // What no migration may hold is no matter of taste.
+                let accepted = scripts.filter(|script| script.refusals().is_empty());
+                accepted.flat_map(move |script| lint::lint(script, home))
             })
             .collect()
     }
 
-    fn read(master: &Path, tenant: &Path) -> Result<Self, Vec<MigrationError>> {
-        Self::read_files(master, tenant)?.with_file(&tenant.join(baseline::FILE))
+    /// Adds a baseline, if there is such a file.
+    fn with_file(mut self, path: &Path) -> Self {
+        match self.read_baseline(path) {
+            Ok(baseline) => Self { baseline, ..self },
+            // Where files are missing, a baseline that was made of them only repeats that.
+            Err(_) if !self.faults.files.is_empty() => self,
+            Err(errors) => {
+                Arc::make_mut(&mut self.faults).creation.extend(errors);
+                self
+            }
+        }
     }
 
-    fn with_file(self, path: &Path) -> Result<Self, Vec<MigrationError>> {
+    fn read_baseline(&self, path: &Path) -> Result<Option<Arc<Baseline>>, Vec<MigrationError>> {
         let file = path.display().to_string();
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(self),
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(vec![MigrationError::in_file(file, Problem::from(error))]),
         };
-        let baseline = Baseline::parse(&file, &text, &self.tenant)?;
-        Ok(Self { baseline: Some(Arc::new(baseline)), ..self })
+        let text = sql_text(&file, bytes).map_err(|error| vec![error])?;
+        Ok(Some(Arc::new(Baseline::parse(&file, &text, &self.tenant)?)))
     }
 
-    fn read_files(master: &Path, tenant: &Path) -> Result<Self, Vec<MigrationError>> {
+    fn read_files(master: &Path, tenant: &Path) -> Self {
         let mut errors = Vec::new();
-        let scripts = [read_dir(master, &mut errors), read_dir(tenant, &mut errors)];
+        let directories = [Directory::master(master, tenant), Directory::tenant(tenant, master)];
+        let scripts = directories.map(|directory| directory.read(&mut errors));
         Self::new(scripts, errors)
     }
 
-    /// Sets are judged only when every file could be read: what is missing would be a second error.
-    fn new(
-        [master, tenant]: [Vec<Script>; 2],
-        mut errors: Vec<MigrationError>,
-    ) -> Result<Self, Vec<MigrationError>> {
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        match (MigrationSet::new(master), MigrationSet::new(tenant)) {
-            (Ok(master), Ok(tenant)) => {
-                Ok(Self { master: Arc::new(master), tenant: Arc::new(tenant), baseline: None })
-            }
-            (master, tenant) => {
-                errors.extend(master.err());
-                errors.extend(tenant.err());
-                Err(errors)
-            }
-        }
+    fn new(scripts: [Vec<Script>; 2], mut errors: Vec<MigrationError>) -> Self {
+        // Of what is missing, a second error would only say that it is.
+        let is_whole = errors.is_empty();
+        let mut in_sets = Vec::new();
+        let [master, tenant] = scripts.map(|scripts| Arc::new(MigrationSet::new(scripts, &mut in_sets)));
+        errors.extend(in_sets.into_iter().filter(|_| is_whole));
+        let faults = Faults { files: errors, ..Faults::default() };
+        Self { master, tenant, baseline: None, faults: Arc::new(faults), is_none: false }
     }
 }
 
@@ -241,78 +306,12 @@ fn compiled(migrator: &sqlx::migrate::Migrator, errors: &mut Vec<MigrationError>
         let description = migration.description.replace(' ', "_");
         format!("{}_{description}{}", migration.version, migration.migration_type.suffix())
     };
-    let scripts = migrator.iter().map(|migration| Script::parse(name(migration), migration.clone()));
-    scripts.filter_map(|script| script.map_err(|found| errors.extend(found)).ok()).collect()
-}
-
-fn read_dir(directory: &Path, errors: &mut Vec<MigrationError>) -> Vec<Script> {
-    let paths = files_in(directory).unwrap_or_else(|error| {
-        errors.push(unreadable_directory(directory, error));
-        Vec::new()
+    let scripts = migrator.iter().map(|migration| {
+        let file = name(migration);
+        FileName::parse(&file).map_err(|fault| MigrationError::in_file(file.as_str(), fault))?;
+        Ok(Script::parse(file, migration.clone()))
     });
-    let scripts = paths.iter().filter_map(|path| read_file(path).transpose());
-    scripts.filter_map(|script| script.map_err(|found| errors.extend(found)).ok()).collect()
-}
-
-/// Sorted, so that of two mistakes the same one is reported everywhere. A link that leads nowhere
-/// stays in: reading it will fail, where leaving it out would skip a migration.
-fn files_in(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths =
-        fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    paths.retain(|path| !path.is_dir());
-    paths.sort();
-    Ok(paths)
-}
-
-fn unreadable_directory(directory: &Path, error: io::Error) -> MigrationError {
-    let problem = match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Problem::NoDirectory,
-        _ => Problem::Unreadable(error),
-    };
-    MigrationError::in_file(directory.display().to_string(), problem)
-}
-
-/// `None` when the name is not that of a migration.
-fn read_file(path: &Path) -> Result<Option<Script>, Vec<MigrationError>> {
-    let file = path.display().to_string();
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let in_file = |problem| vec![MigrationError::in_file(file.as_str(), problem)];
-    let Some(FileName { version, description, kind }) = FileName::parse(&name).map_err(in_file)? else {
-        return Ok(None);
-    };
-    let bytes = fs::read(path).map_err(|error| in_file(error.into()))?;
-    let sql = String::from_utf8(bytes).map_err(|error| vec![not_utf8(&file, &error)])?;
-    let no_transaction = sql.starts_with("-- no-transaction");
-    let sql = AssertSqlSafe(sql).into_sql_str();
-    let source = sqlx::migrate::Migration::new(version, description.into(), kind, sql, no_transaction);
-    Script::parse(file.clone(), source).map(Some)
-}
-
-fn not_utf8(file: &str, error: &std::string::FromUtf8Error) -> MigrationError {
-    let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-    let line = valid.split(|&byte| byte == b'\n').count();
-    MigrationError::at_line(file, line, Problem::NotUtf8)
-}
-
-struct FileName {
-    version: i64,
-    description: String,
-    kind: MigrationType,
-}
-
-impl FileName {
-    /// Word for word what sqlx's resolver does, which gives no paths and blocks on a runtime; a test
-    /// holds the two together.
-    fn parse(name: &str) -> Result<Option<Self>, Problem> {
-        let ending = MigrationType::Simple.suffix();
-        let Some((version, rest)) = name.split_once('_').filter(|(_, rest)| rest.ends_with(ending)) else {
-            return Ok(None);
-        };
-        let version = version.parse().map_err(|_| Problem::NoVersion)?;
-        let kind = MigrationType::from_filename(rest);
-        let description = rest.trim_end_matches(kind.suffix()).replace('_', " ");
-        Ok(Some(Self { version, description, kind }))
-    }
+    scripts.filter_map(|script| script.map_err(|fault| errors.push(fault)).ok()).collect()
 }
 
 #[cfg(test)]

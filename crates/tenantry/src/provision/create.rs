@@ -2,6 +2,7 @@
 
 use sqlx::{Connection as _, PgConnection};
 
+use super::agreement;
 use super::grants::grants;
 use super::new_tenant::NewTenant;
 use super::register::{enter, register};
@@ -40,7 +41,11 @@ async fn create_in(
         None if new.registers_existing() => {
             register(context, registry, draft, new.domains()).await?;
         }
-        None => create_new(context, registry, new, draft).await?,
+        None => {
+            context.migrations.check_creation()?;
+            agreement::check(context, registry).await?;
+            create_new(context, registry, new, draft).await?;
+        }
     }
     store::tenant_by_slug(registry, draft.slug()).await
 }
@@ -94,7 +99,7 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     enter(&mut tx, tenant, domains).await?;
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = Site::of_tenant(&context.layout, tenant);
-    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)).await?;
+    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
     fail_point::reached(FailPoint::BeforeCreate);
     commit(tx, site).await?;
     fail_point::reached(FailPoint::AfterCreate);
@@ -114,6 +119,7 @@ async fn create_stepwise(context: &Context, registry: &mut PgConnection, new: &N
 
 /// Goes on with a tenant that was interrupted while it was made.
 async fn go_on(context: &Context, registry: &mut PgConnection, tenant: &Tenant) -> Result<()> {
+    context.migrations.check_files()?;
     let mut workplace = lock_schema(context, tenant).await?;
     // Under the lock, because what was read before may be finished or removed by now.
     let now = store::tenant_by_slug(&mut *registry, tenant.slug()).await?;

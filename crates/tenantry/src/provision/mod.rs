@@ -8,6 +8,7 @@
 //! what there is.
 
 mod abort;
+mod agreement;
 mod create;
 mod grants;
 mod new_tenant;

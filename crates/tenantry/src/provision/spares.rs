@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use super::agreement;
 use super::grants::grants;
 use super::register::enter;
 use crate::context::Context;
@@ -41,6 +42,7 @@ pub(crate) enum Stale {
 pub(crate) async fn fill(context: &Context, count: u32, stale: Stale) -> Result<SpareSummary> {
     check_possible(context)?;
     let mut connection = context.databases.owner_connection(&Alias::default()).await?;
+    agreement::check(context, &mut connection).await?;
     let mut summary = SpareSummary { removed: remove_stale(context, &mut connection, stale).await?, made: 0 };
     while make_one(context, &mut connection, count).await? {
         summary.made += 1;
@@ -51,6 +53,7 @@ pub(crate) async fn fill(context: &Context, count: u32, stale: Stale) -> Result<
 }
 
 pub(super) fn check_possible(context: &Context) -> Result<()> {
+    context.migrations.check_creation()?;
     let unsupported = |message: &str| Error::new(ErrorKind::Unsupported, message);
     if context.role.is_some() {
         return Err(unsupported("a spare cannot be made where each tenant has a role of its own")
@@ -92,7 +95,7 @@ async fn make_one(context: &Context, connection: &mut PgConnection, count: u32) 
     let schema = SchemaName::generate_spare();
     let site = Site::spare(&context.layout, &schema);
     let grants = grants(&mut tx, context, &Alias::default(), &schema).await?;
-    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)).await?;
+    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
     if stands(Guard::OwnName) {
         refuse_own_name(&mut tx, &schema).await?;
     }

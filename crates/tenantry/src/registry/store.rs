@@ -149,6 +149,21 @@ pub(crate) async fn tenants_after(
     Ok(rows.into_iter().map(|row| row.0).collect())
 }
 
+/// Some tenants that keep up with the fleet, whichever: their numbers are random.
+pub(crate) async fn some_tenants(
+    executor: impl Executor<'_, Database = Postgres>,
+    limit: i64,
+) -> Result<Vec<Tenant>> {
+    let rows = sqlx::query_as::<_, TenantRow>(select_tenant!(
+        "WHERE tenant.status IN ('active', 'suspended') ORDER BY tenant.id LIMIT $1"
+    ))
+    .bind(limit)
+    .fetch_all(executor)
+    .await
+    .map_err(unreadable)?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
 /// Reads what schemas of some database have applied, and whether they own types.
 pub(crate) async fn applied(
     executor: impl Executor<'_, Database = Postgres>,

@@ -209,7 +209,7 @@ impl<'a> Statements<'a> {
     /// `None` without any tokens.
     fn statement(&mut self, tokens: Vec<Token<'a>>) -> Option<StatementTokens<'a>> {
         let range = tokens.first()?.start..tokens.last()?.end();
-        self.line += newlines(&self.lexer.sql[self.counted_to..range.start]);
+        self.line += line_breaks(self.lexer.sql, self.counted_to..range.start);
         self.counted_to = range.start;
         Some(StatementTokens { span: StatementSpan { range, line: self.line }, tokens })
     }
@@ -291,11 +291,12 @@ pub(crate) fn begins_with(tokens: &[Token<'_>], words: &str) -> bool {
 
 /// Line and column of a byte offset, both counted from 1, the column in characters.
 ///
-/// An offset past the end means the end.
+/// An offset past the end means the end. Lines end as editors have it, and as a comment of the server does: with
+/// LF, with CR LF, or with CR alone.
 pub(crate) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..text.floor_char_boundary(offset)];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (newlines(before) + 1, before[line_start..].chars().count() + 1)
+    let offset = text.floor_char_boundary(offset);
+    let line_start = (0..offset).rev().find(|at| ends_line(text.as_bytes(), *at)).map_or(0, |end| end + 1);
+    (line_breaks(text, 0..offset) + 1, text[line_start..offset].chars().count() + 1)
 }
 
 /// The byte offset of a position as PostgreSQL reports it: in characters, from 1.
@@ -306,8 +307,12 @@ pub(crate) fn byte_offset(text: &str, position: usize) -> Option<usize> {
     offsets.nth(position.checked_sub(1)?)
 }
 
-fn newlines(text: &str) -> usize {
-    text.bytes().filter(|&byte| byte == b'\n').count()
+fn line_breaks(text: &str, range: Range<usize>) -> usize {
+    range.filter(|at| ends_line(text.as_bytes(), *at)).count()
+}
+
+fn ends_line(text: &[u8], at: usize) -> bool {
+    text[at] == b'\n' || text[at] == b'\r' && text.get(at + 1) != Some(&b'\n')
 }
 
 type Scanned = Result<(TokenKind, usize), &'static str>;

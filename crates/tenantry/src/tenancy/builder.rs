@@ -5,13 +5,13 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::{Inner, Tenancy};
-use crate::context::Context;
+use crate::context::{Agreement, Context};
 use crate::database::{Config, DatabaseConfig, Layout};
 use crate::doctor::{self, Finding};
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::migrate::{MigrationError, Migrations};
+use crate::migrate::Migrations;
 use crate::pool::{Databases, Preprocessor, Preprocessors, Role};
 use crate::registry::{self, Registry, RegistryConfig};
 use crate::resolve::{Head, Resolution, Resolve};
@@ -58,13 +58,15 @@ impl Default for Builder {
 impl Builder {
     /// Takes over what `tenantry.toml` and the environment say. What is called after this wins.
     ///
+    /// What is wrong with the migration files is an error of those who need them: [`Migrations::read`] says who.
+    ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] naming the key, [`ErrorKind::Migration`] naming file and line.
+    /// [`ErrorKind::Configuration`] naming the key.
     pub fn config(mut self, config: &Config) -> Result<Self> {
         for (alias, database) in config.databases()? {
             self.databases.insert(alias, database);
         }
-        self.migrations = Migrations::of(config).map_err(MigrationError::first_of)?;
+        self.migrations = Migrations::of(config);
         if let Some(schema) = config.master_schema() {
             self.layout.master_schema = schema.clone();
         }
@@ -161,6 +163,9 @@ impl Builder {
             registry::install(&databases, &layout).await?;
         }
         registry::verify(&databases).await?;
+        for mistake in self.migrations.mistakes() {
+            tracing::warn!("The migration files have a mistake: {mistake}");
+        }
         let registry = Registry::start(databases.clone(), &self.registry)?;
         let context = Context {
             databases,
@@ -168,6 +173,7 @@ impl Builder {
             migrations: self.migrations,
             reserved: self.reserved,
             role: self.role,
+            agreement: Agreement::default(),
             spare_taken: Notify::new(),
         };
         let context = Arc::new(context);

@@ -4,7 +4,9 @@ use super::Tenancy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
-use crate::migrate::{self, BaselineOptions, MigrateOptions, Migrations, NewBaseline, Summary};
+use crate::migrate::{
+    self, BaselineOptions, Fleet, Mark, Marking, MigrateOptions, Migrations, NewBaseline, Summary,
+};
 use crate::observe::Observer;
 use crate::registry::{Run, RunEntry, runs};
 
@@ -28,7 +30,10 @@ impl Tenancy {
     /// [`MigrateOptions::resuming`]; any other run gets to the same point, since what is applied is applied.
     ///
     /// # Errors
-    /// If the master schema's migrations fail, or the registry cannot be reached.
+    /// If the master schema's migrations fail, or the registry cannot be reached. [`ErrorKind::Migration`], before
+    /// any schema is touched, if a file was changed after some tenant had applied it ([`mark`](Self::mark) says that it
+    /// does not matter), or if one that is pending may not run or comes
+    /// [too late](MigrateOptions::allow_out_of_order).
     /// [`ErrorKind::Conflict`] if somebody else migrates the fleet. Where several servers migrate when they
     /// start, let them [wait](MigrateOptions::wait).
     pub async fn migrate(
@@ -59,7 +64,8 @@ impl Tenancy {
     /// ```
     ///
     /// # Errors
-    /// If the registry cannot be read, or a tenant that was named cannot be migrated.
+    /// If the registry cannot be read, or a tenant that was named cannot be migrated; and where
+    /// [`migrate`](Self::migrate) fails before it touches a schema.
     pub async fn preview(
         &self,
         options: impl Into<MigrateOptions>,
@@ -75,6 +81,40 @@ impl Tenancy {
     /// If the registry cannot be read, or a tenant that was named cannot be migrated.
     pub async fn lint(&self, options: impl Into<MigrateOptions>) -> Result<Vec<migrate::Warning>> {
         migrate::lint_pending(&self.inner.context, &options.into()).await
+    }
+
+    /// Has the ledgers of tenants say of a version that it is applied by the file as it is now, or that it is not
+    /// applied after all; nothing is run. That is for people who have looked: [`Mark`] says when.
+    ///
+    /// Only ledgers that know the version are corrected. Repeating it after an error goes on where it stopped.
+    ///
+    /// ```no_run
+    /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
+    /// use tenantry::Fleet;
+    /// use tenantry::migrate::Mark;
+    ///
+    /// // A typing error in a comment was mended, after all tenants had applied the file.
+    /// let marking = tenancy.mark(&Fleet::all(), 7, Mark::Applied).await?;
+    /// println!("{} ledgers were corrected", marking.marked);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if no file has this version. [`ErrorKind::Migration`] if it was interrupted while
+    /// it built an index that is missing or not valid.
+    pub async fn mark(&self, fleet: &Fleet, version: i64, mark: Mark) -> Result<Marking> {
+        let marking = migrate::mark(&self.inner.context, Some(fleet), version, mark).await;
+        self.inner.registry.forget_all();
+        marking
+    }
+
+    /// Does what [`mark`](Self::mark) does for a version of the master schema.
+    ///
+    /// # Errors
+    /// Like [`mark`](Self::mark).
+    pub async fn mark_master(&self, version: i64, mark: Mark) -> Result<Marking> {
+        migrate::mark(&self.inner.context, None, version, mark).await
     }
 
     /// The newest recorded runs, the newest first.
@@ -128,6 +168,7 @@ impl Tenancy {
         options: BaselineOptions,
         dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<NewBaseline, E> {
+        self.inner.context.migrations.check_files().map_err(Error::from)?;
         migrate::make_baseline(&self.inner.context, &options, dump).await
     }
 
@@ -141,6 +182,7 @@ impl Tenancy {
         &self,
         dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<i64, E> {
+        self.inner.context.migrations.check_baseline().map_err(Error::from)?;
         migrate::check_baseline(&self.inner.context, dump).await
     }
 }

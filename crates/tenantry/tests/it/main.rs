@@ -8,6 +8,7 @@ mod create_stepwise;
 mod doctor;
 mod errors;
 mod existing_schema;
+mod files;
 mod find;
 mod for_each;
 mod http;

@@ -168,10 +168,10 @@ async fn a_changed_file_is_refused_and_named() {
     folder.write("tenant/0001_step.sql", "CREATE TABLE note ()");
     folder.write("tenant/0003_more.sql", "CREATE TABLE more ()");
     let tenancy = open(&database, &folder).await;
-    let says = ["tenant/0001_step.sql` was changed after", "tenant `acme`", "restore the file"];
-    check_failed(migrate_one(&tenancy, "acme").await, &says);
+    let says =
+        ["tenant/0001_step.sql` was changed after", "tenant `acme`", "restore the file", "--mark-applied 1"];
+    check_error(tenancy.migrate(Fleet::all(), unobserved).await, ErrorKind::Migration, &says);
     let acme = tenancy.tenant("acme").await.unwrap();
-    assert!(acme.last_error().unwrap().contains("0001_step.sql"), "{acme:?}");
     let applied = ledger(&mut Client::owner(&database).await, &acme).await;
     assert_eq!(applied, [(1, true), (2, true)], "nothing after the contradiction is applied");
 
@@ -194,15 +194,31 @@ async fn a_missing_file_is_refused_and_named() {
 }
 
 #[tokio::test]
-async fn a_file_that_comes_late_is_applied_out_of_order() {
+async fn a_file_that_comes_late_is_told_and_applied_when_that_is_allowed() {
     let database = database().await;
     let folder = Folder::new();
     folder.write("tenant/0001_note.sql", NOTE);
+    let tenancy = open(&database, &folder).await;
+    for slug in ["behind", "acme", "globex"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+    }
     folder.write("tenant/0003_tag.sql", "CREATE TABLE tag (name text)");
-    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    let ahead = Fleet::only([slug("acme"), slug("globex")]);
+    open(&database, &folder).await.migrate(ahead, unobserved).await.unwrap();
+
     folder.write("tenant/0002_body.sql", "ALTER TABLE note ADD COLUMN body text");
     let tenancy = open(&database, &folder).await;
-    assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![2]));
+    let says =
+        ["0002_body.sql` comes too late: version 3 is applied already", "2 tenants, the first is `acme`"];
+    check_error(tenancy.migrate(Fleet::all(), unobserved).await, ErrorKind::Migration, &says);
+    check_error(tenancy.preview(Fleet::all(), |_| ()).await, ErrorKind::Migration, &says);
+    let mut client = Client::owner(&database).await;
+    let behind = tenancy.tenant("behind").await.unwrap();
+    assert_eq!(ledger(&mut client, &behind).await, [(1, true)], "nobody was touched");
+    // To whom it does not come late, it is a file like any other.
+    assert_eq!(migrate_one(&tenancy, "behind").await, Ok(vec![2, 3]));
+    let options = MigrateOptions { allow_out_of_order: true, ..Fleet::all().into() };
+    assert_eq!(tenancy.migrate(options, unobserved).await.unwrap().migrated, 2);
     assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![]));
     let acme = tenancy.tenant("acme").await.unwrap();
     assert_eq!(acme.digest(), Some(&tenancy.migrations().tenant().digest()));

@@ -1,5 +1,6 @@
 //! Files that must not run in a transaction, and what is left of them when they are interrupted.
 
+use tenantry::migrate::{Mark, Marking, MigrateOptions};
 use tenantry::tenant::Tenant;
 use tenantry::{ErrorKind, Fleet, NewTenant, Tenancy};
 use tenantry_embedded::ScratchDatabase;
@@ -40,6 +41,11 @@ impl Setting {
         let file = migrations.tenant().get(2).unwrap();
         let mark = "INSERT INTO _sqlx_migrations VALUES (2, 'alone', now(), false, $1, -1)";
         sqlx::query(mark).bind(file.checksum()).execute(self.client.connection()).await.unwrap();
+    }
+
+    /// Says what people say of version 2.
+    async fn mark(&self, mark: Mark) -> tenantry::Result<Marking> {
+        self.open().await.mark(&Fleet::only([slug("acme")]), 2, mark).await
     }
 
     async fn migrate(&self) -> Result<(), String> {
@@ -139,15 +145,128 @@ async fn anything_else_that_was_interrupted_stops_with_a_hint() {
     setting.folder.write("tenant/0003_more.sql", "CREATE TABLE more ()");
     for _ in 0..2 {
         let text = setting.migrate().await.unwrap_err();
-        for words in ["0002_alone.sql` was interrupted", "tenant `acme`", "hint: find out how far it came"] {
+        for words in
+            ["0002_alone.sql` was interrupted", "tenant `acme`", "how far it came", "--mark-pending 2"]
+        {
             assert!(text.contains(words), "{text}");
         }
         assert_eq!(ledger(&mut setting.client, &setting.acme).await, [(1, true), (2, false)]);
     }
-    // As the hint says: undo it by hand, then migrate again.
-    setting.client.run("DELETE FROM _sqlx_migrations WHERE version = 2").await;
+    // As the hint says.
+    let marking = setting.mark(Mark::Pending).await.unwrap();
+    assert_eq!((marking.marked, marking.untouched), (1, 0));
+    assert_eq!(ledger(&mut setting.client, &setting.acme).await, [(1, true)]);
     setting.migrate().await.unwrap();
     assert_eq!(ledger(&mut setting.client, &setting.acme).await, [(1, true), (2, true), (3, true)]);
+}
+
+#[tokio::test]
+async fn an_interrupted_file_may_be_taken_for_done() {
+    let mut setting = pending("VACUUM note").await;
+    setting.mark_interrupted().await;
+    setting.migrate().await.unwrap_err();
+    assert_eq!(setting.mark(Mark::Applied).await.unwrap().marked, 1);
+    setting.migrate().await.unwrap();
+    setting.check_done().await;
+}
+
+#[tokio::test]
+async fn an_index_that_is_not_valid_is_never_taken_for_done() {
+    let mut setting = pending("CREATE UNIQUE INDEX CONCURRENTLY note_title ON note (title)").await;
+    setting.migrate().await.unwrap_err();
+    let refused = setting.mark(Mark::Applied).await;
+    check_error(refused, ErrorKind::Migration, &["index `note_title` is missing or not valid"]);
+    assert_eq!(ledger(&mut setting.client, &setting.acme).await, [(1, true), (2, false)]);
+
+    // Neither by the server, which leaves alone what is there.
+    let mut setting =
+        pending("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS note_title ON note (title)").await;
+    let build = "CREATE UNIQUE INDEX CONCURRENTLY note_title ON note (title)";
+    setting.client.try_run(build).await.unwrap_err();
+    assert_eq!(setting.index("note_title").await, Some(false));
+    setting.client.run("DELETE FROM note WHERE id = 2").await;
+    let text = setting.migrate().await.unwrap_err();
+    assert!(text.contains("index `note_title` is not valid") && text.contains("migrate again"), "{text}");
+    setting.migrate().await.unwrap();
+    assert_eq!(setting.index("note_title").await, Some(true));
+    setting.check_done().await;
+}
+
+const TWO: &str = "SET lock_timeout = '5s';\nCREATE INDEX CONCURRENTLY note_id ON note (id);\n\
+                   CREATE UNIQUE INDEX CONCURRENTLY note_title ON note (title);";
+
+#[tokio::test]
+async fn several_indexes_are_judged_each_by_itself() {
+    let mut setting = pending(TWO).await;
+    let text = setting.migrate().await.unwrap_err();
+    assert!(text.contains("0002_alone.sql:4") && text.contains("could not create unique index"), "{text}");
+    assert_eq!(setting.index("note_id").await, Some(true));
+    assert_eq!(setting.index("note_title").await, Some(false));
+    let before: i64 = setting.client.value("SELECT 'note_id'::regclass::oid::bigint").await;
+    setting.client.run("DELETE FROM note WHERE id = 2").await;
+    setting.migrate().await.unwrap();
+    let after: i64 = setting.client.value("SELECT 'note_id'::regclass::oid::bigint").await;
+    assert_eq!(before, after, "what was built is not built again");
+    assert_eq!(setting.index("note_title").await, Some(true));
+    setting.check_done().await;
+}
+
+#[tokio::test]
+async fn a_mistake_in_the_second_statement_is_corrected_in_the_file() {
+    let mut setting = pending(&TWO.replace("(title)", "(titel)")).await;
+    let text = setting.migrate().await.unwrap_err();
+    let says = "column \"titel\" does not exist";
+    assert!(text.contains("0002_alone.sql:4") && text.contains(says), "{text}");
+    assert_eq!(ledger(&mut setting.client, &setting.acme).await, [(1, true), (2, false)]);
+    let mended = format!("-- no-transaction\n{}", TWO.replace("UNIQUE", ""));
+    setting.folder.write("tenant/0002_alone.sql", &mended);
+    setting.migrate().await.unwrap();
+    setting.check_done().await;
+}
+
+#[tokio::test]
+async fn half_of_the_indexes_are_removed_on_the_way_back() {
+    let mut setting = pending(TWO).await;
+    setting.migrate().await.unwrap_err();
+    setting.folder.write("tenant/0001_step.down.sql", "ALTER TABLE note RENAME TO kept");
+    let back = MigrateOptions { to: Some(0), ..Fleet::only([slug("acme")]).into() };
+    assert_eq!(setting.open().await.migrate(back, unobserved).await.unwrap().failed, 0);
+    assert_eq!(setting.index("note_id").await, None);
+    assert_eq!(setting.index("note_title").await, None);
+    assert_eq!(ledger(&mut setting.client, &setting.acme).await, []);
+}
+
+#[tokio::test]
+async fn a_setting_is_in_force_in_its_file_and_nowhere_else() {
+    let mut setting =
+        pending("SET lock_timeout = '77ms';\nCREATE INDEX CONCURRENTLY note_title ON note (title)").await;
+    let mut blocker = Client::owner(&setting.database).await;
+    blocker.run(&format!("BEGIN; LOCK TABLE {} IN ROW EXCLUSIVE MODE", table(&setting.acme, "note"))).await;
+    let options = MigrateOptions { attempts: 1.try_into().unwrap(), ..Fleet::all().into() };
+    let summary = setting.open().await.migrate(options, unobserved).await.unwrap();
+    assert_eq!(summary.failed, 1, "the build does not wait longer than that");
+    let acme = setting.open().await.tenant("acme").await.unwrap();
+    assert!(acme.last_error().unwrap().contains("lock timeout"), "{acme:?}");
+    blocker.run("ROLLBACK").await;
+    let look = "CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS it";
+    setting.folder.write("tenant/0003_more.sql", look);
+    setting.migrate().await.unwrap();
+    assert_eq!(setting.client.value::<String>("SELECT it FROM seen").await, "3s");
+}
+
+#[tokio::test]
+async fn what_needs_no_transaction_says_so_in_the_hint() {
+    let partitioned =
+        "CREATE TABLE p (id int) PARTITION BY RANGE (id); CREATE INDEX ON p (id); REINDEX TABLE p";
+    for (sql, says) in [
+        ("DO $$ BEGIN COMMIT; END $$", "invalid transaction termination"),
+        (partitioned, "cannot run inside a transaction block"),
+    ] {
+        let database = database().await;
+        let tenancy = crate::support::tenancy(&database, &[sql]).await;
+        let refused = tenancy.create(NewTenant::new("acme")).await;
+        check_error(refused, ErrorKind::Migration, &[says, "hint: ", "`-- no-transaction`"]);
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Bringing tenants to a version, forwards and back.
 
 use tenantry::migrate::{Direction, MigrateOptions};
-use tenantry::{ErrorKind, Fleet, NewTenant, Tenancy};
+use tenantry::{ErrorKind, Fleet, Migrations, NewTenant, Tenancy};
 use tenantry_embedded::ScratchDatabase;
 
 use crate::support::{Client, Folder, builder, check_error, database, ledger, slug, table, unobserved};
@@ -141,4 +141,44 @@ async fn a_way_back_that_fails_leaves_everything_as_it_was() {
     let error = tenancy.tenant("acme").await.unwrap().last_error().unwrap().to_owned();
     assert!(error.contains("0002_done.down.sql:1:"), "{error}");
     assert_eq!(versions(&database, &tenancy, "acme").await, [1, 2, 3], "both were one transaction");
+}
+
+#[tokio::test]
+async fn zero_undoes_everything_also_a_file_with_that_number() {
+    let (database, folder) = (database().await, Folder::new());
+    folder.write("tenant/00000000000000_setup.up.sql", "CREATE TABLE setup ()");
+    folder.write("tenant/00000000000000_setup.down.sql", "DROP TABLE setup");
+    folder.write("tenant/20240101000000_note.up.sql", "CREATE TABLE note ()");
+    folder.write("tenant/20240101000000_note.down.sql", "DROP TABLE note");
+    let tenancy = open(&database, &folder).await;
+    tenancy.create(NewTenant::new("acme")).await.unwrap();
+    for _ in 0..2 {
+        tenancy.migrate(to(0, Fleet::all()), unobserved).await.unwrap();
+        assert_eq!(versions(&database, &tenancy, "acme").await, [0_i64; 0]);
+        let acme = tenancy.tenant("acme").await.unwrap();
+        assert_eq!(acme.digest(), Some(&Migrations::none().tenant().digest()));
+        tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
+        assert_eq!(versions(&database, &tenancy, "acme").await, [0, 20_240_101_000_000]);
+    }
+}
+
+#[tokio::test]
+async fn a_way_back_that_is_empty_is_none_unless_it_says_so() {
+    let (database, folder) = (database().await, Folder::new());
+    folder.write("tenant/0001_note.up.sql", "CREATE TABLE IF NOT EXISTS note ()");
+    folder.write("tenant/0001_note.down.sql", "-- Add down migration script here");
+    let tenancy = open(&database, &folder).await;
+    tenancy.create(NewTenant::new("acme")).await.unwrap();
+    let summary = tenancy.migrate(to(0, Fleet::all()), unobserved).await.unwrap();
+    assert_eq!(summary.failed, 1);
+    let acme = tenancy.tenant("acme").await.unwrap();
+    let error = acme.last_error().unwrap();
+    assert!(error.contains("0001_note.down.sql` holds no statement, and so it undoes nothing"), "{error}");
+    assert_eq!(versions(&database, &tenancy, "acme").await, [1]);
+
+    let allowed = "-- lint: allow empty-down, because nobody minds the table";
+    folder.write("tenant/0001_note.down.sql", allowed);
+    let tenancy = open(&database, &folder).await;
+    assert_eq!(tenancy.migrate(to(0, Fleet::all()), unobserved).await.unwrap().migrated, 1);
+    assert_eq!(tenancy.migrate(Fleet::all(), unobserved).await.unwrap().migrated, 1);
 }

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use sqlx::migrate::MigrationType;
 
 use super::*;
-use crate::migration::scripts::script_of;
+use crate::migrate::sentence;
+use crate::migration::scripts::{any_script, script_of};
 
 const ALONE: &str = "-- no-transaction\nVACUUM";
 const PLAIN: &str = "SELECT 1";
@@ -12,7 +13,7 @@ const PLAIN: &str = "SELECT 1";
 fn files(migrations: &[(i64, &str)]) -> MigrationSet {
     let scripts =
         migrations.iter().map(|(version, sql)| script_of(*version, MigrationType::Simple, sql).unwrap());
-    MigrationSet::new(scripts.collect()).unwrap()
+    MigrationSet::new(scripts.collect(), &mut Vec::new())
 }
 
 /// The ledger of a schema that has applied these versions.
@@ -59,7 +60,7 @@ fn there_and_back(versions: &[i64]) -> MigrationSet {
         let sql = if version % 10 == 5 { ALONE } else { PLAIN };
         script_of(*version, MigrationType::ReversibleDown, sql).unwrap()
     });
-    MigrationSet::new(up.chain(down).collect()).unwrap()
+    MigrationSet::new(up.chain(down).collect(), &mut Vec::new())
 }
 
 #[track_caller]
@@ -117,6 +118,41 @@ fn a_version_that_arrives_late_is_applied_in_its_place() {
     check(&[(1, PLAIN), (2, PLAIN), (3, PLAIN), (4, PLAIN)], &[3, 1], "[2 4]");
 }
 
+#[test]
+fn in_order_a_version_that_arrives_late_is_a_conflict() {
+    let files = files(&[(1, PLAIN), (2, PLAIN), (3, PLAIN), (4, PLAIN)]);
+    let late = |applied: &[i64]| plan(Goal::latest(&files).in_order(), &ledger(&files, applied)).map(drop);
+    let conflict =
+        |version, newest| Conflict::OutOfOrder { version, file: format!("{version}_a.sql"), newest };
+    assert_eq!(late(&[1, 3]), Err(vec![conflict(2, 3)]));
+    assert_eq!(late(&[4]), Err(vec![conflict(1, 4), conflict(2, 4), conflict(3, 4)]));
+    for applied in [&[][..], &[1], &[1, 2, 3, 4]] {
+        assert_eq!(late(applied), Ok(()), "{applied:?}");
+    }
+    // What is undone first is not in the way.
+    let back = there_and_back(&[1, 2, 3]);
+    assert!(plan(Goal::version(&back, 2).unwrap().in_order(), &ledger(&back, &[1, 3])).is_ok());
+}
+
+#[test]
+fn zero_is_below_a_version_of_that_number() {
+    check_to(&[0, 1], &[0, 1], 0, "[-1 -0]");
+    check_to(&[0, 1], &[0, 1], 1, "");
+    check_to(&[0, 1], &[], 0, "");
+    let files = there_and_back(&[0, 1]);
+    assert_eq!(Goal::version(&files, 0).unwrap().digest(), MigrationSet::empty().digest());
+}
+
+#[test]
+fn a_refused_file_is_a_conflict_while_it_is_pending() {
+    let scripts =
+        [(1, PLAIN), (2, "COMMIT")].map(|(version, sql)| any_script(version, MigrationType::Simple, sql));
+    let files = MigrationSet::new(scripts.to_vec(), &mut Vec::new());
+    let conflicts = plan(Goal::latest(&files), &ledger(&files, &[1])).unwrap_err();
+    assert_eq!(conflicts[0].to_string(), "2_a.sql:1: `COMMIT` is not allowed in a migration");
+    assert!(plan(Goal::latest(&files), &ledger(&files, &[1, 2])).unwrap().is_empty());
+}
+
 #[track_caller]
 fn check_conflicts(files: &MigrationSet, applied: &[Applied], expect: &[Conflict]) {
     assert_eq!(plan(Goal::latest(files), applied).unwrap_err(), expect);
@@ -153,6 +189,9 @@ fn conflicts_name_the_file() {
     assert_eq!(changed.to_string(), "`1_a.sql` was changed after it had been applied");
     let missing = Conflict::Missing { version: 7 };
     assert_eq!(missing.to_string(), "version 7 was applied, but there is no file for it");
+    let many = [2, 7, 9].map(|version| Conflict::Missing { version });
+    let all = [&changed, &many[0], &many[1], &many[2]];
+    assert_eq!(sentence(all), format!("{changed}; 3 versions are applied and have no file (2 to 9)"));
 }
 
 proptest! {

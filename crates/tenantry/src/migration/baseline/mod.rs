@@ -84,7 +84,8 @@ impl Baseline {
 
     /// The text that makes its objects in a schema of this name. It is not read again.
     pub(crate) fn renamed(&self, schema: &SchemaName) -> FileText {
-        let renamed = self.places.fill(self.sql(), 0..self.sql().len(), schema.as_str());
+        let sql = self.script.text().sql();
+        let renamed = self.places.fill(sql, 0..sql.len(), schema.as_str());
         let statements = self.script.statements().iter().map(|statement| renamed.moved(statement)).collect();
         FileText::new(self.file(), AssertSqlSafe(renamed.text).into_sql_str(), statements)
     }
@@ -93,7 +94,8 @@ impl Baseline {
 fn script(file: &str, version: i64, sql: String) -> Result<Script, Vec<MigrationError>> {
     let sql = AssertSqlSafe(sql).into_sql_str();
     let source = sqlx::migrate::Migration::new(version, "baseline".into(), MigrationType::Simple, sql, false);
-    Script::parse(file.to_owned(), source)
+    let script = Script::parse(file.to_owned(), source);
+    if script.refusals().is_empty() { Ok(script) } else { Err(script.refusals().to_vec()) }
 }
 
 /// Migrations that an application's own program squashes, like one that compiled them in.

@@ -52,7 +52,7 @@ fn ends(script: &Script) -> Vec<usize> {
     let statements = script.statements();
     let end = |(index, statement): (usize, &StatementSpan)| {
         let rest = &sql[statement.range.end..];
-        let line = statement.range.end + rest.find('\n').unwrap_or(rest.len());
+        let line = statement.range.end + rest.find(['\n', '\r']).unwrap_or(rest.len());
         statements.get(index + 1).map_or(line, |next| line.min(next.range.start))
     };
     statements.iter().enumerate().map(end).collect()

@@ -11,6 +11,7 @@
 //! | `names`, `positions` | `outside-name`, `shared-foreign-key` |
 //! | `constraints` | `unnamed-constraint` |
 //! | `extension` | `extension-schema` |
+//! | `empty_down` | `empty-down` |
 //! | `allow` | comments that silence a rule; `unknown-rule` |
 //!
 //! There is no grammar of SQL in here, only its tokens and the positions in which a name is that of an
@@ -19,6 +20,7 @@
 
 mod allow;
 mod constraints;
+mod empty_down;
 mod extension;
 mod finding;
 mod names;
@@ -27,6 +29,7 @@ mod positions;
 mod rule;
 mod warning;
 
+pub(super) use self::empty_down::is_empty_down;
 use self::finding::Finding;
 use self::piece::FileReading;
 pub use self::{rule::Rule, warning::Warning};
@@ -47,6 +50,7 @@ pub(crate) fn lint(script: &Script, home: Home<'_>) -> Vec<Warning> {
         script.statements().iter().map(|statement| FileReading::of(script.tokens_of(statement))).collect();
     let allowed = allow::read(script, &readings);
     let mut findings = allowed.findings();
+    findings.extend(empty_down::in_file(script));
     for (index, reading) in readings.iter().enumerate() {
         let found = reading.pieces.iter().flat_map(|piece| judge(piece, home));
         findings.extend(found.filter(|finding| !allowed.covers(index, finding.rule)));

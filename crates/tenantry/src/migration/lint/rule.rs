@@ -75,6 +75,20 @@ pub enum Rule {
     /// CREATE EXTENSION citext SCHEMA extensions;
     /// ```
     ExtensionSchema,
+    /// `empty-down`: a `.down.sql` holds no statement.
+    ///
+    /// The ledger would forget the migration and the schema would keep what it made, so that the next run could not
+    /// apply it again. `migrate --to` refuses to go back that way. Where there is nothing to undo, say so:
+    ///
+    /// ```sql
+    /// -- bad
+    /// -- Add down migration script here
+    /// -- good
+    /// DROP TABLE note;
+    /// -- good, for what cannot be told from not having run
+    /// -- lint: allow empty-down
+    /// ```
+    EmptyDown,
     /// `unknown-rule`: a comment silences something that is no rule.
     ///
     /// ```sql
@@ -88,11 +102,12 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::SharedForeignKey,
         Self::OutsideName,
         Self::UnnamedConstraint,
         Self::ExtensionSchema,
+        Self::EmptyDown,
         Self::UnknownRule,
     ];
 
@@ -103,6 +118,7 @@ impl Rule {
             Self::OutsideName => "outside-name",
             Self::UnnamedConstraint => "unnamed-constraint",
             Self::ExtensionSchema => "extension-schema",
+            Self::EmptyDown => "empty-down",
             Self::UnknownRule => "unknown-rule",
         }
     }
@@ -123,6 +139,10 @@ impl Rule {
             }
             Self::ExtensionSchema => {
                 "put `CREATE EXTENSION … SCHEMA extensions` into a master migration: every tenant sees that schema"
+            }
+            Self::EmptyDown => {
+                "write what undoes it, or `-- lint: allow empty-down` where there is nothing to undo; without the \
+                 file, there is no way back"
             }
             Self::UnknownRule => "write `-- lint: allow RULE`, with rules separated by commas",
         }

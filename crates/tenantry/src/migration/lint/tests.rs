@@ -377,6 +377,12 @@ fn a_warning_says_where_what_and_what_to_do() {
     assert_eq!(json["rule"], "outside-name");
 }
 
+fn judge_down(sql: &str) -> Vec<(usize, &'static str)> {
+    let script = script_of(1, MigrationType::ReversibleDown, sql).unwrap();
+    let warnings = lint(&script, Home::Tenant { extensions: &[] });
+    warnings.iter().map(|warning| (warning.line(), warning.rule().as_str())).collect()
+}
+
 /// The examples in the documentation of [`Rule`]: text by rule and by whether it is bad.
 fn documented() -> BTreeMap<(String, bool), String> {
     let mut examples = BTreeMap::new();
@@ -403,6 +409,7 @@ fn the_documented_examples_are_bad_and_good() {
     for ((rule, is_bad), sql) in examples {
         let mut rules: Vec<_> = match rule.as_str() {
             "extension-schema" => judge_in(&sql, Home::Master),
+            "empty-down" => judge_down(&sql),
             _ => judge_tenant(&sql),
         };
         // What is silenced under a wrong name is still there.
@@ -428,6 +435,7 @@ proptest! {
         let extensions = [SchemaName::parse("extensions").unwrap()];
         for text in [any, soup] {
             let Ok(script) = script(&text) else { continue };
+            let text = text.replace("\r\n", "\n").replace('\r', "\n");
             let lines: Vec<_> = text.split('\n').collect();
             for home in [Home::Master, Home::Tenant { extensions: &extensions }] {
                 let warnings = lint(&script, home);

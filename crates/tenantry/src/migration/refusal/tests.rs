@@ -157,6 +157,8 @@ fn what_cannot_run_in_a_transaction_is_refused_there() {
         ("CREATE TABLESPACE a LOCATION '/a'", "CREATE TABLESPACE"),
         ("DROP TABLESPACE a", "DROP TABLESPACE"),
         ("ALTER SYSTEM SET a = 1", "ALTER SYSTEM"),
+        ("CLUSTER", "CLUSTER"),
+        ("CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c", "CREATE SUBSCRIPTION"),
     ] {
         check(sql, &format!("`{command}` cannot run in a transaction"));
     }
@@ -164,6 +166,8 @@ fn what_cannot_run_in_a_transaction_is_refused_there() {
         "CREATE INDEX ON a (b)",
         "DROP INDEX \"concurrently\"",
         "REINDEX TABLE a",
+        "CLUSTER a USING b",
+        "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (create_slot = false)",
         "REINDEX (VERBOSE) TABLE schema",
         "REFRESH MATERIALIZED VIEW CONCURRENTLY a",
         "ALTER TABLE a DETACH PARTITION b FINALIZE",

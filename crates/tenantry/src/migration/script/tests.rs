@@ -11,10 +11,16 @@ pub(crate) fn script(sql: &str) -> Result<Script, MigrationError> {
 }
 
 pub(crate) fn script_of(version: i64, kind: MigrationType, sql: &str) -> Result<Script, MigrationError> {
+    let script = any_script(version, kind, sql);
+    script.refusals().first().cloned().map_or(Ok(script), Err)
+}
+
+/// The same, accepted or not.
+pub(crate) fn any_script(version: i64, kind: MigrationType, sql: &str) -> Script {
     let no_transaction = sql.starts_with("-- no-transaction");
     let text = AssertSqlSafe(sql).into_sql_str();
     let source = sqlx::migrate::Migration::new(version, "a".into(), kind, text, no_transaction);
-    Script::parse(format!("{version}_a{}", kind.suffix()), source).map_err(|mut errors| errors.remove(0))
+    Script::parse(format!("{version}_a{}", kind.suffix()), source)
 }
 
 #[track_caller]
@@ -51,9 +57,10 @@ fn every_refused_line_is_named() {
         AssertSqlSafe(text).into_sql_str(),
         false,
     );
-    let errors = Script::parse("1_a.sql".into(), source).unwrap_err();
-    let lines: Vec<_> = errors.iter().map(MigrationError::line).collect();
+    let script = Script::parse("1_a.sql".into(), source);
+    let lines: Vec<_> = script.refusals().iter().map(MigrationError::line).collect();
     assert_eq!(lines, [Some(1), Some(3), Some(4)]);
+    assert!(script.refusals().iter().all(|refusal| refusal.version() == Some(1)));
 }
 
 #[test]
@@ -82,10 +89,88 @@ fn a_file_without_transaction_holds_one_statement() {
     let script = script("-- no-transaction\nCREATE INDEX CONCURRENTLY ON a (b);\n").unwrap();
     assert!(!script.is_transactional());
 
-    let message = "a `-- no-transaction` file holds exactly one statement, and this one holds";
+    let message = "a `-- no-transaction` file holds exactly one statement, or only named indexes that are built or \
+                   dropped concurrently, and this one holds";
     check("-- no-transaction\nVACUUM;\nVACUUM;\nVACUUM", &format!("1_a.sql:3: {message} 3"));
     check("-- no-transaction\n", &format!("1_a.sql:1: {message} 0"));
     check("-- no-transaction\nBEGIN", "1_a.sql:2: `BEGIN` is not allowed in a migration");
+}
+
+#[test]
+fn settings_may_stand_in_front_of_the_statement() {
+    let accepted = |sql: &str| script(&format!("-- no-transaction\n{sql}"));
+    let both = "SET lock_timeout = '2s';\nSET SESSION statement_timeout TO 0;\nVACUUM;";
+    assert_eq!(accepted(both).unwrap().statements().len(), 3);
+    assert_eq!(accepted(both).unwrap().index_steps(), None);
+    assert_eq!(accepted("SET lock_timeout = 1").unwrap().index_steps(), None);
+    for sql in ["VACUUM; SET lock_timeout = 1", "SET LOCAL lock_timeout = 1; VACUUM"] {
+        let message = accepted(sql).unwrap_err().to_string();
+        assert!(message.contains("holds exactly one statement"), "{sql}: {message}");
+    }
+    let message = accepted("SET search_path = x; VACUUM").unwrap_err().to_string();
+    assert!(message.contains("`SET search_path` is not allowed"), "{message}");
+}
+
+#[test]
+fn several_statements_that_tell_how_far_they_came_may_share_a_file() {
+    let script = script(
+        "-- no-transaction\nSET lock_timeout = 0;\nCREATE INDEX CONCURRENTLY a ON t (x);\n\
+         CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS b ON t (y);\nDROP INDEX CONCURRENTLY c",
+    )
+    .unwrap();
+    let steps = script.index_steps().unwrap();
+    let [a, b, c] = ["a", "b", "c"].map(str::to_owned);
+    assert_eq!(steps, [IndexStep::Build(a), IndexStep::Build(b), IndexStep::Drop(c)]);
+    let only = script.text().only(2);
+    assert_eq!(only.sql().trim(), "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS b ON t (y)");
+    assert_eq!((only.sql().len(), only.statements()[0].line), (script.sql().len(), 4));
+    for other in ["VACUUM", "CREATE INDEX CONCURRENTLY ON t (x)", "REINDEX INDEX CONCURRENTLY a"] {
+        let sql = format!("-- no-transaction\nCREATE INDEX CONCURRENTLY a ON t (x);\n{other}");
+        check(
+            &sql,
+            "1_a.sql:3: a `-- no-transaction` file holds exactly one statement, or only named indexes that are \
+                     built or dropped concurrently, and this one holds 2",
+        );
+    }
+}
+
+#[test]
+fn a_transaction_around_the_whole_file_is_left_out() {
+    for (begin, commit) in [
+        ("BEGIN", "COMMIT"),
+        ("begin work", "commit transaction"),
+        ("/* ä */ START TRANSACTION", "END"),
+        ("-- notes\nBEGIN TRANSACTION", "COMMIT WORK -- done"),
+    ] {
+        let sql = format!("{begin};\r\nSELECT 'ä';\nSELECT 2;\n{commit}\n;\n");
+        let script = script(&sql).unwrap();
+        assert_eq!(script.sql(), sql, "the checksum is that of the file");
+        let text = script.text();
+        assert_eq!(text.sql().len(), sql.len());
+        let kept: Vec<_> = text.statements().iter().map(|it| &text.sql()[it.range.clone()]).collect();
+        assert_eq!(kept, ["SELECT 'ä'", "SELECT 2"], "{sql}");
+        let sent: Vec<_> = Statements::of(text.sql()).map(|it| it.unwrap().span).collect();
+        assert_eq!(sent, text.statements(), "{sql}");
+    }
+    assert!(script("BEGIN; COMMIT;").unwrap().statements().is_empty());
+}
+
+#[test]
+fn any_other_transaction_control_is_refused() {
+    for (sql, line, command) in [
+        ("BEGIN;\nSELECT 1;", 1, "BEGIN"),
+        ("SELECT 1;\nCOMMIT;", 2, "COMMIT"),
+        ("SELECT 1;\nBEGIN;\nSELECT 2;\nCOMMIT;", 2, "BEGIN"),
+        ("BEGIN;\nSELECT 1;\nCOMMIT;\nSELECT 2", 1, "BEGIN"),
+        ("BEGIN;\nCOMMIT;\nBEGIN;\nCOMMIT;", 1, "BEGIN"),
+        ("BEGIN;\nSELECT 1;\nROLLBACK;", 1, "BEGIN"),
+        ("BEGIN;\nSELECT 1;\nCOMMIT AND CHAIN;", 1, "BEGIN"),
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE;\nSELECT 1;\nCOMMIT;", 1, "BEGIN"),
+        ("BEGIN;\nBEGIN;\nCOMMIT;", 2, "BEGIN"),
+        ("-- no-transaction\nBEGIN;\nVACUUM;\nCOMMIT;", 2, "BEGIN"),
+    ] {
+        check(sql, &format!("1_a.sql:{line}: `{command}` is not allowed in a migration"));
+    }
 }
 
 #[test]

@@ -3,11 +3,13 @@
 use std::{
     env,
     error::Error as _,
+    path::PathBuf,
     process,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use sqlx::migrate::{Migration as SqlxMigration, Migrator};
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration as SqlxMigration, MigrationType, Migrator};
 
 use super::*;
 
@@ -54,11 +56,10 @@ fn files_are_read_as_sqlx_reads_them() {
         ("3_pair.up.sql", b"SELECT 1"),
         ("3_pair.down.sql", b"SELECT 2"),
         ("20260101120000_later.sql", b""),
-        ("+5_signed.sql", b"SELECT 5;\n"),
+        ("05_zero.sql", b"SELECT 5;\n"),
         ("6_.sql", b"SELECT 6"),
         ("7_twice.sql.sql", b"SELECT 7"),
         ("README.md", b"\xff"),
-        ("notes.sql", b"COMMIT"),
         ("4_backup.sql.bak", b"COMMIT"),
         ("x_y.txt", b"\xff"),
     ]);
@@ -83,6 +84,107 @@ fn a_file_is_called_by_its_path() {
     let migrations = Migrations::from_dirs(directory.path(), directory.path()).unwrap();
     let file = migrations.tenant().get(1).unwrap().file();
     assert_eq!(Path::new(file), directory.path().join("0001_a.sql"));
+}
+
+#[test]
+fn sql_in_a_folder_is_named_and_other_folders_are_not() {
+    for (folder, file, right) in [
+        ("20240101_init", "migration.sql", "as `20240101_init.sql`"),
+        ("00000000000000_a/b", "up.sql", "as `0001_b.up.sql`"),
+        ("old", "1_a.SQL", "as `1_a.sql`"),
+    ] {
+        let directory = directory(&[("1_a.sql", b"SELECT 1")]);
+        fs::create_dir_all(directory.path().join(folder)).unwrap();
+        fs::write(directory.path().join(folder).join("README"), "").unwrap();
+        fs::create_dir(directory.path().join(".git")).unwrap();
+        fs::write(directory.path().join(".git/1_a.sql"), "").unwrap();
+        // What archives of macOS and editors leave behind.
+        fs::write(directory.path().join("._1_a.sql"), b"\xff").unwrap();
+        fs::write(directory.path().join(".1_a.sql.swp"), b"\xff").unwrap();
+        assert_eq!(Migrations::from_dirs(directory.path(), directory.path()).unwrap().tenant().len(), 1);
+        let path = directory.path().join(folder).join(file);
+        fs::write(&path, "SELECT 1").unwrap();
+        let error = Migrations::from_dirs(directory.path(), directory.path()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("{}: it is in a folder, and folders are not read", path.display())
+        );
+        assert!(error.hint().unwrap().contains(right), "{error:?}");
+    }
+}
+
+#[test]
+fn one_directory_may_be_in_the_other() {
+    let outer = directory(&[("1_a.sql", b"SELECT 1")]);
+    let inner = outer.path().join("deep/tenant");
+    fs::create_dir_all(&inner).unwrap();
+    fs::write(inner.join("2_b.sql"), "SELECT 2").unwrap();
+    fs::write(inner.join("baseline.sql"), "no baseline").unwrap();
+    let error = Migrations::from_dirs(outer.path(), &inner).unwrap_err();
+    assert!(error.to_string().contains("name no version and digest"), "{error}");
+    fs::remove_file(inner.join("baseline.sql")).unwrap();
+    let migrations = Migrations::from_dirs(outer.path(), &inner).unwrap();
+    assert_eq!((migrations.master().latest(), migrations.tenant().latest()), (Some(1), Some(2)));
+    let turned = Migrations::from_dirs(&inner, outer.path()).unwrap();
+    assert_eq!((turned.master().latest(), turned.tenant().latest()), (Some(2), Some(1)));
+}
+
+#[test]
+fn a_baseline_of_the_master_schema_or_of_another_name_is_none() {
+    let (master, tenant) = (directory(&[("baseline.sql", b"")]), directory(&[]));
+    let error = Migrations::from_dirs(master.path(), tenant.path()).unwrap_err();
+    assert!(
+        error.to_string().ends_with("baseline.sql: the name does not begin with a version number"),
+        "{error}"
+    );
+    let capital = directory(&[("Baseline.sql", b"")]);
+    Migrations::from_dirs(tenant.path(), capital.path()).unwrap_err();
+}
+
+#[test]
+fn a_baseline_in_another_encoding_is_named() {
+    for (bytes, problem) in [
+        (&b"\xef\xbb\xbf-- version: 1"[..], "the file begins with a byte order mark"),
+        (b"\xff\xfe-\0", "the file is UTF-16"),
+        (b"\xfe\xff\0-", "the file is UTF-16"),
+    ] {
+        let (master, tenant) = (directory(&[]), directory(&[("baseline.sql", bytes)]));
+        let error = Migrations::from_dirs(master.path(), tenant.path()).unwrap_err();
+        assert!(error.to_string().ends_with(&format!("baseline.sql:1: {problem}")), "{error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_kept_for_those_who_need_the_files() {
+    let tenant = directory(&[
+        ("1_a.sql", b"SELECT 1"),
+        ("2_b.sql", b"COMMIT"),
+        ("3_c.up.sql", b"SELECT 3"),
+        ("3_c.down.sql", b"SET ROLE a"),
+        ("baseline.sql", b"no baseline"),
+    ]);
+    let master = directory(&[]);
+    let migrations = Migrations::read(master.path(), tenant.path());
+    let mistakes: Vec<_> = migrations.mistakes().iter().map(MigrationError::version).collect();
+    assert_eq!(mistakes, [Some(2), Some(3), None]);
+    assert_eq!(migrations.tenant().len(), 3, "what some schema may have applied keeps its place");
+    migrations.check_files().unwrap();
+    let message = migrations.check_creation().unwrap_err().to_string();
+    assert!(
+        message.ends_with("baseline.sql: the comments at its beginning name no version and digest"),
+        "{message}"
+    );
+
+    fs::remove_file(tenant.path().join("baseline.sql")).unwrap();
+    let message = Migrations::read(master.path(), tenant.path()).check_creation().unwrap_err().to_string();
+    assert!(message.ends_with("2_b.sql:1: `COMMIT` is not allowed in a migration"), "{message}");
+    fs::write(tenant.path().join("2_b.sql"), "SELECT 2").unwrap();
+    // The way back is of no use to a new tenant.
+    Migrations::read(master.path(), tenant.path()).check_creation().unwrap();
+    fs::write(tenant.path().join("02_b.sql"), "SELECT 2").unwrap();
+    let unclear = Migrations::read(master.path(), tenant.path());
+    assert!(unclear.check_files().unwrap_err().to_string().contains("version 2 is already used by"));
+    assert_eq!(unclear.mistakes().len(), 2);
 }
 
 #[test]
@@ -116,8 +218,19 @@ fn mistakes_are_found_while_loading() {
     );
     check_refused(&[("1_a.sql", b"a\nb \xff")], "1_a.sql", Some(2), ":2: the file is not UTF-8");
     check_refused(&[("one_a.sql", b"")], "one_a.sql", None, "the name does not begin with a version number");
+    check_refused(&[("0001-a.sql", b"\xff")], "0001-a.sql", None, "the version is not followed by `_`");
+    check_refused(&[("1_a.sql", b"\xff\xfe-\0")], "1_a.sql", Some(1), "the file is UTF-16");
+    check_refused(
+        &[("1_a.sql", b"\xef\xbb\xbf")],
+        "1_a.sql",
+        Some(1),
+        "the file begins with a byte order mark",
+    );
+    check_refused(&[("1_a.sql", b"a\rb\r\n \xff")], "1_a.sql", Some(3), ":3: the file is not UTF-8");
     check_refused(&[("01_a.sql", b""), ("1_b.sql", b"")], "1_b.sql", None, "01_a.sql`");
     check_refused(&[("1_a.down.sql", b"")], "1_a.down.sql", None, "that this file would undo");
+    check_refused(&[("1_a.sql", b"a\0")], "1_a.sql", Some(1), "the file is UTF-16");
+    check_refused(&[("1_a.sql", b"ab\n\0")], "1_a.sql", Some(2), "the file contains a NUL character");
     check_refused(
         &[("1_a.up.sql", b""), ("1_a.down.sql", b"COMMIT")],
         "1_a.down.sql",
@@ -165,6 +278,13 @@ fn what_was_compiled_in_is_judged_too() {
         let message = migrations.unwrap_err().to_string();
         assert_eq!(message, "1_a_b.sql:2: `SET ROLE` is not allowed in a migration");
     }
+}
+
+#[test]
+fn a_version_with_a_sign_is_not_compiled_in() {
+    let signed = migrator(&[(-5, "x", MigrationType::Simple, "SELECT 1")]);
+    let error = Migrations::from_migrators(migrator(&[]), signed).unwrap_err();
+    assert_eq!(error.to_string(), "-5_x.sql: a version has no sign");
 }
 
 #[test]

@@ -203,6 +203,21 @@ fn lines_and_columns_count_from_one_and_in_characters() {
 }
 
 #[test]
+fn lines_end_as_an_editor_has_it() {
+    for (text, line) in
+        [("a\rb", 2), ("a\r\nb", 2), ("a\n\rb", 3), ("a\r\rb", 3), ("a\r\n\r\nb", 3), ("\rb", 2)]
+    {
+        let end = text.len() - 1;
+        assert_eq!(line_and_column(text, end), (line, 1), "{text:?}");
+    }
+    assert_eq!(line_and_column("a\r\nb", 2), (1, 3), "between the two halves of a line break");
+    let lines: Vec<_> = Statements::of("-- a\rSELECT 1;\r\rSELECT '\r';\r\nSELECT 2")
+        .map(|found| found.unwrap().span.line)
+        .collect();
+    assert_eq!(lines, [2, 4, 6]);
+}
+
+#[test]
 fn a_server_position_counts_characters() {
     let offsets: Vec<_> = (0..6).map(|position| byte_offset("aé€b", position)).collect();
     assert_eq!(offsets, [None, Some(0), Some(1), Some(3), Some(6), Some(7)]);
