@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use sqlx::AssertSqlSafe;
-use tenantry::tenant::{Tenant, TenantRecord};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tenantry::tenant::Tenant;
 use tenantry::{PoolConfig, TenantDb};
 
 use crate::bench::Bench;
@@ -40,8 +40,13 @@ const RULES: [Rule; 6] =
 
 pub(crate) async fn switch(bench: &mut Bench) -> Result<()> {
     let (mut pools, mut teams) = (Vec::new(), Vec::new());
+    let with_types = bench.fleet.tenants(MANY + 2).await?.split_off(MANY);
+    set_owns_types(bench, &with_types, true).await?;
     for rule in RULES {
-        let tenants = bench.fleet.tenants(rule.tenants()).await?;
+        let tenants = match rule {
+            Rule::Emptied => with_types.clone(),
+            _ => bench.fleet.tenants(rule.tenants()).await?,
+        };
         // The reserve is for others, and there is nobody else.
         let sizes = PoolConfig { max_connections: 1, reserve: Some(0), ..PoolConfig::default() };
         let pool = bench.fleet.open(Route::Direct, sizes).await?;
@@ -54,6 +59,7 @@ pub(crate) async fn switch(bench: &mut Bench) -> Result<()> {
     for pool in pools {
         pool.close().await?;
     }
+    set_owns_types(bench, &with_types, false).await?;
     for (number, rule) in RULES.iter().enumerate() {
         bench.report.add(&line(*rule, &rounds, number))?;
     }
@@ -117,8 +123,7 @@ impl Task {
     fn new(rule: Rule, pool: &Opened, tenants: &[Tenant]) -> Result<Self> {
         let handle = |tenant: &Tenant| {
             let text = rule.text(tenant).into();
-            let owns_types = matches!(rule, Rule::Emptied);
-            Ok((pool.tenancy.db(&with_types(tenant, owns_types))?, text))
+            Ok((pool.tenancy.db(tenant)?, text))
         };
         Ok(Self { rule, tenants: tenants.iter().map(handle).collect::<Result<_>>()?, next: 0 })
     }
@@ -135,19 +140,11 @@ impl Worker for Task {
     }
 }
 
-/// The same tenant, as if it had types of its own or had none.
-fn with_types(tenant: &Tenant, owns_types: bool) -> Tenant {
-    Tenant::from(TenantRecord {
-        id: tenant.id(),
-        slug: tenant.slug().clone(),
-        schema: tenant.schema().clone(),
-        database: tenant.database().clone(),
-        status: tenant.status(),
-        settings: tenant.settings().clone(),
-        epoch: tenant.epoch(),
-        digest: tenant.digest().copied(),
-        owns_types,
-        last_error: None,
-        created_at: tenant.created_at(),
-    })
+/// Enters tenants as if they had types of their own or had none.
+async fn set_owns_types(bench: &Bench, tenants: &[Tenant], owns_types: bool) -> Result<()> {
+    let schemas: Vec<_> = tenants.iter().map(|tenant| tenant.schema().to_string()).collect();
+    let update = "UPDATE tenantry.applied SET owns_types = $1 WHERE schema_name = ANY($2)";
+    let mut connection = PgConnection::connect(&bench.fleet.url(Route::Direct)).await?;
+    sqlx::query(update).bind(owns_types).bind(schemas).execute(&mut connection).await?;
+    Ok(())
 }

@@ -94,6 +94,10 @@ pub(crate) enum Guard {
     /// Test: `invariants::client::a_switch_that_fails_before_its_transaction_leaves_its_statement_in_the_void`.
     #[cfg(feature = "tokio-postgres")]
     VoidFirst,
+    /// A handle that is kept asks whether its tenant is still served.
+    ///
+    /// Test: `invariants::kept_handles::a_kept_handle_notices_that_its_tenant_is_suspended`.
+    KeptHandle,
     /// A statement on a handle that holds its own pool's last connection names that as the cause.
     ///
     /// Test: `invariants::cancellation::a_handle_that_waits_for_itself_is_told_so`.

@@ -60,6 +60,15 @@ impl Installation {
         self.tenancy.db(&self.tenancy.tenant(slug).await.unwrap()).unwrap()
     }
 
+    /// Waits until this process has heard that a tenant is as it should be.
+    pub(crate) async fn until(&self, slug: &str, is_so: impl Fn(&Tenant) -> bool) {
+        let begun = std::time::Instant::now();
+        while !is_so(&self.tenancy.tenant(slug).await.unwrap()) {
+            assert!(begun.elapsed().as_secs() < 10, "nothing is heard of a change of {slug}");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// A connection of the owner's that has nothing to do with the pool.
     pub(crate) async fn outside(&self) -> PgConnection {
         PgConnection::connect(self.database.url()).await.unwrap()

@@ -2,17 +2,11 @@ use futures_util::TryStreamExt as _;
 use tenantry::TenantDb;
 
 async fn import_notes(db: &TenantDb, csv: &[u8]) -> Result<u64, sqlx::Error> {
-    let mut checkout = db.acquire().await?;
-    let connection = checkout.as_pg_connection()?;
-    let mut copy = connection.copy_in_raw("COPY note (title) FROM STDIN WITH (FORMAT csv)").await?;
-    copy.send(csv).await?;
-    copy.finish().await
+    db.copy_in("COPY note (title) FROM STDIN WITH (FORMAT csv)", csv).await
 }
 
 async fn export_notes(db: &TenantDb) -> Result<Vec<u8>, sqlx::Error> {
-    let mut checkout = db.acquire().await?;
-    let connection = checkout.as_pg_connection()?;
-    let mut chunks = connection.copy_out_raw("COPY note (title) TO STDOUT WITH (FORMAT csv)").await?;
+    let mut chunks = db.copy_out("COPY note (title) TO STDOUT WITH (FORMAT csv)");
     let mut csv = Vec::new();
     while let Some(chunk) = chunks.try_next().await? {
         csv.extend_from_slice(&chunk);
@@ -23,10 +17,7 @@ async fn export_notes(db: &TenantDb) -> Result<Vec<u8>, sqlx::Error> {
 async fn replace_notes(db: &TenantDb, csv: &[u8]) -> Result<u64, sqlx::Error> {
     let mut tx = db.begin().await?;
     sqlx::query("DELETE FROM note").execute(&mut *tx).await?;
-    let connection = tx.as_pg_connection()?;
-    let mut copy = connection.copy_in_raw("COPY note (title) FROM STDIN WITH (FORMAT csv)").await?;
-    copy.send(csv).await?;
-    let count = copy.finish().await?;
+    let count = tx.copy_in("COPY note (title) FROM STDIN WITH (FORMAT csv)", csv).await?;
     tx.commit().await?;
     Ok(count)
 }
@@ -55,11 +46,11 @@ async fn replacing_rows_is_all_or_nothing() {
 #[tokio::test]
 async fn a_copy_that_is_dropped_writes_nothing() {
     let world = world().await;
-    let mut checkout = world.acme().acquire().await.unwrap();
-    let connection = checkout.as_pg_connection().unwrap();
-    let mut copy = connection.copy_in_raw("COPY note (title) FROM STDIN").await.unwrap();
-    copy.send(&b"lost\n"[..]).await.unwrap();
-    drop(copy);
-    drop(checkout);
+    let (reader, mut writer) = tokio::io::duplex(64);
+    tokio::io::AsyncWriteExt::write_all(&mut writer, b"lost\n").await.unwrap();
+    // The source has not ended, so neither has the statement.
+    let db = world.acme();
+    let copy = db.copy_in("COPY note (title) FROM STDIN", reader);
+    tokio::time::timeout(std::time::Duration::from_millis(100), copy).await.unwrap_err();
     assert_eq!(titles(&world.acme()).await, [""; 0]);
 }

@@ -1,10 +1,5 @@
-use std::num::NonZeroU32;
-use std::pin::pin;
-
 use futures_util::TryStreamExt as _;
 use tenantry::{Fleet, Tenancy, TenantDb};
-
-const FOUR: NonZeroU32 = NonZeroU32::new(4).unwrap();
 
 async fn count_notes(db: TenantDb) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&db).await
@@ -12,7 +7,7 @@ async fn count_notes(db: TenantDb) -> Result<i64, sqlx::Error> {
 
 async fn report(tenancy: &Tenancy) -> tenantry::Result<Vec<String>> {
     let mut report = Vec::new();
-    let mut counts = pin!(tenancy.for_each(Fleet::all(), FOUR, count_notes));
+    let mut counts = tenancy.for_each(Fleet::all(), 4, count_notes);
     while let Some((tenant, notes)) = counts.try_next().await? {
         report.push(match notes {
             Ok(notes) => format!("{}: {notes} notes", tenant.slug()),

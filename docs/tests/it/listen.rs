@@ -1,17 +1,15 @@
-use sqlx::postgres::PgListener;
-use tenantry::tenant::Tenant;
+use futures_util::StreamExt as _;
+use tenantry::pool::Notification;
+use tenantry::{Tenancy, Tenant};
 
-/// The name of the channel on which the notes of a tenant are announced.
-fn channel(tenant: &Tenant) -> String {
-    format!("note_{}", tenant.schema())
-}
-
-async fn listen(url: &str, tenants: &[Tenant]) -> Result<PgListener, sqlx::Error> {
-    let mut listener = PgListener::connect(url).await?;
-    for tenant in tenants {
-        listener.listen(&channel(tenant)).await?;
-    }
-    Ok(listener)
+/// Waits until a note of the tenant is announced, and answers with its number, if it is known.
+async fn next_note(tenancy: &Tenancy, tenant: &Tenant) -> tenantry::Result<Option<i64>> {
+    let mut notes = tenancy.listen(tenant, "note").await?;
+    Ok(match notes.next().await {
+        Some(Notification::Payload(id)) => id.parse().ok(),
+        // Something may have been missed, so the table is to be read again; or the tenancy was closed.
+        Some(Notification::Missed) | None => None,
+    })
 }
 
 use tenantry::TenantDb;
@@ -20,8 +18,7 @@ async fn add_note(db: &TenantDb, title: &str) -> Result<(), sqlx::Error> {
     let mut tx = db.begin().await?;
     let insert = "INSERT INTO note (title) VALUES ($1) RETURNING id";
     let id: i64 = sqlx::query_scalar(insert).bind(title).fetch_one(&mut *tx).await?;
-    let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(channel(db.tenant())).bind(id.to_string());
-    notify.execute(&mut *tx).await?;
+    tx.notify("note", &id.to_string()).await?;
     tx.commit().await
 }
 
@@ -45,22 +42,32 @@ fn with_trigger() -> Migrations {
 #[tokio::test]
 async fn every_tenant_is_heard_on_its_own_channel() {
     let world = world_with(Subdomain::of("example.com").unwrap(), with_trigger()).await;
-    let tenants = [world.acme.clone(), world.globex.clone()];
-    let mut listener = listen(world.database.url(), &tenants).await.unwrap();
+    let mut acme = world.tenancy.listen(&world.acme, "note").await.unwrap();
+    let mut globex = world.tenancy.listen(&world.globex, "note").await.unwrap();
     add(&world.globex(), "by the trigger").await;
-    let heard = listener.recv().await.unwrap();
-    assert_eq!((heard.channel(), heard.payload()), (channel(&world.globex).as_str(), "1"));
-
-    let mut acme = listen(world.database.url(), &tenants[..1]).await.unwrap();
     add(&world.globex(), "for others").await;
     add(&world.acme(), "for me").await;
-    assert_eq!(acme.recv().await.unwrap().channel(), channel(&world.acme));
+    let payload = |id: &str| Some(Notification::Payload(id.to_owned()));
+    assert_eq!(globex.next().await, payload("1"));
+    assert_eq!(globex.next().await, payload("2"));
+    assert_eq!(acme.next().await, payload("1"));
 }
 
 #[tokio::test]
 async fn a_transaction_announces_when_it_commits() {
     let world = crate::support::world().await;
-    let mut listener = listen(world.database.url(), std::slice::from_ref(&world.acme)).await.unwrap();
-    add_note(&world.acme(), "one").await.unwrap();
-    assert_eq!(listener.recv().await.unwrap().payload(), "1");
+    let (db, (tenancy, acme)) = (world.acme(), (&world.tenancy, &world.acme));
+    let listens = next_note(tenancy, acme);
+    let adds = async {
+        // Again until somebody listens.
+        loop {
+            let title = format!("note of {:?}", std::time::Instant::now());
+            add_note(&db, &title).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::select! {
+        heard = listens => assert!(heard.unwrap().is_some()),
+        () = adds => {}
+    }
 }

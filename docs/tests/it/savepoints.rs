@@ -1,16 +1,16 @@
-use tenantry::pool::Transaction;
+use tenantry::Transaction;
 
 /// Adds a note unless there is one with this title, and tells whether it did.
 async fn add_unless_taken(tx: &mut Transaction, title: &str) -> Result<bool, sqlx::Error> {
-    sqlx::query("SAVEPOINT add").execute(&mut **tx).await?;
+    let mut attempt = tx.begin().await?;
     let insert = sqlx::query("INSERT INTO note (title) VALUES ($1)").bind(title);
-    match insert.execute(&mut **tx).await {
+    match insert.execute(&mut *attempt).await {
         Ok(_) => {
-            sqlx::query("RELEASE SAVEPOINT add").execute(&mut **tx).await?;
+            attempt.commit().await?;
             Ok(true)
         }
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
-            sqlx::query("ROLLBACK TO SAVEPOINT add").execute(&mut **tx).await?;
+            attempt.rollback().await?;
             Ok(false)
         }
         Err(error) => Err(error),

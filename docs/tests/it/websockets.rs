@@ -1,23 +1,21 @@
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
-use tenantry::Tenancy;
-use tenantry::tenant::{Slug, Tenant};
+use tenantry::TenantDb;
 
-async fn connect(upgrade: WebSocketUpgrade, tenancy: Tenancy, tenant: Tenant) -> Response {
+async fn connect(upgrade: WebSocketUpgrade, db: TenantDb) -> Response {
     upgrade.on_upgrade(async move |mut socket| {
-        if let Err(error) = converse(&mut socket, &tenancy, tenant.slug()).await {
-            tracing::warn!(%error, tenant = %tenant.slug(), "Closed a socket");
+        if let Err(error) = converse(&mut socket, &db).await {
+            tracing::warn!(%error, tenant = %db.tenant().slug(), "Closed a socket");
         }
     })
 }
 
 /// Adds a note for each message, and answers with the number of notes.
-async fn converse(socket: &mut WebSocket, tenancy: &Tenancy, slug: &Slug) -> tenantry::Result<()> {
+async fn converse(socket: &mut WebSocket, db: &TenantDb) -> tenantry::Result<()> {
     while let Some(Ok(message)) = socket.recv().await {
         let Message::Text(title) = message else { continue };
-        let db = tenancy.db(&tenancy.tenant(slug.as_str()).await?)?;
-        sqlx::query("INSERT INTO note (title) VALUES ($1)").bind(title.as_str()).execute(&db).await?;
-        let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&db).await?;
+        sqlx::query("INSERT INTO note (title) VALUES ($1)").bind(title.as_str()).execute(db).await?;
+        let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(db).await?;
         if socket.send(Message::text(notes.to_string())).await.is_err() {
             break;
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use sqlx::postgres::PgConnectOptions;
 
 use super::route::Route;
 use crate::error::{Error, ErrorKind, Result};
@@ -52,7 +53,26 @@ impl DatabaseConfig {
     /// [`ErrorKind::Configuration`] if it is not such a URL. The message does not repeat the URL,
     /// which may hold a password.
     pub fn from_url(url: &str) -> Result<Self> {
-        Ok(Self { application: Route::parse(url)?, owner: None, direct: None, pool: PoolConfig::default() })
+        Ok(Self::of(Route::parse(url)?))
+    }
+
+    /// A database by the options of a connection, for an application that has them: from a secret's file, or with
+    /// a certificate.
+    ///
+    /// ```
+    /// use sqlx::postgres::PgConnectOptions;
+    /// use tenantry::DatabaseConfig;
+    ///
+    /// let options = PgConnectOptions::new().host("db.internal").username("app").database("saas");
+    /// let config = DatabaseConfig::from_options(options);
+    /// assert_eq!(config.address(), "app@db.internal:5432/saas");
+    /// ```
+    pub fn from_options(options: PgConnectOptions) -> Self {
+        Self::of(Route::of(options))
+    }
+
+    fn of(application: Route) -> Self {
+        Self { application, owner: None, direct: None, pool: PoolConfig::default() }
     }
 
     /// Logs in as somebody else for what creates and alters schemas: provisioning and migrations.

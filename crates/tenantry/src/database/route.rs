@@ -31,13 +31,18 @@ impl Route {
                 .with_hint("write it as postgres://user:password@host:5432/database")
                 .with_source(error)
         })?;
+        Ok(Self::of(options))
+    }
+
+    /// Takes the options of a connection as they are, but for what keeps a pooler from taking it.
+    pub(super) fn of(options: PgConnectOptions) -> Self {
         // PgBouncer refuses this parameter. PostgreSQL itself prints floats so that nothing is lost.
         let options = options.extra_float_digits(None);
         let options = match options.get_application_name() {
             Some(_) => options,
             None => options.application_name(APPLICATION),
         };
-        Ok(Self { options })
+        Self { options }
     }
 
     pub(crate) fn with_statement_cache(self, capacity: usize) -> Self {

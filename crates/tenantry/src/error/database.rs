@@ -12,7 +12,9 @@ impl Error {
     /// The SQLSTATE PostgreSQL answered with, if it was PostgreSQL that refused.
     pub fn database_code(&self) -> Option<String> {
         let of_client = self.0.source.as_deref().and_then(code_of).map(str::to_owned);
-        of_client.or_else(|| self.database_error()?.code().map(Cow::into_owned))
+        let of_sqlx = || self.database_error()?.code().map(Cow::into_owned);
+        let of_own = || self.0.source.as_deref()?.downcast_ref::<Self>()?.database_code();
+        of_client.or_else(of_sqlx).or_else(of_own)
     }
 
     /// PostgreSQL's own answer, if it was PostgreSQL that refused a statement of sqlx.

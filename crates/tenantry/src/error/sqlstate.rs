@@ -34,6 +34,8 @@ pub(crate) const SERIALIZATION_FAILURE: &str = "40001";
 pub(crate) const DEADLOCK_DETECTED: &str = "40P01";
 /// The role may not do this.
 pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// There is no such function.
+const UNDEFINED_FUNCTION: &str = "42883";
 /// There is no such table.
 pub(crate) const UNDEFINED_TABLE: &str = "42P01";
 /// The server has no connection left.
@@ -77,6 +79,11 @@ pub(super) fn is_transient(code: &str) -> bool {
 /// Returns true if a table or its schema is not there.
 pub(crate) fn is_missing(code: &str) -> bool {
     matches!(code, UNDEFINED_TABLE | INVALID_SCHEMA_NAME)
+}
+
+/// Returns true for what a statement meets in a session whose schema is gone.
+pub(crate) fn may_be_missing_schema(code: &str) -> bool {
+    is_missing(code) || matches!(code, UNDEFINED_OBJECT | UNDEFINED_FUNCTION | INSUFFICIENT_PRIVILEGE)
 }
 
 /// Returns true if the server ends the session together with this error.

@@ -1,7 +1,7 @@
 //! 2. A missing, dropped or renamed schema is an error: nothing reaches another schema, whichever the driver.
 
-use crate::Error;
 use crate::testing::{Driver, Installation, Tables, with_one_connection};
+use crate::{Error, ErrorKind};
 
 const UNDEFINED_TABLE: &str = "42P01";
 const PERMISSION_DENIED: &str = "42501";
@@ -27,29 +27,52 @@ fn assert_code(result: Result<(), Error>, expect: &str) {
     assert_eq!(error.database_code().as_deref(), Some(expect), "{error}");
 }
 
-async fn check_all_refused(acme: &Tables) {
-    assert_code(acme.run("SELECT title FROM note").await, UNDEFINED_TABLE);
-    assert_code(acme.run("INSERT INTO note VALUES ('lost')").await, UNDEFINED_TABLE);
-    assert_code(acme.run("CREATE TABLE IF NOT EXISTS note (title text)").await, PERMISSION_DENIED);
-    // The failed CREATE before it was a touch, so the connection was cleaned, verified, and closed.
-    acme.run("CREATE TABLE fresh (title text)").await.expect_err("the schema is gone");
-}
+/// Statements that would reach another schema if they could, and PostgreSQL's answers.
+const STATEMENTS: [(&str, &str); 3] = [
+    ("SELECT title FROM note", UNDEFINED_TABLE),
+    ("INSERT INTO note VALUES ('lost')", UNDEFINED_TABLE),
+    ("CREATE TABLE IF NOT EXISTS note (title text)", PERMISSION_DENIED),
+];
 
-#[tokio::test]
-async fn a_dropped_schema_is_an_error_on_a_warm_connection() {
+/// Each statement is the first one after the change, on a connection that is still warm.
+async fn check_all_refused(change: &str) {
     for driver in Driver::ALL {
-        let (installation, acme) = warm_tenant_among_decoys(*driver).await;
-        installation.run(&format!("DROP SCHEMA {} CASCADE", acme.schema())).await;
-        check_all_refused(&acme).await;
+        for (sql, code) in STATEMENTS {
+            let (installation, acme) = warm_tenant_among_decoys(*driver).await;
+            installation.run(&change.replace("{}", &acme.schema())).await;
+            let mut tx = acme.begin().await.unwrap();
+            assert_code(tx.run(sql).await, code);
+            tx.rollback().await.unwrap();
+            // Outside of a transaction somebody can ask for the reason, and it is the reason that is told.
+            let error = acme.run(sql).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::MissingSchema, "{driver:?}, {sql}: {error}");
+            let error = acme.run("SELECT 1").await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::MissingSchema, "warm no longer: {driver:?}, {sql}: {error}");
+        }
     }
 }
 
 #[tokio::test]
+async fn a_dropped_schema_is_an_error_on_a_warm_connection() {
+    check_all_refused("DROP SCHEMA {} CASCADE").await;
+}
+
+#[tokio::test]
 async fn a_renamed_schema_is_an_error_on_a_warm_connection() {
+    check_all_refused("ALTER SCHEMA {} RENAME TO elsewhere").await;
+}
+
+#[tokio::test]
+async fn a_missing_table_in_a_schema_that_is_there_is_what_it_was() {
     for driver in Driver::ALL {
         let (installation, acme) = warm_tenant_among_decoys(*driver).await;
-        installation.run(&format!("ALTER SCHEMA {} RENAME TO elsewhere", acme.schema())).await;
-        check_all_refused(&acme).await;
+        let before = acme.text("SELECT pg_backend_pid()::text").await;
+        let error = acme.run("SELECT * FROM nowhere").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Database, "{driver:?}: {error}");
+        assert_code(Err(error), UNDEFINED_TABLE);
+        let switched = installation.counts(*driver).switched;
+        assert_eq!(acme.text("SELECT pg_backend_pid()::text").await, before, "{driver:?}");
+        assert_eq!(installation.counts(*driver).switched, switched, "{driver:?}: still warm");
     }
 }
 

@@ -10,6 +10,8 @@ mod client;
 mod crashes;
 mod crossing;
 mod fall_through;
+mod handles;
+mod kept_handles;
 mod ledger;
 mod pooler;
 mod quoting;

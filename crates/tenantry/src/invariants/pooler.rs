@@ -7,6 +7,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tenantry_embedded::{ScratchDatabase, ScratchPooler};
 
 use crate::database::PoolMode;
+use crate::pool::{IsolationLevel, TxOptions};
 use crate::testing::{migrations, text};
 use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy, TenantDb};
 
@@ -106,6 +107,52 @@ async fn a_dropped_transaction_costs_no_connection_and_reaches_nobody() {
     }
     let counts = behind.tenancy.status().pools.into_values().next().unwrap().counts;
     assert_eq!((counts.rolled_back, counts.doubtful), (3, 0));
+}
+
+#[tokio::test]
+async fn a_nested_transaction_is_undone_by_itself() {
+    let behind = Behind::new(&["CREATE TABLE note (title text UNIQUE)"]).await;
+    let acme = behind.db("acme").await;
+    let mut tx = acme.begin().await.unwrap();
+    for (title, is_kept) in [("one", true), ("two", false), ("one", false), ("three", true)] {
+        let mut attempt = tx.begin().await.unwrap();
+        let insert = sqlx::query("INSERT INTO note VALUES ($1)").bind(title).execute(&mut *attempt).await;
+        // Committed if it is to be kept, else rolled back or dropped, one after the other.
+        match insert {
+            Ok(_) if is_kept => attempt.commit().await.unwrap(),
+            Ok(_) => attempt.rollback().await.unwrap(),
+            Err(_) => drop(attempt),
+        }
+    }
+    tx.commit().await.unwrap();
+    let titles = "SELECT string_agg(title, ' ' ORDER BY title) FROM note";
+    assert_eq!(text(&acme, titles).await, "one three");
+    let mut tx = acme.begin().await.unwrap();
+    let mut last = tx.begin().await.unwrap();
+    sqlx::query("DELETE FROM note").execute(&mut *last).await.unwrap();
+    drop(last);
+    tx.commit().await.unwrap();
+    assert_eq!(text(&acme, titles).await, "one three", "what was dropped last is undone before the commit");
+}
+
+#[tokio::test]
+async fn a_kind_of_transaction_and_a_setting_are_for_those_who_asked() {
+    let behind = Behind::new(&["CREATE TABLE note (title text)"]).await;
+    let acme = behind.db("acme").await;
+    let look = "SELECT concat_ws(' ', current_setting('transaction_isolation'), \
+                current_setting('transaction_read_only'), current_setting('app.actor', true))";
+    let jane = acme.with_setting("app.actor", "jane").unwrap();
+    let kind = TxOptions::new().isolation(IsolationLevel::Serializable).read_only().deferrable();
+    for _ in 0..3 {
+        let mut tx = jane.begin_with(kind).await.unwrap();
+        let seen: String = sqlx::query_scalar(look).fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(seen, "serializable on jane");
+        tx.commit().await.unwrap();
+        assert_eq!(text(&jane, look).await, "read committed off jane");
+        assert_eq!(text(&acme, look).await.trim_end(), "read committed off");
+        acme.notify("note", "heard by the pooler's session").await.unwrap();
+        assert_eq!(behind.next_text(look).await.trim_end(), "read committed off");
+    }
 }
 
 #[tokio::test]

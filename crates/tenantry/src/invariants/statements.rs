@@ -29,8 +29,8 @@ async fn types_of_one_name_in_two_schemas_work_through_one_text() {
 const FIRST: &str = "CREATE TABLE note (title text)";
 const SECOND: &str = "ALTER TABLE note ADD COLUMN done boolean NOT NULL DEFAULT false";
 
-/// A tenant with `SELECT *` prepared on a warm connection, which another process then migrates.
-async fn migrated_while_warm(driver: Driver) -> (Installation, Tables) {
+/// A tenant with `SELECT *` prepared on a warm connection, whose table then changes without a word to the registry.
+async fn changed_while_warm(driver: Driver) -> (Installation, Tables) {
     let installation = with_one_connection(&[FIRST]).await;
     installation.create("acme").await;
     let acme = installation.tables(driver, "acme").await;
@@ -38,25 +38,43 @@ async fn migrated_while_warm(driver: Driver) -> (Installation, Tables) {
     for _ in 0..3 {
         acme.run("SELECT * FROM note").await.unwrap();
     }
-    let deploy = builder(&installation.database, &[FIRST, SECOND], PoolConfig::default());
-    let deploy = deploy.connect().await.unwrap();
-    deploy.migrate(Fleet::all(), ()).await.unwrap();
+    installation.run(&format!("SET search_path TO {}; {SECOND}", acme.schema())).await;
     (installation, acme)
 }
 
 #[tokio::test]
 async fn a_migration_under_a_warm_connection_is_not_felt() {
     for driver in Driver::ALL {
-        let (_installation, acme) = migrated_while_warm(*driver).await;
-        // A handle from before the migration, whose statement is stale: sent again.
+        let (_installation, acme) = changed_while_warm(*driver).await;
+        // A handle from before the change, whose statement is stale: sent again.
         assert_eq!(acme.width("SELECT * FROM note").await, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_migration_that_is_announced_is_not_felt_in_a_transaction() {
+    for driver in Driver::ALL {
+        let installation = with_one_connection(&[FIRST]).await;
+        installation.create("acme").await;
+        let acme = installation.tables(*driver, "acme").await;
+        acme.run("INSERT INTO note VALUES ('a')").await.unwrap();
+        for _ in 0..3 {
+            acme.run("SELECT * FROM note").await.unwrap();
+        }
+        let before = installation.tenancy.tenant("acme").await.unwrap();
+        let deploy = builder(&installation.database, &[FIRST, SECOND], PoolConfig::default());
+        deploy.connect().await.unwrap().migrate(Fleet::all(), ()).await.unwrap();
+        installation.until("acme", |acme| acme.digest() != before.digest()).await;
+        // The handle from before has learnt of it, and its statements are others.
+        let mut tx = acme.begin().await.unwrap();
+        assert_eq!(tx.width("SELECT * FROM note").await, 2, "{driver:?}");
     }
 }
 
 #[tokio::test]
 async fn a_stale_statement_in_a_transaction_is_an_error_once() {
     for driver in Driver::ALL {
-        let (_installation, acme) = migrated_while_warm(*driver).await;
+        let (_installation, acme) = changed_while_warm(*driver).await;
         let mut tx = acme.begin().await.unwrap();
         let error = tx.run("SELECT * FROM note").await.unwrap_err();
         assert_eq!(error.database_code().as_deref(), Some("0A000"), "{driver:?}");
@@ -70,7 +88,7 @@ async fn a_stale_statement_in_a_transaction_is_an_error_once() {
 #[tokio::test]
 async fn a_stale_statement_does_not_stay_on_a_connection_that_goes_on() {
     for driver in Driver::ALL {
-        let (_installation, acme) = migrated_while_warm(*driver).await;
+        let (_installation, acme) = changed_while_warm(*driver).await;
         let mut tx = acme.begin().await.unwrap();
         tx.run("SELECT * FROM note").await.unwrap_err();
         tx.rollback().await.unwrap();

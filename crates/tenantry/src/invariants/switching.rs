@@ -1,8 +1,7 @@
 //! 1. No user statement executes unless the switch before it succeeded, whichever the driver.
 
-use crate::ErrorKind;
-use crate::tenant::{Tenant, TenantRecord};
-use crate::testing::{Driver, Installation, Tables, tables, with_one_connection};
+use crate::testing::{Driver, Installation, Tables, installation, with_one_connection};
+use crate::{ErrorKind, PoolConfig};
 
 async fn two_tenants(driver: Driver) -> (Installation, Tables, Tables) {
     let installation = with_one_connection(&[]).await;
@@ -58,12 +57,18 @@ async fn a_schema_the_role_may_not_use_is_an_error() {
 
 #[tokio::test]
 async fn a_new_epoch_closes_the_warm_connections_of_a_tenant() {
+    let pid = "SELECT pg_backend_pid()::text";
     for driver in Driver::ALL {
-        let (installation, before, _) = two_tenants(*driver).await;
-        let pid = "SELECT pg_backend_pid()::text";
-        let acme = installation.tenancy.tenant("acme").await.unwrap();
-        let moved = Tenant::from(TenantRecord { epoch: acme.epoch() + 1, ..acme.to_record() });
-        let after = tables(&installation.tenancy, *driver, &moved);
-        assert_ne!(before.text(pid).await, after.text(pid).await, "{driver:?}");
+        let installation =
+            installation(&[], PoolConfig { max_connections: 2, ..PoolConfig::default() }).await;
+        installation.create("acme").await;
+        let acme = installation.tables(*driver, "acme").await;
+        let warm = acme.text(pid).await;
+        installation.run("UPDATE tenantry.tenant SET epoch = epoch + 1").await;
+        installation.until("acme", |acme| acme.epoch() == 1).await;
+        // Only the warm one is left to be had.
+        let held = installation.tenancy.master().acquire().await.unwrap();
+        assert_ne!(acme.text(pid).await, warm, "{driver:?}");
+        drop(held);
     }
 }

@@ -11,11 +11,14 @@ use super::await_point::{AwaitPoint, at};
 use super::classify::Effect;
 use super::driver::{Driver as _, PgDriver};
 use super::lease::{Activity, Lease};
+use super::nesting::OpenLevels;
 use super::purpose::{Held, Purpose};
 use super::shared::Pool;
 use super::statement::Statement;
+use crate::error::sqlstate::may_be_missing_schema;
+use crate::error::{Error, ErrorKind};
 use crate::guard::{Guard, stands};
-use crate::tenant::Digest;
+use crate::tenant::{Digest, SchemaName};
 
 /// `SQLSTATE` of `cached plan must not change result type`.
 pub(super) const STALE_PLAN: &str = crate::error::sqlstate::FEATURE_NOT_SUPPORTED;
@@ -37,9 +40,14 @@ pub(super) const STALE_PLAN: &str = crate::error::sqlstate::FEATURE_NOT_SUPPORTE
 pub struct Checkout {
     pub(super) pool: Pool,
     pub(super) lease: Lease<PgDriver>,
+    /// The schema that unqualified names mean.
+    pub(super) schema: SchemaName,
     /// Set when the tenant is not where the rest of the fleet is.
     tag: Option<Digest>,
     purpose: Purpose,
+    pub(super) nesting: OpenLevels,
+    /// A `COPY` was cut off or failed, and nobody can tell what the server sends next.
+    pub(super) is_out_of_step: bool,
     _held: Option<Held>,
 }
 
@@ -47,11 +55,21 @@ impl Checkout {
     pub(super) fn new(
         pool: Pool,
         lease: Lease<PgDriver>,
+        schema: SchemaName,
         tag: Option<Digest>,
         purpose: Purpose,
         held: Option<Held>,
     ) -> Self {
-        Self { pool, lease, tag, purpose, _held: held }
+        Self {
+            pool,
+            lease,
+            schema,
+            tag,
+            purpose,
+            nesting: OpenLevels::default(),
+            is_out_of_step: false,
+            _held: held,
+        }
     }
 
     /// Lends the bare connection, for code that insists on sqlx's own type.
@@ -60,15 +78,37 @@ impl Checkout {
     /// it comes back.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) behind a pooler in transaction mode, where
-    /// nobody could tell whether it is still in the transaction.
+    /// [`ErrorKind::Unsupported`] behind a pooler in transaction mode, where nobody could tell whether it is
+    /// still in the transaction; and directly after a [`NestedTransaction`](super::NestedTransaction) was
+    /// dropped, which the next statement on the checkout undoes.
     pub fn as_pg_connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         self.pool.refuse_behind_pooler("the bare connection")?;
+        self.check_step()?;
+        if self.nesting.dropped().is_some() {
+            let message = "the bare connection cannot undo the nested transaction that was dropped";
+            return Err(Error::new(ErrorKind::Unsupported, message)
+                .with_hint("end it with `rollback().await`, or run a statement on the checkout first")
+                .into());
+        }
         Ok(self.lease.lend())
     }
 
+    /// Returns true if a statement that fails may end a transaction.
     pub(super) fn is_in_transaction(&self) -> bool {
+        self.is_a_transaction() || self.nesting.is_inside()
+    }
+
+    /// Returns true if the checkout was taken for a transaction.
+    pub(super) fn is_a_transaction(&self) -> bool {
         self.purpose == Purpose::Transaction
+    }
+
+    pub(super) fn check_step(&self) -> Result<(), Error> {
+        if self.is_out_of_step {
+            let message = "the connection was given up in the middle of a `COPY`";
+            return Err(Error::new(ErrorKind::DatabaseUnavailable, message));
+        }
+        Ok(())
     }
 
     /// Runs one statement and hands out its rows as they come.
@@ -80,6 +120,7 @@ impl Checkout {
             return self.run_statement_behind_pooler(statement);
         }
         Box::pin(async_stream::try_stream! {
+            self.settle().await?;
             let (statement, mut second_attempt) = self.attempts(statement?)?;
             let mut next = Some(statement);
             while let Some(statement) = next.take() {
@@ -116,6 +157,7 @@ impl Checkout {
         if self.pool.is_behind_pooler() {
             return self.first_row_behind_pooler(statement).await;
         }
+        self.settle().await?;
         let (mut next, mut second_attempt) = self.attempts(statement)?;
         loop {
             let answer = self.lease.exchange(Activity::Statement, async |_, connection| {
@@ -131,16 +173,16 @@ impl Checkout {
     /// Notes what a statement does to the session, and answers with the text it has for this tenant, and
     /// with the same once more if it may be sent again.
     fn attempts(&mut self, statement: Statement) -> Result<(Statement, Option<Statement>), sqlx::Error> {
-        self.note_effect(&statement)?;
+        self.note_effect(statement.sql())?;
         let statement = self.tag(statement);
         let second_attempt = self.may_try_again(&statement).then(|| statement.clone());
         Ok((statement, second_attempt))
     }
 
-    fn note_effect(&mut self, statement: &Statement) -> Result<(), sqlx::Error> {
-        let effect = self.pool.classifier().effect(statement.sql());
+    pub(super) fn note_effect(&mut self, sql: &str) -> Result<(), Error> {
+        let effect = self.pool.classifier().effect(sql);
         if effect == Effect::Touched && stands(Guard::Classification) {
-            self.pool.refuse_resets(statement.sql())?;
+            self.pool.refuse_resets(sql)?;
             self.lease.touch();
         }
         Ok(())
@@ -170,7 +212,7 @@ impl Checkout {
         second_attempt: Option<Statement>,
     ) -> Result<Statement, sqlx::Error> {
         if !is_stale_plan(&error) {
-            return Err(error);
+            return Err(self.explain(error).await);
         }
         let Some(statement) = second_attempt else {
             self.lease.report_stale_statements();
@@ -178,6 +220,21 @@ impl Checkout {
         };
         self.lease.exchange(Activity::Boundary, PgDriver::forget_statements).await?;
         Ok(statement)
+    }
+}
+
+impl Checkout {
+    /// A schema that vanished under a warm connection looks like a missing table, until somebody asks. Nobody can in
+    /// a transaction, which has failed.
+    async fn explain(&mut self, error: sqlx::Error) -> sqlx::Error {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        if self.is_in_transaction() || !code.is_some_and(|code| may_be_missing_schema(&code)) {
+            return error;
+        }
+        match self.lease.missing_schema().await {
+            Some(missing) => missing.with_source(error).into(),
+            None => error,
+        }
     }
 }
 

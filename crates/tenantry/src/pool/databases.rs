@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 
+use super::channel::channel_of;
 #[cfg(feature = "tokio-postgres")]
 use super::client::ClientDriver;
 use super::client_pool::ClientPool;
 use super::driver::PgDriver;
 use super::kept::KeptConnections;
+use super::notifications::{Listener, Notifications};
 use super::opener::Opener;
 use super::preparation::Preprocessors;
 use super::shared::Pool;
@@ -40,6 +42,7 @@ struct Database {
     owner: Option<Opener>,
     pool: Pool,
     client_pool: ClientPool,
+    listener: Listener,
 }
 
 impl Databases {
@@ -167,12 +170,25 @@ impl Databases {
         Ok(stock::open(options, hooks))
     }
 
+    /// Listens on a channel of the tenant, or of the master schema.
+    pub(crate) async fn listen(
+        &self,
+        alias: &Alias,
+        tenant: Option<&Tenant>,
+        channel: &str,
+    ) -> Result<Notifications> {
+        let schema = tenant.map_or(&self.layout.master_schema, Tenant::schema);
+        let channel = channel_of(schema, channel)?;
+        self.get(alias)?.listener.listen(&channel).await
+    }
+
     /// Closes all pools within one deadline.
     pub(crate) async fn close(&self, limit: Duration) -> Result<()> {
         let deadline = Instant::now() + limit;
         let mut result = Ok(());
         self.registry.close().await;
         for database in self.by_alias.values() {
+            database.listener.stop().await;
             let left = deadline.saturating_duration_since(Instant::now());
             result = result.and(database.pool.close(left).await);
             let left = deadline.saturating_duration_since(Instant::now());
@@ -196,7 +212,8 @@ impl Database {
         pool.fill();
         let client_pool = ClientPool::open(&application, &config, layout, preprocessors)?;
         let owner = Opener::of_owner(alias, &config);
-        Ok(Self { config, application, owner, pool, client_pool })
+        let listener = Listener::new(Opener::of_direct(alias, &config));
+        Ok(Self { config, application, owner, pool, client_pool, listener })
     }
 
     fn driver(&self, preprocessors: &Preprocessors) -> PgDriver {

@@ -43,6 +43,7 @@ impl<'c> Executor<'c> for &'c mut Checkout {
     {
         Box::pin(async move {
             self.pool.refuse_behind_pooler("preparing a statement ahead")?;
+            self.settle().await?;
             let prepare = self.lease.exchange(Activity::Call, async |_, connection| {
                 connection.prepare_with(sql, parameters).await
             });
@@ -56,6 +57,7 @@ impl<'c> Executor<'c> for &'c mut Checkout {
     {
         Box::pin(async move {
             self.pool.refuse_behind_pooler("describing a statement")?;
+            self.settle().await?;
             let describe =
                 self.lease.exchange(Activity::Call, async |_, connection| connection.describe(sql).await);
             describe.await

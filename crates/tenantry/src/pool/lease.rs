@@ -21,8 +21,9 @@ use super::preparation::Preparation;
 use super::session::{SessionState, Warmth};
 use super::slots::Slot;
 use crate::database::{PoolMode, Verify};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::guard::{Guard, stands};
+use crate::tenant::SchemaName;
 
 /// The switch that the next statement takes along.
 #[cfg(feature = "tokio-postgres")]
@@ -196,6 +197,26 @@ impl<D: Driver> Lease<D> {
         if self.condition == Condition::Touched {
             self.condition = Condition::Clean;
         }
+    }
+
+    /// The error of a schema that is gone, if it is. What is in doubt is that the connection is warm.
+    pub(super) async fn missing_schema(&mut self) -> Option<Error> {
+        let preparation = Arc::clone(self.pooled().session.last()?);
+        let question = preparation.schema_question();
+        let answer = self.exchange(Activity::Call, async |driver, connection| {
+            at(AwaitPoint::Statement, driver.send(connection, &question)).await
+        });
+        if answer.await.ok()?.is_some() {
+            return None;
+        }
+        self.pooled().session.doubt();
+        Some(preparation.missing_schema())
+    }
+
+    /// The schema that it is prepared for.
+    pub(super) fn schema(&self) -> &SchemaName {
+        let pooled = self.slot.pooled.as_ref().expect("a lease has a connection until it is dropped");
+        pooled.session.last().expect("prepared for something").request.schema()
     }
 
     /// Lends the connection to somebody who says nothing of what he does on it.

@@ -27,8 +27,11 @@
 //! The pool runs over a small `Driver`, so its logic is tested without a server. It asks the
 //! registry nothing: who a tenant is was settled before.
 
+mod access;
+mod acquire;
 mod affinity;
 mod await_point;
+mod channel;
 mod checkout;
 #[cfg_attr(not(feature = "tokio-postgres"), allow(dead_code))]
 mod checks;
@@ -37,6 +40,7 @@ mod cleaning;
 #[cfg(feature = "tokio-postgres")]
 mod client;
 mod client_pool;
+mod copy;
 mod counters;
 mod databases;
 mod db;
@@ -50,6 +54,9 @@ mod kept;
 mod lease;
 mod message;
 mod needs_session;
+mod nested;
+mod nesting;
+mod notifications;
 mod opener;
 mod pooled;
 mod pooler;
@@ -60,10 +67,12 @@ mod resets;
 mod session;
 mod shared;
 mod slots;
+mod standing;
 mod statement;
 mod stock;
 mod sync;
 mod transaction;
+mod tx_options;
 mod unreachable;
 
 #[cfg(test)]
@@ -77,15 +86,21 @@ mod tests;
 pub(crate) use self::await_point::{AwaitPoint, drops};
 pub use self::checkout::Checkout;
 #[cfg(feature = "tokio-postgres")]
-pub use self::client::{ClientCheckout, ClientTransaction, MasterClient, TenantClient};
+pub use self::client::{
+    ClientCheckout, ClientNestedTransaction, ClientTransaction, MasterClient, TenantClient,
+};
 pub use self::counters::PoolCounts;
 pub(crate) use self::databases::Databases;
 pub use self::db::{MasterDb, TenantDb};
 pub(crate) use self::kept::KeptConnections;
+pub use self::nested::NestedTransaction;
+pub use self::notifications::{Notification, Notifications};
 pub(crate) use self::opener::Opener;
 pub(crate) use self::preparation::Preprocessors;
 pub use self::preprocessor::{
     CheckoutRequest, Hook, Preprocessor, Role, SearchPath, SessionSettings, Target,
 };
 pub use self::slots::PoolStatus;
+pub(crate) use self::standing::{Standing, Surroundings};
 pub use self::transaction::Transaction;
+pub use self::tx_options::{IsolationLevel, TxOptions};

@@ -74,6 +74,7 @@ impl Checkout {
     ) -> BoxStream<'_, Result<Either<PgQueryResult, PgRow>, sqlx::Error>> {
         Box::pin(async_stream::try_stream! {
             let statement = statement?.unnamed();
+            self.settle().await?;
             self.touch_or_refuse(statement.sql())?;
             self.set_savepoint(&statement).await?;
             let mut second_attempt = statement.is_prepared().then(|| statement.clone());

@@ -213,6 +213,21 @@ impl Preparation {
         message
     }
 
+    /// The question that is answered with nothing if the schema is gone.
+    pub(super) fn schema_question(&self) -> String {
+        let name = Identifier(self.request.schema().as_str()).to_string();
+        format!("SELECT pg_catalog.to_regnamespace({})::pg_catalog.text", Literal(&name))
+    }
+
+    /// The same with more settings, of which each replaces one of its name.
+    pub(super) fn with(&self, settings: &[(String, String)]) -> Result<Self> {
+        let mut more = self.clone();
+        for (name, value) in settings {
+            more.settings.set(name, value)?;
+        }
+        Ok(more)
+    }
+
     /// Judges the answer to a switch.
     pub(super) fn verify(&self, answer: Option<&str>) -> Result<()> {
         if answer == Some(self.request.schema().as_str()) { Ok(()) } else { Err(self.missing_schema()) }

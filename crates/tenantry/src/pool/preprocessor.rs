@@ -203,6 +203,11 @@ impl SessionSettings {
     /// Sets a variable of the session, such as `app.actor` or `statement_timeout`; a later value
     /// replaces an earlier one.
     ///
+    /// A name of your own that is set for one checkout and not for another is, for the other,
+    /// NULL on a connection that never had it and an empty text on one that did: PostgreSQL cannot forget the
+    /// name. Set it at every checkout, or read it as `nullif(current_setting('app.actor', true), '')`, in a
+    /// policy above all.
+    ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the name is not made of letters, digits, `_` and `.`, if the
     /// value holds a NUL, or for `search_path` and `role`, which have methods of their own.

@@ -4,12 +4,14 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use sqlx::postgres::Postgres;
+use sqlx::{AssertSqlSafe, SqlSafeStr as _};
 use sqlx_core::database::Database;
 use sqlx_core::transaction::TransactionManager as _;
 
 use super::await_point::{AwaitPoint, at};
 use super::checkout::Checkout;
 use super::lease::Activity;
+use super::tx_options::TxOptions;
 
 type Manager = <Postgres as Database>::TransactionManager;
 
@@ -34,11 +36,12 @@ pub struct Transaction {
 
 impl Transaction {
     /// Begins on a connection that was taken for a transaction.
-    pub(super) async fn begin(mut checkout: Checkout) -> Result<Self, sqlx::Error> {
+    pub(super) async fn open(mut checkout: Checkout, options: TxOptions) -> Result<Self, sqlx::Error> {
         // Behind a pooler the checkout began it.
         if !checkout.pool.is_behind_pooler() {
             let begin = checkout.lease.exchange(Activity::Boundary, async |_, connection| {
-                at(AwaitPoint::Begin, Manager::begin(connection, None)).await
+                let begin = AssertSqlSafe(options.begin()).into_sql_str();
+                at(AwaitPoint::Begin, Manager::begin(connection, Some(begin))).await
             });
             begin.await?;
         }
@@ -50,6 +53,7 @@ impl Transaction {
     /// # Errors
     /// What PostgreSQL answers, for example a violated deferred constraint; nothing is permanent then.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.checkout.settle().await?;
         if self.checkout.pool.is_behind_pooler() {
             return self.checkout.commit_behind_pooler().await;
         }
@@ -64,6 +68,7 @@ impl Transaction {
     /// # Errors
     /// If the connection was lost. The server has undone everything then as well.
     pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        self.checkout.check_step()?;
         if self.checkout.pool.is_behind_pooler() {
             return self.checkout.roll_back_behind_pooler().await;
         }

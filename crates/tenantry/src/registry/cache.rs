@@ -21,6 +21,8 @@ pub(super) struct Cache {
     lifetime: Lifetime,
     under_way: Mutex<UnderWay>,
     pub(super) loads: AtomicU64,
+    /// Grows after answers were dropped, so that who has seen the number has no answer from before.
+    changes: AtomicU64,
 }
 
 /// `None`: nobody goes by the key.
@@ -60,6 +62,7 @@ impl Cache {
             lifetime: Lifetime { found, missing },
             under_way: Mutex::default(),
             loads: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
         }
     }
 
@@ -101,6 +104,7 @@ impl Cache {
     pub(super) fn forget(&self, key: &TenantKey) {
         self.under_way().change();
         self.entries.remove(key);
+        self.note_change();
     }
 
     /// Drops every answer that is this tenant, by whatever key it was found, and that its id is nobody's.
@@ -110,11 +114,22 @@ impl Cache {
         self.under_way().change();
         self.entries.retain(|_, entry| entry.answer.as_ref().is_none_or(|tenant| tenant.id() != id));
         self.entries.remove(&TenantKey::Id(id));
+        self.note_change();
     }
 
     pub(super) fn clear(&self) {
         self.under_way().change();
         self.entries.clear();
+        self.note_change();
+    }
+
+    fn note_change(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A number that grows with every change.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
     }
 
     pub(super) fn len(&self) -> usize {

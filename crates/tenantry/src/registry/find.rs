@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
 use super::cache::Cache;
 use super::{listener, store, with_applied};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pool::{Databases, MasterDb, Opener};
+use crate::pool::{Databases, MasterDb, Opener, Standing};
 use crate::resolve::TenantKey;
 use crate::tenant::{Alias, Tenant};
 
@@ -47,29 +48,18 @@ pub struct CacheStatus {
 }
 
 pub(crate) struct Registry {
-    databases: Databases,
-    cache: Arc<Cache>,
+    finder: Arc<Finder>,
     listener: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Registry {
-    /// Starts listening in the background; tenants are found before it has connected. Without a way to a session
-    /// of the server nobody listens.
-    pub(crate) fn start(databases: Databases, config: &RegistryConfig) -> Result<Self> {
-        let direct = Opener::of_direct(&Alias::default(), databases.config(&Alias::default())?);
-        let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_ttl, config.negative_ttl));
-        if direct.is_none() {
-            tracing::warn!(
-                "Without a `direct_url` nothing listens behind the pooler: changes of tenants are seen after {:?}",
-                config.cache_ttl
-            );
-        }
-        let listener = direct.map(|direct| tokio::spawn(listener::listen(direct, Arc::clone(&cache))));
-        Ok(Self { databases, cache, listener: tokio::sync::Mutex::new(listener) })
-    }
+/// Finds tenants, for the registry and for handles that are kept.
+struct Finder {
+    databases: Databases,
+    cache: Arc<Cache>,
+}
 
-    /// The tenant that goes by this key.
-    pub(crate) async fn find(&self, key: &TenantKey) -> Result<Tenant> {
+impl Finder {
+    async fn find(&self, key: &TenantKey) -> Result<Tenant> {
         let found = self.cache.get(key, || self.load(key)).await?;
         found.ok_or_else(|| {
             let error = Error::new(ErrorKind::UnknownTenant, format!("no tenant goes by `{key}`"));
@@ -90,6 +80,65 @@ impl Registry {
         Ok(with_applied(&self.databases, found.into_iter().collect()).await?.pop())
     }
 
+    fn master(&self) -> MasterDb {
+        MasterDb::new(self.databases.default_pool().clone())
+    }
+}
+
+fn gone(tenant: &Tenant) -> Error {
+    let message = format!("tenant `{}` is gone", tenant.slug());
+    Error::new(ErrorKind::UnknownTenant, message).with_tenant(tenant.slug())
+}
+
+impl Standing for Finder {
+    fn changes(&self) -> u64 {
+        self.cache.changes()
+    }
+
+    fn look_up<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Tenant>> {
+        Box::pin(async move {
+            match self.find(&TenantKey::Slug(tenant.slug().clone())).await {
+                Ok(found) if found.id() == tenant.id() => return Ok(found),
+                Err(error) if error.kind() != ErrorKind::UnknownTenant => return Err(error),
+                // Nobody goes by the slug, or somebody else does.
+                _ => {}
+            }
+            let found = self.find(&TenantKey::Id(tenant.id())).await;
+            found.map_err(|error| match error.kind() {
+                ErrorKind::UnknownTenant => gone(tenant),
+                _ => error,
+            })
+        })
+    }
+}
+
+impl Registry {
+    /// Starts listening in the background; tenants are found before it has connected. Without a way to a session
+    /// of the server nobody listens.
+    pub(crate) fn start(databases: Databases, config: &RegistryConfig) -> Result<Self> {
+        let direct = Opener::of_direct(&Alias::default(), databases.config(&Alias::default())?);
+        let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_ttl, config.negative_ttl));
+        if direct.is_none() {
+            tracing::warn!(
+                "Without a `direct_url` nothing listens behind the pooler: changes of tenants are seen after {:?}",
+                config.cache_ttl
+            );
+        }
+        let listener = direct.map(|direct| tokio::spawn(listener::listen(direct, Arc::clone(&cache))));
+        let finder = Arc::new(Finder { databases, cache });
+        Ok(Self { finder, listener: tokio::sync::Mutex::new(listener) })
+    }
+
+    /// Answers whether a tenant is still what a handle takes it for.
+    pub(crate) fn standing(&self) -> Arc<dyn Standing> {
+        Arc::clone(&self.finder) as _
+    }
+
+    /// The tenant that goes by this key.
+    pub(crate) async fn find(&self, key: &TenantKey) -> Result<Tenant> {
+        self.finder.find(key).await
+    }
+
     /// Up to `limit` tenants in the order of their slugs, after this one.
     pub(crate) async fn tenants_after(&self, after: &str, limit: u32) -> Result<Vec<Tenant>> {
         let page = store::tenants_after(&self.master(), after, i64::from(limit)).await?;
@@ -98,7 +147,7 @@ impl Registry {
 
     /// Adds what they have applied to tenants that were read from the registry.
     pub(crate) async fn complete(&self, page: Vec<Tenant>) -> Vec<Tenant> {
-        let complete = with_applied(&self.databases, page.clone()).await;
+        let complete = with_applied(&self.finder.databases, page.clone()).await;
         // A database that is down hides how far its tenants are, not that they exist.
         complete.unwrap_or_else(|error| {
             tracing::warn!(%error, "Cannot tell what some tenants have applied");
@@ -107,7 +156,7 @@ impl Registry {
     }
 
     pub(super) fn master(&self) -> MasterDb {
-        MasterDb::new(self.databases.default_pool().clone())
+        self.finder.master()
     }
 
     /// Works on a connection that may write the registry.
@@ -115,17 +164,17 @@ impl Registry {
         &self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T>,
     ) -> Result<T> {
-        self.databases.with_registry(work).await
+        self.finder.databases.with_registry(work).await
     }
 
     /// Drops what this process knows of a key, without waiting for the announcement.
     pub(super) fn forget(&self, key: &TenantKey) {
-        self.cache.forget(key);
+        self.finder.cache.forget(key);
     }
 
     /// Drops what this process knows of a tenant: of its slug, and of all its domains.
     pub(crate) async fn forget_tenant(&self, tenant: &Tenant) {
-        self.cache.forget_tenant(tenant.id());
+        self.finder.cache.forget_tenant(tenant.id());
         self.forget(&TenantKey::Slug(tenant.slug().clone()));
         match self.domains(tenant).await {
             Ok(domains) => domains.into_iter().for_each(|domain| self.forget(&TenantKey::Domain(domain))),
@@ -135,11 +184,14 @@ impl Registry {
     }
 
     pub(crate) fn forget_all(&self) {
-        self.cache.clear();
+        self.finder.cache.clear();
     }
 
     pub(crate) fn status(&self) -> CacheStatus {
-        CacheStatus { entries: self.cache.len(), loads: self.cache.loads.load(Ordering::Relaxed) }
+        CacheStatus {
+            entries: self.finder.cache.len(),
+            loads: self.finder.cache.loads.load(Ordering::Relaxed),
+        }
     }
 
     /// Stops listening and waits until the task has ended.

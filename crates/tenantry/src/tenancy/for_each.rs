@@ -4,7 +4,6 @@
 //! whoever looks a connection up between two results does not wait for jobs that wait for them.
 
 use std::collections::VecDeque;
-use std::num::NonZeroU32;
 use std::panic;
 use std::time::{Duration, Instant};
 
@@ -38,18 +37,14 @@ impl Tenancy {
     /// The error of the stream itself is that of the registry, and comes last.
     ///
     /// ```no_run
-    /// use std::num::NonZeroU32;
-    /// use std::pin::pin;
-    ///
     /// use futures_util::TryStreamExt as _;
     /// use tenantry::{Fleet, TenantDb};
     ///
     /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
-    /// const FOUR: NonZeroU32 = NonZeroU32::new(4).unwrap();
     /// let count = async |db: TenantDb| {
     ///     sqlx::query_scalar::<_, i64>("SELECT count(*) FROM note").fetch_one(&db).await
     /// };
-    /// let mut counts = pin!(tenancy.for_each(Fleet::all(), FOUR, count));
+    /// let mut counts = tenancy.for_each(Fleet::all(), 4, count);
     /// while let Some((tenant, notes)) = counts.try_next().await? {
     ///     match notes {
     ///         Ok(notes) => println!("{}: {notes} notes", tenant.slug()),
@@ -80,25 +75,27 @@ impl Tenancy {
     /// transaction did is rolled back.
     ///
     /// # Errors
-    /// Of the stream: [`ErrorKind::UnknownTenant`] and [`ErrorKind::TenantUnavailable`] before anything
-    /// begins, if a tenant that was named is not there or not active. Of a tenant: whatever the job fails
-    /// with, and whatever [`db`](Self::db) does.
+    /// Of the stream: [`ErrorKind::InvalidInput`] for a concurrency of 0; [`ErrorKind::UnknownTenant`] and
+    /// [`ErrorKind::TenantUnavailable`] before anything begins, if a tenant that was named is not there or not
+    /// active. Of a tenant: whatever the job fails with, and whatever [`db`](Self::db) does.
     ///
     /// # Panics
     /// When a job panics, and outside of a tokio runtime.
     pub fn for_each<T, E, F, Fut>(
         &self,
         fleet: Fleet,
-        concurrency: NonZeroU32,
+        concurrency: usize,
         job: F,
-    ) -> impl Stream<Item = Result<(Tenant, Result<T, E>)>> + Send + use<T, E, F, Fut>
+    ) -> impl Stream<Item = Result<(Tenant, Result<T, E>)>> + Send + Unpin + use<T, E, F, Fut>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
         F: FnMut(TenantDb) -> Fut + Send,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let most = concurrency.get().min(self.inner.context.databases.fewest_per_tenant());
+        let fewest = self.inner.context.databases.fewest_per_tenant();
+        let most = concurrency.min(usize::try_from(fewest).unwrap_or(usize::MAX));
+        let end = (most == 0).then(|| Err(no_concurrency()));
         let upcoming = Upcoming {
             tenancy: self.clone(),
             fleet,
@@ -106,8 +103,8 @@ impl Tenancy {
             read_at: None,
             after: String::new(),
         };
-        let work = Work { upcoming, job, most: most as usize, running: JoinSet::new(), end: None };
-        stream::try_unfold(work, async |mut work| Ok(work.next().await?.map(|done| (done, work))))
+        let work = Work { upcoming, job, most, running: JoinSet::new(), end };
+        Box::pin(stream::try_unfold(work, async |mut work| Ok(work.next().await?.map(|done| (done, work)))))
     }
 }
 
@@ -145,7 +142,7 @@ where
     }
 
     fn begin(&mut self, tenant: Tenant) {
-        let work = self.upcoming.tenancy.db(&tenant).map(&mut self.job);
+        let work = self.upcoming.tenancy.db_of(&tenant, true).map(&mut self.job);
         let run = async move {
             let result = match work {
                 Ok(work) => work.await,
@@ -155,6 +152,10 @@ where
         };
         self.running.spawn(run.in_current_span());
     }
+}
+
+fn no_concurrency() -> Error {
+    Error::invalid_input("`for_each` with a concurrency of 0 runs no job").with_hint("give at least 1")
 }
 
 /// Nobody but the stream aborts a job, when nobody waits for it any more.

@@ -6,6 +6,7 @@
 mod builder;
 mod fleet;
 mod for_each;
+mod listen;
 mod scope;
 mod spares;
 mod status;
@@ -21,7 +22,7 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::{MasterClient, TenantClient};
-use crate::pool::{MasterDb, TenantDb};
+use crate::pool::{MasterDb, Surroundings, TenantDb};
 use crate::registry::Registry;
 use crate::resolve::Resolve;
 use crate::tenant::{Alias, Tenant};
@@ -62,15 +63,25 @@ struct Inner {
 }
 
 impl Tenancy {
-    /// The tables of a tenant. This is where its status counts, for requests and for jobs alike.
+    /// The tables of a tenant. This is where its status counts, for requests and for jobs alike, and again at
+    /// each checkout: a handle may be kept.
     ///
     /// # Errors
     /// [`ErrorKind::TenantUnavailable`] unless the tenant is active.
     pub fn db(&self, tenant: &Tenant) -> Result<TenantDb> {
+        self.db_of(tenant, false)
+    }
+
+    /// The same for a tenant that was read from the registry just now, or some time ago.
+    fn db_of(&self, tenant: &Tenant, is_just_read: bool) -> Result<TenantDb> {
         tenant.check_served()?;
         let pool = self.inner.context.databases.pool(tenant.database())?.clone();
+        Ok(TenantDb::new(pool, tenant.clone(), self.surroundings(), is_just_read))
+    }
+
+    fn surroundings(&self) -> Surroundings {
         let fleet = self.inner.context.migrations.tenant().digest();
-        Ok(TenantDb::new(pool, tenant.clone(), Some(&fleet)))
+        Surroundings { standing: self.inner.registry.standing(), fleet }
     }
 
     /// The tables of the master schema.
@@ -96,8 +107,7 @@ impl Tenancy {
     pub fn client(&self, tenant: &Tenant) -> Result<TenantClient> {
         tenant.check_served()?;
         let pool = self.inner.context.databases.client_pool(tenant.database())?.clone();
-        let fleet = self.inner.context.migrations.tenant().digest();
-        Ok(TenantClient::new(pool, tenant.clone(), Some(&fleet)))
+        Ok(TenantClient::new(pool, tenant.clone(), self.surroundings()))
     }
 
     /// The tables of the master schema, for code that is written against tokio-postgres.

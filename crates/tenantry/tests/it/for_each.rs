@@ -1,8 +1,6 @@
 //! One job for each tenant.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -15,10 +13,6 @@ use tokio::sync::Notify;
 use crate::support::{Client, builder, check_error, database, eventually, slug, tenancy};
 
 const NOTE: &str = "CREATE TABLE note (title text)";
-
-fn jobs(number: u32) -> NonZeroU32 {
-    NonZeroU32::new(number).unwrap()
-}
 
 async fn count_notes(db: TenantDb) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&db).await
@@ -55,14 +49,14 @@ async fn each_active_tenant_has_its_job_in_its_own_schema() {
         sqlx::query(insert).bind(notes).execute(&db).await.unwrap();
     }
     set_status(&database, "slug = 'gone'", "suspended").await;
-    let counts = tenancy.for_each(Fleet::all(), jobs(3), count_notes);
+    let counts = tenancy.for_each(Fleet::all(), 3, count_notes);
     let counts: Vec<_> = counts.try_collect().await.unwrap();
     let counts: BTreeMap<_, _> =
         counts.iter().map(|it| (it.0.slug().as_str(), *it.1.as_ref().unwrap())).collect();
     assert_eq!(counts, BTreeMap::from([("acme", 1), ("globex", 2), ("initech", 0)]));
 
     let only = Fleet::only([slug("globex"), slug("acme")]);
-    let counts: Vec<_> = tenancy.for_each(only, jobs(1), count_notes).try_collect().await.unwrap();
+    let counts: Vec<_> = tenancy.for_each(only, 1, count_notes).try_collect().await.unwrap();
     assert_eq!(counts.iter().map(|it| it.0.slug().as_str()).collect::<Vec<_>>(), ["acme", "globex"]);
 }
 
@@ -79,7 +73,7 @@ async fn a_job_that_fails_is_reported_and_stops_nobody() {
     let other = "UPDATE tenantry.tenant SET database = 'other' WHERE slug = 'initech'";
     Client::owner(&database).await.run(other).await;
     let job = async |db: TenantDb| count_notes(db).await.map_err(Error::from);
-    let done: Vec<_> = tenancy.for_each(Fleet::all(), jobs(2), job).try_collect().await.unwrap();
+    let done: Vec<_> = tenancy.for_each(Fleet::all(), 2, job).try_collect().await.unwrap();
     assert_eq!(done.len(), 3);
     for (tenant, result) in done {
         match tenant.slug().as_str() {
@@ -98,7 +92,7 @@ async fn every_tenant_of_a_fleet_of_several_pages_has_one_job() {
     set_status(&database, "slug LIKE '%7'", "suspended").await;
     let job = async |db: TenantDb| Ok::<_, Error>(db.tenant().slug().to_string());
     // In a task of its own, as a service would have it.
-    let work = tokio::spawn(async move { tenancy.for_each(Fleet::all(), jobs(1), job).try_collect().await });
+    let work = tokio::spawn(async move { tenancy.for_each(Fleet::all(), 1, job).try_collect().await });
     let done: Vec<(_, _)> = work.await.unwrap().unwrap();
     let slugs: Vec<_> = done.into_iter().map(|(_, slug)| slug.unwrap()).collect();
     assert_eq!(slugs.len(), 1_100 - 110);
@@ -111,7 +105,7 @@ async fn a_tenant_that_is_suspended_before_its_turn_has_no_job() {
     let tenancy = tenancy(&database, &[]).await;
     enter(&database, 3).await;
     let job = async |db: TenantDb| Ok::<_, Error>(db.tenant().slug().to_string());
-    let mut done = pin!(tenancy.for_each(Fleet::all(), jobs(1), job));
+    let mut done = tenancy.for_each(Fleet::all(), 1, job);
     assert_eq!(done.try_next().await.unwrap().unwrap().1.unwrap(), "t1");
     set_status(&database, "slug = 't2'", "suspended").await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -128,7 +122,7 @@ async fn who_is_asked_for_by_name_and_not_served_is_told_before_anything_begins(
     for (name, kind) in [("nobody", ErrorKind::UnknownTenant), ("t2", ErrorKind::TenantUnavailable)] {
         let fleet = Fleet::only([slug("t1"), slug(name)]);
         let job = async |_: TenantDb| -> Result<(), Error> { panic!("nothing begins") };
-        let mut done = pin!(tenancy.for_each(fleet, jobs(1), job));
+        let mut done = tenancy.for_each(fleet, 1, job);
         check_error(done.try_next().await, kind, &[name]);
     }
 }
@@ -158,7 +152,7 @@ async fn jobs_leave_a_connection_to_others() {
             }
         }
     };
-    let mut done = pin!(tenancy.for_each(Fleet::all(), jobs(50), job));
+    let mut done = tenancy.for_each(Fleet::all(), 50, job);
     let mut number = 0;
     while let Some((_, result)) = done.try_next().await.unwrap() {
         result.unwrap();
@@ -187,8 +181,7 @@ async fn dropping_the_stream_ends_the_jobs_and_leaves_nothing() {
             tx.commit().await
         }
     };
-    let stream = tenancy.for_each(Fleet::all(), jobs(2), job);
-    let mut stream = Box::pin(stream);
+    let mut stream = tenancy.for_each(Fleet::all(), 2, job);
     tokio::select! {
         _ = stream.next() => panic!("no job ends"),
         () = async { for _ in 0..2 { written.notified().await } } => drop(stream),
@@ -198,7 +191,7 @@ async fn dropping_the_stream_ends_the_jobs_and_leaves_nothing() {
     })
     .await;
     assert_eq!(begun.load(Ordering::SeqCst), 2);
-    let counts: Vec<_> = tenancy.for_each(Fleet::all(), jobs(2), count_notes).try_collect().await.unwrap();
+    let counts: Vec<_> = tenancy.for_each(Fleet::all(), 2, count_notes).try_collect().await.unwrap();
     assert!(counts.iter().all(|(_, notes)| matches!(notes, Ok(0))), "{counts:?}");
 }
 
@@ -208,7 +201,7 @@ async fn a_registry_that_fails_is_told_after_the_jobs_that_have_begun() {
     let tenancy = tenancy(&database, &[]).await;
     enter(&database, 600).await;
     let job = async |db: TenantDb| Ok::<_, Error>(db.tenant().slug().to_string());
-    let mut done = pin!(tenancy.for_each(Fleet::all(), jobs(4), job));
+    let mut done = tenancy.for_each(Fleet::all(), 4, job);
     assert!(done.try_next().await.unwrap().is_some());
     Client::owner(&database).await.run("ALTER TABLE tenantry.tenant RENAME TO nobody").await;
     let (mut number, mut error) = (1, None);
@@ -228,11 +221,11 @@ async fn a_job_has_no_ambient_tenant_and_its_panic_goes_on() {
     let tenancy = builder(&database).connect().await.unwrap();
     enter(&database, 1).await;
     let current = async |_: TenantDb| Ok::<_, Error>(Tenancy::current());
-    let done: Vec<_> = tenancy.for_each(Fleet::all(), jobs(1), current).try_collect().await.unwrap();
+    let done: Vec<_> = tenancy.for_each(Fleet::all(), 1, current).try_collect().await.unwrap();
     assert!(matches!(done[0].1, Ok(None)));
     let panicking = tokio::spawn(async move {
         let job = async |_: TenantDb| -> Result<(), Error> { panic!("a mistake in the job") };
-        tenancy.for_each(Fleet::all(), jobs(1), job).try_collect::<Vec<_>>().await
+        tenancy.for_each(Fleet::all(), 1, job).try_collect::<Vec<_>>().await
     });
     assert!(panicking.await.unwrap_err().is_panic());
 }
@@ -244,7 +237,7 @@ async fn a_selection_is_made_by_the_registry_and_changes_nothing() {
     enter(&database, 4).await;
     let slugs = async |fleet: Fleet| {
         let job = async |_: TenantDb| Ok::<_, Error>(());
-        let done: Vec<_> = tenancy.for_each(fleet, jobs(1), job).try_collect().await?;
+        let done: Vec<_> = tenancy.for_each(fleet, 1, job).try_collect().await?;
         Ok::<_, Error>(done.iter().map(|(tenant, _)| tenant.slug().to_string()).collect::<Vec<_>>())
     };
     let not_t2 = |fleet: Fleet| fleet.except([slug("t2")]);
@@ -255,4 +248,12 @@ async fn a_selection_is_made_by_the_registry_and_changes_nothing() {
     Client::owner(&database).await.run("CREATE SEQUENCE public.drawn").await;
     let error = slugs(Fleet::matching("nextval('public.drawn') > 0")).await;
     check_error(error, ErrorKind::InvalidInput, &["read-only transaction"]);
+}
+
+#[tokio::test]
+async fn a_concurrency_of_nothing_is_refused() {
+    let database = database().await;
+    let tenancy = tenancy(&database, &[NOTE]).await;
+    let counts = tenancy.for_each(Fleet::all(), 0, count_notes).try_collect::<Vec<_>>().await;
+    check_error(counts, ErrorKind::InvalidInput, &["concurrency of 0"]);
 }

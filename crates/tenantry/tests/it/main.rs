@@ -20,6 +20,7 @@ mod log;
 
 mod migrate;
 mod no_transaction;
+mod notifications;
 mod pooler;
 mod preprocessors;
 mod rejections;

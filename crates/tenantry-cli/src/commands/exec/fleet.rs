@@ -56,7 +56,7 @@ pub(super) async fn run(
             run_when_near(db, Arc::clone(&sql), answer, window.clone(), number)
         }
     };
-    let work = finish(tenancy.for_each(fleet, jobs, job), begun);
+    let work = finish(tenancy.for_each(fleet, jobs.get() as usize, job), begun);
     let mut rows = Rows::of_all(&mut cx.output);
     let (result, counts) = tokio::join!(work, print(&mut rows, format, to_print, printed));
     let rows = rows.finish();

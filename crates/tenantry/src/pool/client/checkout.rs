@@ -7,14 +7,21 @@ use tokio_postgres::types::ToSql;
 
 use super::driver::{Answer, ClientDriver, Parameters, Pipeline, PipelineError, Query};
 use super::statements::Owner;
+use crate::error::sqlstate::may_be_missing_schema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
 use crate::pool::await_point::{AwaitPoint, at};
+use crate::pool::channel::channel_of;
 use crate::pool::checkout::STALE_PLAN;
 use crate::pool::classify::Effect;
 use crate::pool::lease::{Activity, Exchange, Lease, SwitchAhead};
+use crate::pool::nesting::OpenLevels;
 use crate::pool::purpose::{Held, Purpose};
 use crate::pool::shared::Pool;
+use crate::pool::tx_options::TxOptions;
+
+/// The statement that announces.
+pub(super) const NOTIFY: &str = "SELECT pg_catalog.pg_notify($1, $2)";
 
 /// A connection of tokio-postgres on loan, prepared for one tenant or for the master schema.
 ///
@@ -33,11 +40,12 @@ use crate::pool::shared::Pool;
 /// ```
 pub struct ClientCheckout {
     pool: Pool<ClientDriver>,
-    lease: Lease<ClientDriver>,
+    pub(super) lease: Lease<ClientDriver>,
     owner: Owner,
     /// The message that opens the transaction which the connection is switched in, until the caller's has begun.
     switch_ahead: Option<Box<SwitchAhead>>,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
+    pub(super) nesting: OpenLevels,
     _held: Option<Held>,
 }
 
@@ -50,7 +58,7 @@ impl ClientCheckout {
         held: Option<Held>,
     ) -> Self {
         let switch_ahead = lease.take_switch_ahead();
-        Self { pool, lease, owner, switch_ahead, purpose, _held: held }
+        Self { pool, lease, owner, switch_ahead, purpose, nesting: OpenLevels::default(), _held: held }
     }
 
     /// Runs a statement and answers with its rows.
@@ -91,11 +99,24 @@ impl ClientCheckout {
     /// # Errors
     /// Like [`query`](Self::query). Those behind a statement that fails do not run.
     pub async fn batch_execute(&mut self, sql: &str) -> Result<()> {
+        self.settle().await?;
         self.note_effect(sql)?;
         self.send(Query::Batch(sql)).await.map(drop)
     }
 
+    /// Announces something on a channel of the tenant, or of the master schema, to those who
+    /// [listen](crate::Tenancy::listen). In a transaction, they hear of it when that is committed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a name that is not made of lower-case letters, digits and `_`, or is too
+    /// long; what PostgreSQL answers, for example to a payload of 8,000 bytes or more.
+    pub async fn notify(&mut self, channel: &str, payload: &str) -> Result<()> {
+        let channel = channel_of(self.lease.schema(), channel)?;
+        self.execute(NOTIFY, &[&channel, &payload]).await.map(drop)
+    }
+
     async fn run_statement(&mut self, sql: &str, parameters: Parameters<'_>) -> Result<Answer> {
+        self.settle().await?;
         self.note_effect(sql)?;
         let query = Query::Statement { owner: self.owner, sql, parameters };
         let may_try_again = self.may_try_again();
@@ -107,11 +128,26 @@ impl ClientCheckout {
                 exchange.finish();
                 if may_try_again { self.send(query).await } else { Err(error) }
             }
+            Err(error) => Err(self.explain(error).await),
             answer => answer,
         }
     }
 
-    fn note_effect(&mut self, sql: &str) -> Result<()> {
+    /// A schema that vanished under a warm connection looks like a missing table, until somebody asks. Nobody can in
+    /// a transaction, which has failed.
+    async fn explain(&mut self, error: Error) -> Error {
+        let code = error.database_code();
+        let may_be_missing = code.is_some_and(|code| may_be_missing_schema(&code));
+        if !may_be_missing || self.purpose == Purpose::Transaction || self.nesting.is_inside() {
+            return error;
+        }
+        match self.lease.missing_schema().await {
+            Some(missing) => missing.with_source(error),
+            None => error,
+        }
+    }
+
+    pub(super) fn note_effect(&mut self, sql: &str) -> Result<()> {
         let effect = self.pool.classifier().effect(sql);
         if effect == Effect::Touched && stands(Guard::Classification) {
             self.pool.refuse_resets(sql)?;
@@ -122,11 +158,12 @@ impl ClientCheckout {
 
     /// A statement whose cached plan is stale was not executed, but inside a transaction it has ended that.
     fn may_try_again(&self) -> bool {
-        self.purpose != Purpose::Transaction && !self.lease.is_touched() && stands(Guard::SecondAttempt)
+        let is_inside = self.purpose == Purpose::Transaction || self.nesting.is_inside();
+        !is_inside && !self.lease.is_touched() && stands(Guard::SecondAttempt)
     }
 
     /// Sends a statement, with the switch before it if that is still to come.
-    async fn send(&mut self, query: Query<'_>) -> Result<Answer> {
+    pub(super) async fn send(&mut self, query: Query<'_>) -> Result<Answer> {
         let before = self.switch_ahead.as_ref().map(|switch_ahead| switch_ahead.message.as_str());
         let after = (before.is_some() && self.purpose == Purpose::Statement).then_some("COMMIT");
         let begins = before.is_some() && after.is_none();
@@ -163,7 +200,7 @@ impl ClientCheckout {
     }
 
     /// Sends what begins or ends a transaction.
-    pub(super) async fn command(&mut self, place: AwaitPoint, sql: &'static str) -> Result<()> {
+    pub(super) async fn command(&mut self, place: AwaitPoint, sql: &str) -> Result<()> {
         let mut exchange = self.lease.begin(Activity::Boundary);
         // Whatever comes of it, until it is known.
         exchange.is_in_transaction = true;
@@ -171,13 +208,24 @@ impl ClientCheckout {
         if let Err(failure) = at(place, exchange.send(pipeline)).await {
             return Err(exchange.fail(failure.into_error()));
         }
-        exchange.is_in_transaction = sql == "BEGIN";
+        exchange.is_in_transaction = sql.starts_with("BEGIN");
         exchange.finish();
         Ok(())
     }
 
-    pub(super) fn has_switch_ahead(&self) -> bool {
-        self.switch_ahead.is_some()
+    /// Has the switch that is still to come begin this kind of transaction. Returns false if there is none.
+    pub(super) fn begins_with_switch(&mut self, options: TxOptions) -> bool {
+        let Some(switch_ahead) = &mut self.switch_ahead else { return false };
+        switch_ahead.begin_with(&options.begin());
+        true
+    }
+
+    /// Begins the transaction whose switch is still to come, for what cannot travel with it.
+    pub(super) async fn switch_now(&mut self) -> Result<()> {
+        if self.switch_ahead.is_none() {
+            return Ok(());
+        }
+        self.send(Query::Batch("")).await.map(drop)
     }
 
     /// Returns true if the caller's transaction has begun: one with a switch ahead begins with its first

@@ -247,6 +247,10 @@ impl ClientConnection {
         }
     }
 
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Drops what is known of statements and types. The server hears of it with what is sent next.
     pub(super) fn forget(&mut self) {
         self.statements.clear();

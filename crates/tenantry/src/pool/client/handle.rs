@@ -2,20 +2,26 @@
 
 use std::fmt;
 
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use sqlx_core::bytes::Bytes;
+use tokio::io::AsyncRead;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::checkout::ClientCheckout;
+use super::checkout::{ClientCheckout, NOTIFY};
 use super::driver::ClientDriver;
 use super::statements::Owner;
 use super::transaction::ClientTransaction;
 use crate::error::Result;
+use crate::pool::access::Access;
 use crate::pool::classify::Effect;
-use crate::pool::db::Access;
 use crate::pool::lease::Switching;
 use crate::pool::purpose::{Held, Purpose};
 use crate::pool::shared::Pool;
-use crate::tenant::{Digest, Tenant};
+use crate::pool::standing::Surroundings;
+use crate::pool::tx_options::TxOptions;
+use crate::tenant::Tenant;
 
 /// The tables of one tenant, through tokio-postgres.
 ///
@@ -41,22 +47,33 @@ pub struct TenantClient {
 }
 
 impl TenantClient {
-    pub(crate) fn new(pool: Pool<ClientDriver>, tenant: Tenant, fleet: Option<&Digest>) -> Self {
-        let access = Access::to_tenant(pool, &tenant, fleet);
+    pub(crate) fn new(pool: Pool<ClientDriver>, tenant: Tenant, surroundings: Surroundings) -> Self {
+        let access = Access::to_tenant(pool, &tenant, surroundings, false);
         Self { tenant, access }
     }
 
-    /// The tenant whose tables these are.
+    /// The tenant whose tables these are, as it was when the handle was made.
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
     }
 
-    fn owner(&self) -> Owner {
-        Owner {
-            digest: self.access.tag,
-            tenant: Some(self.tenant.id()),
-            owns_types: self.tenant.owns_types(),
-        }
+    /// The same tables, with one more setting of the session. See
+    /// [`TenantDb::with_setting`](crate::TenantDb::with_setting).
+    ///
+    /// ```no_run
+    /// # async fn example(client: tenantry::pool::TenantClient) -> tenantry::Result<()> {
+    /// let client = client.with_setting("app.actor", "jane")?;
+    /// let row = client.query_one("SELECT current_setting('app.actor')", &[]).await?;
+    /// assert_eq!(row.get::<_, &str>(0), "jane");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a name or value that
+    /// [`SessionSettings::set`](crate::pool::SessionSettings::set) refuses.
+    pub fn with_setting(&self, name: &str, value: &str) -> Result<Self> {
+        Ok(Self { tenant: self.tenant.clone(), access: self.access.with_setting(name, value)? })
     }
 }
 
@@ -82,43 +99,48 @@ impl MasterClient {
         Self { access: Access::to_master(pool) }
     }
 
-    #[expect(clippy::unused_self, reason = "as of a tenant's handle")]
-    fn owner(&self) -> Owner {
-        Owner::default()
+    /// The same tables, with one more setting of the session. See
+    /// [`TenantDb::with_setting`](crate::TenantDb::with_setting).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a name or value that
+    /// [`SessionSettings::set`](crate::pool::SessionSettings::set) refuses.
+    pub fn with_setting(&self, name: &str, value: &str) -> Result<Self> {
+        Ok(Self { access: self.access.with_setting(name, value)? })
     }
 }
 
 impl Access<ClientDriver> {
     /// A connection for a single statement.
-    async fn checkout_for(&self, sql: &str, owner: Owner) -> Result<ClientCheckout> {
+    async fn checkout_for(&self, sql: &str) -> Result<ClientCheckout> {
         // What is not a plain query may have to run outside of a transaction.
         let switching = match self.pool.classifier().effect(sql) {
             Effect::Neutral => Switching::WithStatement,
             Effect::Touched => Switching::Now,
         };
-        self.check_out_for(Purpose::Statement, switching, owner).await
+        self.check_out_for(Purpose::Statement, switching).await
     }
 
     /// A connection that its owner keeps over several statements.
-    async fn hold_for(&self, purpose: Purpose, owner: Owner) -> Result<ClientCheckout> {
+    async fn hold_for(&self, purpose: Purpose) -> Result<ClientCheckout> {
         let switching = match purpose {
             Purpose::Transaction => Switching::WithTransaction,
             Purpose::Statement | Purpose::Session => Switching::Now,
         };
-        self.check_out_for(purpose, switching, owner).await
+        self.check_out_for(purpose, switching).await
     }
 
-    async fn check_out_for(
-        &self,
-        purpose: Purpose,
-        switching: Switching,
-        owner: Owner,
-    ) -> Result<ClientCheckout> {
+    async fn check_out_for(&self, purpose: Purpose, switching: Switching) -> Result<ClientCheckout> {
         if self.pool.is_behind_pooler() {
             let hint = "use `tenancy.db(…)`, or connect past the pooler";
             return Err(self.pool.unsupported("a connection of tokio-postgres", hint));
         }
-        let lease = self.lease(switching).await?;
+        let (lease, current) = self.lease(switching).await?;
+        let owner = Owner {
+            digest: current.tag,
+            tenant: current.tenant().map(Tenant::id),
+            owns_types: current.tenant().is_some_and(Tenant::owns_types),
+        };
         let held = Held::one(&self.held, purpose);
         Ok(ClientCheckout::new(self.pool.clone(), lease, owner, purpose, held))
     }
@@ -179,7 +201,7 @@ macro_rules! handle {
             /// [`ErrorKind::DatabaseUnavailable`](crate::ErrorKind::DatabaseUnavailable) if the server cannot
             /// be reached.
             pub async fn acquire(&self) -> Result<ClientCheckout> {
-                self.access.hold_for(Purpose::Session, self.owner()).await
+                self.access.hold_for(Purpose::Session).await
             }
 
             /// Takes a connection for a transaction.
@@ -187,12 +209,51 @@ macro_rules! handle {
             /// # Errors
             /// Those of [`acquire`](Self::acquire), and what PostgreSQL answers to `BEGIN`.
             pub async fn begin(&self) -> Result<ClientTransaction> {
-                let checkout = self.access.hold_for(Purpose::Transaction, self.owner()).await?;
-                ClientTransaction::begin(checkout).await
+                self.begin_with(TxOptions::new()).await
+            }
+
+            /// Takes a connection for a transaction of this kind.
+            ///
+            /// # Errors
+            /// Those of [`begin`](Self::begin).
+            pub async fn begin_with(&self, options: TxOptions) -> Result<ClientTransaction> {
+                let checkout = self.access.hold_for(Purpose::Transaction).await?;
+                ClientTransaction::open(checkout, options).await
+            }
+
+            /// Runs a `COPY … FROM STDIN` with all that can be read from the source, and answers with the
+            /// number of rows.
+            ///
+            /// # Errors
+            /// Those of [`acquire`](Self::acquire), and those of [`ClientCheckout::copy_in`].
+            pub async fn copy_in(&self, sql: &str, source: impl AsyncRead + Send + Unpin) -> Result<u64> {
+                self.acquire().await?.copy_in(sql, source).await
+            }
+
+            /// Runs a `COPY … TO STDOUT`, and hands out its data as it comes, in a stream that borrows nothing.
+            ///
+            /// The stream keeps its connection until it ends. Dropped before that, it closes the connection.
+            pub fn copy_out(&self, sql: &str) -> BoxStream<'static, Result<Bytes>> {
+                let (access, sql) = (self.access.clone(), sql.to_owned());
+                Box::pin(async_stream::try_stream! {
+                    let mut checkout = access.hold_for(Purpose::Session).await?;
+                    let mut chunks = checkout.copy_out(&sql);
+                    while let Some(chunk) = chunks.next().await {
+                        yield chunk?;
+                    }
+                })
+            }
+
+            /// Announces something to those who [listen](crate::Tenancy::listen).
+            ///
+            /// # Errors
+            /// Those of [`acquire`](Self::acquire), and those of [`ClientCheckout::notify`].
+            pub async fn notify(&self, channel: &str, payload: &str) -> Result<()> {
+                self.checkout_for(NOTIFY).await?.notify(channel, payload).await
             }
 
             async fn checkout_for(&self, sql: &str) -> Result<ClientCheckout> {
-                self.access.checkout_for(sql, self.owner()).await
+                self.access.checkout_for(sql).await
             }
         }
     };

@@ -9,8 +9,10 @@
 
 mod checkout;
 mod connect;
+mod copy;
 mod driver;
 mod handle;
+mod nested;
 mod secrets;
 mod statements;
 mod tls;
@@ -19,4 +21,5 @@ mod transaction;
 pub use self::checkout::ClientCheckout;
 pub(super) use self::driver::ClientDriver;
 pub use self::handle::{MasterClient, TenantClient};
+pub use self::nested::ClientNestedTransaction;
 pub use self::transaction::ClientTransaction;

@@ -6,6 +6,7 @@ use std::ops::{Deref, DerefMut};
 use super::checkout::ClientCheckout;
 use crate::error::Result;
 use crate::pool::await_point::AwaitPoint;
+use crate::pool::tx_options::TxOptions;
 
 /// A transaction for one tenant or for the master schema.
 ///
@@ -29,9 +30,9 @@ pub struct ClientTransaction {
 }
 
 impl ClientTransaction {
-    pub(super) async fn begin(mut checkout: ClientCheckout) -> Result<Self> {
-        if !checkout.has_switch_ahead() {
-            checkout.command(AwaitPoint::Begin, "BEGIN").await?;
+    pub(super) async fn open(mut checkout: ClientCheckout, options: TxOptions) -> Result<Self> {
+        if !checkout.begins_with_switch(options) {
+            checkout.command(AwaitPoint::Begin, &options.begin()).await?;
         }
         Ok(Self { checkout })
     }
@@ -40,7 +41,8 @@ impl ClientTransaction {
     ///
     /// # Errors
     /// What PostgreSQL answers, for example a violated deferred constraint; nothing is permanent then.
-    pub async fn commit(self) -> Result<()> {
+    pub async fn commit(mut self) -> Result<()> {
+        self.checkout.settle().await?;
         self.end(AwaitPoint::Commit, "COMMIT").await
     }
 

@@ -35,6 +35,11 @@ pub(in crate::pool) struct SwitchAhead {
 }
 
 impl SwitchAhead {
+    /// Has the message begin with this statement.
+    pub(in crate::pool) fn begin_with(&mut self, begin: &str) {
+        self.message.replace_range(.."BEGIN".len(), begin);
+    }
+
     /// Judges the error of a message that failed.
     pub(in crate::pool) fn judge(&self, error: Error) -> Error {
         match error.database_code() {

@@ -1,0 +1,374 @@
+//! The abilities of a handle besides statements, whichever the driver: nested transactions, kinds of transactions,
+//! settings, `COPY`.
+
+use futures_util::{FutureExt as _, TryStreamExt as _};
+
+use crate::pool::{IsolationLevel, TxOptions};
+use crate::testing::{Driver, Installation, Tables, Tx, with_one_connection};
+use crate::{ErrorKind, Result};
+
+const TABLE: &str = "CREATE TABLE note (title text UNIQUE)";
+const TITLES: &str = "SELECT coalesce(string_agg(title, ' ' ORDER BY title), '') FROM note";
+
+async fn two_tenants(driver: Driver) -> (Installation, Tables, Tables) {
+    let installation = with_one_connection(&[TABLE]).await;
+    installation.create("acme").await;
+    installation.create("globex").await;
+    let (acme, globex) =
+        (installation.tables(driver, "acme").await, installation.tables(driver, "globex").await);
+    (installation, acme, globex)
+}
+
+/// The end of a nested transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Commit,
+    Rollback,
+    Drop,
+}
+
+/// Adds notes in a transaction in a transaction, ends the inner one, and tells whether both statements went well.
+macro_rules! nest {
+    ($outer:expr, $run:ident, $end:expr) => {{
+        let mut outer = $outer.begin().await?;
+        let first = $run(&mut outer, "outer").await;
+        let mut inner = outer.begin().await?;
+        let second = $run(&mut inner, "inner").await;
+        match $end {
+            End::Commit => inner.commit().await?,
+            End::Rollback => inner.rollback().await?,
+            End::Drop => drop(inner),
+        }
+        // A dropped one is undone before the outer one is committed.
+        outer.commit().await?;
+        Ok(first.is_ok() && second.is_ok())
+    }};
+}
+
+async fn insert(checkout: &mut crate::pool::Checkout, title: &str) -> Result<()> {
+    let insert = sqlx::query("INSERT INTO note VALUES ($1)").bind(title);
+    Ok(insert.execute(checkout).await.map(drop)?)
+}
+
+#[cfg(feature = "tokio-postgres")]
+async fn insert_by_client(checkout: &mut crate::pool::ClientCheckout, title: &str) -> Result<()> {
+    checkout.execute("INSERT INTO note VALUES ($1)", &[&title]).await.map(drop)
+}
+
+/// Within a transaction of its own.
+async fn nest_in_transaction(tx: &mut Tx, end: End) -> Result<bool> {
+    match tx {
+        Tx::Sqlx(tx) => nest!(tx, insert, end),
+        #[cfg(feature = "tokio-postgres")]
+        Tx::TokioPostgres(tx) => nest!(tx, insert_by_client, end),
+    }
+}
+
+/// On a session that is held, where the outer one is a transaction.
+async fn nest_in_session(tables: &Tables, end: End) -> Result<bool> {
+    match tables {
+        Tables::Sqlx(db) => {
+            let mut session = db.acquire().await?;
+            nest!(session, insert, end)
+        }
+        #[cfg(feature = "tokio-postgres")]
+        Tables::TokioPostgres(client) => {
+            let mut session = client.acquire().await?;
+            nest!(session, insert_by_client, end)
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_nested_transaction_is_undone_by_itself() {
+    for driver in Driver::ALL {
+        for (end, expect) in [(End::Commit, "inner outer"), (End::Rollback, "outer"), (End::Drop, "outer")] {
+            let (_installation, acme, globex) = two_tenants(*driver).await;
+            let mut tx = acme.begin().await.unwrap();
+            assert!(nest_in_transaction(&mut tx, end).await.unwrap());
+            assert_eq!(tx.text(TITLES).await, expect, "{driver:?}, {end:?}");
+            tx.commit().await.unwrap();
+            assert_eq!(acme.text(TITLES).await, expect, "{driver:?}, {end:?}");
+            assert_eq!(globex.text(TITLES).await, "");
+
+            acme.run("DELETE FROM note").await.unwrap();
+            assert!(nest_in_session(&acme, end).await.unwrap());
+            assert!(globex.is_outside_transaction().await);
+            assert_eq!(acme.text(TITLES).await, expect, "{driver:?}, {end:?}, in a session");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_fails_ends_a_nested_transaction_only() {
+    for driver in Driver::ALL {
+        for end in [End::Rollback, End::Drop] {
+            let (_installation, acme, _) = two_tenants(*driver).await;
+            acme.run("INSERT INTO note VALUES ('inner')").await.unwrap();
+            let mut tx = acme.begin().await.unwrap();
+            assert!(!nest_in_transaction(&mut tx, end).await.unwrap(), "it is there already");
+            tx.run("INSERT INTO note VALUES ('after')").await.unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(acme.text(TITLES).await, "after inner outer", "{driver:?}, {end:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_transaction_was_dropped_or_cut_off_leaves_none_behind() {
+    let installation = with_one_connection(&[TABLE]).await;
+    installation.create("acme").await;
+    let acme = installation.db("acme").await;
+    for is_cut_off in [false, true] {
+        let mut session = acme.acquire().await.unwrap();
+        if is_cut_off {
+            assert!(Box::pin(session.begin()).now_or_never().is_none(), "nobody can have answered");
+        } else {
+            let mut tx = session.begin().await.unwrap();
+            insert(&mut tx, "dropped").await.unwrap();
+            drop(tx);
+        }
+        // Committed at once, because what was dropped is over.
+        insert(&mut session, if is_cut_off { "two" } else { "one" }).await.unwrap();
+        drop(session);
+    }
+    assert_eq!(Tables::Sqlx(acme).text(TITLES).await, "one two");
+}
+
+#[tokio::test]
+async fn the_bare_connection_is_not_lent_before_what_was_dropped_is_undone() {
+    let installation = with_one_connection(&[TABLE]).await;
+    installation.create("acme").await;
+    let mut tx = installation.db("acme").await.begin().await.unwrap();
+    drop(tx.begin().await.unwrap());
+    let error = crate::Error::from(tx.as_pg_connection().err().unwrap());
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    // sqlx's own way to acquire can wait for it.
+    sqlx::Acquire::acquire(&mut *tx).await.unwrap();
+    tx.as_pg_connection().unwrap();
+}
+
+#[tokio::test]
+async fn a_function_of_sqlx_acquires_from_a_checkout() {
+    async fn add<'c>(connection: impl sqlx::Acquire<'c, Database = sqlx::Postgres>, title: &str) {
+        let mut tx = connection.begin().await.unwrap();
+        sqlx::query("INSERT INTO note VALUES ($1)").bind(title).execute(&mut *tx).await.unwrap();
+        if title == "dropped" {
+            return;
+        }
+        tx.commit().await.unwrap();
+    }
+    let (_installation, acme, globex) = two_tenants(Driver::Sqlx).await;
+    let Tables::Sqlx(db) = &acme else { return };
+    let mut session = db.acquire().await.unwrap();
+    add(&mut session, "session").await;
+    add(&mut session, "dropped").await;
+    drop(session);
+    assert!(globex.is_outside_transaction().await);
+    let mut tx = db.begin().await.unwrap();
+    add(&mut *tx, "transaction").await;
+    add(&mut *tx, "dropped").await;
+    tx.commit().await.unwrap();
+    assert_eq!(acme.text(TITLES).await, "session transaction");
+}
+
+async fn begin_with(tables: &Tables, options: TxOptions) -> Tx {
+    match tables {
+        Tables::Sqlx(db) => Tx::Sqlx(Box::new(db.begin_with(options).await.unwrap())),
+        #[cfg(feature = "tokio-postgres")]
+        Tables::TokioPostgres(client) => {
+            Tx::TokioPostgres(Box::new(client.begin_with(options).await.unwrap()))
+        }
+    }
+}
+
+const KIND: &str = "SELECT concat_ws(', ', current_setting('transaction_isolation'), \
+                    current_setting('transaction_read_only'), current_setting('transaction_deferrable'))";
+
+#[tokio::test]
+async fn a_transaction_is_of_the_kind_that_was_asked_for_and_the_next_one_is_not() {
+    let all = TxOptions::new().isolation(IsolationLevel::Serializable).read_only().deferrable();
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = two_tenants(*driver).await;
+        // Cold, warm, and after another tenant.
+        for round in 0..3 {
+            let mut tx = begin_with(&acme, all).await;
+            assert_eq!(tx.text(KIND).await, "serializable, on, on", "{driver:?}, {round}");
+            let error = tx.run("INSERT INTO note VALUES ('x')").await.unwrap_err();
+            assert_eq!(error.database_code().as_deref(), Some("25006"), "{error}");
+            tx.rollback().await.unwrap();
+            assert_eq!(acme.text(KIND).await, "read committed, off, off", "{driver:?}, {round}");
+            let repeatable = TxOptions::new().isolation(IsolationLevel::RepeatableRead);
+            let mut tx = begin_with(&globex, repeatable).await;
+            assert_eq!(tx.text(KIND).await, "repeatable read, off, off", "{driver:?}, {round}");
+            tx.commit().await.unwrap();
+        }
+    }
+}
+
+fn with_setting(tables: &Tables, name: &str, value: &str) -> Result<Tables> {
+    Ok(match tables {
+        Tables::Sqlx(db) => Tables::Sqlx(db.with_setting(name, value)?),
+        #[cfg(feature = "tokio-postgres")]
+        Tables::TokioPostgres(client) => Tables::TokioPostgres(client.with_setting(name, value)?),
+    })
+}
+
+#[tokio::test]
+async fn a_setting_of_a_handle_is_there_for_it_and_for_nobody_else() {
+    let look = "SELECT coalesce(nullif(current_setting('app.actor', true), ''), 'nobody')";
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = two_tenants(*driver).await;
+        let jane = with_setting(&acme, "app.actor", "jane").unwrap();
+        let joe = with_setting(&jane, "app.actor", "joe's \\ \"quotes\"").unwrap();
+        for _ in 0..3 {
+            for (tables, expect) in
+                [(&jane, "jane"), (&acme, "nobody"), (&joe, "joe's \\ \"quotes\""), (&globex, "nobody")]
+            {
+                assert_eq!(tables.text(look).await, expect, "{driver:?}");
+                let mut tx = tables.begin().await.unwrap();
+                assert_eq!(tx.text(look).await, expect, "{driver:?}, in a transaction");
+                assert_eq!(tx.text("SELECT current_schema()::text").await, tables.schema());
+            }
+        }
+        for (name, value) in [("search_path", "x"), ("role", "x"), ("App.Actor", "x"), ("app.actor", "\0")] {
+            let error = with_setting(&acme, name, value).err().expect("refused");
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}");
+        }
+        // What only the server can refuse is an error of each checkout, and costs nobody else anything.
+        let wrong = with_setting(&acme, "statement_timeout", "soon").unwrap();
+        assert_eq!(wrong.try_text(look).await.unwrap_err().database_code().as_deref(), Some("22023"));
+        assert_eq!(acme.text(look).await, "nobody");
+    }
+}
+
+async fn copy_in(tables: &Tables, sql: &str, data: &[u8]) -> Result<u64> {
+    match tables {
+        Tables::Sqlx(db) => Ok(db.copy_in(sql, data).await?),
+        #[cfg(feature = "tokio-postgres")]
+        Tables::TokioPostgres(client) => client.copy_in(sql, data).await,
+    }
+}
+
+async fn copy_out(tables: &Tables, sql: &str) -> Result<Vec<u8>> {
+    match tables {
+        Tables::Sqlx(db) => Ok(db.copy_out(sql).map_ok(Vec::from).try_concat().await?),
+        #[cfg(feature = "tokio-postgres")]
+        Tables::TokioPostgres(client) => client.copy_out(sql).map_ok(Vec::from).try_concat().await,
+    }
+}
+
+#[tokio::test]
+async fn copy_moves_rows_of_one_tenant_in_and_out() {
+    use std::fmt::Write as _;
+
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = two_tenants(*driver).await;
+        let csv = (10_000..60_000).fold(String::new(), |mut csv, number| {
+            let _ = writeln!(csv, "{number}");
+            csv
+        });
+        let rows = copy_in(&acme, "COPY note FROM STDIN WITH (FORMAT csv)", csv.as_bytes()).await.unwrap();
+        assert_eq!(rows, 50_000, "{driver:?}");
+        let read = copy_out(&acme, "COPY note TO STDOUT").await.unwrap();
+        assert_eq!(String::from_utf8(read).unwrap(), csv, "{driver:?}");
+        assert_eq!(copy_out(&globex, "COPY note TO STDOUT").await.unwrap(), b"", "{driver:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_writes_nothing_and_keeps_its_connection_usable() {
+    for driver in Driver::ALL {
+        let (_installation, acme, _) = two_tenants(*driver).await;
+        let into = "COPY note FROM STDIN";
+        let error = copy_in(&acme, into, b"one\ntwo\tcolumns\n").await.unwrap_err();
+        assert_eq!(error.database_code().as_deref(), Some("22P04"), "{driver:?}: {error}");
+        let error = copy_in(&acme, "COPY nowhere FROM STDIN", b"").await.unwrap_err();
+        assert_eq!(error.database_code().as_deref(), Some("42P01"), "{driver:?}: {error}");
+        let error = copy_out(&acme, "COPY nowhere TO STDOUT").await.unwrap_err();
+        assert_eq!(error.database_code().as_deref(), Some("42P01"), "{driver:?}: {error}");
+        for sql in ["SELECT 1", "COPY note TO STDOUT; DROP TABLE note"] {
+            assert_eq!(copy_in(&acme, sql, b"").await.unwrap_err().kind(), ErrorKind::InvalidInput, "{sql}");
+            assert_eq!(copy_out(&acme, sql).await.unwrap_err().kind(), ErrorKind::InvalidInput, "{sql}");
+        }
+        // The wrong way round.
+        copy_in(&acme, "COPY note TO STDOUT", b"").await.unwrap_err();
+        copy_out(&acme, into).await.unwrap_err();
+        assert_eq!(acme.text(TITLES).await, "", "{driver:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_fails_writes_nothing() {
+    struct Failing(bool);
+
+    impl tokio::io::AsyncRead for Failing {
+        fn poll_read(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+            buffer: &mut tokio::io::ReadBuf<'_>,
+        ) -> std::task::Poll<std::io::Result<()>> {
+            if self.0 {
+                return std::task::Poll::Ready(Err(std::io::Error::other("the disk is gone")));
+            }
+            self.0 = true;
+            buffer.put_slice(b"half\n");
+            std::task::Poll::Ready(Ok(()))
+        }
+    }
+
+    let into = "COPY note FROM STDIN";
+    for driver in Driver::ALL {
+        let (installation, acme, _) = two_tenants(*driver).await;
+        let copied = match &acme {
+            Tables::Sqlx(db) => db.copy_in(into, Failing(false)).await.map_err(crate::Error::from),
+            #[cfg(feature = "tokio-postgres")]
+            Tables::TokioPostgres(client) => client.copy_in(into, Failing(false)).await,
+        };
+        assert_eq!(copied.unwrap_err().kind(), ErrorKind::InvalidInput, "{driver:?}");
+        assert_eq!(acme.text(TITLES).await, "", "{driver:?}");
+        assert_eq!(installation.counts(*driver).doubtful, 0, "{driver:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_is_cut_off_reaches_nobody() {
+    for driver in Driver::ALL {
+        let (_installation, acme, globex) = two_tenants(*driver).await;
+        for _ in 0..5 {
+            assert!(Box::pin(copy_in(&acme, "COPY note FROM STDIN", b"x\n")).now_or_never().is_none());
+            let many = "COPY (SELECT generate_series(1, 1000000)) TO STDOUT";
+            match &acme {
+                Tables::Sqlx(db) => drop(db.copy_out(many).try_next().await.unwrap()),
+                #[cfg(feature = "tokio-postgres")]
+                Tables::TokioPostgres(client) => drop(client.copy_out(many).try_next().await.unwrap()),
+            }
+            assert_eq!(globex.text("SELECT current_schema()::text").await, globex.schema(), "{driver:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_in_which_a_copy_was_cut_off_does_not_go_on() {
+    let (installation, acme, _) = two_tenants(Driver::Sqlx).await;
+    let mut tx = installation.db("acme").await.begin().await.unwrap();
+    insert(&mut tx, "half").await.unwrap();
+    let first = tx.copy_out("COPY (SELECT generate_series(1, 1000000)) TO STDOUT").try_next().await;
+    first.unwrap().expect("a chunk");
+    let error = insert(&mut tx, "lost").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::DatabaseUnavailable, "{error}");
+    tx.commit().await.unwrap_err();
+    assert_eq!(acme.text(TITLES).await, "");
+}
+
+#[tokio::test]
+async fn an_owned_stream_outlives_its_handle() {
+    let (_installation, acme, _) = two_tenants(Driver::Sqlx).await;
+    acme.run("INSERT INTO note SELECT generate_series(1, 9)").await.unwrap();
+    let Tables::Sqlx(db) = acme else { return };
+    let query = sqlx::query("SELECT title FROM note WHERE title <> $1 ORDER BY title").bind("5");
+    let rows = db.fetch_owned::<(String,)>(query);
+    drop(db);
+    let titles = tokio::spawn(rows.map_ok(|(title,)| title).try_collect::<Vec<_>>());
+    assert_eq!(titles.await.unwrap().unwrap().concat(), "12346789");
+}

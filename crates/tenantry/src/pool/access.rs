@@ -1,0 +1,209 @@
+//! The way from a handle to a connection.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::driver::{Driver, PgDriver};
+use super::lease::{Lease, Switching};
+use super::preparation::Preparation;
+use super::preprocessor::Target;
+use super::shared::Pool;
+use super::standing::{Seen, Surroundings};
+use crate::error::{Error, ErrorKind, Result};
+use crate::guard::{Guard, stands};
+use crate::tenant::{Digest, Tenant};
+
+/// The parts that every kind of handle is made of.
+pub(super) struct Access<D: Driver = PgDriver> {
+    pub(super) pool: Pool<D>,
+    /// The settings that the handle adds to those of the preprocessors.
+    settings: Settings,
+    /// `None` for the master schema, which has no status.
+    surroundings: Option<Surroundings>,
+    current: Mutex<Arc<Current>>,
+    /// Connections held over several statements through this handle and its clones.
+    pub(super) held: Arc<AtomicU32>,
+}
+
+/// Names and values of session settings.
+type Settings = Vec<(String, String)>;
+
+/// The target of a handle, as it was when somebody last asked.
+pub(super) struct Current {
+    target: Target,
+    /// Set where it is the same at every checkout.
+    preparation: Option<Arc<Preparation>>,
+    /// Set when the tenant is not where the rest of the fleet is.
+    pub(super) tag: Option<Digest>,
+    /// `None` until somebody asked.
+    seen: Option<Seen>,
+}
+
+impl Current {
+    pub(super) fn tenant(&self) -> Option<&Tenant> {
+        match &self.target {
+            Target::Tenant(tenant) => Some(tenant),
+            Target::Master => None,
+        }
+    }
+}
+
+impl<D: Driver> Clone for Access<D> {
+    fn clone(&self) -> Self {
+        Self {
+            pool: self.pool.clone(),
+            settings: self.settings.clone(),
+            surroundings: self.surroundings.clone(),
+            current: Mutex::new(self.known()),
+            held: Arc::clone(&self.held),
+        }
+    }
+}
+
+impl<D: Driver> Access<D> {
+    /// Of a tenant that was read from the registry just now, or some time ago.
+    pub(super) fn to_tenant(
+        pool: Pool<D>,
+        tenant: &Tenant,
+        surroundings: Surroundings,
+        is_just_read: bool,
+    ) -> Self {
+        let seen = is_just_read.then(|| Seen::now(surroundings.standing.changes()));
+        Self::new(pool, Target::Tenant(tenant.clone()), Some(surroundings), seen)
+    }
+
+    pub(super) fn to_master(pool: Pool<D>) -> Self {
+        Self::new(pool, Target::Master, None, None)
+    }
+
+    fn new(pool: Pool<D>, target: Target, surroundings: Option<Surroundings>, seen: Option<Seen>) -> Self {
+        let current = current(&pool, &[], target, surroundings.as_ref(), seen);
+        Self {
+            pool,
+            settings: Settings::new(),
+            surroundings,
+            current: Mutex::new(Arc::new(current)),
+            held: Arc::default(),
+        }
+    }
+
+    /// The same with one more setting of the session.
+    pub(super) fn with_setting(&self, name: &str, value: &str) -> Result<Self> {
+        let mut settings = self.settings.clone();
+        settings.retain(|(known, _)| known != name);
+        settings.push((name.to_owned(), value.to_owned()));
+        let known = self.known();
+        // Refused now, not at each checkout.
+        let _ = prepare(&self.pool, &settings, &known.target)?;
+        let surroundings = self.surroundings.as_ref();
+        let current = current(&self.pool, &settings, known.target.clone(), surroundings, known.seen);
+        Ok(Self { settings, current: Mutex::new(Arc::new(current)), ..self.clone() })
+    }
+
+    /// A connection, and for whom it is.
+    pub(super) async fn lease(&self, switching: Switching) -> Result<(Lease<D>, Arc<Current>)> {
+        self.lease_with(switching, &[]).await
+    }
+
+    /// The same with settings for this one checkout.
+    pub(super) async fn lease_with(
+        &self,
+        switching: Switching,
+        settings: &[(String, String)],
+    ) -> Result<(Lease<D>, Arc<Current>)> {
+        let lease = async {
+            let current = self.current().await?;
+            let lease = match &current.preparation {
+                Some(preparation) if settings.is_empty() => {
+                    self.pool.check_out_as(preparation, switching).await?
+                }
+                _ => {
+                    let preparation = prepare(&self.pool, &self.settings, &current.target)?;
+                    let preparation = with(preparation, settings)?;
+                    self.pool.check_out_as(&preparation, switching).await?
+                }
+            };
+            Ok((lease, current))
+        };
+        lease.await.map_err(|error| self.explain(error))
+    }
+
+    /// The target as it is now. What changed since somebody last asked is asked for.
+    async fn current(&self) -> Result<Arc<Current>> {
+        let known = self.known();
+        let (Some(surroundings), Some(tenant)) = (&self.surroundings, known.tenant()) else {
+            return Ok(known);
+        };
+        let changes = surroundings.standing.changes();
+        if known.seen.is_some_and(|seen| seen.is_believed(changes)) || !stands(Guard::KeptHandle) {
+            return Ok(known);
+        }
+        let now = surroundings.standing.look_up(tenant).await?;
+        now.check_served()?;
+        if now.database() != self.pool.alias() {
+            return Err(moved(&now));
+        }
+        let seen = Some(Seen::now(changes));
+        let target = Target::Tenant(now);
+        let current = Arc::new(current(&self.pool, &self.settings, target, Some(surroundings), seen));
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&current);
+        Ok(current)
+    }
+
+    fn known(&self) -> Arc<Current> {
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A handle that waits for a connection while it holds one itself may wait for itself.
+    fn explain(&self, error: Error) -> Error {
+        let held = self.held.load(Ordering::Relaxed);
+        if error.kind() != ErrorKind::PoolTimeout || held == 0 || !stands(Guard::SelfDeadlock) {
+            return error;
+        }
+        let message = format!(
+            "{error}; the handle that asked holds {held} of them itself, in a transaction or checkout"
+        );
+        let explained = Error::new(ErrorKind::PoolTimeout, message)
+            .with_hint("run the statement on the transaction, `&mut *tx`, or end the transaction first");
+        match self.known().tenant() {
+            Some(tenant) => explained.with_tenant(tenant.slug()),
+            None => explained,
+        }
+    }
+}
+
+fn current<D: Driver>(
+    pool: &Pool<D>,
+    settings: &[(String, String)],
+    target: Target,
+    surroundings: Option<&Surroundings>,
+    seen: Option<Seen>,
+) -> Current {
+    // A refusal is for the checkout to report.
+    let once = pool.prepare_once(target.clone());
+    let preparation = once.and_then(|preparation| with(preparation, settings).ok());
+    let mut current = Current { target, preparation, tag: None, seen };
+    // One text for all who are where the fleet is; the others get texts of their own.
+    let fleet = surroundings.map(|surroundings| surroundings.fleet);
+    current.tag = current.tenant().and_then(Tenant::digest).copied().filter(|digest| Some(*digest) != fleet);
+    current
+}
+
+fn prepare<D: Driver>(
+    pool: &Pool<D>,
+    settings: &[(String, String)],
+    target: &Target,
+) -> Result<Arc<Preparation>> {
+    with(pool.prepare(target.clone())?, settings)
+}
+
+fn with(preparation: Arc<Preparation>, settings: &[(String, String)]) -> Result<Arc<Preparation>> {
+    if settings.is_empty() { Ok(preparation) } else { preparation.with(settings).map(Arc::new) }
+}
+
+fn moved(tenant: &Tenant) -> Error {
+    let message = format!("tenant `{}` has moved to database `{}`", tenant.slug(), tenant.database());
+    Error::new(ErrorKind::TenantUnavailable, message)
+        .with_hint("take a new handle, with `tenancy.db(…)`")
+        .with_tenant(tenant.slug())
+}

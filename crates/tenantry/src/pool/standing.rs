@@ -1,0 +1,55 @@
+//! The question whether a tenant is still what a handle takes it for.
+//!
+//! Handles are kept: by a worker, by a WebSocket. Meanwhile the tenant may be suspended, renamed or migrated.
+//! So a handle asks at its checkouts, those who know the tenants answer from memory, and mostly it need not
+//! even ask.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+
+use crate::error::Result;
+use crate::tenant::{Digest, Tenant};
+
+/// The longest that an answer is believed without asking for it again: it is as old as the memory that it
+/// came from already.
+const BELIEVED_FOR: Duration = Duration::from_secs(1);
+
+/// The source of what is known of the tenants.
+pub(crate) trait Standing: Send + Sync + 'static {
+    /// A number that grows with every change of which they hear.
+    fn changes(&self) -> u64;
+
+    /// The tenant as it is now, mostly from memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownTenant`](crate::ErrorKind::UnknownTenant) if it is gone.
+    fn look_up<'a>(&'a self, tenant: &'a Tenant) -> BoxFuture<'a, Result<Tenant>>;
+}
+
+/// The context of a tenant's handle.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) standing: Arc<dyn Standing>,
+    /// The digest of those who are where the fleet is.
+    pub(crate) fleet: Digest,
+}
+
+/// The moment at which a tenant was what it was taken for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    changes: u64,
+    at: Instant,
+}
+
+impl Seen {
+    pub(super) fn now(changes: u64) -> Self {
+        Self { changes, at: Instant::now() }
+    }
+
+    /// Returns true if nothing can have changed since then, as far as anybody heard.
+    pub(super) fn is_believed(self, changes: u64) -> bool {
+        self.changes == changes && self.at.elapsed() < BELIEVED_FOR
+    }
+}
