@@ -4,12 +4,14 @@
 //! lists the tenants and takes sign-ups. `acme.localhost` is the tenant `acme`. A handler says by its
 //! arguments where it is at home: one that takes a `TenantDb` answers 404 everywhere but at a tenant.
 
+mod guard;
 mod line;
 mod notes;
 mod page;
 mod tenants;
 
 use axum::Router;
+use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post};
 use tenantry::http::Rejection;
@@ -45,7 +47,8 @@ pub async fn open(database_url: &str) -> Result<Tenancy> {
     Ok(tenancy)
 }
 
-/// Everything this application answers. `port` is where it can be reached.
+/// Everything this application answers. `port` is where it can be reached. Requests come with the address of
+/// the other end, as [`ConnectInfo`](axum::extract::ConnectInfo).
 pub fn app(tenancy: &Tenancy, port: u16) -> Router {
     let home = get(|| async { Redirect::to("/") });
     Router::new()
@@ -59,6 +62,8 @@ pub fn app(tenancy: &Tenancy, port: u16) -> Router {
         .layer(tenancy.layer())
         // Added after the layer, so that it answers on any host.
         .route("/healthz", get(|| async { "ok" }))
+        .layer(from_fn(guard::same_origin))
+        .layer(map_response(guard::add_headers))
         .with_state(port)
 }
 
@@ -66,13 +71,13 @@ pub fn app(tenancy: &Tenancy, port: u16) -> Router {
 async fn front_page(
     tenancy: Tenancy,
     port: Port,
-    master: Result<MasterDb, Rejection>,
+    master: Option<MasterDb>,
     tenant: Result<TenantDb, Rejection>,
 ) -> Result<Response> {
     match (master, tenant) {
-        (Ok(master), _) => tenants::page(&tenancy, &master, port).await,
-        (_, Ok(db)) => notes::page(&db).await,
-        (_, Err(rejection)) => Ok(rejection.into_response()),
+        (Some(master), _) => tenants::page(&tenancy, &master, port).await,
+        (None, Ok(db)) => notes::page(&db).await,
+        (None, Err(rejection)) => Ok(rejection.into_response()),
     }
 }
 

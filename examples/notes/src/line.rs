@@ -15,8 +15,8 @@ impl Line {
         if text.chars().count() > Self::MAX_CHARACTERS {
             return Err("must not be longer than 200 characters");
         }
-        if text.chars().any(char::is_control) {
-            return Err("must be a single line of text");
+        if text.chars().any(is_unfit) {
+            return Err("must be a single line of visible text");
         }
         Ok(Self(text.to_owned()))
     }
@@ -24,4 +24,13 @@ impl Line {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Characters that end the line, or turn around what stands beside them.
+fn is_unfit(character: char) -> bool {
+    let is_bidi = matches!(
+        character,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
+    is_bidi || character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
 }

@@ -20,7 +20,9 @@
 //! `PORT` is where it listens, 3000 unless set, any free one with 0. `DATABASE_URL` is the database
 //! it uses; without it a PostgreSQL of its own keeps its data in `.tenantry/`.
 //!
-//! This file starts and stops. What the application does begins in `lib.rs`.
+//! This file starts and stops, `serve.rs` speaks HTTP. What the application does begins in `lib.rs`.
+
+mod serve;
 
 use std::env;
 use std::io::{self, IsTerminal};
@@ -122,8 +124,7 @@ async fn listen(port: u16) -> anyhow::Result<Vec<TcpListener>> {
 async fn serve(listeners: Vec<TcpListener>, app: &Router, port: u16) -> anyhow::Result<()> {
     let mut servers = JoinSet::new();
     for listener in listeners {
-        let server = axum::serve(listener, app.clone()).with_graceful_shutdown(stop_signal()?);
-        servers.spawn(server.into_future());
+        servers.spawn(serve::serve(listener, app.clone(), stop_signal()?));
     }
     let stopped = stop_signal()?;
     greet(port);

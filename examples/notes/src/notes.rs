@@ -11,8 +11,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::{Form, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tenantry::tenant::Tenant;
-use tenantry::{Result, TenantDb};
+use tenantry::{Result, Tenant, TenantDb};
 
 use crate::line::Line;
 use crate::page::render;

@@ -5,10 +5,11 @@ use std::convert::Infallible;
 use askama::Template;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::uri::Authority;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
-use tenantry::tenant::Slug;
+use tenantry::Slug;
+
+use crate::guard::authority_of;
 
 /// A page as an answer.
 pub(crate) fn render(status: StatusCode, page: &impl Template) -> Response {
@@ -36,7 +37,7 @@ impl FromRequestParts<u16> for Port {
 
     async fn from_request_parts(parts: &mut Parts, own: &u16) -> Result<Self, Infallible> {
         let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let authority: Option<Authority> = host.and_then(|host| host.parse().ok());
+        let authority = authority_of(parts.uri.authority(), host);
         Ok(Self(authority.and_then(|authority| authority.port_u16()).unwrap_or(*own)))
     }
 }

@@ -59,11 +59,11 @@ impl From<TenantName> for SettingsChange {
 pub(crate) fn checked_settings(
     mut settings: Map<String, Value>,
 ) -> Result<Map<String, Value>, InvalidSettings> {
-    if settings.iter().any(|(key, value)| key.contains('\0') || has_nul(value)) {
-        return Err(InvalidSettings::Nul);
-    }
     if let Some(Value::String(name)) = settings.get_mut(NAME) {
         TenantName::parse(name)?.as_str().clone_into(name);
+    }
+    if settings.iter().any(|(key, value)| key.contains('\0') || has_nul(value)) {
+        return Err(InvalidSettings::Nul);
     }
     Ok(settings)
 }

@@ -1,6 +1,9 @@
+use std::net::SocketAddr;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{Method, Request, StatusCode, header};
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tenantry_embedded::ScratchDatabase;
 use tower::ServiceExt;
@@ -17,6 +20,7 @@ struct Answer {
     status: StatusCode,
     location: String,
     kind: String,
+    headers: HeaderMap,
     body: String,
 }
 
@@ -36,6 +40,7 @@ impl App {
             status: response.status(),
             location: header(header::LOCATION),
             kind: header(header::CONTENT_TYPE),
+            headers: response.headers().clone(),
             body: String::from_utf8(to_bytes(response.into_body(), 1 << 20).await.unwrap().to_vec()).unwrap(),
         }
     }
@@ -83,6 +88,7 @@ impl Answer {
 
 fn request(method: Method, host: &str, path: &str, kind: &str, body: &str) -> Request<Body> {
     let builder = Request::builder().method(method).uri(path).header(header::HOST, host);
+    let builder = builder.extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 50_000))));
     builder.header(header::CONTENT_TYPE, kind).body(Body::from(body.to_owned())).unwrap()
 }
 
@@ -135,8 +141,10 @@ async fn a_refused_sign_up_is_shown_with_what_was_typed() {
         ("slug=www&name=Triple", 400, "is reserved", "value=\"Triple\""),
         ("slug=acme&name=Another", 409, "is taken", "value=\"Another\""),
         ("name=Nameless", 400, "slug is empty", "value=\"Nameless\""),
-        ("slug=fine&name=a%00b", 400, "The name must be a single line", "value=\"fine\""),
-        (&long, 400, "The name must not be longer", "value=\"fine\""),
+        ("slug=fine&name=a%00b", 400, "name has", "value=\"fine\""),
+        ("slug=fine&name=a%E2%80%AEb", 400, "name has", "value=\"fine\""),
+        ("slug=fine&name=a%E2%80%A8b", 400, "one line of visible text", "value=\"fine\""),
+        (&long, 400, "name is 201 characters long", "value=\"fine\""),
     ] {
         let answer = app.post("localhost", "/signup", form).await;
         answer.expect(status, refusal);
@@ -166,8 +174,15 @@ async fn a_title_is_one_line_of_at_most_200_characters() {
     let (longest, too_long) = ("ä".repeat(200), "ä".repeat(201));
     assert_eq!(app.add("acme.localhost", &json!({ "title": longest }).to_string()).await.status, 201);
 
-    for (title, why) in [(" ", "empty"), ("a\nb", "single line"), ("a\0b", "single line"), (&too_long, "200")]
-    {
+    let (turned, two_lines) = ("a\u{202e}b", "a\u{2028}b");
+    for (title, why) in [
+        (" ", "empty"),
+        ("a\nb", "single line"),
+        ("a\0b", "single line"),
+        (turned, "single line"),
+        (two_lines, "single line"),
+        (&too_long, "200"),
+    ] {
         let answer = app.add("acme.localhost", &json!({ "title": title }).to_string()).await;
         answer.expect_problem(400, why);
     }
@@ -301,4 +316,98 @@ async fn processes_may_start_at_the_same_time() {
     let app = App { router: notes::app(&first.unwrap(), 3000), _database: database };
     drop((second.unwrap(), third.unwrap()));
     assert_eq!(app.get("acme.localhost", "/api/notes").await.json().as_array().unwrap().len(), 2);
+}
+
+fn from_a_page(host: &str, path: &str, headers: &[(&str, &str)]) -> Request<Body> {
+    let mut request = request(Method::POST, host, path, FORM, "title=Sent+from+elsewhere&slug=elsewhere");
+    for (name, value) in headers {
+        request.headers_mut().insert(name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap());
+    }
+    request
+}
+
+#[tokio::test]
+async fn forms_of_other_sites_and_of_other_tenants_are_refused() {
+    let app = App::start().await;
+    let host = "acme.localhost:3000";
+    for headers in [
+        &[("sec-fetch-site", "cross-site")][..],
+        // Another tenant is the same site, and still another customer.
+        &[("sec-fetch-site", "same-site"), ("origin", "http://globex.localhost:3000")],
+        &[("sec-fetch-site", "cross-site"), ("origin", "http://acme.localhost:3000")],
+        &[("origin", "http://globex.localhost:3000")],
+        &[("origin", "http://acme.localhost:4000")],
+        &[("origin", "https://evil.example")],
+        &[("origin", "null")],
+        &[("origin", "acme.localhost:3000")],
+    ] {
+        let answer = app.send(from_a_page(host, "/notes", headers)).await;
+        assert_eq!(answer.status, 403, "{headers:?}: {}", answer.body);
+    }
+    assert_eq!(app.get(host, "/api/notes").await.json().as_array().unwrap().len(), 2);
+    let sign_up = app.send(from_a_page("localhost", "/signup", &[("origin", "http://acme.localhost")])).await;
+    assert_eq!(sign_up.status, 403);
+
+    for headers in [
+        &[("sec-fetch-site", "same-origin"), ("origin", "http://acme.localhost:3000")][..],
+        &[("sec-fetch-site", "none")],
+        &[("origin", "http://ACME.localhost:3000")],
+        &[],
+    ] {
+        app.send(from_a_page(host, "/notes", headers)).await.expect_redirect("/");
+    }
+    // A link on another site leads here.
+    let mut link = request(Method::GET, host, "/", "", "");
+    link.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
+    assert_eq!(app.send(link).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_answer_tells_browsers_to_be_careful() {
+    let app = App::start().await;
+    for (host, path) in [
+        ("acme.localhost", "/"),
+        ("localhost", "/"),
+        ("nobody.localhost", "/"),
+        ("x", "/healthz"),
+        ("x", "/nowhere"),
+    ] {
+        let answer = app.get(host, path).await;
+        let policy = answer.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{policy}"
+        );
+        // Browsers hold the redirect to a new tenant against this list.
+        assert!(policy.contains("form-action 'self' http://*.localhost:*"), "{policy}");
+        assert_eq!(answer.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(answer.headers[header::REFERRER_POLICY], "same-origin");
+    }
+    let refused = app.send(from_a_page("acme.localhost", "/notes", &[("origin", "null")])).await;
+    assert!(refused.headers.contains_key(header::CONTENT_SECURITY_POLICY));
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_sign_ups_in_an_hour() {
+    let app = App::start().await;
+    let sign_up = async |address: &str, slug: &str| {
+        let mut request = request(Method::POST, "localhost", "/signup", FORM, &format!("slug={slug}"));
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(address.parse().unwrap(), 50_000)));
+        app.send(request).await
+    };
+    // All at a time, and refused ones count as well.
+    let attempts = (0..30).map(|_| sign_up("2001:db8::1", "www"));
+    let statuses: Vec<_> =
+        futures_util::future::join_all(attempts).await.iter().map(|it| it.status.as_u16()).collect();
+    let count = |status| statuses.iter().filter(|it| **it == status).count();
+    assert_eq!((count(400), count(429)), (20, 10), "{statuses:?}");
+
+    let neighbour = sign_up("2001:db8::2", "initech").await;
+    neighbour.expect(429, "Too many sign-ups");
+    neighbour.expect(429, "value=\"initech\"");
+    assert_eq!(app.get("initech.localhost", "/").await.status, 404);
+    for address in ["2001:db8:0:1::1", "192.0.2.7", "::ffff:192.0.2.7"] {
+        assert_eq!(sign_up(address, "www").await.status, 400, "{address}");
+    }
+    sign_up("192.0.2.7", "initech").await.expect_redirect("http://initech.localhost:3000/");
 }

@@ -140,3 +140,58 @@ async fn hosts_that_no_browser_sends_are_refused() {
         assert_status(&program.exchange(V4, "GET /api/notes", headers), 400);
     }
 }
+
+/// The end of a connection, which the program closes within the time given.
+#[track_caller]
+fn assert_closed(mut stream: TcpStream, limit: Duration) {
+    let started = Instant::now();
+    let mut rest = Vec::new();
+    // Closed with or without an answer, and with or without a reset.
+    let _ = stream.read_to_end(&mut rest);
+    assert!(started.elapsed() < limit, "it is still open after {:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_do_not_say_what_they_want_are_let_go() {
+    let (_database, program) = start().await;
+    let mut streams = Vec::new();
+    for start in ["", "G", "PRI * HTTP/2.0", "GET / HTTP/1.1\r\nHost: acme.localhost\r\nX-Slow: "] {
+        let mut stream = program.connect(V4);
+        stream.write_all(start.as_bytes()).unwrap();
+        streams.push(stream);
+    }
+    for stream in streams {
+        assert_closed(stream, Duration::from_secs(15));
+    }
+    assert_status(&program.get("acme.localhost", "/healthz"), 200);
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_speaks_http_2() {
+    let (_database, program) = start().await;
+    let mut stream = program.connect(V4);
+    let text =
+        |index: u8, text: &str| [&[index, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+    // GET, http, and the host and path in plain letters, as RFC 7541 numbers them.
+    let head = [vec![0x82, 0x86], text(1, "acme.localhost"), text(4, "/api/whoami")].concat();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+    stream.write_all(&[frame(4, 0, 0, &[]), frame(1, 0b101, 1, &head)].concat()).unwrap();
+    let body = loop {
+        let mut start = [0; 9];
+        stream.read_exact(&mut start).unwrap();
+        let mut payload = vec![0; usize::from(start[1]) << 8 | usize::from(start[2])];
+        stream.read_exact(&mut payload).unwrap();
+        match start[3] {
+            1 => assert_eq!(payload[0], 0x88, "the status is 200"),
+            0 => break String::from_utf8(payload).unwrap(),
+            _ => {}
+        }
+    };
+    assert!(body.contains("\"tenant\":\"acme\""), "{body}");
+}
