@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::output::{Format, note};
 
 /// The database of the embedded server, and the role that owns it.
-const EMBEDDED_DATABASE: &str = "tenantry";
+pub(crate) const EMBEDDED_DATABASE: &str = "tenantry";
 /// The longest that a connection may take to come home. A command has none in use when it ends.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that a server may take to answer when all that is asked is whether it is there.

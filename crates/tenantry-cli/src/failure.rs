@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 use sqlx::postgres::PgDatabaseError;
 use tenantry::ErrorKind;
-use tenantry::tenant::Tenant;
+use tenantry::tenant::{Slug, Tenant};
 
 use crate::visible::visible;
 
@@ -101,6 +101,11 @@ impl Report {
     /// Names the tenant, where the error itself does not.
     pub(crate) fn of_tenant(self, tenant: &Tenant) -> Self {
         Self { tenant: Some(tenant.slug().to_string()), ..self }
+    }
+
+    /// Names the tenant that is to be made, where the error itself does not.
+    pub(crate) fn of_slug(self, slug: &Slug) -> Self {
+        Self { tenant: Some(slug.to_string()), ..self }
     }
 
     /// The outermost layer names the kind, the first layer that has one gives the hint.

@@ -47,17 +47,26 @@ pub(crate) struct Listed {
 /// Walks over all tenants in the order of their slugs.
 pub(crate) struct Pages<'a> {
     tenancy: &'a Tenancy,
+    condition: Option<&'a str>,
     after: String,
 }
 
 impl<'a> Pages<'a> {
     pub(crate) fn of(tenancy: &'a Tenancy) -> Self {
-        Self { tenancy, after: String::new() }
+        Self::matching(tenancy, None)
+    }
+
+    /// Only the tenants for which this holds, SQL over the columns of `tenantry.tenant`.
+    pub(crate) fn matching(tenancy: &'a Tenancy, condition: Option<&'a str>) -> Self {
+        Self { tenancy, condition, after: String::new() }
     }
 
     /// The next page; an empty one is the end.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Vec<Listed>> {
-        let page = self.tenancy.tenants_after(&self.after, PAGE).await?;
+        let page = match self.condition {
+            Some(condition) => self.tenancy.tenants_where(condition, &self.after, PAGE).await?,
+            None => self.tenancy.tenants_after(&self.after, PAGE).await?,
+        };
         if let Some(last) = page.last() {
             self.after = last.slug().to_string();
         }

@@ -10,6 +10,8 @@
 //! * [`pg_dump`]: PostgreSQL's own program, where it is new enough.
 //! * [`visible`]: text that cannot steer the terminal.
 //! * [`session_url`]: a URL whose sessions begin in the schema of a tenant.
+//! * [`setting`]: settings of a tenant, as they are typed.
+//! * [`slugs`]: the slugs that a shell offers.
 //!
 //! What tenants are and how they are made and migrated is the library's work, not done here.
 mod commands;
@@ -20,11 +22,14 @@ mod fleet;
 mod output;
 mod pg_dump;
 mod session_url;
+mod setting;
+mod slugs;
 mod visible;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::CompleteEnv;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::commands::Cli;
@@ -32,6 +37,8 @@ use crate::context::{Context, Finish};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // A shell that completes a line asks by a variable, and gets no further.
+    CompleteEnv::with_factory(Cli::command).complete();
     let cli = Cli::parse();
     anstream::ColorChoice::write_global(cli.global.color());
     log_to_stderr(cli.global.verbose);

@@ -42,10 +42,30 @@ impl SessionUrl {
             Some(tenant) => session_of(&tenancy.db(tenant)?).await?,
             None => session_of(&tenancy.master()).await?,
         };
+        Self::of_session(config, alias, tenant, &session).await
+    }
+
+    /// Does what [`of`](Self::of) does, with the master schema behind all that the tenant sees.
+    pub(crate) async fn of_both(config: &Config, tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<Self> {
+        let mut session = session_of(&tenancy.db(tenant)?).await?;
+        let master: String = sqlx::query_scalar("SELECT pg_catalog.quote_ident(current_schema())")
+            .fetch_one(&tenancy.master_of(tenant.database())?)
+            .await
+            .map_err(tenantry::Error::from)?;
+        session.search_path = format!("{}, {master}", session.search_path);
+        Self::of_session(config, tenant.database(), Some(tenant), &session).await
+    }
+
+    async fn of_session(
+        config: &Config,
+        alias: &Alias,
+        tenant: Option<&Tenant>,
+        session: &Session,
+    ) -> anyhow::Result<Self> {
         let urls = [config.url(alias), config.direct_url(alias)];
         for url in urls.into_iter().flatten() {
-            let built = Self::build(read(Some(url))?, Some(&session));
-            if built.leads_to(&session).await? {
+            let built = Self::build(read(Some(url))?, Some(session));
+            if built.leads_to(session).await? {
                 return Ok(built);
             }
         }

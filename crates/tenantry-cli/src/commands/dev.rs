@@ -1,4 +1,5 @@
 //! The embedded PostgreSQL, for development.
+use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use tenantry_embedded::KeptServer;
 
@@ -6,8 +7,9 @@ use crate::connect::{self, with_tenancy};
 use crate::context::{Context, Finish};
 use crate::output::{Format, note};
 use crate::session_url::SessionUrl;
+use crate::slugs::complete_slugs;
 
-/// The embedded PostgreSQL of this directory, and URLs for other programs
+/// Run the embedded PostgreSQL; print URLs for other programs
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -23,11 +25,17 @@ enum Action {
     /// Tell whether it runs, and where
     Status,
     /// Print a database URL, password included, whose sessions begin in a tenant's schema
-    #[command(after_help = "Example: DATABASE_URL=$(tenantry dev url --tenant acme) cargo sqlx prepare")]
+    #[command(
+        after_help = "Example: DATABASE_URL=$(tenantry dev url --tenant acme --with-master) cargo sqlx prepare"
+    )]
     Url {
         /// In the schema of this tenant instead of the master schema
-        #[arg(long, value_name = "SLUG")]
+        #[arg(long, value_name = "SLUG", add = ArgValueCompleter::new(complete_slugs))]
         tenant: Option<String>,
+        /// Let tables of the master schema be found as well, after those of the tenant: to check the queries of a
+        /// program that has both, never to run it
+        #[arg(long, requires = "tenant")]
+        with_master: bool,
     },
 }
 
@@ -36,7 +44,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         Action::Start => start(cx).await?,
         Action::Stop => stop(cx).await?,
         Action::Status => status(cx).await?,
-        Action::Url { tenant } => url(tenant, cx).await?,
+        Action::Url { tenant, with_master } => url(tenant, with_master, cx).await?,
     }
     Ok(Finish::Done)
 }
@@ -103,13 +111,17 @@ fn print(cx: &mut Context, server: Option<&KeptServer>) {
     ]);
 }
 
-async fn url(tenant: Option<String>, cx: &mut Context) -> anyhow::Result<()> {
+async fn url(tenant: Option<String>, with_master: bool, cx: &mut Context) -> anyhow::Result<()> {
     with_tenancy(cx, async |cx, config, tenancy| {
         let tenant = match &tenant {
             Some(slug) => Some(tenancy.tenant(slug).await?),
             None => None,
         };
-        let url = SessionUrl::of(config, tenancy, tenant.as_ref()).await?.with_password();
+        let url = match &tenant {
+            Some(tenant) if with_master => SessionUrl::of_both(config, tenancy, tenant).await?,
+            tenant => SessionUrl::of(config, tenancy, tenant.as_ref()).await?,
+        };
+        let url = url.with_password();
         match cx.output.format() {
             Format::Json => cx.output.json(&json!({ "url": url })),
             Format::Table => cx.output.line(&url),

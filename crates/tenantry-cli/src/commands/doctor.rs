@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::Format;
 use crate::visible::visible;
 
-/// Find what is not set up as it should be, why that matters, and what mends it
+/// Find what is wrong, why it matters, and what mends it
 ///
 /// Nothing is changed. Fails if there is an error among the findings; warnings alone do not fail it.
 #[derive(Debug, clap::Args)]

@@ -1,10 +1,12 @@
 //! The domains of a tenant.
+use clap_complete::ArgValueCompleter;
 use tenantry::tenant::DomainName;
 
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
 use crate::failure::Failure;
 use crate::output::Format;
+use crate::slugs::complete_slugs;
 
 /// Add, remove or list the domains of a tenant
 #[derive(Debug, clap::Args)]
@@ -16,11 +18,22 @@ pub(crate) struct Options {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Give a tenant a domain of its own
-    Add { slug: String, domain: String },
+    Add {
+        #[arg(add = ArgValueCompleter::new(complete_slugs))]
+        slug: String,
+        domain: String,
+    },
     /// Take a domain from a tenant
-    Remove { slug: String, domain: String },
+    Remove {
+        #[arg(add = ArgValueCompleter::new(complete_slugs))]
+        slug: String,
+        domain: String,
+    },
     /// List the domains of a tenant
-    List { slug: String },
+    List {
+        #[arg(add = ArgValueCompleter::new(complete_slugs))]
+        slug: String,
+    },
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {

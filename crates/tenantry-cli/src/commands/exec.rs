@@ -10,14 +10,16 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use clap_complete::ArgValueCompleter;
 use tenantry::Fleet;
 use tenantry::migrate::sql_text;
 use tenantry::tenant::Slug;
 
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
+use crate::slugs::complete_slugs;
 
-/// Run SQL in the schema of a tenant, in the master schema, or in the schema of every tenant
+/// Run SQL in the schemas of tenants, or in the master schema
 ///
 /// Several statements are one transaction, unless they say otherwise. The answers of several tenants are one
 /// table, in the order of their slugs. The answer of a tenant that is done early waits in memory for its turn:
@@ -28,6 +30,7 @@ pub(crate) struct Options {
     target: Target,
     /// Leave out this tenant; repeatable
     #[arg(long, value_name = "SLUG", conflicts_with_all = ["tenants", "master"])]
+    #[arg(add = ArgValueCompleter::new(complete_slugs))]
     exclude: Vec<Slug>,
     #[command(flatten)]
     source: Source,
@@ -42,7 +45,7 @@ pub(crate) struct Options {
 #[group(required = true, multiple = false)]
 struct Target {
     /// Run in the schema of this tenant; repeatable
-    #[arg(long = "tenant", value_name = "SLUG")]
+    #[arg(long = "tenant", value_name = "SLUG", add = ArgValueCompleter::new(complete_slugs))]
     tenants: Vec<Slug>,
     /// Run in the master schema
     #[arg(long)]

@@ -12,7 +12,7 @@ use crate::connect;
 use crate::context::{Context, Finish};
 use crate::output::{Format, note};
 
-/// Write tenantry.toml, make the directories and install the registry in every database
+/// Write tenantry.toml, make directories, install the registry
 ///
 /// Where no database is configured, an embedded PostgreSQL is started. Nothing that is there is
 /// changed, so repeating it is harmless.

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Report};
 use crate::output::{Format, note};
 use crate::visible::visible;
 
-/// Look for mistakes in the migration files, without a database
+/// Find mistakes in the migration files, without a database
 ///
 /// An error is about something that no migration may hold. A warning is about something that works, and that a
 /// fleet of tenants will suffer from. A comment `-- lint: allow RULE` silences a rule for its statement.

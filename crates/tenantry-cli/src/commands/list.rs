@@ -12,20 +12,29 @@ pub(crate) struct Options {
     /// Only those in this status
     #[arg(long, value_parser = Status::parse)]
     status: Option<Status>,
+    /// Only those for which this holds: SQL over the columns of `tenantry.tenant`, such as
+    /// "settings->>'plan' = 'pro'"
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
+    /// Not more than this many
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
 }
 
 const HEADER: [&str; 6] = ["SLUG", "NAME", "STATUS", "MIGRATIONS", "DATABASE", "SCHEMA"];
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     with_tenancy(cx, async |cx, _, tenancy| {
-        let mut pages = Pages::of(tenancy);
+        let mut pages = Pages::matching(tenancy, options.condition.as_deref());
+        let limit = options.limit.unwrap_or(usize::MAX);
         let mut printed = 0;
-        loop {
+        while printed < limit {
             let mut page = pages.next().await?;
             if page.is_empty() || cx.output.is_closed() {
                 break;
             }
             page.retain(|listed| options.status.is_none_or(|status| listed.tenant.status() == status));
+            page.truncate(limit - printed);
             match cx.output.format() {
                 Format::Json => print_json(cx, &page, printed)?,
                 Format::Table => print_table(cx, &page, printed),

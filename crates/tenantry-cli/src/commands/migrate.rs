@@ -6,6 +6,7 @@ mod progress;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use tenantry::migrate::{Canaries, Direction, Limits, MaxFailures, MigrateOptions, Summary, Warning};
 use tenantry::tenant::Slug;
@@ -19,6 +20,7 @@ use crate::connect::{note_mistakes, with_files};
 use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
 use crate::output::{Format, confirm, note};
+use crate::slugs::complete_slugs;
 
 /// Bring the master schema and every tenant up to date
 #[derive(Debug, clap::Args)]
@@ -47,14 +49,14 @@ pub(crate) struct Options {
 #[group(id = "Selection", multiple = true)]
 struct Selection {
     /// Only this tenant, and not the master schema; repeatable
-    #[arg(long = "tenant", value_name = "SLUG")]
+    #[arg(long = "tenant", value_name = "SLUG", add = ArgValueCompleter::new(complete_slugs))]
     tenants: Vec<Slug>,
     /// Only the tenants for which this holds, and not the master schema: SQL over the columns of
     /// `tenantry.tenant`, such as "settings->>'plan' = 'pro'"
     #[arg(long = "where", value_name = "CONDITION", conflicts_with = "tenants")]
     condition: Option<String>,
     /// All but this tenant; repeatable
-    #[arg(long, value_name = "SLUG")]
+    #[arg(long, value_name = "SLUG", add = ArgValueCompleter::new(complete_slugs))]
     exclude: Vec<Slug>,
 }
 

@@ -12,18 +12,30 @@ mod list;
 mod migrate;
 mod psql;
 mod runs;
+mod set;
 mod show;
 mod spare;
 mod status;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::context::{Context, Finish, Global};
 
-/// Operate a fleet of PostgreSQL tenant schemas.
+/// The help on one screen: what every command accepts stands with the commands.
+const SCREEN: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+{subcommands}
+
+Everywhere: --format json, --database-url URL, --config FILE, -v, --color WHEN
+Exit codes: 0 done, 1 failed, 2 usage, 3 finished with some tenants failed
+`tenantry help COMMAND` explains a command and its options.";
+
+/// Operate a fleet of PostgreSQL tenant schemas
 #[derive(Debug, Parser)]
-#[command(name = "tenantry", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 3 finished with some tenants failed.")]
+#[command(name = "tenantry", version, max_term_width = 100, help_template = SCREEN)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -37,6 +49,7 @@ pub(crate) enum Command {
     Create(create::Options),
     List(list::Options),
     Show(show::Options),
+    Set(set::Options),
     Domain(domain::Options),
     Migrate(migrate::Options),
     Runs(runs::Options),
@@ -58,6 +71,7 @@ impl Command {
             Self::Create(options) => create::run(options, cx).await,
             Self::List(options) => list::run(options, cx).await,
             Self::Show(options) => show::run(options, cx).await,
+            Self::Set(options) => set::run(options, cx).await,
             Self::Domain(options) => domain::run(options, cx).await,
             Self::Migrate(options) => Box::pin(migrate::run(options, cx)).await,
             Self::Runs(options) => runs::run(options, cx).await,
@@ -69,7 +83,7 @@ impl Command {
             Self::Psql(options) => psql::run(options, cx).await,
             Self::Doctor(options) => doctor::run(options, cx).await,
             Self::Dev(options) => dev::run(options, cx).await,
-            Self::Completions(options) => Ok(completions::run(options, Cli::command(), cx)),
+            Self::Completions(options) => completions::run(options, cx),
         }
     }
 }

@@ -6,14 +6,18 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
+use clap_complete::ArgValueCompleter;
 use tenantry_embedded::Binaries;
 
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
 use crate::failure::Failure;
 use crate::session_url::SessionUrl;
+use crate::slugs::complete_slugs;
 
-/// Open psql in the schema of a tenant, or in the master schema
+/// Open psql in the schema of a tenant, or the master schema
+///
+/// The prompt names the tenant, unless your `.psqlrc` has another one.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: tenantry psql --tenant acme -- -c 'SELECT count(*) FROM note'")]
 pub(crate) struct Options {
@@ -28,7 +32,7 @@ pub(crate) struct Options {
 #[group(required = true, multiple = false)]
 struct Target {
     /// Begin in the schema of this tenant
-    #[arg(long, value_name = "SLUG")]
+    #[arg(long, value_name = "SLUG", add = ArgValueCompleter::new(complete_slugs))]
     tenant: Option<String>,
     /// Begin in the master schema
     #[arg(long)]
@@ -44,7 +48,12 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         SessionUrl::of(config, tenancy, tenant.as_ref()).await
     })
     .await?;
-    become_psql(&url, &options.arguments)
+    // A slug has no character that means something in a prompt.
+    let place = options.target.tenant.as_deref().unwrap_or("master");
+    let prompts = [1, 2].map(|number| format!("--set=PROMPT{number}={place}@%/%R%x%# ").into());
+    // Behind ours, so that arguments of the user's own win.
+    let arguments: Vec<_> = prompts.into_iter().chain(options.arguments).collect();
+    become_psql(&url, &arguments)
 }
 
 /// Replaces this process; returns only if there is no psql.

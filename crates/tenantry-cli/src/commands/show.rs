@@ -1,4 +1,5 @@
 //! Shows one tenant.
+use clap_complete::ArgValueCompleter;
 use serde_json::Value;
 use tenantry::Tenancy;
 use tenantry::resolve::TenantKey;
@@ -8,12 +9,13 @@ use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
 use crate::fleet::Migrated;
 use crate::output::Format;
+use crate::slugs::complete_slugs;
 
 /// Show one tenant with its domains
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Its slug, or one of its domains
-    #[arg(value_name = "SLUG|DOMAIN")]
+    #[arg(value_name = "SLUG|DOMAIN", add = ArgValueCompleter::new(complete_slugs))]
     tenant: String,
 }
 

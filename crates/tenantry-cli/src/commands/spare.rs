@@ -7,7 +7,7 @@ use crate::connect::{with_files, with_tenancy};
 use crate::context::{Context, Finish};
 use crate::output::Format;
 
-/// Build schemas ahead of time, from which tenants are made in milliseconds
+/// Build schemas ahead of time, for sign-ups in milliseconds
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(subcommand)]

@@ -19,6 +19,8 @@ mod files;
 mod fleet;
 /// Warnings about the migration files.
 mod lint;
+/// Many tenants at once, their settings, and choosing among them.
+mod many;
 /// Migrations that work, and those that do not.
 mod migrate;
 /// Refusals: how they are said, and with which exit code.

@@ -29,6 +29,22 @@ async fn a_url_leads_sqlx_and_psql_into_the_schema() {
     assert!(!path.contains("tenantry,") && !path.contains("$user"), "{path}");
 }
 
+#[tokio::test]
+async fn a_url_with_the_master_schema_finds_its_tables_behind_the_tenants() {
+    let project = Project::with_tenants().await;
+    project.ok(&[
+        "exec",
+        "--master",
+        "CREATE TABLE note (title text); CREATE TABLE plan AS SELECT 'gold' AS name",
+    ]);
+    let url = project.ok(&["dev", "url", "--tenant", "acme", "--with-master"]);
+    assert_eq!(ask(url.trim(), "SELECT title FROM note WHERE id = 1").await, "of acme");
+    assert_eq!(ask(url.trim(), "SELECT name FROM plan").await, "gold");
+    let path = ask(url.trim(), "SHOW search_path").await;
+    assert!(path.starts_with("t_acme_") && path.ends_with(", pg_temp, public"), "{path}");
+    project.refused(2, &["dev", "url", "--with-master"]);
+}
+
 /// The variable is set as it is where the URL for sqlx's macros is exported.
 #[tokio::test]
 async fn a_url_of_one_tenant_can_be_the_database_url_of_all() {
@@ -111,6 +127,7 @@ async fn psql_works_in_the_schema_and_its_arguments_hold_no_password() {
     assert!(password.trim().len() > 8);
     assert!(!arguments.contains(password.trim()), "{arguments}");
     assert!(arguments.ends_with("-l\n"), "{arguments}");
+    assert!(arguments.contains("--set=PROMPT1=acme@%/%R%x%# \n"), "{arguments}");
 }
 
 #[tokio::test]

@@ -54,10 +54,76 @@ async fn a_command_on_all_tenants_goes_on_without_a_reader() {
 #[tokio::test]
 async fn completions_are_a_script_the_shell_accepts() {
     let project = Project::without_database();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        assert!(project.ok(&["completions", shell]).contains("COMPLETE"), "{shell}");
+    }
     let script = project.ok(&["completions", "bash"]);
-    assert!(script.contains("domain"));
     let check = Command::new("bash").args(["-n", "-c", &script]).status().unwrap();
     assert!(check.success());
+}
+
+/// The words that bash offers for the last word of a line.
+fn offered(project: &Project, line: &[&str]) -> Vec<String> {
+    let mut command = project.command(&[&["--", "tenantry"], line].concat());
+    command.env("COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", line.len().to_string());
+    command.env("_CLAP_COMPLETE_COMP_TYPE", "9").env("_CLAP_IFS", "\n");
+    let output = command.output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_shell_completes_slugs_by_asking_for_them() {
+    let project = Project::with_tenants().await;
+    project.ok(&["create", "acme-eu"]);
+    assert_eq!(offered(&project, &["show", "a"]), ["acme", "acme-eu"]);
+    assert_eq!(offered(&project, &["show", ""])[..3], ["acme", "acme-eu", "globex"]);
+    for line in [
+        &["set", "GL"][..],
+        &["domain", "add", "gl"],
+        &["psql", "--tenant", "gl"],
+        &["exec", "--tenant", "gl"],
+        &["exec", "--all", "--exclude", "gl"],
+        &["migrate", "--tenant", "gl"],
+        &["dev", "url", "--tenant", "gl"],
+    ] {
+        assert_eq!(offered(&project, line), ["globex"], "{line:?}");
+    }
+    assert_eq!(offered(&project, &["show", "no slug"]), [""; 0]);
+    assert_eq!(offered(&project, &["dom"]), ["domain"]);
+}
+
+#[tokio::test]
+async fn a_shell_that_completes_starts_nothing_and_says_nothing() {
+    let mut project = Project::without_database();
+    assert_eq!(offered(&project, &["show", "a"]), [""; 0]);
+    assert!(!project.folder.path().join(".tenantry").exists());
+    project.write("tenantry.toml", "pool = 3");
+    assert_eq!(offered(&project, &["show", "a"]), [""; 0]);
+    project.write("tenantry.toml", "");
+    project.variables = vec![("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing".to_owned())];
+    assert_eq!(offered(&project, &["show", "a"]), [""; 0]);
+}
+
+#[tokio::test]
+async fn the_help_is_one_screen() {
+    let project = Project::without_database();
+    for arguments in [&["help"][..], &["--help"], &["-h"]] {
+        let output = project.command(arguments).env("COLUMNS", "80").output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert!(help.lines().count() <= 32, "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        let wrapped = help.lines().filter(|line| line.starts_with("      ")).count();
+        assert_eq!(wrapped, 0, "a command is one line: {help}");
+        for command in ["create", "migrate", "exec", "doctor", "set", "completions"] {
+            assert!(help.contains(&format!("\n  {command} ")), "{help}");
+        }
+        for option in ["--format", "--database-url", "--config", "-v", "--color"] {
+            assert!(help.contains(option), "{help}");
+        }
+    }
+    assert!(project.ok(&["help", "list"]).contains("--where"));
+    assert!(project.ok(&["help", "list"]).contains("--database-url"));
 }
 
 #[tokio::test]

@@ -9,11 +9,12 @@ use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
 use super::cache::Cache;
+use super::selection::Selection;
 use super::{listener, store, with_applied};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::{Databases, MasterDb, Opener, Standing};
 use crate::resolve::TenantKey;
-use crate::tenant::{Alias, Tenant};
+use crate::tenant::{Alias, Status, Tenant};
 
 /// Settings of the cache in front of the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,6 +143,19 @@ impl Registry {
     /// Up to `limit` tenants in the order of their slugs, after this one.
     pub(crate) async fn tenants_after(&self, after: &str, limit: u32) -> Result<Vec<Tenant>> {
         let page = store::tenants_after(&self.master(), after, i64::from(limit)).await?;
+        Ok(self.complete(page).await)
+    }
+
+    /// The same, of those in whatever status for which the operator's condition holds.
+    pub(crate) async fn tenants_where(
+        &self,
+        condition: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Tenant>> {
+        let selection =
+            Selection { only: None, condition: Some(condition), except: &[], statuses: &Status::ALL };
+        let page = selection.page_in(&self.master(), after, i64::from(limit)).await?;
         Ok(self.complete(page).await)
     }
 

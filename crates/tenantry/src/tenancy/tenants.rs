@@ -63,6 +63,17 @@ impl Tenancy {
         self.inner.registry.tenants_after(after, limit).await
     }
 
+    /// Does what [`tenants_after`](Self::tenants_after) does, for the tenants for which a condition holds: SQL over the
+    /// columns of `tenantry.tenant`, such as `settings->>'plan' = 'pro'`.
+    ///
+    /// The condition is SQL, so it is the operator's and never a user's. It runs in a transaction that only reads.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] with what PostgreSQL says of the condition.
+    pub async fn tenants_where(&self, condition: &str, after: &str, limit: u32) -> Result<Vec<Tenant>> {
+        self.inner.registry.tenants_where(condition, after, limit).await
+    }
+
     /// Makes a tenant: its schema, all tenant migrations, its row in the registry. It can be served
     /// when this returns.
     ///

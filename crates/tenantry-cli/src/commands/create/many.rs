@@ -1,0 +1,149 @@
+//! Makes the tenants that a file lists.
+use std::collections::HashMap;
+use std::fs;
+use std::io::Read as _;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use anyhow::Context as _;
+use futures_util::{StreamExt as _, stream};
+use serde_json::json;
+use tenantry::tenant::{Slug, Tenant};
+use tenantry::{ErrorKind, Tenancy};
+
+use super::order::Order;
+use crate::connect::with_files;
+use crate::context::{Context, Finish};
+use crate::failure::{Failure, Report};
+use crate::output::{Format, note, print_report};
+
+/// The outcome of one line.
+enum Made {
+    Created(Tenant),
+    There,
+    Failed(Report),
+}
+
+pub(super) async fn run(
+    file: &Path,
+    database: Option<&str>,
+    jobs: NonZeroUsize,
+    cx: &mut Context,
+) -> anyhow::Result<Finish> {
+    let text = read(file)?;
+    let name = if file == Path::new("-") { "stdin".into() } else { file.display().to_string() };
+    let orders = parse(&text, &name, database)?;
+    with_files(cx, async |cx, tenancy| make_all(cx, tenancy, orders, jobs).await).await
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    if file != Path::new("-") {
+        return fs::read_to_string(file).with_context(|| format!("`{}` cannot be read", file.display()));
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("stdin cannot be read")?;
+    Ok(text)
+}
+
+/// Reads all lines before the first tenant is made.
+fn parse(text: &str, file: &str, database: Option<&str>) -> Result<Vec<(Slug, Order)>, Failure> {
+    let mut orders = Vec::new();
+    let mut lines = HashMap::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let refuse = |why: String| Failure::new("invalid_input", format!("{file}:{number}: {why}"));
+        let (slug, mut order) = Order::parse(line).map_err(refuse)?;
+        if let Some(first) = lines.insert(slug.clone(), number) {
+            return Err(refuse(format!("`{slug}` is on line {first} already")));
+        }
+        order.database = order.database.or_else(|| database.map(str::to_owned));
+        orders.push((slug, order));
+    }
+    Ok(orders)
+}
+
+async fn make_all(
+    cx: &mut Context,
+    tenancy: &Tenancy,
+    orders: Vec<(Slug, Order)>,
+    jobs: NonZeroUsize,
+) -> anyhow::Result<Finish> {
+    let (mut created, mut there, mut failed) = (0_usize, 0_usize, 0_usize);
+    let made = stream::iter(orders).map(|(slug, order)| make(tenancy, slug, order)).buffered(jobs.get());
+    let mut made = std::pin::pin!(made);
+    while let Some(made) = made.next().await {
+        match made? {
+            (_, Made::Created(tenant)) => {
+                print(cx, &tenant, created)?;
+                created += 1;
+            }
+            (slug, Made::There) => {
+                note(cx.output.format(), &format!("{slug} is there already"));
+                there += 1;
+            }
+            (_, Made::Failed(report)) => {
+                cx.output.flush();
+                print_report(cx.output.format(), &report);
+                failed += 1;
+            }
+        }
+    }
+    if cx.output.format() == Format::Json {
+        cx.output.line(if created == 0 { "[]" } else { "\n]" });
+    }
+    cx.output.flush();
+    note(cx.output.format(), &format!("{created} created, {there} there already, {failed} failed"));
+    Ok(if failed == 0 { Finish::Done } else { Finish::SomeFailed })
+}
+
+/// Makes one; an error is one that the next tenant would meet as well.
+async fn make(tenancy: &Tenancy, slug: Slug, order: Order) -> anyhow::Result<(Slug, Made)> {
+    let error = match tenancy.create(order.new_tenant()?).await {
+        Ok(tenant) => return Ok((slug, Made::Created(tenant))),
+        Err(error) => error,
+    };
+    let made = match error.kind() {
+        ErrorKind::AlreadyExists if tenancy.tenant(slug.as_str()).await.is_ok() => Made::There,
+        ErrorKind::AlreadyExists
+        | ErrorKind::InvalidInput
+        | ErrorKind::Conflict
+        | ErrorKind::MissingSchema => Made::Failed(Report::of(&error).of_slug(&slug)),
+        _ => return Err(error.into()),
+    };
+    Ok((slug, made))
+}
+
+/// One array, which grows tenant by tenant.
+fn print(cx: &mut Context, tenant: &Tenant, printed: usize) -> anyhow::Result<()> {
+    match cx.output.format() {
+        Format::Json => {
+            let separator = if printed == 0 { "[\n  " } else { ",\n  " };
+            let tenant = serde_json::to_string(&json!(tenant))?;
+            cx.output.text(&format!("{separator}{tenant}"));
+        }
+        Format::Table => cx.output.line(&format!("created {}", tenant.slug())),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_to_its_end_before_anything_is_made() {
+        let orders =
+            parse("# customers\n\n acme \n{\"slug\": \"globex\", \"database\": \"eu\"}\r\n", "f", Some("us"));
+        let orders = orders.expect("a good file");
+        let databases: Vec<_> =
+            orders.iter().map(|(slug, order)| (slug.as_str(), order.database.as_deref())).collect();
+        assert_eq!(databases, [("acme", Some("us")), ("globex", Some("eu"))]);
+
+        let refused = |text| parse(text, "f", None).expect_err("a bad file").to_string();
+        assert_eq!(refused("acme\nglobex\nACME\n"), "f:3: `acme` is on line 1 already");
+        assert!(refused("acme\n\nno slug\n").starts_with("f:3: slug has ' '"));
+    }
+}
