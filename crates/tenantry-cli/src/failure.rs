@@ -169,9 +169,35 @@ fn hint_of(error: &tenantry::Error) -> Option<String> {
 /// PostgreSQL's own words, without what sqlx puts in front of them.
 fn message(error: &(dyn Error + 'static)) -> String {
     match refusal(error) {
-        Some(refusal) => refusal.message().to_owned(),
-        None => error.to_string(),
+        Some(refusal) => without_urls(refusal.message()),
+        None => without_urls(&error.to_string()),
     }
+}
+
+/// Leaves out each URL of a database, which may hold a password, wherever it was put by mistake. A path made of it
+/// has one slash.
+pub(crate) fn without_urls(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("postgres") {
+        let scheme = ["postgres:/", "postgresql:/"].iter().find(|scheme| rest[start..].starts_with(**scheme));
+        let (behind, is_url) = match scheme {
+            Some(scheme) => (start + scheme.len(), true),
+            None => (start + "postgres".len(), false),
+        };
+        shown.push_str(&rest[..behind]);
+        rest = &rest[behind..];
+        if is_url {
+            let address = rest.trim_start_matches('/');
+            shown.push_str(&rest[..rest.len() - address.len()]);
+            let ends = |character: char| character.is_whitespace() || "`'\"".contains(character);
+            rest = &address[address.find(ends).unwrap_or(address.len())..];
+            if address.len() > rest.len() {
+                shown.push('…');
+            }
+        }
+    }
+    shown + rest
 }
 
 /// The answer of PostgreSQL, if this is such an error.
@@ -202,6 +228,20 @@ mod tests {
     fn a_kind_is_written_like_a_key() {
         assert_eq!(snake_case(&ErrorKind::UnknownTenant), "unknown_tenant");
         assert_eq!(snake_case(&ErrorKind::Registry), "registry");
+    }
+
+    #[test]
+    fn no_url_is_shown() {
+        for (text, shown) in [
+            ("`postgres://u:secret@h/d` is no file", "`postgres://…` is no file"),
+            ("`/a/postgres:/u:secret@h/d` is no file", "`/a/postgres:/…` is no file"),
+            ("a postgresql://u:p@h b postgres://", "a postgresql://… b postgres://"),
+            ("does not start with `postgres://`", "does not start with `postgres://`"),
+            ("run as `postgres` or postgresql", "run as `postgres` or postgresql"),
+            ("", ""),
+        ] {
+            assert_eq!(without_urls(text), shown);
+        }
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod setting;
 mod slugs;
 mod visible;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -39,7 +40,7 @@ use crate::context::{Context, Finish};
 async fn main() -> ExitCode {
     // A shell that completes a line asks by a variable, and gets no further.
     CompleteEnv::with_factory(Cli::command).complete();
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     anstream::ColorChoice::write_global(cli.global.color());
     log_to_stderr(cli.global.verbose);
     let mut cx = Context::new(cli.global);
@@ -53,6 +54,17 @@ async fn main() -> ExitCode {
             ExitCode::from(failure::exit_code(&error))
         }
     }
+}
+
+/// Ends with what clap says of the arguments, or with the help that was asked for. A URL among them stays untold.
+fn refuse(error: &clap::Error) -> ! {
+    let text = error.render();
+    let told = failure::without_urls(&text.to_string());
+    if !error.use_stderr() || told == text.to_string() {
+        error.exit();
+    }
+    let _ = anstream::stderr().write_all(told.as_bytes());
+    std::process::exit(error.exit_code())
 }
 
 /// Shows the library's log with `-v` only: whatever a user must know is in the output or the error.

@@ -3,7 +3,9 @@ use std::{
     fs,
     io::{Read, Seek, SeekFrom},
     net::{Ipv4Addr, TcpListener},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
+    process::ExitStatus,
 };
 
 use rustix::process::{Pid, Signal};
@@ -105,16 +107,48 @@ fn read_tail(log: &Path, earliest: u64) -> std::io::Result<String> {
     })
 }
 
+/// The error of a program that ended, with the end of what it wrote, and how it ended if that says more.
+pub(crate) fn ended(what: &str, output: &str, status: ExitStatus) -> Error {
+    let output = match output.trim() {
+        "" => status.to_string(),
+        output if status.signal().is_some() => format!("{output} ({status})"),
+        output => output.to_owned(),
+    };
+    let error = failed(what, &output);
+    if status.signal() == Some(Signal::BUS.as_raw()) {
+        return error.with_hint(
+            "this machine may have huge pages that the container may not use: give it some, or turn them off \
+             (`sysctl vm.nr_hugepages=0`)",
+        );
+    }
+    error
+}
+
 /// The error of a program that failed, with the end of what it wrote.
 pub(crate) fn failed(what: &str, output: &str) -> Error {
+    let hint = hint_of(output);
+    let output = if output.is_empty() { "it wrote nothing" } else { output };
     let error = Error::new(ErrorKind::Server, format!("{what}: {output}"));
-    if output.contains("No space left on device") || output.contains("Check free disk space") {
-        error.with_hint("the disk is full: free some space and try again")
-    } else if output.contains("Permission denied") {
-        error.with_hint("the server's user must be able to enter the folders of the binaries and of the data")
-    } else {
-        error
+    match hint {
+        Some(hint) => error.with_hint(hint),
+        None => error,
     }
+}
+
+fn hint_of(output: &str) -> Option<&'static str> {
+    const HINTS: [(&str, &str); 4] = [
+        ("No space left on device", "the disk is full: free some space and try again"),
+        ("Check free disk space", "the disk is full: free some space and try again"),
+        (
+            "Permission denied",
+            "the server's user must be able to enter the folders of the binaries and of the data",
+        ),
+        (
+            "could not look up effective user ID",
+            "PostgreSQL wants a name for its user: add a line for it to `/etc/passwd`, or preload `libnss_wrapper`",
+        ),
+    ];
+    HINTS.iter().find(|(words, _)| output.contains(words)).map(|(_, hint)| *hint)
 }
 
 #[cfg(test)]
@@ -136,6 +170,18 @@ mod tests {
         assert_eq!(Postmaster::parse(""), None);
         assert_eq!(Postmaster::parse("4711"), None);
         assert!(Postmaster::parse("4711\n/data\n").is_some_and(|server| !server.ready));
+    }
+
+    #[test]
+    fn the_end_of_a_program_that_wrote_nothing_is_told() {
+        let bus = ended("`initdb` failed", "", ExitStatus::from_raw(7));
+        assert!(bus.to_string().contains("`initdb` failed: signal: 7 (SIGBUS)"), "{bus}");
+        assert!(bus.hint().is_some_and(|hint| hint.contains("huge pages")));
+        let status = ExitStatus::from_raw(1 << 8);
+        assert_eq!(ended("it failed", " \n", status).to_string(), "it failed: exit status: 1");
+        let nameless =
+            ended("it failed", "could not look up effective user ID 7: user does not exist", status);
+        assert!(nameless.hint().is_some_and(|hint| hint.contains("/etc/passwd")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -58,7 +59,8 @@ fn configuration_file(cx: &Context) -> anyhow::Result<Step> {
         Some(file) => file.clone(),
         None => found_or_here()?,
     };
-    let created = match OpenOptions::new().write(true).create_new(true).open(&file) {
+    // A URL with a password is about to stand in it.
+    let created = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
         Ok(mut new) => new.write_all(TEMPLATE.as_bytes()).map(|()| true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),

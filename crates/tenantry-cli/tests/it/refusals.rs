@@ -97,6 +97,37 @@ async fn an_unreachable_server_is_named_without_the_password() {
 }
 
 #[tokio::test]
+async fn a_url_in_the_wrong_place_is_not_repeated() {
+    let project = Project::without_database();
+    let url = "postgres://app:hunter2@127.0.0.1:1/saas";
+    for (code, command) in [
+        (2, &["list", url, "--wrong"][..]),
+        (2, &["--database", url, "list"]),
+        (2, &["list", "--format", url]),
+        (1, &["list", "--config", url]),
+        (1, &["list", "--database-url", "postgres://app:hunter2@127.0.0.1:port/saas"]),
+    ] {
+        let refused = project.refused(code, command);
+        assert!(!refused.contains("hunter2"), "{command:?}: {refused}");
+    }
+    for toml in
+        ["[databases.default]\nurl = postgres://app:hunter2@h/saas", "[migrations]\nmaster = 1\n'URL' = 2"]
+    {
+        project.write("tenantry.toml", &toml.replace("URL", url));
+        let refused = project.refused(1, &["list"]);
+        assert!(refused.contains("tenantry.toml") && !refused.contains("hunter2"), "{toml}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn init_writes_a_file_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let project = Project::ready().await;
+    let file = project.folder.path().join("tenantry.toml");
+    assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
 async fn one_database_that_is_down_does_not_hide_the_others() {
     let project = Project::ready().await;
     project.write("tenantry.toml", "[databases.eu]\nurl = 'postgres://app:hunter2@127.0.0.1:1/eu'\n");

@@ -1,9 +1,9 @@
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, fchown},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::{Child, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -40,8 +40,10 @@ pub(crate) fn launch(place: &Place, binaries: &[Binaries], lock: &File) -> Resul
         initialise(place, newest, &account, &state.superuser, lock)?;
     }
     let binaries = matching(binaries, &place.data)?;
+    close_to_others(&place.data)?;
     forget_stale_server(&place.data)?;
     state.sockets = make_sockets(&place.data, &account)?;
+    forget_stale_sockets(&state.sockets)?;
     let started = start_server(place, binaries, &account, &mut state, lock);
     let child = started.inspect_err(|_| drop(fs::remove_dir_all(&state.sockets)))?;
     // Without somebody waiting for it, the server would stay a zombie as long as this process lives.
@@ -126,7 +128,7 @@ fn run_initdb(
     if output.status.success() {
         return Ok(());
     }
-    Err(postmaster::failed("`initdb` failed", String::from_utf8_lossy(&output.stderr).trim()))
+    Err(postmaster::ended("`initdb` failed", &String::from_utf8_lossy(&output.stderr), output.status))
 }
 
 /// Picks the binaries of the version the data was made by.
@@ -146,14 +148,44 @@ fn matching<'a>(binaries: &'a [Binaries], data: &Path) -> Result<&'a Binaries> {
     Err(Error::new(ErrorKind::OtherMajor, message).with_hint(hint))
 }
 
+/// Takes rights away that a copy, an archive or a `chmod -R` gave, and with which PostgreSQL refuses to start.
+fn close_to_others(data: &Path) -> Result<()> {
+    let mode = fs::metadata(data).map_err(Error::at("read", data))?.mode();
+    // Its group may read, if somebody wants that, and do no more.
+    if mode & 0o027 == 0 && mode & 0o700 == 0o700 {
+        return Ok(());
+    }
+    fs::set_permissions(data, Permissions::from_mode(0o700)).map_err(Error::at("close to others", data))
+}
+
 /// Removes the trace of a server that cannot be running, where PostgreSQL itself would not dare to.
 ///
 /// It recovers on its own when no process has the number in the file. It gives up when another program got
-/// the number (common after a restart of a container), or when the folder was copied from elsewhere.
+/// the number (common after a restart of a container), when the folder was copied from elsewhere, and when
+/// there is nothing in the file, or half of it: a disk that was full, a power cut. We hold the lock of the place, so
+/// nobody of ours is writing it.
 fn forget_stale_server(data: &Path) -> Result<()> {
-    let file = data.join("postmaster.pid");
-    let is_stale = Postmaster::read(data).is_some_and(|server| server.data != data || !server.is_postgres());
-    if is_stale { fs::remove_file(&file).map_err(Error::at("remove", &file)) } else { Ok(()) }
+    let runs = Postmaster::read(data).is_some_and(|server| server.data == data && server.is_postgres());
+    if runs { Ok(()) } else { remove_file(&data.join("postmaster.pid")) }
+}
+
+/// Removes the socket of the last server and the file that guards it, which may be empty as well.
+fn forget_stale_sockets(sockets: &Path) -> Result<()> {
+    let entries = fs::read_dir(sockets).map_err(Error::at("read", sockets))?;
+    for entry in entries {
+        let entry = entry.map_err(Error::at("read", sockets))?;
+        if entry.file_name().to_string_lossy().starts_with(".s.PGSQL.") {
+            remove_file(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_file(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::at("remove", file)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Makes a short folder for the socket, whose path may not be longer than 107 bytes.
@@ -220,25 +252,25 @@ fn try_start(
         spawn().map_err(|error| Error::new(ErrorKind::Server, "cannot run `postgres`").because(error))?;
     match wait_until_ready(&mut child, &place.data) {
         Ok(()) => Ok(child),
-        Err(why) => Err(postmaster::failed(why, &postmaster::log_since(&log_file, start))),
+        Err((why, status)) => Err(postmaster::ended(why, &postmaster::log_since(&log_file, start), status)),
     }
 }
 
-fn wait_until_ready(child: &mut Child, data: &Path) -> Result<(), &'static str> {
+fn wait_until_ready(child: &mut Child, data: &Path) -> Result<(), (&'static str, ExitStatus)> {
     let deadline = Instant::now() + START_TIMEOUT;
     while Instant::now() < deadline {
         if Postmaster::read(data).is_some_and(|server| server.ready && server.pid == child.id()) {
             return Ok(());
         }
-        if !matches!(child.try_wait(), Ok(None)) {
-            return Err("the server did not start");
+        match child.try_wait() {
+            Ok(None) => {}
+            status => return Err(("the server did not start", status.ok().flatten().unwrap_or_default())),
         }
         thread::sleep(POLL);
     }
     // Ours to end: we are its parent and have not waited for it.
     let _ = child.kill();
-    let _ = child.wait();
-    Err("the server did not start within two minutes")
+    Err(("the server did not start within two minutes", child.wait().unwrap_or_default()))
 }
 
 /// Opens the log for appending. A large one is put aside first, so that two of them are the most there are.

@@ -21,7 +21,7 @@ pub(crate) struct Place {
 impl Place {
     /// Looks for the files in a folder, without making any.
     pub(crate) fn find(directory: &Path) -> Result<Option<Self>> {
-        let directory = fs::canonicalize(directory).map_err(Error::at("open", directory))?;
+        let directory = real_path(directory)?;
         let home = directory.join(".tenantry");
         let inside = home.join("data");
         let data = if inside.is_dir() { Some(inside) } else { pointed_to(&home, &directory)? };
@@ -30,7 +30,7 @@ impl Place {
 
     /// Finds or makes the folders. The data itself is made later, under the lock.
     pub(crate) fn make(directory: &Path, account: &Account) -> Result<Self> {
-        let directory = fs::canonicalize(directory).map_err(Error::at("open", directory))?;
+        let directory = real_path(directory)?;
         let home = directory.join(".tenantry");
         make_home(&home, account)?;
         if let Some(place) = Self::find(&directory)? {
@@ -76,6 +76,17 @@ impl Place {
             Err(TryLockError::Error(error)) => Err(Error::at("lock", &path)(error)),
         }
     }
+}
+
+/// The path without links. PostgreSQL and we write it to text files, and read it again.
+fn real_path(directory: &Path) -> Result<PathBuf> {
+    let real = fs::canonicalize(directory).map_err(Error::at("open", directory))?;
+    let is_text = real.to_str().is_some_and(|path| !path.contains('\n'));
+    if is_text {
+        return Ok(real);
+    }
+    let message = format!("the path `{}` is no text in UTF-8, or has a line break", real.display());
+    Err(Error::new(ErrorKind::Folder, message).with_hint("rename that folder, or work in another one"))
 }
 
 /// Makes `.tenantry/`, ignored by git. Root leaves it open for the server's user to pass through.

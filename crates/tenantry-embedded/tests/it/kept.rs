@@ -198,3 +198,72 @@ async fn a_copied_project_gets_a_server_of_its_own() {
     let found = KeptServer::find(project.path()).await.unwrap().unwrap();
     assert_eq!(found.pid(), server.pid());
 }
+
+#[tokio::test]
+async fn a_pid_file_that_is_empty_broken_or_of_nobody_blocks_no_start() {
+    let project = Project::new();
+    let server = KeptServer::start(project.path()).await.unwrap();
+    let url = server.database("shop").await.unwrap();
+    run(&url, "CREATE TABLE shelf AS SELECT 7 AS id").await;
+    let (data, sockets) = (server.data_directory().to_owned(), server.socket_directory().to_owned());
+    let guard = sockets.join(format!(".s.PGSQL.{}.lock", server.port()));
+    server.stop().await.unwrap();
+    let of_nobody = format!("{}\n{}\n1\n5432\n\n\n\nready\n", u32::MAX >> 2, data.display());
+    for content in [
+        b"".as_slice(),
+        b"\n",
+        b"47",
+        b"x\ny\n",
+        b"\xff\xfe\n\xff\n",
+        b"1\n/elsewhere\n",
+        of_nobody.as_bytes(),
+    ] {
+        fs::write(data.join("postmaster.pid"), content).unwrap();
+        fs::create_dir_all(&sockets).unwrap();
+        fs::set_permissions(&sockets, fs::Permissions::from_mode(0o700)).unwrap();
+        hand_over(&data, &sockets);
+        fs::write(&guard, content).unwrap();
+        let server =
+            KeptServer::start(project.path()).await.unwrap_or_else(|error| panic!("{content:?}: {error:?}"));
+        assert_eq!(ask::<i32>(&server.database("shop").await.unwrap(), "SELECT id FROM shelf").await, 7);
+        server.stop().await.unwrap();
+    }
+}
+
+/// Gives a folder to the user that has the data.
+fn hand_over(data: &std::path::Path, folder: &std::path::Path) {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let owner = fs::metadata(data).unwrap();
+    chown(folder, Some(owner.uid()), Some(owner.gid())).unwrap();
+}
+
+#[tokio::test]
+async fn data_that_was_opened_to_others_is_closed_again() {
+    let project = Project::new();
+    let server = KeptServer::start(project.path()).await.unwrap();
+    let data = server.data_directory().to_owned();
+    server.stop().await.unwrap();
+    for (mode, then) in [(0o777, 0o700), (0o755, 0o700), (0o770, 0o700), (0o500, 0o700), (0o750, 0o750)] {
+        fs::set_permissions(&data, fs::Permissions::from_mode(mode)).unwrap();
+        KeptServer::start(project.path()).await.unwrap().stop().await.unwrap();
+        assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, then, "{mode:o}");
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_refused_at_once() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    for name in [b"\xff\xfe".as_slice(), b"two\nlines"] {
+        let project = Project::new();
+        let folder = project.path().join(OsStr::from_bytes(name));
+        fs::create_dir(&folder).unwrap();
+        for error in
+            [KeptServer::start(&folder).await.unwrap_err(), KeptServer::find(&folder).await.unwrap_err()]
+        {
+            assert_eq!(error.kind(), ErrorKind::Folder);
+            assert!(error.to_string().contains("is no text in UTF-8") && error.hint().is_some(), "{error}");
+        }
+        assert!(!folder.join(".tenantry").exists());
+    }
+}
