@@ -44,6 +44,10 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::cancellation::what_a_drained_statement_leaves_reaches_nobody`.
     DrainVerified,
+    /// The rest of an answer is read where it holds up nobody, whatever there is of it.
+    ///
+    /// Test: `invariants::cancellation::a_slot_is_free_before_the_rest_of_a_large_answer_is_read`.
+    DrainAside,
     /// A connection is marked busy before the first byte is sent.
     ///
     /// Test: `invariants::cancellation::a_begin_cancelled_in_flight_leaves_no_transaction_behind`.

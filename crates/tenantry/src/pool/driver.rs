@@ -25,6 +25,9 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// The name that metrics call it by.
     const NAME: &'static str;
 
+    /// Set if a future of it that reads comes back only when there is nothing to read at the moment.
+    const READS_WITHOUT_PAUSE: bool = false;
+
     /// The settings of the sessions that it opens.
     fn defaults(&self) -> &Defaults;
 
@@ -113,6 +116,8 @@ impl Driver for PgDriver {
     type Connection = PgConnection;
 
     const NAME: &'static str = "sqlx";
+
+    const READS_WITHOUT_PAUSE: bool = true;
 
     fn defaults(&self) -> &Defaults {
         self.opener.defaults()

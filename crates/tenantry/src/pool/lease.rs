@@ -1,5 +1,6 @@
 //! One connection on loan, prepared for its checkout.
 
+mod aside;
 mod exchange;
 mod give_back;
 mod roll_back;

@@ -106,11 +106,13 @@ impl<D: Driver> Lease<D> {
     }
 
     /// Returns true if the connection has lived long enough, by its age or by the tenants it has served.
-    fn is_used_up(&mut self) -> bool {
+    fn is_used_up(&self) -> bool {
         let config = &self.slot.slots.config;
         let (max_lifetime, most_tenants) = (config.max_lifetime, config.max_tenants_per_connection);
-        let pooled = self.pooled();
-        pooled.opened_at.elapsed() > max_lifetime || pooled.served.len() > most_tenants as usize
+        // One that is read from elsewhere does not come back.
+        self.slot.pooled.as_ref().is_some_and(|pooled| {
+            pooled.opened_at.elapsed() > max_lifetime || pooled.served.len() > most_tenants as usize
+        })
     }
 
     fn is_in_transaction(&mut self) -> bool {
@@ -128,10 +130,10 @@ impl<D: Driver> Lease<D> {
         lease
     }
 
-    async fn drain(&mut self) -> Result<()> {
+    async fn drain(&mut self, permit: OwnedSemaphorePermit) -> Result<()> {
         // Anything may be in the session, an open transaction included.
         self.touch();
-        self.exchange(Activity::Boundary, D::drain).await
+        self.aside(permit, async |driver, connection| driver.drain(connection).await).await
     }
 
     /// Removes everything a session may hold and verifies that it is where it was.
@@ -157,9 +159,9 @@ impl<D: Driver> Lease<D> {
 
 /// Reads what is left of an answer that nobody waits for any more, if it comes soon. Then the connection
 /// is cleaned and verified.
-async fn drain_and_return<D: Driver>(mut lease: Lease<D>, _permit: OwnedSemaphorePermit) {
+async fn drain_and_return<D: Driver>(mut lease: Lease<D>, permit: OwnedSemaphorePermit) {
     let limit = lease.slot.slots.config.drain_timeout;
-    match tokio::time::timeout(limit, lease.drain()).await {
+    match tokio::time::timeout(limit, lease.drain(permit)).await {
         Ok(Ok(())) => lease.slot.slots.counters.drained(),
         Ok(Err(error)) => return tracing::debug!(%error, "Closed a connection that could not be drained"),
         Err(_) => return tracing::debug!("Closed a connection whose statement goes on"),
@@ -175,7 +177,7 @@ async fn drain_and_return<D: Driver>(mut lease: Lease<D>, _permit: OwnedSemaphor
 /// a permit, a statement was cut off.
 async fn roll_back_and_return<D: Driver>(mut lease: Lease<D>, permit: Option<OwnedSemaphorePermit>) {
     let limit = lease.slot.slots.config.drain_timeout;
-    match tokio::time::timeout(limit, lease.roll_back(permit.is_some())).await {
+    match tokio::time::timeout(limit, lease.roll_back(permit)).await {
         Ok(Ok(())) => lease.slot.slots.counters.rolled_back(),
         Ok(Err(error)) => return tracing::debug!(%error, "Closed a connection that could not be rolled back"),
         Err(_) => return tracing::debug!("Closed a connection whose transaction goes on"),

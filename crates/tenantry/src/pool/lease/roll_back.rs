@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::{Activity, Lease};
 use crate::database::PoolMode;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,27 +16,31 @@ use crate::pool::cleaning::{IS_IDLE, SCHEMA, remove_behind_pooler};
 use crate::pool::driver::Driver;
 
 impl<D: Driver> Lease<D> {
-    /// Ends the transaction. Where a statement of it was cut off, the rest of its answer is read first.
-    pub(super) async fn roll_back(&mut self, is_cut_off: bool) -> Result<()> {
-        match self.slot.slots.config.mode {
-            PoolMode::Session => self.roll_back_session(is_cut_off).await,
-            PoolMode::Transaction => self.roll_back_behind_pooler().await,
+    /// Ends the transaction. With a permit, a statement of it was cut off, and the rest of its answer is read first.
+    pub(super) async fn roll_back(&mut self, permit: Option<OwnedSemaphorePermit>) -> Result<()> {
+        match (self.slot.slots.config.mode, permit) {
+            (PoolMode::Session, Some(permit)) => self.drain_and_roll_back(permit).await,
+            (PoolMode::Session, None) => self.roll_back_session().await,
+            (PoolMode::Transaction, _) => self.roll_back_behind_pooler().await,
         }
     }
 
-    async fn roll_back_session(&mut self, is_cut_off: bool) -> Result<()> {
-        if is_cut_off {
-            // Anything may be in the session.
-            self.touch();
-        }
+    async fn drain_and_roll_back(&mut self, permit: OwnedSemaphorePermit) -> Result<()> {
+        // Anything may be in the session, whose cleaning verifies it.
+        self.touch();
+        self.aside(permit, async |driver, connection| {
+            driver.roll_back(connection, SCHEMA).await?;
+            driver.drain(connection).await
+        })
+        .await
+    }
+
+    async fn roll_back_session(&mut self) -> Result<()> {
         // A touched session is verified by its cleaning.
         let is_verified = !self.is_touched() && stands(Guard::RollbackVerified);
         let expected = self.pooled().session.schema().map(Arc::<str>::from);
         self.exchange(Activity::Boundary, async |driver, connection| {
             let answer = driver.roll_back(connection, SCHEMA).await?;
-            if is_cut_off {
-                driver.drain(connection).await?;
-            }
             let is_where_it_was = answer.is_some() && answer.as_deref() == expected.as_deref();
             if is_where_it_was || !is_verified { Ok(()) } else { Err(not_confirmed()) }
         })
