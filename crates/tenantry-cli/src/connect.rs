@@ -7,9 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection as _, PgConnection};
-use tenantry::tenant::Alias;
 use tenantry::{Builder, Config, Migrations, PoolConfig, Tenancy};
 use tenantry_embedded::{Binaries, ErrorKind, KeptServer};
 
@@ -22,7 +19,7 @@ pub(crate) const EMBEDDED_DATABASE: &str = "tenantry";
 /// The longest that a connection may take to come home. A command has none in use when it ends.
 pub(crate) const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest that a server may take to answer when all that is asked is whether it is there.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs work on the tenants, and closes all connections after it. What is wrong with the migration files is said,
 /// and stops nothing.
@@ -171,31 +168,4 @@ fn cache_directory() -> Option<PathBuf> {
     }
     let cache = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")))?;
     Some(cache.join("tenantry"))
-}
-
-/// The facts that one database tells of itself.
-#[derive(Clone, Debug)]
-pub(crate) struct Probe {
-    pub(crate) server_version: String,
-    pub(crate) has_registry: bool,
-}
-
-/// Asks one database who it is, whatever the others do.
-pub(crate) async fn probe(config: &Config, alias: &Alias) -> anyhow::Result<Probe> {
-    let url = config.url(alias).unwrap_or_default();
-    let ask = async {
-        // PgBouncer refuses the parameter that is left out.
-        let options = url.parse::<PgConnectOptions>()?.extra_float_digits(None);
-        let mut connection = PgConnection::connect_with(&options).await?;
-        let (server_version, has_registry) = sqlx::query_as(
-            "SELECT split_part(current_setting('server_version'), ' ', 1),
-                    EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'tenantry')",
-        )
-        .fetch_one(&mut connection)
-        .await?;
-        connection.close().await?;
-        Ok::<_, sqlx::Error>(Probe { server_version, has_registry })
-    };
-    let answer = tokio::time::timeout(PROBE_TIMEOUT, ask).await;
-    Ok(answer.with_context(|| format!("database `{alias}` does not answer"))??)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Serialize;
+use tenantry::registry::Probe;
 use tenantry::{Config, Tenancy};
 
 use crate::connect;
@@ -86,7 +87,7 @@ async fn registries(config: &Config) -> anyhow::Result<Vec<Step>> {
     let mut steps = Vec::new();
     for (alias, database) in config.databases()? {
         // A server that is not there is reported by the installation, with a hint.
-        let probe = connect::probe(config, &alias).await;
+        let probe = Probe::of(&database, connect::PROBE_TIMEOUT).await;
         let created = probe.is_ok_and(|probe| !probe.has_registry);
         steps.push(Step { what: "registry", name: format!("{alias} ({})", database.address()), created });
     }

@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use tenantry::migrate::MigrationSet;
-use tenantry::registry::Run;
-use tenantry::tenant::{Alias, Digest, Slug, Status, Tenant};
+use tenantry::registry::{Probe, Run};
+use tenantry::tenant::{Alias, Slug, Status, Tenant};
 use tenantry::{Config, Tenancy};
 
-use crate::connect::{self, with_tenancy};
+use crate::connect::{self, PROBE_TIMEOUT, with_tenancy};
 use crate::context::{Context, Finish};
 use crate::failure::Report;
 use crate::fleet::{Listed, Migrated, Pages};
@@ -119,13 +119,13 @@ pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> 
 async fn databases(config: &Config) -> anyhow::Result<Vec<Database>> {
     let mut databases = Vec::new();
     for (alias, database) in config.databases()? {
-        let probe = connect::probe(config, &alias).await;
+        let probe = Probe::of(&database, PROBE_TIMEOUT).await;
         databases.push(Database {
             alias,
             address: database.address(),
             server_version: probe.as_ref().ok().map(|probe| probe.server_version.clone()),
             registry: probe.as_ref().ok().map(|probe| probe.has_registry),
-            error: probe.err().map(|error| Report::of(error.as_ref())),
+            error: probe.err().map(|error| Report::of(&error)),
         });
     }
     Ok(databases)
@@ -206,14 +206,7 @@ async fn migrations(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Migrat
 }
 
 async fn master_state(tenancy: &Tenancy) -> tenantry::Result<Migrated> {
-    let digest: Option<Vec<u8>> = sqlx::query_scalar(
-        "SELECT digest FROM tenantry.applied WHERE schema_name = pg_catalog.current_schema()",
-    )
-    .fetch_optional(&tenancy.master())
-    .await?;
-    let digest = digest.and_then(|bytes| bytes.try_into().ok()).map(Digest::from_bytes);
-    let files = tenancy.migrations().master();
-    let is_up_to_date = digest.map_or(files.is_empty(), |digest| digest == files.digest());
+    let is_up_to_date = tenancy.is_master_up_to_date().await?;
     Ok(if is_up_to_date { Migrated::UpToDate } else { Migrated::Behind })
 }
 

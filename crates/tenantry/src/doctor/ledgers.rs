@@ -11,6 +11,7 @@ use super::{Check, Finding, Patient, list};
 use crate::error::sqlstate;
 use crate::migrate::LEDGER_DIGEST;
 use crate::registry::LEDGER;
+use crate::registry::examination::{self, APPLIED, APPLIED_SCHEMA};
 use crate::sql::{Identifier, Literal};
 
 /// The number of times a page is read whose schemas come and go.
@@ -57,9 +58,9 @@ async fn lost(
 ) -> Result<Vec<Finding>, sqlx::Error> {
     let query = format!(
         "SELECT applied.schema_name AS schema, \
-            (SELECT min(other.schema_name) FROM tenantry.applied AS other \
+            (SELECT min(other.schema_name) FROM {APPLIED} AS other \
              WHERE other.digest = applied.digest AND {OTHER_HAS_LEDGER}) AS model \
-         FROM tenantry.applied JOIN pg_catalog.pg_namespace ON nspname::text = schema_name \
+         FROM {APPLIED} JOIN pg_catalog.pg_namespace ON nspname::text = {APPLIED_SCHEMA} \
          WHERE version IS NOT NULL AND schema_name IN ({}) AND NOT EXISTS (SELECT FROM pg_catalog.pg_class \
              WHERE relname = {} AND relnamespace = pg_namespace.oid)",
         list(page.iter().map(|entry| entry.schema.as_str())),
@@ -184,7 +185,7 @@ async fn read(patient: &mut Patient<'_>, schemas: &[String]) -> Result<Vec<Compa
     let query = format!(
         "SELECT ledger.schema, ledger.interrupted, applied.schema_name IS NOT NULL AS has_summary, \
             applied.digest IS NOT DISTINCT FROM ledger.digest AS is_equal \
-         FROM ({}) AS ledger LEFT JOIN tenantry.applied ON applied.schema_name = ledger.schema \
+         FROM ({}) AS ledger LEFT JOIN {APPLIED} ON {APPLIED_SCHEMA} = ledger.schema \
          WHERE ledger.interrupted IS NOT NULL OR applied.digest IS DISTINCT FROM ledger.digest",
         ledgers.join(" UNION ALL "),
     );
@@ -233,11 +234,11 @@ fn disagreement(patient: &Patient<'_>, entry: &Entry, comparison: &Comparison) -
     let what =
         format!("the ledger of {} and its row in `tenantry.applied` say different things", entry.whose());
     let why = "a run believes the row: what is missing in the schema would never be applied";
-    let (name, key) = (Identifier(schema), Literal(schema));
-    patient.error(Check::Ledger, what, why).mend_by(format!(
-        "UPDATE tenantry.applied SET (version, digest, applied_at) = (SELECT max(version) FILTER (WHERE success), \
-         {LEDGER_DIGEST}, now() FROM {name}.{LEDGER}) WHERE schema_name = {key}; NOTIFY tenantry, 'fleet'"
-    ))
+    let summary = format!(
+        "SELECT max(version) FILTER (WHERE success), {LEDGER_DIGEST}, now() FROM {}.{LEDGER}",
+        Identifier(schema),
+    );
+    patient.error(Check::Ledger, what, why).mend_by(examination::believe_ledger(schema, &summary))
 }
 
 fn not_compared(patient: &Patient<'_>, count: usize) -> Finding {

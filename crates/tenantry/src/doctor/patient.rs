@@ -5,6 +5,7 @@ use super::session::{Session, list};
 use crate::database::{DatabaseConfig, Layout, Way};
 use crate::migrate::SchemaLock;
 use crate::pool::Role;
+use crate::registry::examination::{APPLIED, APPLIED_SCHEMA};
 use crate::sql::Literal;
 use crate::tenant::{Alias, SchemaName};
 
@@ -49,7 +50,7 @@ impl<'a> Patient<'a> {
     pub(super) fn tenant_schemas(&self) -> String {
         format!(
             "SELECT pg_namespace.oid, nspname FROM pg_catalog.pg_namespace \
-             JOIN tenantry.applied ON applied.schema_name = nspname::text WHERE nspname NOT IN ({})",
+             JOIN {APPLIED} ON {APPLIED_SCHEMA} = nspname::text WHERE nspname NOT IN ({})",
             list(self.shared_schemas()),
         )
     }

@@ -6,7 +6,7 @@ use sqlx::Row as _;
 
 use super::session::{Session, list};
 use crate::database::DatabaseConfig;
-use crate::registry::newest_step;
+use crate::registry::{examination, newest_step};
 use crate::sql::Literal;
 use crate::tenant::{Alias, Status};
 
@@ -73,7 +73,7 @@ impl Roster {
         let page = format!(
             "SELECT * FROM ({}) AS entry WHERE schema_name COLLATE \"C\" > {} \
              ORDER BY schema_name COLLATE \"C\" LIMIT {PAGE}",
-            entries(alias),
+            examination::schemas_in(alias),
             Literal(after),
         );
         self.read(&page).await
@@ -86,7 +86,8 @@ impl Roster {
         schemas: &[&str],
     ) -> Result<Vec<Entry>, sqlx::Error> {
         let names = list(schemas.iter().copied());
-        let query = format!("SELECT * FROM ({}) AS entry WHERE schema_name IN ({names})", entries(alias));
+        let entries = examination::schemas_in(alias);
+        let query = format!("SELECT * FROM ({entries}) AS entry WHERE schema_name IN ({names})");
         self.read(&query).await
     }
 
@@ -94,11 +95,7 @@ impl Roster {
     /// be on its way, and two aliases may lead to one database.
     pub(super) async fn owned(&mut self, schemas: &[&str]) -> Result<HashSet<String>, sqlx::Error> {
         let names = list(schemas.iter().copied());
-        let owned = format!(
-            "SELECT schema_name FROM tenantry.tenant WHERE schema_name IN ({names}) \
-             UNION ALL SELECT schema_name FROM tenantry.spare WHERE schema_name IN ({names})"
-        );
-        Ok(self.session.column(&owned).await?.into_iter().collect())
+        Ok(self.session.column(&examination::owned(&names)).await?.into_iter().collect())
     }
 
     async fn read(&mut self, query: &str) -> Result<Vec<Entry>, sqlx::Error> {
@@ -115,29 +112,9 @@ impl Roster {
     }
 }
 
-/// Only the default database has spares.
-fn entries(alias: &Alias) -> String {
-    let spares = if *alias == Alias::default() {
-        "UNION ALL SELECT schema_name, NULL, NULL, NULL FROM tenantry.spare"
-    } else {
-        ""
-    };
-    format!(
-        "SELECT schema_name, slug, status, last_error FROM tenantry.tenant WHERE database = {} {spares}",
-        Literal(alias.as_str()),
-    )
-}
-
 /// Reads what a session sees of what a database should have of the registry.
 pub(super) async fn state(session: &mut Session, alias: &Alias) -> Result<RegistryState, sqlx::Error> {
-    let tables = session
-        .rows(
-            "SELECT pg_catalog.has_schema_privilege(relnamespace, 'USAGE') \
-                AND pg_catalog.has_table_privilege(pg_class.oid, 'SELECT') AS is_readable \
-             FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace \
-             WHERE nspname = 'tenantry' AND relkind = 'r'",
-        )
-        .await?;
+    let tables = session.rows(examination::TABLES).await?;
     if tables.is_empty() {
         return Ok(RegistryState::Missing);
     }
@@ -146,7 +123,7 @@ pub(super) async fn state(session: &mut Session, alias: &Alias) -> Result<Regist
             return Ok(RegistryState::Unreadable);
         }
     }
-    let step = session.rows("SELECT coalesce(max(step), 0) AS newest FROM tenantry.installed").await?;
+    let step = session.rows(examination::NEWEST_STEP).await?;
     let newest = step.first().map_or(Ok(0), |row| row.try_get("newest"))?;
     Ok(if newest < newest_step(alias) { RegistryState::Missing } else { RegistryState::Readable })
 }

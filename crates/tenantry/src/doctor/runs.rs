@@ -3,8 +3,7 @@
 use sqlx::Row as _;
 
 use super::{Check, Finding, Patient};
-use crate::registry::runs::RUN_LOCK;
-use crate::sql::is_advisory_lock_held;
+use crate::registry::examination;
 use crate::tenant::Alias;
 
 pub(super) async fn interrupted(patient: &mut Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
@@ -23,11 +22,6 @@ pub(super) async fn interrupted(patient: &mut Patient<'_>) -> Result<Option<Find
 
 /// The newest run, if it has not ended and nobody is at it.
 async fn abandoned(patient: &mut Patient<'_>) -> Result<Option<(i64, String)>, sqlx::Error> {
-    let query = format!(
-        "SELECT id, operator FROM tenantry.run \
-         WHERE id = (SELECT max(id) FROM tenantry.run) AND state = 'running' AND NOT {}",
-        is_advisory_lock_held(RUN_LOCK),
-    );
-    let rows = patient.catalog.rows(&query).await?;
+    let rows = patient.catalog.rows(&examination::abandoned_run()).await?;
     rows.first().map(|row| Ok((row.try_get("id")?, row.try_get("operator")?))).transpose()
 }

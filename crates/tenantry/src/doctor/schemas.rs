@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::finding::Told;
 use super::roster::{Entry, PAGE, Roster, TenantEntry};
 use super::{Check, Finding, Patient, list};
+use crate::registry::examination::{self, APPLIED, APPLIED_SCHEMA};
 use crate::sql::{Identifier, Literal};
 use crate::tenant::{Alias, Slug, Status};
 
@@ -38,7 +39,7 @@ async fn candidates(patient: &mut Patient<'_>, after: &str) -> Result<Vec<String
         "SELECT nspname::text FROM pg_catalog.pg_namespace \
          WHERE nspname::text COLLATE \"C\" > {} AND nspname NOT IN ({shared}) \
            AND (nspname::text ~ {} OR EXISTS \
-                (SELECT FROM tenantry.applied WHERE applied.schema_name = nspname::text)) \
+                (SELECT FROM {APPLIED} WHERE {APPLIED_SCHEMA} = nspname::text)) \
          ORDER BY nspname::text COLLATE \"C\" LIMIT {PAGE}",
         Literal(after),
         Literal(GENERATED),
@@ -49,7 +50,7 @@ async fn candidates(patient: &mut Patient<'_>, after: &str) -> Result<Vec<String
 fn orphan(patient: &Patient<'_>, schema: &str) -> Finding {
     let what = format!("no row of the registry owns the schema `{schema}`");
     let name = Identifier(schema);
-    let forget = format!("DELETE FROM tenantry.applied WHERE schema_name = {}", Literal(schema));
+    let forget = examination::forget_applied(schema);
     if schema.starts_with("tenantry_") {
         let why = if schema.starts_with("tenantry_baseline_") {
             "unless `tenantry baseline` is at work, it takes room for nothing until the next one removes it"
@@ -127,10 +128,9 @@ fn half_made(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
 
 fn without_schema(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
     let what = format!("{} has no schema: `{}` is not there", entry.whose(), entry.schema);
-    let schema = Literal(&entry.schema);
     let Some(TenantEntry { slug, status, .. }) = &entry.tenant else {
         let why = "a sign-up tries it in vain, and takes longer";
-        let forget = format!("DELETE FROM tenantry.spare WHERE schema_name = {schema}");
+        let forget = examination::forget_spare(&entry.schema);
         return Some(patient.warning(Check::MissingSchema, what, why).mend_by(forget));
     };
     match status {
@@ -138,8 +138,7 @@ fn without_schema(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
         Status::Provisioning | Status::Purging | Status::Moving => None,
         Status::Active | Status::Suspended | Status::Deleted => {
             let why = "every statement of the tenant fails, and so do migrations";
-            let begin_anew =
-                format!("UPDATE tenantry.tenant SET status = 'provisioning' WHERE slug = {}", Literal(slug));
+            let begin_anew = examination::begin_anew(slug);
             let create = format!("tenantry create {slug}{}", database_option(patient));
             let mend = format!(
                 "restore the schema from a backup; or begin anew without rows: {begin_anew}; then `{create}`"

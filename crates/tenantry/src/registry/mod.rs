@@ -1,9 +1,10 @@
 //! The catalog of tenants: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
-//! statement, and so have `settings`, `spares` and `runs`; `selection` reads the tenants that somebody chose. `cache`
-//! finds most tenants without any statement, and `listener` keeps it true: every change of a row is
-//! announced with `NOTIFY`, by a trigger, whoever made it.
+//! statement, and so have `settings`, `spares` and `runs`; `selection` reads the tenants that somebody chose, and
+//! `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
+//! `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a trigger, whoever
+//! made it. `probe` asks one database who it is.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
 //! arrives within milliseconds. While it is not, nothing is served longer than
@@ -15,9 +16,11 @@
 pub(crate) mod applied;
 mod cache;
 mod domains;
+pub(crate) mod examination;
 mod find;
 mod install;
 mod listener;
+mod probe;
 pub(crate) mod runs;
 mod selection;
 mod settings;
@@ -28,6 +31,7 @@ pub(crate) use self::applied::with_applied;
 pub(crate) use self::find::Registry;
 pub use self::find::{CacheStatus, RegistryConfig};
 pub(crate) use self::install::{LEDGER, install, newest_step, verify};
+pub use self::probe::Probe;
 pub use self::runs::{Run, RunEntry, RunState};
 pub(crate) use self::selection::Selection;
 pub use self::spares::Spare;

@@ -8,12 +8,23 @@ use crate::migrate::{
     self, BaselineOptions, Fleet, Mark, Marking, MigrateOptions, Migrations, NewBaseline, Summary,
 };
 use crate::observe::Observer;
-use crate::registry::{Run, RunEntry, runs};
+use crate::registry::{Run, RunEntry, runs, store};
 
 impl Tenancy {
     /// The migrations this was built with.
     pub fn migrations(&self) -> &Migrations {
         &self.inner.context.migrations
+    }
+
+    /// Returns true if the master schema has applied all of its migrations, and nothing else.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn is_master_up_to_date(&self) -> Result<bool> {
+        let schema = &self.inner.context.layout.master_schema;
+        let applied = store::applied(&self.master(), &[schema.as_str()]).await?;
+        let files = self.migrations().master();
+        Ok(applied.get(schema).map_or(files.is_empty(), |(digest, _)| *digest == files.digest()))
     }
 
     /// Brings the master schema and the fleet up to date, or where the options say. A tenant that fails

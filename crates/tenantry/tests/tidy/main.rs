@@ -12,6 +12,7 @@ mod files;
 mod names;
 mod order;
 mod paths;
+mod registry;
 mod source;
 mod sqlstate;
 mod text;

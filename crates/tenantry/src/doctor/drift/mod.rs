@@ -14,6 +14,7 @@ use self::difference::{Difference, Object, Objects, differences};
 use super::finding::{TOLD, Told};
 use super::roster::{Entry, Roster};
 use super::{Check, Finding, Patient, list};
+use crate::registry::examination::{self, APPLIED};
 use crate::sql::{Identifier, Literal};
 use crate::tenant::Status;
 
@@ -148,7 +149,7 @@ async fn fingerprints(
     let rest = format!(
         "SELECT schema_name, pg_catalog.encode(applied.digest, 'hex') AS digest, \
              coalesce(fingerprint, '') AS fingerprint \
-         FROM schema JOIN tenantry.applied USING (schema_name) LEFT JOIN ( \
+         FROM schema JOIN {APPLIED} USING (schema_name) LEFT JOIN ( \
              SELECT schema, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.string_agg( \
                  pg_catalog.concat_ws(' ', kind, name, {}), E'\\n' \
                  ORDER BY kind COLLATE \"C\", name COLLATE \"C\"), 'UTF8')), 'hex') AS fingerprint \
@@ -284,11 +285,7 @@ async fn read_objects(
         }
     }
     // What has this digest now, and had it when it was hashed, had it in between, too.
-    let applied = format!(
-        "SELECT pg_catalog.encode(digest, 'hex') FROM tenantry.applied WHERE schema_name = {}",
-        Literal(schema)
-    );
-    let is_settled = patient.catalog.column(&applied).await? == [digest]
+    let is_settled = patient.catalog.column(&examination::digest_of(schema)).await? == [digest]
         && !patient.idle(&[schema]).await?.is_empty()
         && !roster.entries_of(patient.alias, &[schema]).await?.is_empty();
     Ok(is_settled.then_some(objects))

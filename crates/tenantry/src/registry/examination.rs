@@ -1,0 +1,85 @@
+//! The questions that doctor asks of the registry's tables, and the statements that mend them.
+//!
+//! Texts only: doctor asks on plain connections of its own, by the simple protocol, also where the registry is
+//! half there. Whatever else needs the registry asks `store`, `spares`, `runs` or `applied`.
+
+use super::runs::RUN_LOCK;
+use crate::sql::{Literal, is_advisory_lock_held};
+use crate::tenant::Alias;
+
+/// The digests of what schemas have applied; joined with catalogs by [`APPLIED_SCHEMA`].
+pub(crate) const APPLIED: &str = "tenantry.applied";
+
+/// The name of a schema in [`APPLIED`].
+pub(crate) const APPLIED_SCHEMA: &str = "applied.schema_name";
+
+/// The tables that are there, and whether the session may read them.
+pub(crate) const TABLES: &str = "\
+    SELECT pg_catalog.has_schema_privilege(relnamespace, 'USAGE') \
+        AND pg_catalog.has_table_privilege(pg_class.oid, 'SELECT') AS is_readable \
+    FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace \
+    WHERE nspname = 'tenantry' AND relkind = 'r'";
+
+/// The newest step of the installation.
+pub(crate) const NEWEST_STEP: &str = "SELECT coalesce(max(step), 0) AS newest FROM tenantry.installed";
+
+/// The schemas that should be in a database: `schema_name`, and `slug`, `status`, `last_error` of a tenant. Only
+/// the default database has spares.
+pub(crate) fn schemas_in(alias: &Alias) -> String {
+    let spares = if *alias == Alias::default() {
+        "UNION ALL SELECT schema_name, NULL, NULL, NULL FROM tenantry.spare"
+    } else {
+        ""
+    };
+    format!(
+        "SELECT schema_name, slug, status, last_error FROM tenantry.tenant WHERE database = {} {spares}",
+        Literal(alias.as_str()),
+    )
+}
+
+/// Picks the schemas that belong to a tenant or a spare, in whatever database. `names` is a list of literals.
+pub(crate) fn owned(names: &str) -> String {
+    format!(
+        "SELECT schema_name FROM tenantry.tenant WHERE schema_name IN ({names}) \
+         UNION ALL SELECT schema_name FROM tenantry.spare WHERE schema_name IN ({names})"
+    )
+}
+
+/// The newest run, if it has not ended and nobody is at it.
+pub(crate) fn abandoned_run() -> String {
+    format!(
+        "SELECT id, operator FROM tenantry.run \
+         WHERE id = (SELECT max(id) FROM tenantry.run) AND state = 'running' AND NOT {}",
+        is_advisory_lock_held(RUN_LOCK),
+    )
+}
+
+/// The digest of what a schema has applied, as hexadecimal digits.
+pub(crate) fn digest_of(schema: &str) -> String {
+    let schema = Literal(schema);
+    format!("SELECT pg_catalog.encode(digest, 'hex') FROM tenantry.applied WHERE schema_name = {schema}")
+}
+
+/// Forgets what a schema had applied that is gone.
+pub(crate) fn forget_applied(schema: &str) -> String {
+    format!("DELETE FROM tenantry.applied WHERE schema_name = {}", Literal(schema))
+}
+
+/// Forgets a spare whose schema is gone.
+pub(crate) fn forget_spare(schema: &str) -> String {
+    format!("DELETE FROM tenantry.spare WHERE schema_name = {}", Literal(schema))
+}
+
+/// Has a tenant made anew by the next `tenantry create`.
+pub(crate) fn begin_anew(slug: &str) -> String {
+    format!("UPDATE tenantry.tenant SET status = 'provisioning' WHERE slug = {}", Literal(slug))
+}
+
+/// Notes for a schema what its ledger says. `summary` selects version and digest from the ledger.
+pub(crate) fn believe_ledger(schema: &str, summary: &str) -> String {
+    format!(
+        "UPDATE tenantry.applied SET (version, digest, applied_at) = ({summary}) WHERE schema_name = {}; \
+         NOTIFY tenantry, 'fleet'",
+        Literal(schema),
+    )
+}
