@@ -37,14 +37,21 @@ const NEEDS: &[Need] = &[
     },
     Need { program: "pgbouncer", find: pgbouncer, debian: "pgbouncer", homebrew: "pgbouncer" },
     Need { program: "ps", find: || in_path("ps"), debian: "procps", homebrew: "procps" },
-    // The pages for other languages are compiled by Python, and run where it has psycopg.
-    Need {
-        program: "python3",
-        find: || in_path("python3"),
-        debian: "python3 python3-psycopg",
-        homebrew: "python",
-    },
+    Need { program: "python3 with psycopg", find: python, debian: "python3 python3-psycopg", homebrew: "python" },
 ];
+
+/// A Python that runs the page for other languages. Only Debian has psycopg 3 among its packages; elsewhere any
+/// Python will do, which then compiles the page and does not run it.
+fn python() -> Option<PathBuf> {
+    if in_path("apt-get").is_none() {
+        return in_path("python3");
+    }
+    let of_debian = PathBuf::from("/usr/bin/python3");
+    in_path("python3")
+        .into_iter()
+        .chain([of_debian])
+        .find(|python| succeeds(Command::new(python).args(["-c", "import psycopg"])))
+}
 
 /// A program of the newest PostgreSQL.
 fn of_postgresql(program: &str) -> Option<PathBuf> {

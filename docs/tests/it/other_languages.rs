@@ -40,21 +40,30 @@ async fn psql_finds_the_schema_and_its_rows() {
     assert_eq!(printed(&run("psql", &arguments, &sql)), "t\n1|Order more anvils\n");
 }
 
-/// Runs the page's function where psycopg 3 is installed. Elsewhere Python only compiles it, and says so.
+/// Runs the page's function where psycopg 3 is installed, as `cargo xtask setup` does on Debian. Elsewhere Python
+/// only compiles it, and says so.
 #[tokio::test]
 #[expect(clippy::print_stderr, reason = "the reader of a test run learns that less was tried")]
 async fn python_finds_the_schema_and_its_rows() {
     let [python] = blocks_of(PAGE, "python");
-    if !run("python3", &["-c", "import psycopg"], "").status.success() {
+    let Some(interpreter) = with_psycopg() else {
         eprintln!("There is no psycopg for python3 here, so the page's function is compiled and not run.");
         let folder = Folder::new();
         let file = folder.write("tenants.py", &python);
         printed(&run("python3", &["-m", "py_compile", file.to_str().unwrap()], ""));
         return;
-    }
+    };
     let world = with_notes().await;
     let look =
         format!("connect({:?}, 'notes.acme.com').execute('SELECT title FROM note')", world.database.url());
     let program = format!("{python}\nprint({look}.fetchall())\n");
-    assert_eq!(printed(&run("python3", &["-"], &program)), "[('Order more anvils',)]\n");
+    assert_eq!(printed(&run(interpreter, &["-"], &program)), "[('Order more anvils',)]\n");
+}
+
+/// A Python that has psycopg 3. Debian's packages are for its own, which need not be the first in `PATH`.
+fn with_psycopg() -> Option<&'static str> {
+    ["python3", "/usr/bin/python3"].into_iter().find(|python| {
+        let program = Command::new(python).args(["-c", "import psycopg"]).output();
+        program.is_ok_and(|output| output.status.success())
+    })
 }
