@@ -37,7 +37,12 @@ const NEEDS: &[Need] = &[
     },
     Need { program: "pgbouncer", find: pgbouncer, debian: "pgbouncer", homebrew: "pgbouncer" },
     Need { program: "ps", find: || in_path("ps"), debian: "procps", homebrew: "procps" },
-    Need { program: "python3 with psycopg", find: python, debian: "python3 python3-psycopg", homebrew: "python" },
+    Need {
+        program: "python3 with psycopg",
+        find: python,
+        debian: "python3 python3-psycopg",
+        homebrew: "python",
+    },
 ];
 
 /// A Python that runs the page for other languages. Only Debian has psycopg 3 among its packages; elsewhere any

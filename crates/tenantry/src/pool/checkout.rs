@@ -9,7 +9,7 @@ use sqlx::{Either, Executor as _, PgConnection};
 
 use super::await_point::{AwaitPoint, at};
 use super::classify::Effect;
-use super::driver::{Driver as _, PgDriver};
+use super::driver::PgDriver;
 use super::lease::{Activity, Lease};
 use super::nesting::OpenLevels;
 use super::purpose::{Held, Purpose};
@@ -174,6 +174,7 @@ impl Checkout {
     /// with the same once more if it may be sent again.
     fn attempts(&mut self, statement: Statement) -> Result<(Statement, Option<Statement>), sqlx::Error> {
         self.note_effect(statement.sql())?;
+        self.lease.note_described(statement.sql());
         let statement = self.tag(statement);
         let second_attempt = self.may_try_again(&statement).then(|| statement.clone());
         Ok((statement, second_attempt))
@@ -211,6 +212,7 @@ impl Checkout {
         error: sqlx::Error,
         second_attempt: Option<Statement>,
     ) -> Result<Statement, sqlx::Error> {
+        self.lease.doubt_types();
         if !is_stale_plan(&error) {
             return Err(self.explain(error).await);
         }
@@ -218,7 +220,7 @@ impl Checkout {
             self.lease.report_stale_statements();
             return Err(error);
         };
-        self.lease.exchange(Activity::Boundary, PgDriver::forget_statements).await?;
+        self.lease.forget_statements().await?;
         Ok(statement)
     }
 }

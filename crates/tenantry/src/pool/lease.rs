@@ -21,6 +21,7 @@ use super::pooled::Pooled;
 use super::preparation::Preparation;
 use super::session::{SessionState, Warmth};
 use super::slots::Slot;
+use super::types::{Described, Types};
 use crate::database::{PoolMode, Verify};
 use crate::error::{Error, Result};
 use crate::guard::{Guard, stands};
@@ -159,23 +160,29 @@ impl<D: Driver> Lease<D> {
         let is_session = self.slot.slots.config.mode == PoolMode::Session;
         let from = std::mem::take(&mut self.pooled().session);
         let from = from.last().map(Arc::as_ref);
-        let message = if is_session { preparation.switch_message(from) } else { preparation.begin_message() };
-        self.exchange(Activity::Boundary, async |driver, connection| {
-            if forgets_types(from, preparation) {
+        let types = Types::between(from, preparation, &self.pooled().described);
+        let mut message =
+            if is_session { preparation.switch_message(from) } else { preparation.begin_message() };
+        message.extend(types.question());
+        let switch = self.exchange(Activity::Boundary, async |driver, connection| {
+            let answer = at(AwaitPoint::Switch, driver.send(connection, &message)).await?;
+            let (forgets, schema) = types.read(answer.as_deref());
+            if stands(Guard::Verification) {
+                preparation.verify(schema)?;
+            }
+            if forgets {
                 at(AwaitPoint::Forget, driver.forget_statements(connection)).await?;
             }
-            let answer = at(AwaitPoint::Switch, driver.send(connection, &message)).await?;
-            if stands(Guard::Verification) {
-                preparation.verify(answer.as_deref())?;
-            }
-            at(AwaitPoint::Hook, driver.after_switch(connection, &preparation.request)).await
-        })
-        .await?;
+            at(AwaitPoint::Hook, driver.after_switch(connection, &preparation.request)).await?;
+            Ok::<_, Error>(forgets)
+        });
+        let has_forgotten = switch.await?;
 
         let pooled = self.pooled();
+        types.note(has_forgotten, &mut pooled.described);
         if is_session {
             pooled.session = SessionState::in_force(preparation);
-            pooled.served.insert(preparation.line());
+            pooled.serve(preparation);
         } else {
             pooled.session = SessionState::passing(preparation);
             self.has_transaction = stands(Guard::PoolerTransaction);
@@ -223,18 +230,30 @@ impl<D: Driver> Lease<D> {
     /// Lends the connection to somebody who says nothing of what he does on it.
     pub(super) fn lend(&mut self) -> &mut D::Connection {
         self.touch();
-        &mut self.pooled().connection
+        let pooled = self.pooled();
+        pooled.described.doubt();
+        &mut pooled.connection
     }
 
     /// Returns true if the text ran on this connection before, so that the driver knows its types.
     pub(super) fn is_described(&mut self, sql: &str) -> bool {
-        let pooled = self.pooled();
-        pooled.described.contains(pooled.session.last().map(Arc::as_ref), sql)
+        self.pooled().described.contains(sql)
     }
 
     pub(super) fn note_described(&mut self, sql: &str) {
-        let pooled = self.pooled();
-        pooled.described.insert(pooled.session.last().map(Arc::as_ref), sql);
+        self.pooled().described.insert(sql);
+    }
+
+    /// A statement failed: nobody knows which types the driver has looked at before.
+    pub(super) fn doubt_types(&mut self) {
+        self.pooled().described.doubt();
+    }
+
+    /// Drops every prepared statement, and what the driver knows of types.
+    pub(super) async fn forget_statements(&mut self) -> Result<()> {
+        self.exchange(Activity::Boundary, D::forget_statements).await?;
+        self.pooled().described = Described::default();
+        Ok(())
     }
 
     /// The session may hold something that the next user must not see.
@@ -258,10 +277,4 @@ impl<D: Driver> Lease<D> {
     fn pooled(&mut self) -> &mut Pooled<D::Connection> {
         self.slot.pooled.as_mut().expect("a lease has a connection until it is dropped")
     }
-}
-
-/// A driver's map from type names to types belongs to the schema it was read in.
-fn forgets_types(from: Option<&Preparation>, to: &Preparation) -> bool {
-    let Some(from) = from else { return false };
-    !from.serves(to) && (from.owns_types() || to.owns_types()) && stands(Guard::ForgetTypes)
 }

@@ -45,7 +45,6 @@ mod counters;
 mod databases;
 mod db;
 mod defaults;
-mod described;
 mod driver;
 mod executor;
 mod facade;
@@ -73,6 +72,7 @@ mod stock;
 mod sync;
 mod transaction;
 mod tx_options;
+mod types;
 mod unreachable;
 
 #[cfg(test)]

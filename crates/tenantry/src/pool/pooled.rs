@@ -1,15 +1,16 @@
 //! A connection together with what the pool knows about it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::thread::ThreadId;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::checks::Checks;
-use super::described::Described;
-use super::preparation::LineName;
+use super::preparation::{LineName, Preparation};
 use super::session::SessionState;
+use super::types::Described;
+use crate::tenant::{Digest, Tenant};
 
 /// A connection of the pool, idle or on loan.
 pub(super) struct Pooled<C> {
@@ -19,11 +20,11 @@ pub(super) struct Pooled<C> {
     pub(super) idle_since: Instant,
     /// The thread that used it last.
     pub(super) thread: Option<ThreadId>,
-    /// Behind a pooler: the statements whose types the driver knows.
+    /// The statements whose types the driver knows.
     pub(super) described: Described,
     streak: Option<Streak>,
-    /// All tenants it has served: the server's memory for a connection grows with each.
-    pub(super) served: HashSet<LineName>,
+    /// All tenants it has served, and at which version: the server's memory for a connection grows with each.
+    pub(super) served: HashMap<LineName, Option<Digest>>,
     #[cfg_attr(not(feature = "tokio-postgres"), allow(dead_code))]
     pub(super) checks: Box<Checks>,
 }
@@ -51,9 +52,15 @@ impl<C> Pooled<C> {
             thread: None,
             described: Described::default(),
             streak: None,
-            served: HashSet::new(),
+            served: HashMap::new(),
             checks: Box::default(),
         }
+    }
+
+    /// Notes a tenant that it serves. Returns true if it served the same one at another version.
+    pub(super) fn serve(&mut self, preparation: &Preparation) -> bool {
+        let digest = preparation.tenant().and_then(Tenant::digest).copied();
+        self.served.insert(preparation.line(), digest).is_some_and(|before| before != digest)
     }
 
     /// Notes whom the connection serves now, of those who found it idle.

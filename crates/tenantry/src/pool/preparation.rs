@@ -9,7 +9,7 @@ use crate::guard::{Guard, stands};
 #[cfg(feature = "tokio-postgres")]
 use crate::sql::VOID_SCHEMA;
 use crate::sql::{Identifier, Literal};
-use crate::tenant::{Tenant, TenantId};
+use crate::tenant::{Digest, Tenant, TenantId};
 
 /// The preprocessors of one installation, in the order in which they are asked.
 #[derive(Clone)]
@@ -105,7 +105,7 @@ pub(crate) struct Preparation {
 impl Preparation {
     /// Returns true if a session in this state serves the other checkout as it is.
     ///
-    /// The epoch tells a schema from another one that later got its name.
+    /// The epoch tells a schema from another one that later got its name, and the digest what is in it.
     pub(super) fn serves(&self, other: &Preparation) -> bool {
         self.settings == other.settings && self.identity() == other.identity()
     }
@@ -118,8 +118,13 @@ impl Preparation {
         }
     }
 
-    fn identity(&self) -> Option<(TenantId, i64)> {
-        self.tenant().map(|tenant| (tenant.id(), tenant.epoch()))
+    /// Returns true if this is another schema, or the same one at another version: a name may mean something else.
+    pub(super) fn is_elsewhere(&self, other: &Preparation) -> bool {
+        self.identity() != other.identity()
+    }
+
+    fn identity(&self) -> Option<(TenantId, i64, Option<&Digest>)> {
+        self.tenant().map(|tenant| (tenant.id(), tenant.epoch(), tenant.digest()))
     }
 
     pub(super) fn tenant(&self) -> Option<&Tenant> {

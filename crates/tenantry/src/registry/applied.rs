@@ -44,10 +44,9 @@ pub(crate) fn upsert(schema: &SchemaName, version: Option<i64>, digest: Digest) 
         "INSERT INTO tenantry.applied (schema_name, version, digest, owns_types, applied_at) \
          SELECT {name}, {version}, {digest}, EXISTS ( \
              SELECT FROM pg_catalog.pg_depend \
-             JOIN pg_catalog.pg_type ON pg_type.oid = objid \
              WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
                AND refobjid = {namespace}::pg_catalog.regnamespace \
-               AND classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND typtype IN ('e', 'd', 'c') \
+               AND classid = 'pg_catalog.pg_type'::pg_catalog.regclass \
          ), pg_catalog.now() \
          ON CONFLICT (schema_name) DO UPDATE SET version = excluded.version, digest = excluded.digest, \
              owns_types = excluded.owns_types, applied_at = excluded.applied_at",

@@ -44,7 +44,7 @@ impl Probe {
 }
 
 async fn ask(database: &DatabaseConfig) -> Result<Probe, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(&database.bare_application()).await?;
+    let mut connection = PgConnection::connect_with(database.application().options()).await?;
     let (server_version, has_registry) = sqlx::query_as(
         "SELECT pg_catalog.split_part(pg_catalog.current_setting('server_version'), ' ', 1),
                 EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'tenantry')",

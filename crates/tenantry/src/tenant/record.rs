@@ -141,8 +141,8 @@ impl Tenant {
         self.0.digest.as_ref()
     }
 
-    /// Returns true if the schema has enum, domain or composite types of its own, so that a connection must forget
-    /// the ones it knew by name.
+    /// Returns true if the schema has types of its own (enums, domains, composites, ranges), so that a connection
+    /// must forget the ones it knew by name.
     pub fn owns_types(&self) -> bool {
         self.0.owns_types
     }

@@ -19,6 +19,7 @@ use crate::pool::nesting::OpenLevels;
 use crate::pool::purpose::{Held, Purpose};
 use crate::pool::shared::Pool;
 use crate::pool::tx_options::TxOptions;
+use crate::tenant::SchemaName;
 
 /// The statement that announces.
 pub(super) const NOTIFY: &str = "SELECT pg_catalog.pg_notify($1, $2)";
@@ -42,6 +43,7 @@ pub struct ClientCheckout {
     pool: Pool<ClientDriver>,
     pub(super) lease: Lease<ClientDriver>,
     owner: Owner,
+    schema: SchemaName,
     /// The message that opens the transaction which the connection is switched in, until the caller's has begun.
     switch_ahead: Option<Box<SwitchAhead>>,
     pub(super) purpose: Purpose,
@@ -58,7 +60,8 @@ impl ClientCheckout {
         held: Option<Held>,
     ) -> Self {
         let switch_ahead = lease.take_switch_ahead();
-        Self { pool, lease, owner, switch_ahead, purpose, nesting: OpenLevels::default(), _held: held }
+        let schema = lease.schema().clone();
+        Self { pool, lease, owner, schema, switch_ahead, purpose, nesting: OpenLevels::default(), _held: held }
     }
 
     /// Runs a statement and answers with its rows.
@@ -118,7 +121,8 @@ impl ClientCheckout {
     async fn run_statement(&mut self, sql: &str, parameters: Parameters<'_>) -> Result<Answer> {
         self.settle().await?;
         self.note_effect(sql)?;
-        let query = Query::Statement { owner: self.owner, sql, parameters };
+        let schema = self.schema.clone();
+        let query = Query::Statement { owner: self.owner, schema: schema.as_str(), sql, parameters };
         let may_try_again = self.may_try_again();
         match self.send(query).await {
             Err(error) if error.database_code().as_deref() == Some(STALE_PLAN) => {

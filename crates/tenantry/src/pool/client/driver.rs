@@ -62,6 +62,8 @@ pub(super) struct Pipeline<'a> {
 pub(super) enum Query<'a> {
     Statement {
         owner: Owner,
+        /// The schema that it is for.
+        schema: &'a str,
         sql: &'a str,
         parameters: Parameters<'a>,
     },
@@ -210,19 +212,20 @@ impl ClientConnection {
                 let batch = async { message(&self.client, Some(sql)).await.map(|()| Answer::default()) };
                 join_parts(&self.client, pipeline, batch).await
             }
-            Query::Statement { owner, sql, parameters } => match self.statements.find(owner, sql) {
-                Some(statement) => {
-                    join_parts(&self.client, pipeline, execute(&self.client, &statement, parameters)).await
+            Query::Statement { owner, schema, sql, parameters } => {
+                if let Some(statement) = self.statements.find(owner, sql) {
+                    let query = execute(&self.client, &statement, parameters);
+                    return join_parts(&self.client, pipeline, query).await;
                 }
-                None => self.prepare_and_execute(pipeline, owner, sql, parameters).await,
-            },
+                self.prepare_and_execute(pipeline, (owner, schema), sql, parameters).await
+            }
         }
     }
 
     async fn prepare_and_execute(
         &mut self,
         pipeline: Pipeline<'_>,
-        owner: Owner,
+        (owner, schema): (Owner, &str),
         sql: &str,
         parameters: Parameters<'_>,
     ) -> Result<Answer, PipelineError> {
@@ -232,7 +235,7 @@ impl ClientConnection {
         let pipeline = Pipeline { before: None, ..pipeline };
         match prepared {
             Ok(statement) => {
-                self.statements.keep(owner, sql, statement.clone());
+                self.statements.keep(owner.of(&statement, schema), sql, statement.clone());
                 join_parts(client, pipeline, execute(client, &statement, parameters)).await
             }
             Err(error) => join_parts(client, pipeline, async { Err(Error::from(error)) }).await,

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::Statement;
+use tokio_postgres::types::{Kind, Type};
+use tokio_postgres::{Column, Statement};
 
+use crate::guard::{Guard, stands};
 use crate::tenant::{Digest, TenantId};
 
 /// The owner of a prepared statement: the same text means something else elsewhere.
@@ -13,8 +15,30 @@ pub(super) struct Owner {
     pub(super) digest: Option<Digest>,
     /// `None` for the master schema, and where tenants share.
     pub(super) tenant: Option<TenantId>,
-    /// The tenant's schema has types of its own, whose numbers are in what was prepared.
+    /// Types of the tenant's schema are, or may be, among what was prepared.
     pub(super) owns_types: bool,
+}
+
+impl Owner {
+    /// The owner of a statement that was prepared, which means types of the tenant's schema or not. The registry does
+    /// not know of types that were made since the last migration.
+    pub(super) fn of(self, statement: &Statement, schema: &str) -> Self {
+        let columns = statement.columns().iter().map(Column::type_);
+        let means_own = statement.params().iter().chain(columns).any(|meant| is_of(schema, meant));
+        Self { owns_types: self.owns_types || (means_own && stands(Guard::ForgetTypes)), ..self }
+    }
+}
+
+/// Returns true for a type of this schema, and for one that is made of such a type.
+fn is_of(schema: &str, meant: &Type) -> bool {
+    meant.schema() == schema
+        || match meant.kind() {
+            Kind::Array(inner) | Kind::Range(inner) | Kind::Multirange(inner) | Kind::Domain(inner) => {
+                is_of(schema, inner)
+            }
+            Kind::Composite(fields) => fields.iter().any(|field| is_of(schema, field.type_())),
+            _ => false,
+        }
 }
 
 /// Up to this many statements; the one that was not used for longest goes first.
@@ -45,13 +69,24 @@ impl StatementCache {
 
     pub(super) fn find(&mut self, owner: Owner, sql: &str) -> Option<Statement> {
         self.clock += 1;
-        let kept = self.known.get_mut(&self.keeper(owner))?.get_mut(sql)?;
+        let keepers = self.keepers(owner);
+        let keeper = keepers.into_iter().find(|keeper| self.keeps(*keeper, sql))?;
+        let kept = self.known.get_mut(&keeper)?.get_mut(sql)?;
         kept.used_at = self.clock;
         Some(kept.statement.clone())
     }
 
     pub(super) fn knows(&self, owner: Owner, sql: &str) -> bool {
-        self.known.get(&self.keeper(owner)).is_some_and(|texts| texts.contains_key(sql))
+        self.keepers(owner).into_iter().any(|keeper| self.keeps(keeper, sql))
+    }
+
+    fn keeps(&self, keeper: Owner, sql: &str) -> bool {
+        self.known.get(&keeper).is_some_and(|texts| texts.contains_key(sql))
+    }
+
+    /// The owners under which a statement of this one may be: its own, if it means types of the tenant, is first.
+    fn keepers(&self, owner: Owner) -> [Owner; 2] {
+        [Owner { owns_types: true, ..owner }, owner].map(|owner| self.keeper(owner))
     }
 
     pub(super) fn keep(&mut self, owner: Owner, sql: &str, statement: Statement) {

@@ -151,7 +151,11 @@ impl<D: Driver> Lease<D> {
             driver.after_switch(connection, &preparation.request).await
         })
         .await?;
-        self.pooled().session = SessionState::in_force(preparation);
+        let pooled = self.pooled();
+        pooled.session = SessionState::in_force(preparation);
+        if has_stale_statements {
+            pooled.described.doubt();
+        }
         self.condition = Condition::Clean;
         Ok(())
     }

@@ -75,11 +75,12 @@ impl<D: Driver> Lease<D> {
         let span = if stays { Span::Session } else { Span::Transaction };
         let has_check = span == Span::Session || !pooled.checks.holds(preparation, check_lasts);
         pooled.session = SessionState::void(preparation);
-        pooled.served.insert(preparation.line());
+        let is_other_version = pooled.serve(preparation);
         let message = preparation.switch_ahead_message(span, has_check);
         self.switch_ahead =
             Some(Box::new(SwitchAhead { message, preparation: Arc::clone(preparation), span, has_check }));
-        Ok(())
+        // Statements are kept apart by tenants; what is known of types is not kept apart by versions.
+        if is_other_version && stands(Guard::ForgetTypes) { self.forget_statements().await } else { Ok(()) }
     }
 
     async fn enter_void(&mut self) -> Result<()> {
