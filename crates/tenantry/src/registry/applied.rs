@@ -91,3 +91,12 @@ pub(crate) async fn forget(connection: &mut PgConnection, schema: &SchemaName) -
         .await?;
     Ok(())
 }
+
+/// Finds the schemas with such a name that are there, or have applied something and are gone.
+pub(crate) async fn named_like(connection: &mut PgConnection, pattern: &str) -> Result<Vec<String>> {
+    let names = sqlx::query_scalar(
+        "SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname::text ~ $1
+         UNION SELECT schema_name FROM tenantry.applied WHERE schema_name ~ $1",
+    );
+    Ok(names.bind(pattern).fetch_all(connection).await?)
+}

@@ -15,6 +15,7 @@ use crate::migrate::schema::migrate_schema;
 use crate::migrate::send::send;
 use crate::migrate::site::Site;
 use crate::migration::{Baseline, MigrationSet};
+use crate::registry::applied;
 use crate::sql::Identifier;
 use crate::sql::privileges::privileges;
 use crate::tenant::{Alias, SchemaName};
@@ -49,14 +50,7 @@ pub(super) async fn in_scratch<T, E: From<crate::error::Error>>(
 /// Drops the scratch schemas that nobody works in any more.
 pub(super) async fn remove_leftovers(context: &Context) -> Result<()> {
     let mut connection = connect(context).await?;
-    let names: Vec<String> = sqlx::query_scalar(
-        "SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname ~ ('^' || $1 || '[0-9a-f]{32}$') \
-         UNION SELECT schema_name FROM tenantry.applied WHERE schema_name ~ ('^' || $1 || '[0-9a-f]{32}$')",
-    )
-    .bind(SCRATCH)
-    .fetch_all(&mut connection)
-    .await?;
-    for name in names {
+    for name in applied::named_like(&mut connection, &format!("^{SCRATCH}[0-9a-f]{{32}}$")).await? {
         let schema = SchemaName::parse(&name)?;
         if SchemaLock::of(&schema).try_take(&mut connection).await? {
             drop_in_transaction(&mut connection, &schema).await?;
