@@ -61,7 +61,16 @@ impl ClientCheckout {
     ) -> Self {
         let switch_ahead = lease.take_switch_ahead();
         let schema = lease.schema().clone();
-        Self { pool, lease, owner, schema, switch_ahead, purpose, nesting: OpenLevels::default(), _held: held }
+        Self {
+            pool,
+            lease,
+            owner,
+            schema,
+            switch_ahead,
+            purpose,
+            nesting: OpenLevels::default(),
+            _held: held,
+        }
     }
 
     /// Runs a statement and answers with its rows.
