@@ -6,15 +6,15 @@ use std::ffi::OsStr;
 use std::time::Duration;
 
 use clap_complete::CompletionCandidate;
-use sqlx::{Connection as _, PgConnection};
 use tenantry::Config;
+use tenantry::registry::slugs_beginning_with;
 use tenantry::tenant::{Alias, Slug};
 use tenantry_embedded::KeptServer;
 
 use crate::connect::EMBEDDED_DATABASE;
 
 /// Slugs that are offered at most.
-const MOST: i64 = 200;
+const MOST: u32 = 200;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The slugs that begin with what was typed; none where that cannot be found out.
@@ -43,11 +43,8 @@ async fn slugs(typed: &str) -> anyhow::Result<Vec<String>> {
         config.set_default_url(server.database(EMBEDDED_DATABASE).await?);
     }
     config.go_around_poolers();
-    let mut connection = PgConnection::connect(config.url(&Alias::default()).unwrap_or_default()).await?;
-    let select =
-        "SELECT slug FROM tenantry.tenant WHERE starts_with(slug, $1) ORDER BY slug COLLATE \"C\" LIMIT $2";
-    let typed = typed.to_ascii_lowercase();
-    let slugs = sqlx::query_scalar(select).bind(typed).bind(MOST).fetch_all(&mut connection).await?;
-    connection.close().await?;
-    Ok(slugs)
+    let databases = config.databases()?;
+    let default = databases.into_iter().find(|(alias, _)| *alias == Alias::default());
+    let Some((_, database)) = default else { return Ok(Vec::new()) };
+    Ok(slugs_beginning_with(&database, typed, MOST).await?)
 }

@@ -31,7 +31,7 @@ pub(crate) use self::applied::with_applied;
 pub(crate) use self::find::Registry;
 pub use self::find::{CacheStatus, RegistryConfig};
 pub(crate) use self::install::{LEDGER, install, newest_step, verify};
-pub use self::probe::Probe;
+pub use self::probe::{Probe, slugs_beginning_with};
 pub use self::runs::{Run, RunEntry, RunState};
 pub(crate) use self::selection::Selection;
 pub use self::spares::Spare;

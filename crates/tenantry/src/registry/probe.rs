@@ -43,6 +43,26 @@ impl Probe {
     }
 }
 
+/// Reads up to `limit` slugs that begin so, in their order, on one connection of the application's role: for a shell
+/// that completes a slug, and cannot wait for pools.
+///
+/// # Errors
+/// If the registry cannot be read.
+pub async fn slugs_beginning_with(database: &DatabaseConfig, text: &str, limit: u32) -> Result<Vec<String>> {
+    let mut connection = PgConnection::connect_with(database.application().options()).await?;
+    let slugs = sqlx::query_scalar(
+        "SELECT slug FROM tenantry.tenant WHERE pg_catalog.starts_with(slug, $1)
+         ORDER BY slug COLLATE \"C\" LIMIT $2",
+    )
+    .persistent(false)
+    .bind(text.to_ascii_lowercase())
+    .bind(i64::from(limit))
+    .fetch_all(&mut connection)
+    .await?;
+    connection.close().await?;
+    Ok(slugs)
+}
+
 async fn ask(database: &DatabaseConfig) -> Result<Probe, sqlx::Error> {
     let mut connection = PgConnection::connect_with(database.application().options()).await?;
     let (server_version, has_registry) = sqlx::query_as(
