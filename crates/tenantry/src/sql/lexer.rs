@@ -206,6 +206,23 @@ impl<'a> Statements<'a> {
         &self.comments
     }
 
+    /// Passes over the data that follow a `COPY … FROM STDIN`: from the next line to the one that is `\.`, or to
+    /// the end.
+    pub(crate) fn skip_copy_data(&mut self) {
+        let sql = self.lexer.sql;
+        let rest = &sql[self.lexer.position..];
+        let mut lines = rest.split_inclusive('\n');
+        let first = lines.next().map_or(0, str::len);
+        let mut end = self.lexer.position + first;
+        for line in lines {
+            end += line.len();
+            if line.trim_end_matches(['\r', '\n']) == "\\." {
+                break;
+            }
+        }
+        self.lexer.position = end;
+    }
+
     /// `None` without any tokens.
     fn statement(&mut self, tokens: Vec<Token<'a>>) -> Option<StatementTokens<'a>> {
         let range = tokens.first()?.start..tokens.last()?.end();
@@ -246,8 +263,34 @@ struct Nesting<'a> {
     parentheses: usize,
     /// Open `BEGIN ATOMIC` and, inside it, open `CASE`: both close with `END`.
     blocks: usize,
-    is_create: Option<bool>,
+    opening: Opening,
     previous: Option<Token<'a>>,
+}
+
+/// The beginning of a statement, as far as it is that of `CREATE [OR REPLACE] FUNCTION` or `PROCEDURE`, the only ones
+/// whose body may be `BEGIN ATOMIC`. Elsewhere the two words are a column and its alias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Opening {
+    #[default]
+    Nothing,
+    Create,
+    Or,
+    Replace,
+    Routine,
+    SomethingElse,
+}
+
+impl Opening {
+    fn with(self, token: Token<'_>) -> Self {
+        match self {
+            Self::Nothing if token.is_keyword("create") => Self::Create,
+            Self::Create if token.is_keyword("or") => Self::Or,
+            Self::Or if token.is_keyword("replace") => Self::Replace,
+            Self::Create | Self::Replace if token.is_one_of("function procedure") => Self::Routine,
+            Self::Routine => Self::Routine,
+            _ => Self::SomethingElse,
+        }
+    }
 }
 
 impl<'a> Nesting<'a> {
@@ -256,13 +299,13 @@ impl<'a> Nesting<'a> {
     }
 
     fn follow(&mut self, token: Token<'a>) {
-        let is_create = *self.is_create.get_or_insert_with(|| token.is_keyword("create"));
+        self.opening = self.opening.with(token);
         match token.kind {
             TokenKind::Punctuation if token.text == "(" => self.parentheses += 1,
             TokenKind::Punctuation if token.text == ")" => {
                 self.parentheses = self.parentheses.saturating_sub(1);
             }
-            TokenKind::Word if is_create => self.follow_word(token),
+            TokenKind::Word if self.opening == Opening::Routine => self.follow_word(token),
             _ => {}
         }
         self.previous = Some(token);

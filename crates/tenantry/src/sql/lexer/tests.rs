@@ -174,6 +174,14 @@ fn a_body_of_begin_atomic_belongs_to_its_function() {
         &[(1, "CREATE TABLE begin (atomic int)"), (1, "b")],
     );
     check_statements(
+        "CREATE VIEW v AS SELECT begin atomic FROM slot; COMMIT",
+        &[(1, "CREATE VIEW v AS SELECT begin atomic FROM slot"), (1, "COMMIT")],
+    );
+    check_statements(
+        "CREATE TABLE t AS SELECT begin atomic FROM function; b",
+        &[(1, "CREATE TABLE t AS SELECT begin atomic FROM function"), (1, "b")],
+    );
+    check_statements(
         "CREATE FUNCTION f(begin atomic); b",
         &[(1, "CREATE FUNCTION f(begin atomic)"), (1, "b")],
     );
@@ -283,5 +291,22 @@ proptest! {
         prop_assert_eq!(offset.is_some(), at >= 1 && at <= text.chars().count() + 1);
         line_and_column(&text, at);
         prop_assert!(offset.is_none_or(|offset| text.is_char_boundary(offset)));
+    }
+}
+
+#[test]
+fn what_follows_the_data_of_a_copy_is_read() {
+    for (sql, expect) in [
+        ("COPY a FROM stdin;\nit's\n\\.\nCOMMIT;", Some((4, "COMMIT"))),
+        ("COPY a FROM stdin;\r\n1\r\n\\.\r\n\r\nSELECT 1", Some((5, "SELECT 1"))),
+        ("COPY a FROM stdin;\n\\.\n", None),
+        ("COPY a FROM stdin;\n\\.x\nCOMMIT;\n", None),
+        ("COPY a FROM stdin", None),
+    ] {
+        let mut statements = Statements::of(sql);
+        assert_eq!(statements.next().unwrap().unwrap().span.line, 1);
+        statements.skip_copy_data();
+        let next = statements.next().map(|statement| statement.unwrap().span);
+        assert_eq!(next.map(|span| (span.line, &sql[span.range])), expect, "{sql:?}");
     }
 }
