@@ -68,6 +68,10 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::ledger::a_second_runner_fails_before_any_ddl`.
     LedgerFirst,
+    /// After a file, the server is asked what it changed outside of its schema.
+    ///
+    /// Test: `invariants::outside::a_file_that_changes_something_outside_is_undone`.
+    Inspection,
     /// A tenant's transaction looks whether its run was taken over.
     ///
     /// Test: `invariants::runs::a_run_that_was_taken_over_changes_no_further_tenant`.

@@ -42,10 +42,21 @@ pub(crate) const UNDEFINED_TABLE: &str = "42P01";
 pub(crate) const TOO_MANY_CONNECTIONS: &str = "53300";
 /// A table has trigger events that its transaction has not run yet.
 pub(crate) const OBJECT_IN_USE: &str = "55006";
+/// A row would be there twice.
+pub(crate) const UNIQUE_VIOLATION: &str = "23505";
+/// Something that the server has no better number for.
+pub(crate) const INTERNAL_ERROR: &str = "XX000";
 /// A lock was not to be had in time.
 pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// A value was added to an enum in the same transaction.
 pub(crate) const UNSAFE_NEW_ENUM_VALUE_USAGE: &str = "55P04";
+
+/// The transaction of a migration ended inside of its file: raised by `tenantry.file_ends`.
+pub(crate) const TRANSACTION_ENDED: &str = "TY001";
+/// A migration has left the session or its ledger in another state: raised by `tenantry.file_ends`.
+pub(crate) const SESSION_CHANGED: &str = "TY002";
+/// A migration has changed what is outside of its schema: raised by `tenantry.file_ends`.
+pub(crate) const CHANGED_OUTSIDE: &str = "TY003";
 
 /// The beginning of the codes of a connection that could not be made or was lost.
 const CONNECTION_EXCEPTION: &str = "08";

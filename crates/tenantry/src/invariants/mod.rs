@@ -13,6 +13,7 @@ mod fall_through;
 mod handles;
 mod kept_handles;
 mod ledger;
+mod outside;
 mod pooler;
 mod quoting;
 mod runs;

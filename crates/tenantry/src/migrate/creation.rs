@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::file::push_changes;
+use super::file::{Manner, push_changes};
 use super::ledger::{self, Ledger};
 use super::message::Message;
 use super::plan::Change;
@@ -27,7 +27,7 @@ pub(crate) fn creation_message(
     push_baseline(&mut message, site, &mut ledger, migrations);
     let newer: Result<Vec<_>, _> = migrations.beyond_baseline().map(Change::apply).collect();
     let newer = newer.map_err(|conflict| site.conflict(&[conflict]))?;
-    push_changes(&mut message, site, &mut ledger, &newer);
+    push_changes(&mut message, site, &mut ledger, &newer, Manner::InCreation);
     message.push_own(&ledger.summarise());
     Ok(message)
 }

@@ -3,6 +3,7 @@
 use sqlx::{Connection as _, PgConnection};
 
 use super::concurrent_index;
+use super::inspection::Inspection;
 use super::ledger::{self, Ledger};
 use super::lock::SchemaLock;
 use super::message::Message;
@@ -31,7 +32,7 @@ pub(super) async fn apply_at_once(
     let mut message = Message::new();
     message.push_own("BEGIN");
     message.push_condition(&conditions);
-    push_changes(&mut message, site, &mut ledger, changes);
+    push_changes(&mut message, site, &mut ledger, changes, Manner::Brief);
     message.push_own(&if changes.iter().any(|change| change.script().may_change_types()) {
         ledger.summarise()
     } else {
@@ -92,7 +93,7 @@ async fn apply_in_transaction(
     message.push_own("BEGIN");
     message.push_condition(site.has_token().as_slice());
     message.push_own(&ledger.create());
-    push_changes(&mut message, site, ledger, changes);
+    push_changes(&mut message, site, ledger, changes, Manner::Thorough);
     message.push_own(&ledger.summarise());
     message.push_own("COMMIT");
     fail_point::reached(FailPoint::BeforeMigrate);
@@ -101,43 +102,88 @@ async fn apply_in_transaction(
     Ok(())
 }
 
+/// The surroundings of files in one transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Without saying what is wrong, because it is tried again in another manner.
+    Brief,
+    Thorough,
+    /// The transaction holds rows of the registry already.
+    InCreation,
+}
+
 pub(super) fn push_changes(
     message: &mut Message,
     site: Site<'_>,
     ledger: &mut Ledger,
     changes: &[Change<'_>],
+    manner: Manner,
 ) {
+    let mut is_burdened = manner == Manner::InCreation;
     for change in changes {
-        let version = change.migration().version();
+        let inspection = Inspection::of(site, *change).burdened(is_burdened);
         message.push_each(&site.enter_transaction());
-        match change.direction() {
-            Direction::Up => {
-                push_up(message, ledger, *change);
-                ledger.add(change.migration());
-            }
-            Direction::Down => {
-                message.push_own(&ledger.delete(version));
-                message.push_file(change.script().text());
-                message.push_own("RESET ALL");
-                ledger.remove(version);
-            }
-        }
+        push_change(message, ledger, *change, &inspection, manner);
+        is_burdened |= change.script().may_reach_outside();
     }
     // Once more, for the triggers that are deferred to the commit.
     message.push_each(&site.enter_transaction());
 }
 
-fn push_up(message: &mut Message, ledger: &Ledger, change: Change<'_>) {
+/// A row that says that the file has not run surrounds it: should the file end the transaction, that stays.
+fn push_change(
+    message: &mut Message,
+    ledger: &mut Ledger,
+    change: Change<'_>,
+    inspection: &Inspection<'_>,
+    manner: Manner,
+) {
+    let (version, file) = (change.migration().version(), change.script().text());
+    let mark = mark_of(ledger, change);
     if stands(Guard::LedgerFirst) {
-        message.push_own(&ledger.insert(change.migration(), true));
-        message.push_file(change.script().text());
-    } else {
-        message.push_file(change.script().text());
-        message.push_own(&ledger.insert(change.migration(), true));
+        message.push_own(&mark);
+    }
+    if let Some(note) = inspection.before() {
+        message.push_own(&note);
+    }
+    message.push_file(file);
+    if !stands(Guard::LedgerFirst) {
+        message.push_own(&mark);
+    }
+    if let Some(question) = inspection.after(ledger, version) {
+        message.push_question(&question, file);
     }
     // What the file has set, be it a timeout or, in a function, the path, is for itself alone.
-    message.push_own("RESET ALL");
-    message.push_own(&ledger.finish(change.migration().version()));
+    if let Some(condition) = inspection.condition(manner == Manner::Brief) {
+        message.push_question(&finish_of(ledger, change, Some(&condition)), file);
+        message.push_own("RESET ALL");
+    } else {
+        message.push_own("RESET ALL");
+        message.push_own(&finish_of(ledger, change, None));
+    }
+    match change.direction() {
+        Direction::Up => ledger.add(change.migration()),
+        Direction::Down => ledger.remove(version),
+    }
+}
+
+/// Notes that a file is about to run.
+fn mark_of(ledger: &Ledger, change: Change<'_>) -> String {
+    match change.direction() {
+        Direction::Up => ledger.insert(change.migration(), false),
+        Direction::Down => ledger.unfinish(change.migration().version()),
+    }
+}
+
+/// Notes that a file has run, if a condition holds.
+fn finish_of(ledger: &Ledger, change: Change<'_>, condition: Option<&str>) -> String {
+    let version = change.migration().version();
+    match (change.direction(), condition) {
+        (Direction::Up, Some(condition)) => ledger.finish_on_condition(condition, version),
+        (Direction::Up, None) => ledger.finish(version),
+        (Direction::Down, Some(condition)) => ledger.delete_on_condition(condition, version),
+        (Direction::Down, None) => ledger.delete(version),
+    }
 }
 
 /// Applies a file that shares no transaction with others, or calls the function that it stands for. One that was
@@ -172,7 +218,11 @@ async fn apply_code(
     let mut before = Message::new();
     before.push_own(&ledger.create());
     before.push_each(&site.enter_transaction());
-    before.push_own(&ledger.insert(migration, true));
+    before.push_own(&ledger.insert(migration, false));
+    let inspection = Inspection::of(site, change);
+    if let Some(note) = inspection.before() {
+        before.push_own(&note);
+    }
     send(&mut tx, site, &before).await?;
     let result = code.call(&mut tx).await;
     // What it has prepared knows the tables and types of this tenant.
@@ -182,6 +232,9 @@ async fn apply_code(
         site.error(ErrorKind::Migration, message).with_source(error)
     })?;
     let mut after = Message::new();
+    if let Some(question) = inspection.after(ledger, migration.version()) {
+        after.push_question(&question, change.script().text());
+    }
     after.push_own("RESET ALL");
     after.push_each(&site.enter_transaction());
     after.push_own(&ledger.finish(migration.version()));
@@ -261,10 +314,7 @@ fn mark(site: Site<'_>, ledger: &Ledger, change: Change<'_>, resumes: bool) -> M
     if resumes {
         message.push_own(&ledger.delete(change.migration().version()));
     }
-    message.push_own(&match change.direction() {
-        Direction::Up => ledger.insert(change.migration(), false),
-        Direction::Down => ledger.unfinish(change.migration().version()),
-    });
+    message.push_own(&mark_of(ledger, change));
     message
 }
 

@@ -91,8 +91,17 @@ impl Ledger {
 
     /// Notes that a migration has run, and for how many nanoseconds.
     pub(crate) fn finish(&self, version: i64) -> String {
+        self.finish_if("true", version)
+    }
+
+    /// Notes that a migration has run if a condition holds; else it divides by zero.
+    pub(crate) fn finish_on_condition(&self, condition: &str, version: i64) -> String {
+        self.finish_if(&format!("1 / ({condition})::int = 1"), version)
+    }
+
+    fn finish_if(&self, success: &str, version: i64) -> String {
         format!(
-            "UPDATE {} SET success = true, execution_time = \
+            "UPDATE {} SET success = {success}, execution_time = \
              (extract(epoch FROM pg_catalog.clock_timestamp() - installed_on) * 1000000000)::bigint \
              WHERE version = {version}",
             self.table(),
@@ -110,7 +119,12 @@ impl Ledger {
         )
     }
 
-    /// Notes that something outside of a transaction is about to undo a migration.
+    /// The row of a migration, behind a `SELECT` of something in it.
+    pub(crate) fn row(&self, version: i64) -> String {
+        format!("FROM {} WHERE version = {version}", self.table())
+    }
+
+    /// Notes that a migration is about to be undone.
     pub(crate) fn unfinish(&self, version: i64) -> String {
         format!("UPDATE {} SET success = false WHERE version = {version}", self.table())
     }
@@ -123,6 +137,11 @@ impl Ledger {
     /// Takes out a migration that was about to run, or one that was undone.
     pub(crate) fn delete(&self, version: i64) -> String {
         format!("DELETE FROM {} WHERE version = {version}", self.table())
+    }
+
+    /// Does the same if a condition holds; else it divides by zero.
+    pub(crate) fn delete_on_condition(&self, condition: &str, version: i64) -> String {
+        format!("{} AND 1 / ({condition})::int = 1", self.delete(version))
     }
 
     /// A condition that holds if the table says what this says.

@@ -1,6 +1,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
 
 use crate::error::{Error, sqlstate};
@@ -58,9 +59,26 @@ pub(super) fn pauses(attempts: NonZeroU32) -> impl Iterator<Item = Duration> {
     pauses.take(attempts.get() as usize - 1)
 }
 
-/// Returns true for `lock_timeout`, a deadlock, and a serialization failure: it may go well a moment later.
+/// Returns true for `lock_timeout`, a deadlock, a serialization failure, and for what two get who change the same row
+/// of a catalog at once: it may go well a moment later.
 pub(super) fn is_in_the_way(error: &Error) -> bool {
     error.database_code().is_some_and(|code| sqlstate::is_in_the_way(&code))
+        || error
+            .database_error()
+            .and_then(|refusal| refusal.try_downcast_ref())
+            .is_some_and(meets_others_in_catalog)
+}
+
+/// Returns true if another transaction changed the same row of a catalog: that of a role, an extension, a schema.
+fn meets_others_in_catalog(refusal: &PgDatabaseError) -> bool {
+    match refusal.code() {
+        // PostgreSQL does not translate messages of internal errors.
+        sqlstate::INTERNAL_ERROR => {
+            ["tuple concurrently updated", "tuple concurrently deleted"].contains(&refusal.message())
+        }
+        sqlstate::UNIQUE_VIOLATION => refusal.schema() == Some("pg_catalog"),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

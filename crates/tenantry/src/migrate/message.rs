@@ -19,6 +19,8 @@ struct Part {
     statements: usize,
     /// `None` for SQL of our own.
     file: Option<FileText>,
+    /// The file that a question of our own is about.
+    about: Option<FileText>,
 }
 
 /// The part of a message that an error comes from.
@@ -26,6 +28,8 @@ struct Part {
 pub(crate) enum Origin {
     /// In a statement that did not come from a file.
     Own,
+    /// In a question about what a migration did.
+    About { file: String },
     /// In a migration.
     File {
         file: String,
@@ -44,12 +48,17 @@ impl Message {
 
     /// Adds one statement of our own.
     pub(crate) fn push_own(&mut self, statement: &str) {
-        self.push(statement, 1, None);
+        self.push(statement, 1, None, None);
+    }
+
+    /// Adds a question about what a file did.
+    pub(super) fn push_question(&mut self, statement: &str, file: &FileText) {
+        self.push(statement, 1, None, Some(file.clone()));
     }
 
     /// Adds several statements of our own.
     pub(crate) fn push_each(&mut self, statements: &[String]) {
-        self.push(&statements.join(";\n"), statements.len(), None);
+        self.push(&statements.join(";\n"), statements.len(), None, None);
     }
 
     /// Adds conditions, of which one that does not hold divides by zero: that ends the transaction.
@@ -61,7 +70,7 @@ impl Message {
 
     /// Adds a whole file.
     pub(crate) fn push_file(&mut self, file: &FileText) {
-        self.push(file.sql(), file.statements().len(), Some(file.clone()));
+        self.push(file.sql(), file.statements().len(), Some(file.clone()), None);
     }
 
     /// The message to send.
@@ -91,9 +100,9 @@ impl Message {
     }
 
     /// The number of statements is known: nothing is read here, which would be once for each tenant.
-    fn push(&mut self, sql: &str, statements: usize, file: Option<FileText>) {
+    fn push(&mut self, sql: &str, statements: usize, file: Option<FileText>, about: Option<FileText>) {
         debug_assert_eq!(Statements::of(sql).count(), statements, "{sql}");
-        self.parts.push(Part { start: self.text.len(), statements, file });
+        self.parts.push(Part { start: self.text.len(), statements, file, about });
         self.text.push_str(sql);
         // The line break ends a `--` comment and the semicolon a last statement without one. Where
         // neither is needed the server sees an empty statement, which it skips without an answer.
@@ -104,7 +113,7 @@ impl Message {
 impl Part {
     /// An offset past the text means its end: there the server reports that something is missing.
     fn origin_at(&self, offset: usize) -> Origin {
-        let Some(file) = &self.file else { return Origin::Own };
+        let Some(file) = &self.file else { return self.own() };
         let (line, column) = lexer::line_and_column(file.sql(), offset);
         let statements = file.statements();
         let statement = statements.iter().rfind(|it| it.range.start <= offset).or(statements.first());
@@ -120,8 +129,12 @@ impl Part {
                 column: None,
                 statement: beginning(file, statement),
             },
-            None => Origin::Own,
+            None => self.own(),
         }
+    }
+
+    fn own(&self) -> Origin {
+        self.about.as_ref().map_or(Origin::Own, |file| Origin::About { file: file.file().to_owned() })
     }
 }
 
@@ -130,6 +143,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Own => f.write_str("a statement of tenantry's own"),
+            Self::About { file } => f.write_str(file),
             Self::File { file, line, column: Some(column), .. } => write!(f, "{file}:{line}:{column}"),
             Self::File { file, line, column: None, .. } => write!(f, "{file}:{line}"),
         }

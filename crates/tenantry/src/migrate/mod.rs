@@ -25,6 +25,7 @@
 //! | | `workers`, `blockers` | connections to work on; sessions that make one wait | yes |
 //! | schema | `schema` | the recipe: lock, ledger, plan, files | yes |
 //! | file | `file` | applies files: together, alone, outside of a transaction, or as a function | yes |
+//! | | `inspection` | what the server is asked around a file: has it stayed in its schema? | no |
 //! | | `concurrent_index` | judges an interrupted `CREATE INDEX CONCURRENTLY` | yes |
 //! | message | `send` | sends a message, and maps an error back to file and line | yes |
 //! | | `message` | puts statements of our own and files into one text | no |
@@ -47,6 +48,7 @@ mod creation;
 mod file;
 mod fleet;
 mod groups;
+mod inspection;
 mod ledger;
 mod limits;
 mod lock;

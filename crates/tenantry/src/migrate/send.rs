@@ -102,10 +102,10 @@ fn located(error: sqlx::Error, site: Site<'_>, message: &Message, completed: usi
         Origin::File { statement, .. } => {
             format!("{origin}: {} ({}, in `{statement}`)", refusal.message(), site.whose())
         }
+        Origin::About { file } => about(file, refusal, site),
         Origin::Own => format!("{} ({})", refusal.message(), site.whose()),
     };
-    let hint = own_hint(refusal.code()).or_else(|| refusal.hint()).or_else(|| refusal.detail());
-    let hint = hint.map(str::to_owned);
+    let hint = hint_of(refusal).or_else(|| refusal.hint()).or_else(|| refusal.detail()).map(str::to_owned);
     // A backend that was terminated is no fault of the file.
     let kind = if breaks_connection(&error) { ErrorKind::DatabaseUnavailable } else { ErrorKind::Migration };
     let located = site.error(kind, text).with_source(error);
@@ -115,15 +115,39 @@ fn located(error: sqlx::Error, site: Site<'_>, message: &Message, completed: usi
     }
 }
 
-/// The advice on what PostgreSQL refuses because of the transaction around each file, which it does not know of.
-fn own_hint(code: &str) -> Option<&'static str> {
-    match code {
+/// Says what a file did that it may not.
+fn about(file: &str, refusal: &PgDatabaseError, site: Site<'_>) -> String {
+    let (what, whose) = (refusal.message(), site.whose());
+    match refusal.code() {
+        sqlstate::CHANGED_OUTSIDE => {
+            format!("{file}: the file changes what is outside of its schema: {what} ({whose})")
+        }
+        _ => format!("{file}: {what} ({whose})"),
+    }
+}
+
+/// The advice on what is refused because of the transaction around each file, which PostgreSQL does not know of.
+fn hint_of(refusal: &PgDatabaseError) -> Option<&'static str> {
+    match refusal.code() {
+        sqlstate::TRANSACTION_ENDED => Some(
+            "what it did before that is committed, and the file counts as interrupted: undo that or finish it by hand",
+        ),
+        sqlstate::SESSION_CHANGED => {
+            Some("leave that out: schema and role are chosen by the runner. Nothing has changed")
+        }
+        sqlstate::CHANGED_OUTSIDE => Some(
+            "it was undone. What is shared belongs to the master migrations; if each tenant is to do this, write \
+             `-- lint: allow outside-name` in front of the statement",
+        ),
         sqlstate::ACTIVE_SQL_TRANSACTION => Some(
             "put `-- no-transaction` on the first line of the file, and leave this statement alone in it",
         ),
         sqlstate::INVALID_TRANSACTION_TERMINATION => Some(
             "to end transactions of its own, it needs a file of its own that begins with `-- no-transaction`",
         ),
+        sqlstate::UNSAFE_NEW_ENUM_VALUE_USAGE => {
+            Some("put `ALTER TYPE … ADD VALUE` into a file of its own, before this one")
+        }
         _ => None,
     }
 }

@@ -14,6 +14,7 @@ use crate::tenant::{SchemaName, Slug, Tenant};
 pub(crate) struct Site<'a> {
     pub(super) schema: &'a SchemaName,
     extensions: &'a [SchemaName],
+    master: &'a SchemaName,
     occupant: Occupant<'a>,
     /// `None` where nobody uses the schema yet.
     pub(super) terms: Option<Terms>,
@@ -48,7 +49,8 @@ impl<'a> Site<'a> {
     }
 
     fn new(layout: &'a Layout, schema: &'a SchemaName, occupant: Occupant<'a>) -> Self {
-        Self { schema, extensions: &layout.extension_schemas, occupant, terms: None }
+        let Layout { master_schema: master, extension_schemas: extensions } = layout;
+        Self { schema, extensions, master, occupant, terms: None }
     }
 
     /// The same schema, in use, in a run over the fleet.
@@ -58,6 +60,29 @@ impl<'a> Site<'a> {
 
     fn search_path(&self) -> SearchPathValue<'_> {
         SearchPathValue { schema: self.schema, extensions: self.extensions }
+    }
+
+    /// The `search_path` that a file begins with.
+    pub(super) fn path(&self) -> String {
+        self.search_path().to_string()
+    }
+
+    pub(super) fn is_master(&self) -> bool {
+        matches!(self.occupant, Occupant::Master)
+    }
+
+    /// The schemas in which a file may change something. Extensions are installed by files of the master.
+    pub(super) fn homes(&self) -> Vec<&'a str> {
+        let extensions = self.extensions.iter().filter(|_| self.is_master());
+        std::iter::once(self.schema).chain(extensions).map(SchemaName::as_str).collect()
+    }
+
+    /// The schemas outside that several tenants see.
+    pub(super) fn shared_schemas(&self) -> Vec<&'a str> {
+        let homes = self.homes();
+        let extensions = self.extensions.iter().map(SchemaName::as_str);
+        let shared = ["public", "tenantry", self.master.as_str()].into_iter().chain(extensions);
+        shared.filter(|schema| !homes.contains(schema)).collect()
     }
 
     /// Points the session at the schema, and fails if the schema is not there.

@@ -11,8 +11,8 @@
 //! | `set` | orders the files of one kind of schema by version: [`MigrationSet`] |
 //! | `lint` | warns of what works and makes a fleet hard to operate |
 //! | `script` | splits one file into statements, and refuses what no migration may hold: [`Script`] |
-//! | `refusal`, `types`, `around`, `concurrently` | rules about one statement |
-//! | `code` | migrations that are functions of the application |
+//! | `refusal`, `types`, `around`, `concurrently`, `reach` | rules about one statement |
+//! | `code`, `silence` | migrations that are functions of the application; comments that silence the lint |
 //! | `text` | the text of a file, and where its statements are |
 //! | `error` | names file, line and problem: [`MigrationError`] |
 //!
@@ -26,9 +26,11 @@ mod directory;
 mod error;
 mod file_name;
 mod lint;
+mod reach;
 mod refusal;
 mod script;
 mod set;
+mod silence;
 mod source;
 mod text;
 mod types;
@@ -41,6 +43,7 @@ pub(crate) use self::concurrently::IndexStep;
 pub use self::error::MigrationError;
 pub(crate) use self::lint::{Home, lint};
 pub use self::lint::{Rule, Warning};
+pub(crate) use self::reach::FileReach;
 pub use self::script::Script;
 #[cfg(test)]
 pub(crate) use self::script::tests as scripts;

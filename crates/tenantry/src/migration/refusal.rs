@@ -14,6 +14,8 @@ pub(super) enum Refusal {
     Backslashes,
     #[error("`COPY` from or to the client is not allowed in a migration")]
     CopyWithClient,
+    #[error("`COPY` with a file or a program of the server is not allowed in a migration")]
+    CopyOnServer,
     #[error("`{0}` is a command of psql, not SQL")]
     MetaCommand(String),
     #[error("`{0}` cannot run in a transaction")]
@@ -27,7 +29,7 @@ impl Refusal {
             .or_else(|| transaction_control(tokens))
             .or_else(|| session(tokens))
             .or_else(|| set_config(tokens))
-            .or_else(|| copy_with_client(tokens))
+            .or_else(|| copy(tokens))
     }
 
     /// Judges one statement of a file that runs in a transaction, in addition to [`Refusal::of`].
@@ -45,7 +47,13 @@ impl Refusal {
                  sets the role"
             }
             Self::Backslashes => "leave it out and write escapes as E'…'",
-            Self::CopyWithClient => "use INSERT, or load the data outside of migrations",
+            Self::CopyWithClient => {
+                "use INSERT, as `pg_dump --inserts` writes it, or load the data outside of migrations"
+            }
+            Self::CopyOnServer => {
+                "it would run once per tenant, on what the server's machine has at that moment: use INSERT, or load \
+                 the data outside of migrations"
+            }
             Self::MetaCommand(_) => "leave it out: the file goes to the server as it is",
             Self::NeedsNoTransaction(_) => {
                 "put `-- no-transaction` on the first line and leave this statement alone in its file"
@@ -129,7 +137,9 @@ fn is_guarded(setting: &str) -> bool {
         .any(|guarded| setting.eq_ignore_ascii_case(guarded))
 }
 
-fn copy_with_client(tokens: &[Token<'_>]) -> Option<Refusal> {
+/// The server reads and writes a file or a program if the direction is followed by a string. It takes either
+/// name of the client in either direction.
+fn copy(tokens: &[Token<'_>]) -> Option<Refusal> {
     if !begins_with(tokens, "COPY") {
         return None;
     }
@@ -138,12 +148,14 @@ fn copy_with_client(tokens: &[Token<'_>]) -> Option<Refusal> {
         depth += i32::from(pair[0].is_punctuation("(")) - i32::from(pair[0].is_punctuation(")"));
         depth == 0
     });
-    let names_client = top_level.any(|pair| {
-        // The server takes either word in either direction.
-        (pair[0].is_keyword("from") || pair[0].is_keyword("to"))
-            && (pair[1].is_keyword("stdin") || pair[1].is_keyword("stdout"))
-    });
-    names_client.then_some(Refusal::CopyWithClient)
+    let direction = top_level.find(|pair| pair[0].is_one_of("from to"))?;
+    let is_client = direction[1].is_one_of("stdin stdout");
+    Some(if is_client { Refusal::CopyWithClient } else { Refusal::CopyOnServer })
+}
+
+/// Returns true if lines of data follow a statement, which are no SQL.
+pub(super) fn is_followed_by_data(tokens: &[Token<'_>]) -> bool {
+    copy(tokens) == Some(Refusal::CopyWithClient) && !tokens.iter().any(|token| token.is_keyword("to"))
 }
 
 fn never_in_a_transaction(tokens: &[Token<'_>]) -> Option<&'static str> {
@@ -161,19 +173,37 @@ fn never_in_a_transaction(tokens: &[Token<'_>]) -> Option<&'static str> {
     let concurrently = || tokens.iter().any(|token| token.is_keyword("concurrently"));
     match COMMANDS.into_iter().find(|command| begins_with(tokens, command)) {
         Some(command) => Some(command),
+        None if begins_with(tokens, "CLUSTER") && names_nothing(&tokens[1..]) => Some("CLUSTER"),
+        None if begins_with(tokens, "CREATE SUBSCRIPTION") && makes_slot(tokens) => {
+            Some("CREATE SUBSCRIPTION")
+        }
         None if begins_with(tokens, "REINDEX") && concurrently() => Some("REINDEX CONCURRENTLY"),
         None if begins_with(tokens, "REINDEX") => reindex_of_many(&tokens[1..]),
-        None if tokens.len() == 1 && begins_with(tokens, "CLUSTER") => Some("CLUSTER"),
-        None if begins_with(tokens, "CREATE SUBSCRIPTION") => subscription_with_slot(tokens),
         None if begins_with(tokens, "ALTER TABLE") && concurrently() => Some("DETACH PARTITION CONCURRENTLY"),
         None => None,
     }
 }
 
-/// A slot for replication is made unless an option says otherwise.
-fn subscription_with_slot(tokens: &[Token<'_>]) -> Option<&'static str> {
-    let has_option = tokens.iter().any(|token| token.is_one_of("create_slot connect"));
-    (!has_option).then_some("CREATE SUBSCRIPTION")
+/// `CLUSTER` and `CLUSTER VERBOSE` go through all tables, one transaction for each.
+fn names_nothing(tokens: &[Token<'_>]) -> bool {
+    match tokens {
+        [open, ..] if open.is_punctuation("(") => tokens.last().is_some_and(|last| last.is_punctuation(")")),
+        [] => true,
+        [only] => only.is_keyword("verbose"),
+        _ => false,
+    }
+}
+
+/// A subscription makes a slot at the publisher unless it is told not to.
+fn makes_slot(tokens: &[Token<'_>]) -> bool {
+    let is_off = |value: &Token<'_>| {
+        value.is_one_of("false off")
+            || value.literal().is_some_and(|it| ["false", "off"].contains(&it))
+            || value.text == "0"
+    };
+    !tokens.windows(3).any(|option| {
+        option[0].is_one_of("connect create_slot") && option[1].text == "=" && is_off(&option[2])
+    })
 }
 
 /// `REINDEX (options) SCHEMA x` commits after each table.

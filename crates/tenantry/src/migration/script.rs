@@ -6,7 +6,9 @@ use super::{
     code,
     concurrently::{IndexStep, is_setting},
     error::{MigrationError, Problem},
-    refusal::Refusal,
+    reach::FileReach,
+    refusal::{Refusal, is_followed_by_data},
+    silence::is_silenced,
     text::{FileText, blanked},
     types,
 };
@@ -24,6 +26,8 @@ pub struct Script(Arc<Inner>);
 struct Inner {
     text: FileText,
     may_change_types: bool,
+    reach: FileReach,
+    may_reach_outside: bool,
     // sqlx's own type, so that its rules for checksum and `-- no-transaction` stay its own.
     source: sqlx::migrate::Migration,
     /// The tokens of all statements, in their order.
@@ -35,7 +39,7 @@ struct Inner {
 impl Script {
     /// Reads the text, once: the script keeps its tokens, and nobody reads it again.
     pub(super) fn parse(file: String, source: sqlx::migrate::Migration) -> Self {
-        let Reading { statements, tokens, comments, may_change_types, mut problems, transaction } =
+        let Reading { statements, tokens, comments, may_change_types, reach, mut problems, transaction } =
             read(&source);
         if is_code(source.sql.as_str())
             && let Some(statement) = statements.first()
@@ -51,7 +55,18 @@ impl Script {
             None => source.sql.clone(),
         };
         let text = FileText::new(&file, sql, statements);
-        Self(Arc::new(Inner { text, may_change_types, source, tokens, comments, refusals }))
+        let is_silenced = |rule| is_silenced(source.sql.as_str(), rule);
+        let may_reach_outside = is_silenced("outside-name") || is_silenced("database-wide");
+        Self(Arc::new(Inner {
+            text,
+            may_change_types,
+            reach,
+            may_reach_outside,
+            source,
+            tokens,
+            comments,
+            refusals,
+        }))
     }
 
     /// The lines that no migration may hold. There are none if it is accepted.
@@ -87,6 +102,16 @@ impl Script {
     /// Returns true if the schema may own other types afterwards.
     pub(crate) fn may_change_types(&self) -> bool {
         self.0.may_change_types
+    }
+
+    /// The objects that it may change.
+    pub(crate) fn reach(&self) -> &FileReach {
+        &self.0.reach
+    }
+
+    /// Returns true if a comment in it says that it changes what is outside of the schema.
+    pub(crate) fn may_reach_outside(&self) -> bool {
+        self.0.may_reach_outside
     }
 
     /// The text that is sent: a `BEGIN` and a `COMMIT` around the whole file are left out.
@@ -133,6 +158,7 @@ struct Reading {
     tokens: Vec<TokenSpan>,
     comments: Vec<TokenSpan>,
     may_change_types: bool,
+    reach: FileReach,
     problems: Vec<(usize, Problem)>,
     /// The places of `BEGIN` and `COMMIT`, where they are around the whole file.
     transaction: Option<[Range<usize>; 2]>,
@@ -154,7 +180,7 @@ fn read_statements(source: &sqlx::migrate::Migration, around: &mut Around) -> Re
     let mut reading = Reading { problems: unreadable(sql), ..Reading::default() };
     let mut statements = Statements::of(sql);
     let mut alone = Alone::default();
-    for statement in &mut statements {
+    while let Some(statement) = statements.next() {
         let StatementTokens { span, tokens } = match statement {
             Ok(statement) => statement,
             Err(error) => {
@@ -170,15 +196,14 @@ fn read_statements(source: &sqlx::migrate::Migration, around: &mut Around) -> Re
             }
         }
         if let Some(refusal) = refusal(&tokens, transactional) {
-            let is_followed_by_data = refusal == Refusal::CopyWithClient;
             reading.problems.push((span.line, refusal.into()));
-            if is_followed_by_data {
-                // What follows `COPY … FROM STDIN` is no SQL and cannot be read.
-                return reading;
+            if is_followed_by_data(&tokens) {
+                statements.skip_copy_data();
             }
         }
         alone.count(&tokens, span.line);
         reading.may_change_types |= types::may_change(&tokens);
+        reading.reach = std::mem::take(&mut reading.reach).and(FileReach::of(&tokens));
         reading.tokens.extend(tokens.iter().map(Token::span));
         reading.statements.push(span);
     }

@@ -16,7 +16,7 @@ use crate::migrate::{
 };
 use crate::migration::Migration;
 use crate::registry::{store, with_applied};
-use crate::tenant::{Alias, DomainName, Status, Tenant};
+use crate::tenant::{Alias, DomainName, Status, Tenant, TenantRecord};
 
 /// Makes the tenant, or goes on with making it, and answers with what the registry now holds.
 pub(crate) async fn create(context: &Context, new: &NewTenant) -> Result<Tenant> {
@@ -96,10 +96,13 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     // Of its own, because the files may leave something behind in the session.
     let mut workplace = context.databases.owner_connection(tenant.database()).await?;
     let mut tx = workplace.begin().await?;
+    // Should a file end the transaction, what is left is a tenant that nobody serves.
+    let tenant = &Tenant::from(TenantRecord { status: Status::Provisioning, ..tenant.to_record() });
     enter(&mut tx, tenant, domains).await?;
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = Site::of_tenant(&context.layout, tenant);
     send(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
+    store::set_status(&mut tx, tenant, Status::Active).await?;
     fail_point::reached(FailPoint::BeforeCreate);
     commit(tx, site).await?;
     fail_point::reached(FailPoint::AfterCreate);

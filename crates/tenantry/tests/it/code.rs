@@ -113,6 +113,45 @@ async fn a_function_that_fails_leaves_nothing_and_is_called_again() {
 }
 
 #[tokio::test]
+async fn a_function_that_ends_its_transaction_counts_as_interrupted() {
+    let (database, folder) = (database().await, folder());
+    let before = Folder::of(&[PERSON]);
+    open(&database, before.migrations()).await.create(NewTenant::new("acme")).await.unwrap();
+    let ending = folder.migrations().with_code(2, |connection| {
+        Box::pin(async move {
+            sqlx::raw_sql("ALTER TABLE person ADD age int; COMMIT; BEGIN").execute(connection).await?;
+            Ok(())
+        })
+    });
+    let tenancy = open(&database, ending.unwrap()).await;
+    assert_eq!(tenancy.migrate(Fleet::all(), unobserved).await.unwrap().failed, 1);
+    let acme = tenancy.tenant("acme").await.unwrap();
+    let error = acme.last_error().unwrap();
+    assert!(error.contains("0002_initials.sql: the file has ended its transaction"), "{error}");
+    assert_eq!(ledger(&mut Client::owner(&database).await, &acme).await, [(1, true), (2, false)]);
+    assert_eq!(tenancy.migrate(Fleet::all(), unobserved).await.unwrap().failed, 1);
+    let error = tenancy.tenant("acme").await.unwrap().last_error().unwrap().to_owned();
+    assert!(error.contains("0002_initials.sql` was interrupted"), "{error}");
+}
+
+#[tokio::test]
+async fn a_function_that_changes_something_outside_is_undone() {
+    let (database, folder) = (database().await, folder());
+    let before = Folder::of(&[PERSON]);
+    open(&database, before.migrations()).await.create(NewTenant::new("acme")).await.unwrap();
+    let leaking = folder.migrations().with_code(2, |connection| {
+        Box::pin(async move {
+            sqlx::query("CREATE TABLE public.leak (id int)").execute(connection).await?;
+            Ok(())
+        })
+    });
+    let tenancy = open(&database, leaking.unwrap()).await;
+    assert_eq!(tenancy.migrate(Fleet::all(), unobserved).await.unwrap().failed, 1);
+    let error = tenancy.tenant("acme").await.unwrap().last_error().unwrap().to_owned();
+    assert!(error.contains("0002_initials.sql") && error.contains("public.leak"), "{error}");
+}
+
+#[tokio::test]
 async fn a_function_without_a_file_and_a_file_with_both_are_refused() {
     let folder = folder();
     for version in [1, 9] {

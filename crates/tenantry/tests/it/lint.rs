@@ -9,7 +9,7 @@ use crate::support::{
     Client, Folder, builder, check_error, config, database, slug, tenant_files, unobserved,
 };
 
-const BAD: &str = "CREATE TABLE IF NOT EXISTS public.shared ()";
+const BAD: &str = "CREATE TABLE IF NOT EXISTS shared (CHECK (true))";
 
 async fn open(database: &ScratchDatabase, folder: &Folder) -> Tenancy {
     builder(database).migrations(folder.migrations()).connect().await.unwrap()

@@ -21,6 +21,7 @@ mod log;
 mod migrate;
 mod no_transaction;
 mod notifications;
+mod outside;
 mod pooler;
 mod preprocessors;
 mod rejections;

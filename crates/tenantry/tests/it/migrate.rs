@@ -434,16 +434,23 @@ async fn what_a_file_sets_reaches_neither_the_next_file_nor_the_next_tenant() {
 }
 
 #[tokio::test]
-async fn a_function_that_moves_the_path_moves_only_its_own_file() {
+async fn a_function_may_move_the_path_if_it_moves_it_back() {
     let database = database().await;
     let folder = Folder::new();
     open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
     // The lexer refuses this in the open.
+    let there = "PERFORM set_config('search_path', 'public', true)";
+    folder.write("tenant/0001_move.sql", &format!("DO $$ BEGIN {there}; END $$"));
+    folder.write("tenant/0002_note.sql", NOTE);
+    let error = migrate_one(&open(&database, &folder).await, "acme").await.unwrap_err();
+    assert!(error.contains("0001_move.sql: the file leaves `search_path` at `public`"), "{error}");
     folder.write(
         "tenant/0001_move.sql",
-        "DO $$ BEGIN PERFORM set_config('search_path', 'public', false); END $$",
+        &format!(
+            "DO $$ DECLARE path text := current_setting('search_path');
+             BEGIN {there}; PERFORM set_config('search_path', path, true); END $$"
+        ),
     );
-    folder.write("tenant/0002_note.sql", NOTE);
     let tenancy = open(&database, &folder).await;
     assert_eq!(migrate_one(&tenancy, "acme").await, Ok(vec![1, 2]));
     let acme = tenancy.tenant("acme").await.unwrap();

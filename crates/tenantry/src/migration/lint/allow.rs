@@ -2,6 +2,7 @@ use super::finding::Finding;
 use super::piece::FileReading;
 use super::rule::Rule;
 use crate::migration::script::Script;
+use crate::migration::silence::silenced;
 use crate::sql::lexer::{StatementSpan, Token, TokenKind};
 
 /// The rules that the comments of a file silence, and the statements they do so for.
@@ -58,23 +59,7 @@ fn ends(script: &Script) -> Vec<usize> {
     statements.iter().enumerate().map(end).collect()
 }
 
-/// The names behind `-- lint: allow`, separated by commas; what follows them is for people. Anything else
-/// behind `-- lint:` is taken for a name, too: it was meant to silence something, and does not.
+/// The names that a comment silences.
 fn names<'a>(comment: &Token<'a>) -> Vec<&'a str> {
-    let text = comment.text.trim_start_matches('-').trim();
-    let Some(text) = text.strip_prefix("lint:").filter(|_| comment.kind == TokenKind::LineComment) else {
-        return Vec::new();
-    };
-    let Some(mut rest) = text.trim_start().strip_prefix("allow ") else { return vec![text.trim()] };
-    let mut names = Vec::new();
-    loop {
-        rest = rest.trim_start();
-        let end = rest.find(|character: char| !character.is_alphanumeric() && character != '-');
-        let (name, behind) = rest.split_at(end.unwrap_or(rest.len()));
-        names.push(name);
-        match behind.trim_start().strip_prefix(',') {
-            Some(more) => rest = more,
-            None => return names,
-        }
-    }
+    if comment.kind == TokenKind::LineComment { silenced(comment.text) } else { Vec::new() }
 }

@@ -126,11 +126,19 @@ fn copy_from_or_to_the_client_is_refused() {
     check("COPY a TO STDOUT", message);
     check("COPY (SELECT 1) TO STDOUT", message);
     check("COPY a FROM STDOUT", message);
-    check_allowed(&[
+}
+
+#[test]
+fn copy_with_what_the_server_has_is_refused() {
+    for sql in [
         "COPY a FROM '/tmp/stdin'",
         "COPY (SELECT 1 FROM stdin) TO '/tmp/a'",
         "COPY a FROM PROGRAM 'cat' WITH (FORMAT csv)",
-    ]);
+        "copy a (b) to program $$cat$$",
+    ] {
+        check(sql, "`COPY` with a file or a program of the server is not allowed in a migration");
+    }
+    check_allowed(&["CREATE TABLE copy (a int)", "DROP TABLE copy"]);
 }
 
 #[test]
@@ -158,6 +166,7 @@ fn what_cannot_run_in_a_transaction_is_refused_there() {
         ("DROP TABLESPACE a", "DROP TABLESPACE"),
         ("ALTER SYSTEM SET a = 1", "ALTER SYSTEM"),
         ("CLUSTER", "CLUSTER"),
+        ("CLUSTER VERBOSE", "CLUSTER"),
         ("CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c", "CREATE SUBSCRIPTION"),
     ] {
         check(sql, &format!("`{command}` cannot run in a transaction"));
@@ -165,6 +174,10 @@ fn what_cannot_run_in_a_transaction_is_refused_there() {
     check_allowed(&[
         "CREATE INDEX ON a (b)",
         "DROP INDEX \"concurrently\"",
+        "CLUSTER a",
+        "CLUSTER (VERBOSE) a USING b",
+        "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (connect = false)",
+        "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (slot_name = 'd', create_slot = 'off')",
         "REINDEX TABLE a",
         "CLUSTER a USING b",
         "CREATE SUBSCRIPTION a CONNECTION 'b' PUBLICATION c WITH (create_slot = false)",

@@ -72,6 +72,21 @@ fn the_data_behind_a_copy_does_not_hide_the_copy() {
 }
 
 #[test]
+fn what_stands_below_the_data_of_a_copy_is_judged() {
+    let text = "COPY a FROM stdin;\n1\tdon't\n\\.\n\nCOMMIT;\nCOPY b TO stdout;\nSET ROLE a;";
+    let source = sqlx::migrate::Migration::new(
+        1,
+        "a".into(),
+        MigrationType::Simple,
+        AssertSqlSafe(text).into_sql_str(),
+        false,
+    );
+    let script = Script::parse("1_a.sql".into(), source);
+    let lines: Vec<_> = script.refusals().iter().map(MigrationError::line).collect();
+    assert_eq!(lines, [Some(1), Some(5), Some(6), Some(7)]);
+}
+
+#[test]
 fn incomplete_sql_is_refused_where_it_begins() {
     check("SELECT 1;\nSELECT 'a;\n", "1_a.sql:2: unterminated string");
     check("SELECT 1;\n\n/* a", "1_a.sql:3: unterminated comment");
