@@ -15,7 +15,11 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
-use crate::migrate::{Site, commit, creation_message, drop_schema, send};
+use crate::migrate::{
+    Goal, Site, commit, creation_message, drop_schema, migrate_schema, needs_own_transaction, schema_message,
+    send, start_from_baseline,
+};
+use crate::migration::MigrationSet;
 use crate::registry::applied;
 use crate::registry::spares::{self, Spare};
 use crate::sql::Identifier;
@@ -86,10 +90,16 @@ async fn remove_stale(context: &Context, connection: &mut PgConnection, stale: S
 
 /// Answers `false` if there are enough.
 async fn make_one(context: &Context, connection: &mut PgConnection, count: u32) -> Result<bool> {
+    match make_at_once(context, connection, count).await {
+        Err(error) if needs_own_transaction(&error) => make_stepwise(context, connection, count).await,
+        result => result,
+    }
+}
+
+async fn make_at_once(context: &Context, connection: &mut PgConnection, count: u32) -> Result<bool> {
     let files = context.migrations.tenant();
     let mut tx = connection.begin().await?;
-    spares::lock(&mut tx).await?;
-    if spares::count(&mut tx, &files.digest()).await? >= i64::from(count) {
+    if !is_one_missing(context, &mut tx, count).await? {
         return Ok(false);
     }
     let schema = SchemaName::generate_spare();
@@ -104,6 +114,54 @@ async fn make_one(context: &Context, connection: &mut PgConnection, count: u32) 
     commit(tx, site).await?;
     fail_point::reached(FailPoint::AfterFill);
     Ok(true)
+}
+
+/// Makes one whose files cannot share a transaction. Until it is complete, it counts as one that has applied
+/// nothing: nobody takes it, and should this be interrupted, it is removed with those that are stale.
+async fn make_stepwise(context: &Context, connection: &mut PgConnection, count: u32) -> Result<bool> {
+    // Keeps others from filling, and holds nothing else.
+    let mut turn = connection.begin().await?;
+    if !is_one_missing(context, &mut turn, count).await? {
+        return Ok(false);
+    }
+    let mut workplace = context.databases.owner_connection(&Alias::default()).await?;
+    let schema = SchemaName::generate_spare();
+    let site = Site::spare(&context.layout, &schema);
+    let result = fill_stepwise(context, &mut workplace, site, &schema).await;
+    if result.is_err() {
+        let mut tx = workplace.begin().await?;
+        drop_schema(&mut tx, &schema).await?;
+        spares::delete(&mut tx, &schema).await?;
+        tx.commit().await?;
+    }
+    turn.rollback().await?;
+    result.map(|()| true)
+}
+
+async fn fill_stepwise(
+    context: &Context,
+    workplace: &mut PgConnection,
+    site: Site<'_>,
+    schema: &SchemaName,
+) -> Result<()> {
+    let files = context.migrations.tenant();
+    let mut tx = workplace.begin().await?;
+    let grants = grants(&mut tx, context, &Alias::default(), schema).await?;
+    send(&mut tx, site, &schema_message(site, &grants)).await?;
+    start_from_baseline(&mut tx, site, &context.migrations).await?;
+    spares::insert(&mut tx, schema, &MigrationSet::empty().digest()).await?;
+    commit(tx, site).await?;
+    migrate_schema(workplace, site, Goal::latest(files)).await?;
+    if stands(Guard::OwnName) {
+        refuse_own_name(workplace, schema).await?;
+    }
+    spares::complete(workplace, schema, &files.digest()).await
+}
+
+/// Asks in the caller's turn, which lasts as long as the transaction.
+async fn is_one_missing(context: &Context, turn: &mut PgConnection, count: u32) -> Result<bool> {
+    spares::lock(turn).await?;
+    Ok(spares::count(turn, &context.migrations.tenant().digest()).await? < i64::from(count))
 }
 
 /// A function's body and its settings are text, which a rename of the schema does not reach.

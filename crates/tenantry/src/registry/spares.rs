@@ -51,6 +51,20 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// Notes what one has applied that was made step by step.
+pub(crate) async fn complete(
+    connection: &mut PgConnection,
+    schema: &SchemaName,
+    digest: &Digest,
+) -> Result<()> {
+    sqlx::query("UPDATE tenantry.spare SET digest = $2 WHERE schema_name = $1")
+        .bind(schema.as_str())
+        .bind(digest.as_bytes().as_slice())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Takes the oldest spare that has applied this out of the list, unless somebody else is taking it. It is
 /// back if the transaction fails.
 pub(crate) async fn take(connection: &mut PgConnection, digest: &Digest) -> Result<Option<SchemaName>> {

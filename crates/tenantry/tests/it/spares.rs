@@ -126,6 +126,31 @@ async fn what_a_rename_would_break_is_refused_and_leaves_nothing() {
     assert_eq!(client.count("tenantry.spare").await, 0);
 }
 
+#[tokio::test]
+async fn files_that_cannot_share_a_transaction_make_a_spare_one_by_one() {
+    let database = database().await;
+    let files = [
+        "CREATE TYPE state AS ENUM ('a'); CREATE TABLE note (id int, state state)",
+        "ALTER TYPE state ADD VALUE 'b'",
+        "CREATE INDEX note_b ON note (id) WHERE state = 'b'",
+    ];
+    let folder = Folder::of(&files);
+    let tenancy = builder(&database).migrations(folder.migrations()).connect().await.unwrap();
+    check_filled(&tenancy, 2, 2, 0).await;
+    let acme = tenancy.create(NewTenant::new("acme")).await.unwrap();
+    assert_eq!(count(&tenancy).await, 1, "it was made of one of them");
+    sqlx::query("INSERT INTO note VALUES (1, 'b')").execute(&tenancy.db(&acme).unwrap()).await.unwrap();
+
+    folder.write("tenant/0004_bad.sql", "ALTER TABLE nothing ADD x int");
+    let tenancy = builder(&database).migrations(folder.migrations()).connect().await.unwrap();
+    let error =
+        check_error(tenancy.fill_spares(1).await, ErrorKind::Migration, &["0004_bad.sql", "spare schema"]);
+    assert_eq!(error.database_code().as_deref(), Some("42P01"));
+    let mut client = Client::owner(&database).await;
+    assert_eq!(client.count("pg_namespace WHERE nspname LIKE 'tenantry_spare%'").await, 0);
+    assert_eq!(client.count("tenantry.spare").await, 0);
+}
+
 fn keep(count: u32) -> KeepSpares {
     KeepSpares { count, interval: Duration::from_millis(300) }
 }
