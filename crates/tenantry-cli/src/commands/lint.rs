@@ -18,7 +18,8 @@ use crate::visible::visible;
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Rules: shared-foreign-key, outside-name, unnamed-constraint, extension-schema, empty-down, \
-                  unknown-rule."
+                  database-wide, catalog-without-schema, enum-value-used, ledger, drop-table, drop-column, \
+                  not-null-without-default, index-not-concurrent, unknown-rule."
 )]
 pub(crate) struct Options {
     /// Fail if there are warnings, too

@@ -35,7 +35,7 @@ fn created_elements<'a, 'b>(piece: &'b Piece<'a>) -> Option<Vec<&'b [Token<'a>]>
 }
 
 /// The parts behind each `ADD` of `ALTER TABLE`.
-fn added_elements<'a, 'b>(piece: &'b Piece<'a>) -> Option<Vec<&'b [Token<'a>]>> {
+pub(super) fn added_elements<'a, 'b>(piece: &'b Piece<'a>) -> Option<Vec<&'b [Token<'a>]>> {
     let [verb, object, rest @ ..] = &**piece else { return None };
     if !(verb.is_keyword("alter") && object.is_keyword("table")) {
         return None;

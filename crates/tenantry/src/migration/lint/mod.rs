@@ -12,6 +12,9 @@
 //! | `constraints` | `unnamed-constraint` |
 //! | `extension` | `extension-schema` |
 //! | `empty_down` | `empty-down` |
+//! | `shared`, `catalog`, `enums`, `ledger` | `database-wide`, `catalog-without-schema`, `enum-value-used`, `ledger` |
+//! | `kindness` | `drop-table`, `drop-column`, `not-null-without-default`, `index-not-concurrent` |
+//! | `file` | what the statements of a file know of each other |
 //! | `allow` | comments that silence a rule; `unknown-rule` |
 //!
 //! There is no grammar of SQL in here, only its tokens and the positions in which a name is that of an
@@ -19,17 +22,24 @@
 //! that are right. SQL in strings, as in `EXECUTE format(…)`, is not looked at.
 
 mod allow;
+mod catalog;
 mod constraints;
 mod empty_down;
+mod enums;
 mod extension;
+mod file;
 mod finding;
+mod kindness;
+mod ledger;
 mod names;
 mod piece;
 mod positions;
 mod rule;
+mod shared;
 mod warning;
 
 pub(super) use self::empty_down::is_empty_down;
+use self::file::File;
 use self::finding::Finding;
 use self::piece::FileReading;
 pub use self::{rule::Rule, warning::Warning};
@@ -49,26 +59,34 @@ pub(crate) fn lint(script: &Script, home: Home<'_>) -> Vec<Warning> {
     let readings: Vec<_> =
         script.statements().iter().map(|statement| FileReading::of(script.tokens_of(statement))).collect();
     let allowed = allow::read(script, &readings);
+    let file = File::of(&readings, script.source().migration_type.is_down_migration());
     let mut findings = allowed.findings();
     findings.extend(empty_down::in_file(script));
+    let mut values = Vec::new();
     for (index, reading) in readings.iter().enumerate() {
-        let found = reading.pieces.iter().flat_map(|piece| judge(piece, home));
+        let used = reading.pieces.iter().filter_map(|piece| enums::used(piece, &values));
+        let found = reading.pieces.iter().flat_map(|piece| judge(piece, home, &file)).chain(used);
         findings.extend(found.filter(|finding| !allowed.covers(index, finding.rule)));
+        values.extend(reading.pieces.iter().filter_map(|piece| enums::added(piece, &file)));
     }
     findings.sort_by_key(|finding| finding.at);
     findings.into_iter().map(|finding| warning(script, finding)).collect()
 }
 
-fn judge(piece: &piece::Piece<'_>, home: Home<'_>) -> Vec<Finding> {
+fn judge(piece: &piece::Piece<'_>, home: Home<'_>, file: &File) -> Vec<Finding> {
+    let mut findings: Vec<_> = ledger::written(piece).into_iter().collect();
     match home {
-        Home::Master => extension::without_schema(piece).into_iter().collect(),
+        Home::Master => findings.extend(extension::without_schema(piece)),
         Home::Tenant { extensions } => {
-            let mut findings = names::outside(piece, extensions);
+            findings.extend(names::outside(piece, extensions));
             findings.extend(constraints::unnamed(piece));
             findings.extend(extension::in_tenant(piece));
-            findings
+            findings.extend(shared::changed(piece));
+            findings.extend(catalog::without_schema(piece));
+            findings.extend(kindness::to_live_tenants(piece, file));
         }
     }
+    findings
 }
 
 fn warning(script: &Script, finding: Finding) -> Warning {

@@ -89,6 +89,99 @@ pub enum Rule {
     /// -- lint: allow empty-down
     /// ```
     EmptyDown,
+    /// `database-wide`: a tenant's migration changes what all schemas of the database share.
+    ///
+    /// Extensions, roles, publications, subscriptions, event triggers, casts, languages, foreign servers, and
+    /// what is granted on a database: the file runs once per tenant, several at a time, and every run changes
+    /// the same object. The first makes it, the second finds it there, and two at once get in each other's way.
+    ///
+    /// ```sql
+    /// -- bad
+    /// CREATE ROLE reader;
+    /// -- good, with the role in a master migration
+    /// GRANT SELECT ON note TO reader;
+    /// ```
+    DatabaseWide,
+    /// `catalog-without-schema`: a look into the catalogs asks for a name in any schema.
+    ///
+    /// `pg_tables`, `pg_class`, `information_schema.columns` and their like list what is in all schemas: once a
+    /// first tenant has the table, the file believes that all have it. Not reported is a query that says
+    /// `current_schema()`, uses `to_regclass('…')` or `'…'::regclass`, or asks `pg_table_is_visible`.
+    ///
+    /// ```sql
+    /// -- bad
+    /// SELECT count(*) FROM pg_tables WHERE tablename = 'note';
+    /// -- good
+    /// SELECT to_regclass('note') IS NOT NULL;
+    /// ```
+    CatalogWithoutSchema,
+    /// `enum-value-used`: a file adds a value to an enum and uses it.
+    ///
+    /// PostgreSQL refuses the use until the value is committed, and a file is one transaction.
+    ///
+    /// ```sql
+    /// -- bad
+    /// ALTER TYPE state ADD VALUE 'sold'; UPDATE item SET state = 'sold';
+    /// -- good, with the update in the next file
+    /// ALTER TYPE state ADD VALUE 'sold';
+    /// ```
+    EnumValueUsed,
+    /// `ledger`: a file writes to `_sqlx_migrations`.
+    ///
+    /// The table says what the schema has applied, and a run repeats it as a digest. What a file changes there
+    /// makes the two disagree.
+    ///
+    /// ```sql
+    /// -- bad
+    /// DELETE FROM _sqlx_migrations WHERE version = 1;
+    /// -- good
+    /// SELECT count(*) FROM _sqlx_migrations;
+    /// ```
+    Ledger,
+    /// `drop-table`: a table is dropped that the release before may still use.
+    ///
+    /// While a fleet is migrated, programs of two releases serve it. Drop a table when no program that runs
+    /// knows it any more. Not reported are tables that the same file made, and files that undo a migration.
+    ///
+    /// ```sql
+    /// -- bad
+    /// DROP TABLE draft;
+    /// -- good
+    /// DROP TABLE draft; -- lint: allow drop-table since no release from 2.3 on reads it
+    /// ```
+    DropTable,
+    /// `drop-column`: a column is dropped that the release before may still use.
+    ///
+    /// ```sql
+    /// -- bad
+    /// ALTER TABLE note DROP COLUMN draft;
+    /// -- good
+    /// ALTER TABLE note DROP COLUMN draft; -- lint: allow drop-column since no release from 2.3 on reads it
+    /// ```
+    DropColumn,
+    /// `not-null-without-default`: a column that must have a value is added without one.
+    ///
+    /// It fails for every tenant whose table has rows, and so does every `INSERT` of the release before.
+    ///
+    /// ```sql
+    /// -- bad
+    /// ALTER TABLE note ADD COLUMN done boolean NOT NULL;
+    /// -- good
+    /// ALTER TABLE note ADD COLUMN done boolean NOT NULL DEFAULT false;
+    /// ```
+    NotNullWithoutDefault,
+    /// `index-not-concurrent`: an index is built while nobody can write to its table.
+    ///
+    /// A file of its own that begins with `-- no-transaction` and holds `CREATE INDEX CONCURRENTLY …` lets the
+    /// tenant work on. Not reported are indexes of tables that the same file made.
+    ///
+    /// ```sql
+    /// -- bad
+    /// CREATE INDEX note_title ON note (title);
+    /// -- good, where the table is new
+    /// CREATE TABLE note (title text); CREATE INDEX note_title ON note (title);
+    /// ```
+    IndexNotConcurrent,
     /// `unknown-rule`: a comment silences something that is no rule.
     ///
     /// ```sql
@@ -102,12 +195,20 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 14] = [
         Self::SharedForeignKey,
         Self::OutsideName,
         Self::UnnamedConstraint,
         Self::ExtensionSchema,
         Self::EmptyDown,
+        Self::DatabaseWide,
+        Self::CatalogWithoutSchema,
+        Self::EnumValueUsed,
+        Self::Ledger,
+        Self::DropTable,
+        Self::DropColumn,
+        Self::NotNullWithoutDefault,
+        Self::IndexNotConcurrent,
         Self::UnknownRule,
     ];
 
@@ -119,6 +220,14 @@ impl Rule {
             Self::UnnamedConstraint => "unnamed-constraint",
             Self::ExtensionSchema => "extension-schema",
             Self::EmptyDown => "empty-down",
+            Self::DatabaseWide => "database-wide",
+            Self::CatalogWithoutSchema => "catalog-without-schema",
+            Self::EnumValueUsed => "enum-value-used",
+            Self::Ledger => "ledger",
+            Self::DropTable => "drop-table",
+            Self::DropColumn => "drop-column",
+            Self::NotNullWithoutDefault => "not-null-without-default",
+            Self::IndexNotConcurrent => "index-not-concurrent",
             Self::UnknownRule => "unknown-rule",
         }
     }
@@ -143,6 +252,35 @@ impl Rule {
             Self::EmptyDown => {
                 "write what undoes it, or `-- lint: allow empty-down` where there is nothing to undo; without the \
                  file, there is no way back"
+            }
+            Self::DatabaseWide => "put it into a master migration, which runs once per database",
+            Self::CatalogWithoutSchema => {
+                "use `to_regclass('name')`, or compare the schema with `current_schema()`: another \
+                 tenant's table has the same name"
+            }
+            Self::EnumValueUsed => {
+                "put `ALTER TYPE … ADD VALUE` into a file of its own, before the one that uses the \
+                 value"
+            }
+            Self::Ledger => {
+                "leave the ledger to the runner: `tenantry migrate --to VERSION` undoes, and a new \
+                 file changes"
+            }
+            Self::DropTable => {
+                "drop it in a later release, when no program that runs knows it, and say so with `-- \
+                 lint: allow drop-table`"
+            }
+            Self::DropColumn => {
+                "drop it in a later release, when no program that runs knows it, and say so with `-- \
+                 lint: allow drop-column`"
+            }
+            Self::NotNullWithoutDefault => {
+                "add a `DEFAULT`, or add the column without `NOT NULL` and require it in a later \
+                 release"
+            }
+            Self::IndexNotConcurrent => {
+                "put `CREATE INDEX CONCURRENTLY` into a file of its own that begins with `-- \
+                 no-transaction`"
             }
             Self::UnknownRule => "write `-- lint: allow RULE`, with rules separated by commas",
         }
