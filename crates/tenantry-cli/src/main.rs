@@ -7,6 +7,7 @@
 //! * [`output`]: data on stdout, as a table or as JSON; everything else on stderr.
 //! * [`failure`]: what went wrong, why, and what to do about it.
 //! * [`fleet`]: all tenants, page by page.
+//! * [`notices`]: what the server says while it migrates.
 //! * [`pg_dump`]: PostgreSQL's own program, where it is new enough.
 //! * [`visible`]: text that cannot steer the terminal.
 //! * [`session_url`]: a URL whose sessions begin in the schema of a tenant.
@@ -19,6 +20,7 @@ mod connect;
 mod context;
 mod failure;
 mod fleet;
+mod notices;
 mod output;
 mod pg_dump;
 mod session_url;
@@ -32,9 +34,12 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use clap_complete::CompleteEnv;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::commands::Cli;
 use crate::context::{Context, Finish};
+use crate::notices::Notices;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -42,7 +47,7 @@ async fn main() -> ExitCode {
     CompleteEnv::with_factory(Cli::command).complete();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     anstream::ColorChoice::write_global(cli.global.color());
-    log_to_stderr(cli.global.verbose);
+    log_to_stderr(cli.global.verbose, cli.command.migrates());
     let mut cx = Context::new(cli.global);
     let result = cli.command.run(&mut cx).await;
     cx.output.flush();
@@ -67,9 +72,11 @@ fn refuse(error: &clap::Error) -> ! {
     std::process::exit(error.exit_code())
 }
 
-/// Shows the library's log with `-v` only: whatever a user must know is in the output or the error.
-fn log_to_stderr(verbose: u8) {
+/// Shows the library's log with `-v` only: whatever a user must know is in the output or the error. What the
+/// server says of migrations is among it.
+fn log_to_stderr(verbose: u8, migrates: bool) {
     let level = match verbose {
+        0 if migrates => return tracing_subscriber::registry().with(Notices::default()).init(),
         0 => return,
         1 => LevelFilter::INFO,
         2 => LevelFilter::DEBUG,

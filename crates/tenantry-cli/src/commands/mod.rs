@@ -65,6 +65,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Returns true if it runs migrations.
+    pub(crate) fn migrates(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Migrate(_) | Self::Spare(_))
+    }
+
     pub(crate) async fn run(self, cx: &mut Context) -> anyhow::Result<Finish> {
         match self {
             Self::Init(options) => init::run(options, cx).await,

@@ -149,3 +149,19 @@ async fn migrate_warns_once_of_what_is_pending() {
     assert_eq!(json["warnings"][0]["rule"], "unnamed-constraint");
     assert_eq!(project.json(&["migrate"])["warnings"], json!([]));
 }
+
+#[tokio::test]
+async fn what_the_server_says_of_a_migration_is_shown_once() {
+    let project = Project::ready().await;
+    project.write("migrations/tenant/0002_more.sql", "CREATE TABLE IF NOT EXISTS note (id int);");
+    let created = project.run(&["create", "acme"]);
+    assert_eq!(created.code, 0, "{}", created.stderr);
+    let said = "notice: relation \"note\" already exists, skipping\n";
+    assert_eq!(created.stderr.matches(said).count(), 1, "{}", created.stderr);
+
+    project.ok(&["create", "globex"]);
+    project.write("migrations/tenant/0003_again.sql", "DO $$ BEGIN RAISE NOTICE 'done'; END $$;");
+    let migrated = project.run(&["migrate"]);
+    assert_eq!(migrated.stderr.matches("notice: ").count(), 1, "{}", migrated.stderr);
+    assert!(migrated.stderr.contains("notice: done\n"), "{}", migrated.stderr);
+}
