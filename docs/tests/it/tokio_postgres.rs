@@ -9,6 +9,8 @@ async fn rename_note(tenancy: &Tenancy, slug: &str, id: i64, title: &str) -> ten
     Ok(old.get("title"))
 }
 
+use tenantry::{Error, ErrorKind};
+
 use crate::support::{add, titles, world};
 
 #[tokio::test]
@@ -19,4 +21,27 @@ async fn both_drivers_see_the_same_tables() {
     assert_eq!(rename_note(&world.tenancy, "acme", 1, "two").await.unwrap(), "one");
     assert_eq!(titles(&world.acme()).await, ["two"]);
     assert_eq!(titles(&world.globex()).await, ["other"]);
+}
+
+#[tokio::test]
+async fn errors_of_both_drivers_mean_the_same() {
+    let world = world().await;
+    add(&world.acme(), "one").await;
+    let client = world.tenancy.client(&world.acme).unwrap();
+    let insert = client.execute("INSERT INTO note (title) VALUES ($1)", &[&"one"]).await;
+    let taken = insert.unwrap_err();
+    assert_eq!(
+        (taken.kind(), taken.constraint()),
+        (ErrorKind::Database, Some("note_title_key")),
+        "{taken:#}"
+    );
+    assert!(taken.is_permanent() && format!("{taken:#}").contains("duplicate key"), "{taken:#}");
+
+    let wrong_parameter = client.query_one("SELECT id FROM note WHERE title = $1", &[&1_i32]).await;
+    let row = client.query_one("SELECT title FROM note", &[]).await.unwrap();
+    let wrong_column = row.try_get::<_, i32>("title").map_err(Error::from);
+    for error in [wrong_parameter.unwrap_err(), wrong_column.unwrap_err()] {
+        assert_eq!((error.kind(), error.is_permanent()), (ErrorKind::Decode, true), "{error:#}");
+    }
+    assert_eq!(client.query("SELECT 1", &[]).await.unwrap().len(), 1, "the connection is as good as before");
 }
