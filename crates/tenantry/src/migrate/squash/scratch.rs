@@ -104,15 +104,16 @@ impl Scratch<'_> {
         Ok(())
     }
 
-    /// On another connection if this one is what failed.
+    /// On another connection: this one may be what failed, or remember functions that are gone, which ends a
+    /// `DROP SCHEMA` with "cache lookup failed".
     async fn remove(mut self) -> Result<()> {
-        // What failed may have left a transaction open.
-        let is_usable = sqlx::raw_sql("ROLLBACK; RESET ALL").execute(&mut self.connection).await.is_ok();
-        if !is_usable {
-            self.connection = connect(self.context).await?;
-        }
-        drop_in_transaction(&mut self.connection, &self.schema).await?;
-        self.connection.close().await?;
+        // What failed may have left a transaction open, with its locks.
+        let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
+        let mut other = connect(self.context).await?;
+        drop_in_transaction(&mut other, &self.schema).await?;
+        other.close().await?;
+        // The lock goes with the session, which may have ended before.
+        let _ = self.connection.close().await;
         Ok(())
     }
 }
