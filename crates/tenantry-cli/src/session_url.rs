@@ -151,7 +151,16 @@ impl SessionUrl {
 }
 
 fn read(url: Option<&str>) -> anyhow::Result<Url> {
-    let url = url.and_then(|url| Url::parse(url).ok());
+    let url = url.unwrap_or_default();
+    let authority =
+        url.split("://").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+    if authority.rsplit('@').next().is_some_and(|places| places.contains(',')) {
+        let message =
+            "the database URL names several hosts, and a session of another program is at one of them";
+        return Err(Failure::new("unsupported", message).with_hint("set `direct_url` to one of them").into());
+    }
+    // A password may hold this, as far as libpq is concerned.
+    let url = Url::parse(&url.replace('#', "%23")).ok();
     Ok(url.ok_or_else(|| Failure::new("configuration", "the database URL cannot be read"))?)
 }
 

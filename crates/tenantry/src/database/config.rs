@@ -47,11 +47,24 @@ impl Way {
 }
 
 impl DatabaseConfig {
-    /// A database by its URL, `postgres://user:password@host:port/name?sslmode=…`, as sqlx reads it.
+    /// A database by its URL, `postgres://user:password@host:port/name?sslmode=…`, as libpq reads it.
+    ///
+    /// - Several hosts (`h1:5432,h2:5432`) are tried in turn, from the one that did last;
+    ///   `target_session_attrs` may be `any`, `primary` or `read-write`. After the error "read-only transaction" of a
+    ///   standby the others are tried.
+    /// - `sslmode=require` with `sslrootcert` is verified, as `verify-ca`. The authorities of the system are trusted
+    ///   besides the one in `sslrootcert`, where libpq trusts that one alone; `~/.postgresql` is not looked into.
+    ///   A certificate that is an authority's own (`CA:TRUE`), as `openssl req -x509` makes it, is not accepted as
+    ///   that of a server, where libpq accepts it.
+    /// - `connect_timeout` is for each host; without it, 10 seconds.
+    /// - A parameter of libpq that is not supported is refused by name, unless its value asks for what is done in any
+    ///   case. So are `schema`, `service` and `channel_binding=require`.
+    ///
+    /// What the URL leaves open is taken from the variables of libpq that sqlx knows, and from its password file.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] if it is not such a URL. The message does not repeat the URL,
-    /// which may hold a password.
+    /// [`ErrorKind::Configuration`] if it is not such a URL, or asks for what is not supported. The message does not
+    /// repeat the URL, which may hold a password.
     pub fn from_url(url: &str) -> Result<Self> {
         Ok(Self::of(Route::parse(url)?))
     }
@@ -145,6 +158,12 @@ impl DatabaseConfig {
     /// The role the application logs in as.
     pub(crate) fn application_role(&self) -> &str {
         self.application.role()
+    }
+
+    /// The options of the application's connections, for a program that opens one of its own; of several hosts the
+    /// first.
+    pub fn connect_options(&self) -> PgConnectOptions {
+        self.application.options().clone()
     }
 
     /// The address of this database, without any secret: `user@host:port/name`.

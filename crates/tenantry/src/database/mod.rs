@@ -18,9 +18,11 @@ mod layout;
 mod mistake;
 mod route;
 mod sections;
+mod url;
 
 pub(crate) use self::config::Way;
 pub use self::config::{DatabaseConfig, PoolConfig, PoolMode, Verify};
 pub use self::file::Config;
 pub(crate) use self::layout::Layout;
 pub(crate) use self::route::Route;
+pub(crate) use self::url::Wanted;

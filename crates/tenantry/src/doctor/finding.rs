@@ -48,6 +48,8 @@ pub enum Check {
     DirectWay,
     /// Sessions do not begin as they should, because a pooler takes no start-up options.
     StartUp,
+    /// The server is a standby, or its sessions are read-only.
+    ReadOnly,
     /// The application is a superuser.
     Superuser,
     /// The application may create where it should not.

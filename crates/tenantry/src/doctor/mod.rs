@@ -9,6 +9,7 @@
 //! | --- | --- | --- |
 //! | `pooler` | poolers on the ways to the database | `PoolMode`, `DirectWay` |
 //! | `defaults` | sessions as the application opens them | `StartUp` |
+//! | `read_only` | servers that take no writes | `ReadOnly` |
 //! | `roles` | what the application's role is | `Superuser`, `MayCreate`, `Memberships` |
 //! | `privileges` | what it may use | `Registry`, `MissingPrivilege`, `MayCreate` |
 //! | `schemas` | the registry against the schemas | `OrphanSchema`, `MissingSchema`, `HalfMade` |
@@ -31,6 +32,7 @@ mod ledgers;
 mod patient;
 mod pooler;
 mod privileges;
+mod read_only;
 mod roles;
 mod roster;
 mod runs;
@@ -91,12 +93,17 @@ impl Patient<'_> {
         if mode.is_none() {
             findings.extend(defaults::application(self).await);
         }
+        findings.extend(read_only::server(self, self.config.application(), "url").await);
         findings.extend(mode);
         findings.extend(pooler::missing_direct_url(self));
         for way in [Way::Direct, Way::Owner] {
-            match pooler::way_past(self, way).await {
-                Some(finding) => findings.push(finding),
-                None => findings.extend(defaults::way(self, way).await),
+            if let Some(finding) = pooler::way_past(self, way).await {
+                findings.push(finding);
+                continue;
+            }
+            findings.extend(defaults::way(self, way).await);
+            if let Some(route) = self.config.way(way) {
+                findings.extend(read_only::server(self, route, way.key()).await);
             }
         }
         findings.extend(roles::superuser(self).await?);

@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use super::server_error::ServerError;
 use super::sqlstate::ends_connection;
 use super::{Error, ErrorKind};
 
@@ -31,6 +32,13 @@ fn breaks_client(error: &tokio_postgres::Error) -> bool {
         (None, Some(cause)) => cause.is::<io::Error>(),
         (None, None) => true,
     }
+}
+
+/// The refusal in an error, if it is one of tokio-postgres.
+pub(super) fn refusal_of<'a>(source: &'a (dyn StdError + Send + Sync + 'static)) -> Option<ServerError<'a>> {
+    let refusal = source.downcast_ref::<tokio_postgres::Error>()?.as_db_error()?;
+    let (code, message) = (refusal.code().code(), refusal.message());
+    Some(ServerError { code, message, routine: refusal.routine() })
 }
 
 /// The SQLSTATE of an error, if it is one of tokio-postgres.

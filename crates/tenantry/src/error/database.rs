@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::io;
 
 #[cfg(feature = "tokio-postgres")]
-use super::client::{code_of, constraint_of};
+use super::client::{code_of, constraint_of, refusal_of};
+use super::server_error::ServerError;
 use super::sqlstate::ends_connection;
 use super::{Error, ErrorKind};
 
@@ -47,6 +48,41 @@ impl Error {
         let of_client = self.0.source.as_deref().and_then(constraint_of);
         of_client.or_else(|| self.database_error()?.constraint())
     }
+}
+
+impl Error {
+    /// The refusal of PostgreSQL's, if there was one.
+    pub(super) fn refusal(&self) -> Option<ServerError<'_>> {
+        let source = self.0.source.as_deref()?;
+        refusal_of(source).or_else(|| ServerError::of_sqlx(source.downcast_ref()?))
+    }
+
+    /// Returns true if a cached plan is stale, so that the statement did not run.
+    #[cfg(feature = "tokio-postgres")]
+    pub(crate) fn is_stale_plan(&self) -> bool {
+        self.refusal().is_some_and(ServerError::is_stale_plan)
+    }
+
+    /// Returns true if the connection that it came from is of no further use, though it answers.
+    pub(crate) fn makes_unfit(&self) -> bool {
+        self.refusal().is_some_and(ServerError::makes_unfit)
+    }
+}
+
+/// Returns true if a cached plan is stale, so that the statement did not run.
+pub(crate) fn is_stale_plan(error: &sqlx::Error) -> bool {
+    ServerError::of_sqlx(error).is_some_and(ServerError::is_stale_plan)
+}
+
+/// Returns true if the connection that it came from is of no further use, though it answers.
+pub(crate) fn makes_unfit(error: &sqlx::Error) -> bool {
+    ServerError::of_sqlx(error).is_some_and(ServerError::makes_unfit)
+}
+
+/// Without tokio-postgres there are no errors of its own.
+#[cfg(not(feature = "tokio-postgres"))]
+fn refusal_of<'a>(_: &'a (dyn std::error::Error + Send + Sync + 'static)) -> Option<ServerError<'a>> {
+    None
 }
 
 /// Without tokio-postgres there are no errors of its own.

@@ -4,13 +4,14 @@
 mod client;
 mod consequence;
 mod database;
+mod server_error;
 pub(crate) mod sqlstate;
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use self::database::breaks_connection;
+pub(crate) use self::database::{breaks_connection, is_stale_plan, makes_unfit};
 use crate::tenant::{NotServed, Slug};
 
 /// The result of everything in this library that can fail.
@@ -141,11 +142,12 @@ impl Error {
     /// Returns true if the same call may succeed when it is made again in a moment.
     pub fn is_retryable(&self) -> bool {
         match self.0.kind {
-            ErrorKind::PoolTimeout
-            | ErrorKind::PoolBusy
-            | ErrorKind::DatabaseUnavailable
-            | ErrorKind::Conflict => true,
-            ErrorKind::Database => self.database_code().is_some_and(|code| sqlstate::is_transient(&code)),
+            ErrorKind::PoolTimeout | ErrorKind::PoolBusy | ErrorKind::Conflict => true,
+            // The server is there, and will refuse the same login in a moment as well.
+            ErrorKind::DatabaseUnavailable => {
+                !self.database_code().is_some_and(|code| sqlstate::refuses_login(&code))
+            }
+            ErrorKind::Database => self.refusal().is_some_and(server_error::ServerError::is_transient),
             _ => false,
         }
     }

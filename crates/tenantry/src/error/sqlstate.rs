@@ -10,14 +10,16 @@ pub(crate) const INVALID_AUTHORIZATION: &str = "28000";
 pub(crate) const INVALID_PASSWORD: &str = "28P01";
 /// There is no such database.
 pub(crate) const INVALID_CATALOG_NAME: &str = "3D000";
-/// There is no such setting.
-const UNDEFINED_OBJECT: &str = "42704";
+/// There is no such setting, type or role.
+pub(super) const UNDEFINED_OBJECT: &str = "42704";
 /// A division by zero, which a message of ours provokes where a condition does not hold.
 pub(crate) const DIVISION_BY_ZERO: &str = "22012";
 /// A setting or argument that the server does not accept.
 pub(crate) const INVALID_PARAMETER_VALUE: &str = "22023";
 /// The statement runs outside of a transaction only.
 pub(crate) const ACTIVE_SQL_TRANSACTION: &str = "25001";
+/// The transaction may not write, or the whole server may not.
+pub(super) const READ_ONLY_SQL_TRANSACTION: &str = "25006";
 /// A transaction was idle for longer than the server allows, which ends the session.
 const IDLE_IN_TRANSACTION_SESSION_TIMEOUT: &str = "25P03";
 /// A transaction took longer than the server allows, which ends the session.
@@ -82,9 +84,9 @@ pub(crate) fn is_in_the_way(code: &str) -> bool {
     matches!(code, SERIALIZATION_FAILURE | DEADLOCK_DETECTED | LOCK_NOT_AVAILABLE)
 }
 
-/// Returns true if the next attempt meets another situation: others are gone, a stale plan is made anew.
-pub(super) fn is_transient(code: &str) -> bool {
-    is_in_the_way(code) || code == FEATURE_NOT_SUPPORTED
+/// Returns true if the server is there and does not let this login in.
+pub(super) fn refuses_login(code: &str) -> bool {
+    matches!(code, INVALID_AUTHORIZATION | INVALID_PASSWORD | INVALID_CATALOG_NAME)
 }
 
 /// Returns true if a table or its schema is not there.

@@ -16,12 +16,9 @@ use super::purpose::{Held, Purpose};
 use super::shared::Pool;
 use super::statement::Statement;
 use crate::error::sqlstate::may_be_missing_schema;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, is_stale_plan};
 use crate::guard::{Guard, stands};
 use crate::tenant::{Digest, SchemaName};
-
-/// `SQLSTATE` of `cached plan must not change result type`.
-pub(super) const STALE_PLAN: &str = crate::error::sqlstate::FEATURE_NOT_SUPPORTED;
 
 /// A connection on loan, prepared for one tenant or for the master schema.
 ///
@@ -238,13 +235,6 @@ impl Checkout {
             None => error,
         }
     }
-}
-
-fn is_stale_plan(error: &sqlx::Error) -> bool {
-    error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| code == STALE_PLAN)
 }
 
 impl fmt::Debug for Checkout {

@@ -34,6 +34,9 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Opens a connection that sees no table: its `search_path` is the void.
     fn open(&self) -> impl Future<Output = Result<Self::Connection>> + Send;
 
+    /// Has the next connection opened to another host, if there are several: this one became a standby.
+    fn look_elsewhere(&self) {}
+
     /// Sends one message of one or more statements without parameters, and answers with the first
     /// column of the last row. A failing statement ends the message.
     fn send(
@@ -125,6 +128,10 @@ impl Driver for PgDriver {
 
     async fn open(&self) -> Result<PgConnection> {
         self.opener.open().await
+    }
+
+    fn look_elsewhere(&self) {
+        self.opener.look_elsewhere();
     }
 
     async fn send(&self, connection: &mut PgConnection, message: &str) -> Result<Option<String>> {

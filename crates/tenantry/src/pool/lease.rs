@@ -8,6 +8,9 @@ mod roll_back;
 mod switch_ahead;
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 #[cfg(feature = "tokio-postgres")]
 pub(super) use self::exchange::Exchange;
@@ -21,9 +24,10 @@ use super::pooled::Pooled;
 use super::preparation::Preparation;
 use super::session::{SessionState, Warmth};
 use super::slots::Slot;
+use super::step::{Step, StepMarker};
 use super::types::{Described, Types};
 use crate::database::{PoolMode, Verify};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
 use crate::tenant::SchemaName;
 
@@ -71,6 +75,8 @@ enum Condition {
     Touched,
     /// A cached statement that fails for ever, besides.
     Stale,
+    /// The connection answers, and is of no further use: it may lead to a server that takes no writes.
+    Unfit,
     /// The connection is lost.
     Broken,
 }
@@ -103,22 +109,31 @@ impl<D: Driver> Lease<D> {
         mut slot: Slot<D>,
         preparation: &Arc<Preparation>,
         switching: Switching,
+        progress: &StepMarker,
     ) -> Result<Option<Self>> {
         let is_new = slot.pooled.is_none();
         if is_new {
+            progress.note(Step::Opening);
             slot.open().await?;
         }
+        progress.note(Step::Switching);
         let warmth = slot.warmth_for(preparation);
         if warmth == Warmth::Warm {
             return Ok(Some(Self::warm(slot, preparation)));
         }
         let mut lease = Self::new(slot);
+        let asked_at = Instant::now();
         match lease.switch_when(switching, warmth, preparation).await {
             Ok(()) => {
                 lease.note_switched(is_new);
                 Ok(Some(lease))
             }
-            Err(_) if lease.condition == Condition::Broken && !is_new => Ok(None),
+            Err(_) if lease.condition == Condition::Broken && !is_new => {
+                if asked_at.elapsed() >= lease.slot.slots.answer_limit() {
+                    lease.slot.slots.give_up_idle(asked_at);
+                }
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
@@ -160,12 +175,13 @@ impl<D: Driver> Lease<D> {
         let is_session = self.slot.slots.config.mode == PoolMode::Session;
         let from = std::mem::take(&mut self.pooled().session);
         let from = from.last().map(Arc::as_ref);
+        let limit = self.slot.slots.answer_limit();
         let types = Types::between(from, preparation, &self.pooled().described);
         let mut message =
             if is_session { preparation.switch_message(from) } else { preparation.begin_message() };
         message.extend(types.question());
         let switch = self.exchange(Activity::Boundary, async |driver, connection| {
-            let answer = at(AwaitPoint::Switch, driver.send(connection, &message)).await?;
+            let answer = at(AwaitPoint::Switch, within(limit, driver.send(connection, &message))).await?;
             let (forgets, schema) = types.read(answer.as_deref());
             if stands(Guard::Verification) {
                 preparation.verify(schema)?;
@@ -277,4 +293,12 @@ impl<D: Driver> Lease<D> {
     fn pooled(&mut self) -> &mut Pooled<D::Connection> {
         self.slot.pooled.as_mut().expect("a lease has a connection until it is dropped")
     }
+}
+
+/// Waits for an answer for so long. Half of a checkout's time is left to open another connection then.
+async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(|_| {
+        let message = format!("the server did not answer within {limit:?}");
+        Err(Error::new(ErrorKind::DatabaseUnavailable, message))
+    })
 }

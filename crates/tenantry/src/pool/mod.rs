@@ -68,6 +68,7 @@ mod shared;
 mod slots;
 mod standing;
 mod statement;
+mod step;
 mod stock;
 mod sync;
 mod transaction;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::BoxStream;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -121,7 +121,7 @@ impl Listener {
             return Ok(running.requests.clone());
         }
         let (requests, receiver) = mpsc::channel(REQUESTS);
-        let task = tokio::spawn(run(opener.plain_options(), receiver));
+        let task = tokio::spawn(run(opener.clone(), receiver));
         *running = Some(Running { requests: requests.clone(), task });
         Ok(requests)
     }
@@ -153,11 +153,11 @@ enum Silence {
 }
 
 /// Listens until nobody does any more; reconnects with growing pauses.
-async fn run(options: PgConnectOptions, mut requests: mpsc::Receiver<Subscription>) {
+async fn run(opener: Opener, mut requests: mpsc::Receiver<Subscription>) {
     let mut channels = Channels::new();
     let mut pause = FIRST_PAUSE;
     loop {
-        let error = match listen_once(&options, &mut channels, &mut requests, &mut pause).await {
+        let error = match listen_once(&opener, &mut channels, &mut requests, &mut pause).await {
             Silence::Idle => return,
             Silence::Lost(error) => error,
         };
@@ -176,12 +176,12 @@ async fn run(options: PgConnectOptions, mut requests: mpsc::Receiver<Subscriptio
 
 /// Listens on one connection until it is lost.
 async fn listen_once(
-    options: &PgConnectOptions,
+    opener: &Opener,
     channels: &mut Channels,
     requests: &mut mpsc::Receiver<Subscription>,
     pause: &mut Duration,
 ) -> Silence {
-    let mut listener = match connect(options, channels).await {
+    let mut listener = match connect(opener, channels).await {
         Ok(listener) => listener,
         Err(error) => return Silence::Lost(error.into()),
     };
@@ -219,13 +219,13 @@ async fn listen_once(
     }
 }
 
-async fn connect(options: &PgConnectOptions, channels: &Channels) -> Result<PgListener, sqlx::Error> {
+async fn connect(opener: &Opener, channels: &Channels) -> Result<PgListener, sqlx::Error> {
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(PING_LIMIT)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_lazy_with(options.clone());
+        .connect_lazy_with(opener.plain_options().await?);
     let mut listener = PgListener::connect_with(&pool).await?;
     // Reconnecting is ours: in between, notifications are lost.
     listener.eager_reconnect(false);

@@ -1,16 +1,23 @@
 //! Opens connections of sqlx's, in one way to a database.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
 
 use super::defaults::Defaults;
 use super::message::send;
 use super::unreachable::unreachable;
-use crate::database::{DatabaseConfig, PoolConfig, Route, Way};
+use crate::database::{DatabaseConfig, PoolConfig, Route, Wanted, Way};
 use crate::error::{BoxError, Error, Result};
 use crate::tenant::Alias;
+
+/// The longest that the only host may take until a session can be used. A checkout has less patience.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The way to a database, and the settings that a session gets there. Cheap to clone.
 #[derive(Clone)]
@@ -18,6 +25,10 @@ pub(crate) struct Opener {
     alias: Alias,
     route: Route,
     defaults: Arc<Defaults>,
+    /// The host to begin with: the last that did, until it turned out to be a standby.
+    turn: Arc<AtomicUsize>,
+    /// The longest that one host may take.
+    patience: Duration,
 }
 
 impl Opener {
@@ -29,8 +40,8 @@ impl Opener {
         // them back.
         let capacity = if config.is_behind_pooler() { capacity.max(1) } else { capacity };
         let route = config.application().clone().with_statement_cache(capacity);
-        let defaults = Arc::new(Defaults::of_pool(route.application_name(), pool));
-        Self { alias: alias.clone(), route, defaults }
+        let defaults = Defaults::of_pool(route.application_name(), pool);
+        Self::new(alias, route, defaults, pool)
     }
 
     /// Opens sessions of one's own for the owner; `None` without a way past the pooler.
@@ -49,8 +60,18 @@ impl Opener {
     }
 
     fn of_sessions(alias: &Alias, route: &Route, config: &PoolConfig) -> Self {
-        let defaults = Arc::new(Defaults::of_sessions(route.application_name(), config));
-        Self { alias: alias.clone(), route: route.clone(), defaults }
+        let defaults = Defaults::of_sessions(route.application_name(), config);
+        Self::new(alias, route.clone(), defaults, config)
+    }
+
+    fn new(alias: &Alias, route: Route, defaults: Defaults, config: &PoolConfig) -> Self {
+        // A checkout is to come to the last host before its time is over.
+        let of_several = u32::try_from(route.hosts().len()).map_or(Duration::ZERO, |count| {
+            if count > 1 { config.acquire_timeout.mul_f64(0.75) / count } else { CONNECT_TIMEOUT }
+        });
+        let patience = route.connect_timeout().unwrap_or(of_several);
+        let (defaults, turn) = (Arc::new(defaults), Arc::default());
+        Self { alias: alias.clone(), route, defaults, turn, patience }
     }
 
     /// Opens the same, without the limits of time that a shell may set.
@@ -74,41 +95,86 @@ impl Opener {
 
     /// Opens a connection that sees no table: its `search_path` is the void.
     pub(crate) async fn open(&self) -> Result<PgConnection> {
-        let connection = self.connect().await;
-        let mut connection = connection.map_err(|error| self.unreachable(error.into()))?;
+        self.first_of(|host| Box::pin(self.open_at(host))).await
+    }
+
+    /// Tries the hosts, from the one that did last, until one will do.
+    pub(super) async fn first_of<'a, T>(
+        &'a self,
+        attempt: impl Fn(&'a PgConnectOptions) -> BoxFuture<'a, Result<T>>,
+    ) -> Result<T> {
+        let hosts = self.route.hosts();
+        let first = self.turn.load(Ordering::Relaxed);
+        let mut failure = None;
+        for turn in first..first + hosts.len() {
+            let tried = tokio::time::timeout(self.patience, attempt(&hosts[turn % hosts.len()])).await;
+            match tried.unwrap_or_else(|_| Err(self.silent())) {
+                Ok(opened) => {
+                    self.turn.store(turn % hosts.len(), Ordering::Relaxed);
+                    return Ok(opened);
+                }
+                // The others would not let this login in either.
+                Err(error) if !error.is_retryable() => return Err(error),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| self.silent()))
+    }
+
+    /// Has another host tried first: the one that did last has become a standby.
+    pub(super) fn look_elsewhere(&self) {
+        self.turn.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn open_at(&self, host: &PgConnectOptions) -> Result<PgConnection> {
+        let connected = self.connect(host).await;
+        let mut connection = connected.map_err(|error| self.unreachable(error.into()))?;
         self.introduce(&mut connection).await?;
+        if let Some(question) = self.question() {
+            let answer = send(&mut connection, question).await?;
+            self.judge(answer.as_deref())?;
+        }
         Ok(connection)
     }
 
-    /// The error of a connection that could not be opened.
-    pub(super) fn unreachable(&self, source: BoxError) -> Error {
-        unreachable(&self.alias, &self.route, source)
-    }
-
-    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
-        let connected = PgConnection::connect_with(&self.options()).await;
+    async fn connect(&self, host: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+        let connected = PgConnection::connect_with(&self.with_defaults(host)).await;
         match &connected {
             Err(sqlx::Error::Database(refusal))
                 if self.defaults.are_options_refused(&refusal.code().unwrap_or_default()) =>
             {
-                PgConnection::connect_with(&self.options()).await
+                PgConnection::connect_with(&self.with_defaults(host)).await
             }
             _ => connected,
         }
     }
 
-    /// The options of a connection that needs no settings.
-    pub(crate) fn plain_options(&self) -> PgConnectOptions {
-        self.route.options().clone()
+    /// The options of the next connection, for somebody who opens it himself.
+    pub(super) fn options(&self) -> PgConnectOptions {
+        let hosts = self.route.hosts();
+        self.with_defaults(&hosts[self.turn.load(Ordering::Relaxed) % hosts.len()])
     }
 
-    /// The options of the next connection.
-    pub(super) fn options(&self) -> PgConnectOptions {
-        let options = self.route.options().clone();
+    fn with_defaults(&self, host: &PgConnectOptions) -> PgConnectOptions {
         match self.defaults.options() {
-            Some(defaults) => options.options(defaults),
-            None => options,
+            Some(defaults) => host.clone().options(defaults),
+            None => host.clone(),
         }
+    }
+
+    /// The options of a connection that needs no settings, to a host that will do.
+    pub(crate) async fn plain_options(&self) -> Result<PgConnectOptions> {
+        if self.route.hosts().len() == 1 && self.question().is_none() {
+            return Ok(self.route.options().clone());
+        }
+        self.first_of(|host| {
+            Box::pin(async move {
+                // It has told what it was for.
+                let _ = self.open_at(host).await?.close().await;
+                Ok(host.clone())
+            })
+        })
+        .await
     }
 
     /// Makes and confirms the settings of a new session.
@@ -121,5 +187,35 @@ impl Opener {
             answer => answer,
         };
         self.defaults.confirm(answer?.as_deref())
+    }
+
+    /// Asks whether the server is of the kind that is wanted, unless any is.
+    pub(super) fn question(&self) -> Option<&'static str> {
+        match self.route.wanted() {
+            Wanted::Any => None,
+            Wanted::Primary => Some("SELECT (NOT pg_catalog.pg_is_in_recovery())::text"),
+            Wanted::ReadWrite => Some(
+                "SELECT (NOT pg_catalog.pg_is_in_recovery() \
+                 AND pg_catalog.current_setting('transaction_read_only') = 'off')::text",
+            ),
+        }
+    }
+
+    /// Judges the answer to that question.
+    pub(super) fn judge(&self, answer: Option<&str>) -> Result<()> {
+        match answer {
+            Some("true") => Ok(()),
+            _ => Err(self.unreachable("the server that answers takes no writes".into())),
+        }
+    }
+
+    /// The error of a connection that could not be opened.
+    pub(super) fn unreachable(&self, source: BoxError) -> Error {
+        unreachable(&self.alias, &self.route, source)
+    }
+
+    fn silent(&self) -> Error {
+        let silence = format!("no answer within {:?}", self.patience);
+        self.unreachable(io::Error::new(io::ErrorKind::TimedOut, silence).into())
     }
 }

@@ -12,6 +12,7 @@ use super::preparation::{Preparation, Preprocessors};
 use super::preprocessor::{CheckoutRequest, Target};
 use super::session::Warmth;
 use super::slots::{PoolStatus, Request, Slot, Slots};
+use super::step::{Step, StepMarker};
 use crate::database::{Layout, PoolConfig, PoolMode};
 use crate::error::Result;
 use crate::tenant::Alias;
@@ -89,10 +90,11 @@ impl<D: Driver> Pool<D> {
             request => request,
         };
         let limit = slots.config.acquire_timeout;
-        let lease = self.ready_lease(request, preparation, switching).instrument(span);
+        let progress = StepMarker::new();
+        let lease = self.ready_lease(request, preparation, switching, &progress).instrument(span);
         match tokio::time::timeout(limit, lease).await {
             Ok(result) => result,
-            Err(_) => Err(slots.timeout_error(preparation, limit)),
+            Err(_) => Err(slots.timeout_error(preparation, limit, progress.step())),
         }
     }
 
@@ -101,10 +103,12 @@ impl<D: Driver> Pool<D> {
         mut request: Request<D>,
         preparation: &Arc<Preparation>,
         switching: Switching,
+        progress: &StepMarker,
     ) -> Result<Lease<D>> {
         loop {
+            progress.note(Step::Waiting);
             let slot = request.slot().await?;
-            if let Some(lease) = Lease::ready(slot, preparation, switching).await? {
+            if let Some(lease) = Lease::ready(slot, preparation, switching, progress).await? {
                 return Ok(lease);
             }
             request = self.shared.slots.request(preparation)?;
@@ -152,7 +156,10 @@ impl<D: Driver> Pool<D> {
 }
 
 async fn open_ahead<D: Driver>(mut slot: Slot<D>) {
-    if let Err(error) = slot.open().await {
-        tracing::warn!(%error, "Could not open a connection ahead of need");
+    let limit = slot.slots.config.acquire_timeout;
+    match tokio::time::timeout(limit, slot.open()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "Could not open a connection ahead of need"),
+        Err(_) => tracing::warn!("No answer within {limit:?} while a connection was opened ahead of need"),
     }
 }

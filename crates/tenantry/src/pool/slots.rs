@@ -27,6 +27,8 @@ use crate::error::Result;
 use crate::guard::{Guard, stands};
 use crate::tenant::Alias;
 
+/// The longest that a farewell may take.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// A tenant's weight is no licence to starve the others.
 const MAX_WEIGHT: u32 = 100;
 
@@ -50,6 +52,8 @@ struct State<D: Driver> {
     fairness: Fairness<LineName, Waiter<D>>,
     /// By an idle connection, or by one that is opened, on loan, being cleaned or being closed.
     slots_in_use: u32,
+    /// The slots among them whose connection is being opened.
+    opening: u32,
     holders: HashMap<HolderId, Holder>,
     last_holder: u64,
     is_closed: bool,
@@ -82,6 +86,8 @@ pub struct PoolStatus {
     pub open: u32,
     /// The idle ones among them, which nobody holds.
     pub idle: u32,
+    /// The ones among them that are being opened.
+    pub opening: u32,
     /// Checkouts that wait for a connection.
     pub waiting: u32,
     /// The most that may be open.
@@ -144,9 +150,17 @@ impl<D: Driver> Slot<D> {
 
     /// Opens a connection for a slot that has none. Dropped half-way, the slot stays without one.
     pub(super) async fn open(&mut self) -> Result<()> {
+        let opening = BeingOpened::begin(&self.slots);
         let connection = at(AwaitPoint::Open, self.slots.driver.open()).await?;
+        drop(opening);
         self.pooled = Some(Pooled::new(connection));
         Ok(())
+    }
+
+    /// The time since it got into these hands.
+    pub(super) fn held_for(&self) -> Duration {
+        let since = self.holder.and_then(|id| Some(self.slots.lock().holders.get(&id)?.since));
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Judges how warm its connection is for this checkout.
@@ -169,9 +183,26 @@ impl<D: Driver> Slot<D> {
         let slots = Arc::clone(&self.slots);
         let slot = self;
         slots.runtime.spawn(async move {
-            slot.slots.driver.close(pooled.connection).await;
+            // A server that fell silent takes no farewell either.
+            let _ = tokio::time::timeout(FAREWELL, slot.slots.driver.close(pooled.connection)).await;
             drop(slot);
         });
+    }
+}
+
+/// A connection that is being opened, for whoever asks what the pool is doing.
+struct BeingOpened<'a, D: Driver>(&'a Slots<D>);
+
+impl<'a, D: Driver> BeingOpened<'a, D> {
+    fn begin(slots: &'a Slots<D>) -> Self {
+        slots.lock().opening += 1;
+        Self(slots)
+    }
+}
+
+impl<D: Driver> Drop for BeingOpened<'_, D> {
+    fn drop(&mut self) {
+        self.0.lock().opening -= 1;
     }
 }
 
@@ -192,6 +223,7 @@ impl<D: Driver> Slots<D> {
             affinity: Affinity::new(config.max_connections),
             fairness: Fairness::new(config.cap_per_tenant()),
             slots_in_use: 0,
+            opening: 0,
             holders: HashMap::new(),
             last_holder: 0,
             is_closed: false,
@@ -218,6 +250,7 @@ impl<D: Driver> Slots<D> {
         PoolStatus {
             open: state.slots_in_use,
             idle: count(state.idle.len()),
+            opening: state.opening,
             waiting: count(state.fairness.waiting()),
             max: self.config.max_connections,
             counts: self.counters.read(),
@@ -339,6 +372,25 @@ impl<D: Driver> Slots<D> {
     /// Permits somebody to hold a slot until the rest of an answer was read, if not too many do.
     pub(super) fn permit_to_drain(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.drains).try_acquire_owned().ok()
+    }
+
+    /// The longest that the server may take to answer to a switch. The other half of a checkout's time is for
+    /// another connection.
+    pub(super) fn answer_limit(&self) -> Duration {
+        self.config.acquire_timeout / 2
+    }
+
+    /// Gives up every idle connection of which nobody has heard since this moment, when one like it fell silent.
+    /// Each of them would take as long to find out about.
+    pub(super) fn give_up_idle(self: &Arc<Self>, silent_since: Instant) {
+        let is_silent = |pooled: &mut Pooled<D::Connection>| pooled.idle_since <= silent_since;
+        let silent: Vec<_> = self.lock().idle.extract_if(.., is_silent).collect();
+        for pooled in silent {
+            self.counters.doubtful();
+            drop(pooled);
+            // Nobody's slot goes to whoever is next.
+            drop(Slot::new(self, HolderId::NOBODY, None));
+        }
     }
 
     /// Has every idle connection checked before its next use.

@@ -6,17 +6,23 @@ use crate::tenant::Alias;
 
 /// Says which database it is, and what to do where the cause tells.
 pub(super) fn unreachable(alias: &Alias, route: &Route, source: BoxError) -> Error {
+    if let Some((parameter, file)) = route.missing_file() {
+        let message = format!("`{parameter}` in the URL of database `{alias}` names `{}`", file.display());
+        return Error::new(ErrorKind::Configuration, message)
+            .with_source(source)
+            .with_hint("check that the file is there, and that this program may read it");
+    }
     let message = format!("database `{alias}` at {} cannot be reached", route.address());
     let error = Error::new(ErrorKind::DatabaseUnavailable, message).with_source(source);
     let code = error.database_code().unwrap_or_default();
-    match hint(&code) {
+    match refused(&code).or_else(|| not_trusted(&format!("{error:#}"))) {
         Some(hint) => error.with_hint(hint),
         None => error,
     }
 }
 
 /// The advice for what the server refuses a connection with.
-fn hint(code: &str) -> Option<&'static str> {
+fn refused(code: &str) -> Option<&'static str> {
     Some(match code {
         sqlstate::INVALID_PASSWORD => {
             "the server runs, and the role or its password is wrong: check both in the URL, and percent-encode \
@@ -37,4 +43,56 @@ fn hint(code: &str) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+/// The advice for a certificate that is not accepted, by the words of rustls.
+fn not_trusted(chain: &str) -> Option<&'static str> {
+    if chain.contains("CaUsedAsEndEntity") {
+        return Some(
+            "the server shows the certificate of an authority (`CA:TRUE`), as `openssl req -x509` makes it: give it \
+             one with `basicConstraints=CA:FALSE` that an authority has signed, and name that in `sslrootcert`",
+        );
+    }
+    if chain.contains("UnknownIssuer") {
+        return Some(
+            "no authority that is trusted has signed the server's certificate: name the one that has in `sslrootcert`",
+        );
+    }
+    chain.contains("NotValidForName").then_some(
+        "the server's certificate is for another name: use that as host, or `sslmode=verify-ca` where names do not \
+         matter",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::DatabaseConfig;
+
+    fn error(url: &str, source: &str) -> Error {
+        let config = DatabaseConfig::from_url(url).expect("a good URL");
+        unreachable(&Alias::default(), config.application(), source.into())
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        for name in ["sslrootcert", "sslkey"] {
+            let error = error(&format!("postgres://u@h/d?{name}=/no/such.pem"), "not found");
+            assert!(error.to_string().contains(&format!("`{name}`")), "{error}");
+            assert!(error.to_string().contains("`/no/such.pem`") && !error.is_retryable(), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_accepted_is_explained() {
+        for (source, hint) in [
+            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "CA:FALSE"),
+            ("invalid peer certificate: UnknownIssuer", "`sslrootcert`"),
+            ("certificate not valid for name \"h\": NotValidForName", "verify-ca"),
+        ] {
+            let error = error("postgres://u@h1,h2/d", source);
+            assert!(error.to_string().contains("u@h1:5432,h2:5432/d"), "{error}");
+            assert!(error.hint().is_some_and(|text| text.contains(hint)), "{error:?}");
+        }
+    }
 }

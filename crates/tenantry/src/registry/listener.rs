@@ -1,4 +1,7 @@
-//! Keeps the cache true: hears of every change, and empties the cache when it may have missed one.
+//! Keeps the cache true: hears of every change, and empties the cache when it is back and may have missed one.
+//!
+//! While it is away, cached answers serve for as long as they may: a registry that is down is to stop nobody whose
+//! tenants live elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +18,27 @@ const CHANNEL: &str = "tenantry";
 /// A silent connection is asked whether it is still there this often.
 const PING_AFTER: Duration = Duration::from_secs(10);
 const PING_LIMIT: Duration = Duration::from_secs(5);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Listens until it is aborted; reconnects with growing pauses.
 pub(super) async fn listen(opener: Opener, cache: Arc<Cache>) {
-    let mut pause = Duration::from_millis(50);
+    let mut pause = SHORTEST_PAUSE;
+    let mut told = None;
     loop {
         match listen_once(&opener, &cache, &mut pause).await {
             Ok(()) => tracing::info!("The registry's listener lost its connection"),
-            Err(error) => tracing::warn!(%error, "The registry's listener cannot listen"),
+            Err(error) => {
+                let error = Some(error.to_string());
+                // A standby, for one, refuses every attempt, for as long as it is one.
+                if told == error && pause > SHORTEST_PAUSE {
+                    tracing::debug!(error, "The registry's listener still cannot listen");
+                } else {
+                    tracing::warn!(error, "The registry's listener cannot listen");
+                }
+                told = error;
+            }
         }
-        cache.clear();
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -38,14 +51,14 @@ async fn listen_once(opener: &Opener, cache: &Cache, pause: &mut Duration) -> Re
         .acquire_timeout(PING_LIMIT)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_lazy_with(opener.plain_options());
+        .connect_lazy_with(opener.plain_options().await?);
     let mut listener = PgListener::connect_with(&pool).await?;
     // Reconnecting is ours: in between, notifications are lost.
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     // Whatever changed before this moment was announced to nobody.
     cache.clear();
-    *pause = Duration::from_millis(50);
+    *pause = SHORTEST_PAUSE;
     loop {
         match tokio::time::timeout(PING_AFTER, listener.try_recv()).await {
             Ok(Ok(Some(notification))) => apply(cache, notification.payload()),

@@ -12,7 +12,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
 use crate::pool::await_point::{AwaitPoint, at};
 use crate::pool::channel::channel_of;
-use crate::pool::checkout::STALE_PLAN;
 use crate::pool::classify::Effect;
 use crate::pool::lease::{Activity, Exchange, Lease, SwitchAhead};
 use crate::pool::nesting::OpenLevels;
@@ -134,7 +133,7 @@ impl ClientCheckout {
         let query = Query::Statement { owner: self.owner, schema: schema.as_str(), sql, parameters };
         let may_try_again = self.may_try_again();
         match self.send(query).await {
-            Err(error) if error.database_code().as_deref() == Some(STALE_PLAN) => {
+            Err(error) if error.is_stale_plan() => {
                 // It would fail for ever, and what is known of types may be as old.
                 let mut exchange = self.lease.begin(Activity::Call);
                 exchange.forget();

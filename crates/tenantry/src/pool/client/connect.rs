@@ -26,7 +26,6 @@ const USER_TIMEOUT: Duration = Duration::from_mins(1);
 /// Everything that opening a connection takes.
 pub(super) struct Connector {
     opener: Opener,
-    config: Config,
     tls: MakeRustlsConnect,
 }
 
@@ -39,19 +38,19 @@ impl Connector {
     /// [`ErrorKind::Configuration`] if one cannot be read.
     pub(super) async fn new(opener: &Opener) -> Result<Self> {
         let options = opener.route().options();
-        let secrets = Secrets::of(options);
-        let config = config(options, secrets.password.as_deref());
-        let tls = tls::config(options.get_ssl_mode(), &secrets).await.map_err(|source| {
+        let tls = tls::config(options.get_ssl_mode(), &Secrets::of(options)).await.map_err(|source| {
             Error::new(ErrorKind::Configuration, "TLS cannot be set up as the URL of the database says")
                 .with_source(source)
         })?;
-        Ok(Self { opener: opener.clone(), config, tls: MakeRustlsConnect::new(tls) })
+        Ok(Self { opener: opener.clone(), tls: MakeRustlsConnect::new(tls) })
     }
 
-    pub(super) async fn connect(&self) -> Result<Connected> {
-        let connected = self.config().connect(self.tls.clone()).await;
+    pub(super) async fn connect(&self, host: &PgConnectOptions) -> Result<Connected> {
+        let connected = self.config(host).connect(self.tls.clone()).await;
         let connected = match &connected {
-            Err(error) if self.are_options_refused(error) => self.config().connect(self.tls.clone()).await,
+            Err(error) if self.are_options_refused(error) => {
+                self.config(host).connect(self.tls.clone()).await
+            }
             _ => connected,
         };
         connected.map_err(|error| self.opener.unreachable(error.into()))
@@ -63,8 +62,8 @@ impl Connector {
     }
 
     /// The configuration of the next connection.
-    fn config(&self) -> Config {
-        let mut config = self.config.clone();
+    fn config(&self, host: &PgConnectOptions) -> Config {
+        let mut config = config(host, Secrets::of(host).password.as_deref());
         let options: Vec<_> = config.get_options().map(str::to_owned).into_iter().collect();
         let defaults = self.opener.defaults().options().into_iter().flatten();
         let defaults = defaults.map(|(name, value)| format!("-c {name}={value}"));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::{join, join3};
 use futures_util::{TryStreamExt as _, pin_mut};
+use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
@@ -109,9 +110,31 @@ impl ClientDriver {
         }
     }
 
-    async fn connect(&self) -> Result<ClientConnection> {
+    async fn open_at(&self, host: &PgConnectOptions) -> Result<ClientConnection> {
+        let mut connection = self.connect(host).await?;
+        self.introduce(&mut connection).await?;
+        if let Some(question) = self.opener.question() {
+            let answer = self.send(&mut connection, question).await?;
+            self.opener.judge(answer.as_deref())?;
+        }
+        Ok(connection)
+    }
+
+    async fn introduce(&self, connection: &mut ClientConnection) -> Result<()> {
+        let defaults = self.defaults();
+        let Some(message) = defaults.first_message() else { return Ok(()) };
+        let answer = match self.send(connection, message).await {
+            Err(error) if defaults.is_first_message_refused(&error) => {
+                self.send(connection, defaults.first_message().unwrap_or_default()).await
+            }
+            answer => answer,
+        };
+        defaults.confirm(answer?.as_deref())
+    }
+
+    async fn connect(&self, host: &PgConnectOptions) -> Result<ClientConnection> {
         let connector = self.connector.get_or_try_init(|| Connector::new(&self.opener)).await?;
-        let (client, connection) = connector.connect().await?;
+        let (client, connection) = connector.connect(host).await?;
         let carrier = Carrier(tokio::spawn(async move {
             // Whoever waits for an answer is told as well.
             if let Err(error) = connection.await {
@@ -133,17 +156,11 @@ impl Driver for ClientDriver {
     }
 
     async fn open(&self) -> Result<ClientConnection> {
-        let mut connection = self.connect().await?;
-        let defaults = self.defaults();
-        let Some(message) = defaults.first_message() else { return Ok(connection) };
-        let answer = match self.send(&mut connection, message).await {
-            Err(error) if defaults.is_first_message_refused(&error) => {
-                self.send(&mut connection, defaults.first_message().unwrap_or_default()).await
-            }
-            answer => answer,
-        };
-        defaults.confirm(answer?.as_deref())?;
-        Ok(connection)
+        self.opener.first_of(|host| Box::pin(self.open_at(host))).await
+    }
+
+    fn look_elsewhere(&self) {
+        self.opener.look_elsewhere();
     }
 
     async fn send(&self, connection: &mut ClientConnection, message: &str) -> Result<Option<String>> {

@@ -6,7 +6,7 @@
 use std::ops::{Deref, DerefMut};
 
 use super::{Condition, Lease};
-use crate::error::{Error, ErrorKind, breaks_connection};
+use crate::error::{Error, ErrorKind, breaks_connection, makes_unfit};
 use crate::guard::{Guard, stands};
 use crate::pool::driver::Driver;
 use crate::pool::slots::{Slot, Slots};
@@ -32,17 +32,28 @@ pub(in crate::pool) enum Activity {
 /// An error that may have taken the connection with it.
 pub(in crate::pool) trait BreaksConnection {
     fn breaks_connection(&self) -> bool;
+
+    /// Returns true if the connection answers and is of no further use.
+    fn makes_unfit(&self) -> bool;
 }
 
 impl BreaksConnection for Error {
     fn breaks_connection(&self) -> bool {
         self.kind() == ErrorKind::DatabaseUnavailable
     }
+
+    fn makes_unfit(&self) -> bool {
+        Self::makes_unfit(self)
+    }
 }
 
 impl BreaksConnection for sqlx::Error {
     fn breaks_connection(&self) -> bool {
         breaks_connection(self)
+    }
+
+    fn makes_unfit(&self) -> bool {
+        makes_unfit(self)
     }
 }
 
@@ -106,6 +117,9 @@ impl<D: Driver> Exchange<'_, D> {
     pub(in crate::pool) fn fail<E: BreaksConnection>(self, error: E) -> E {
         if self.activity == Activity::Boundary || error.breaks_connection() {
             return self.give_up(error);
+        }
+        if error.makes_unfit() {
+            *self.condition = (*self.condition).max(Condition::Unfit);
         }
         self.finish();
         error

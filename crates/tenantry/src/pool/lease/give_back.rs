@@ -1,6 +1,10 @@
 //! The fate of a connection when its lease is dropped.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::{Activity, Condition, Lease};
 use crate::database::PoolMode;
@@ -11,12 +15,17 @@ use crate::pool::driver::Driver;
 use crate::pool::session::SessionState;
 use crate::pool::slots::Slot;
 
+/// The time after which a connection that does not answer is a sign that the server is silent.
+const SILENCE: Duration = Duration::from_millis(500);
+
 /// The next thing that happens to a connection.
 enum Fate {
     /// It was cut off in a statement whose answer may be read to its end.
     Drain(OwnedSemaphorePermit),
     /// It is in a transaction that nobody ends any more, perhaps in a statement of it that was cut off.
     RollBack(Option<OwnedSemaphorePermit>),
+    /// It answers, and is of no further use. The server may tell why.
+    Retire,
     /// It is lost or busy. The server notices; it would not answer a good-bye before the statement's end.
     Abandon,
     /// It is in a transaction that may not be rolled back.
@@ -41,8 +50,13 @@ impl<D: Driver> Drop for Lease<D> {
                 let lease = self.take_to_background();
                 self.slot.slots.runtime.spawn(roll_back_and_return(lease, permit));
             }
+            Fate::Retire => {
+                let lease = self.take_to_background();
+                self.slot.slots.runtime.spawn(retire(lease));
+            }
             Fate::Abandon => {
                 counters.doubtful();
+                self.note_silence();
                 // The slot follows without it.
                 drop(self.slot.pooled.take());
             }
@@ -68,6 +82,9 @@ impl<D: Driver> Lease<D> {
         let is_in_transaction = self.is_in_transaction();
         let is_used_up = self.is_used_up();
         let is_lost = self.condition == Condition::Broken;
+        if self.condition == Condition::Unfit && self.activity.is_none() {
+            return Fate::Retire;
+        }
         // Before anything else, so that a lease that is drained is not in doubt.
         if !is_lost
             && !is_used_up
@@ -102,6 +119,22 @@ impl<D: Driver> Lease<D> {
             }
             (None, true) if !slots.config.drain_timeout.is_zero() => Some(Fate::RollBack(None)),
             _ => None,
+        }
+    }
+
+    /// Puts the idle connections in doubt, if somebody gave this one up after he had waited for long.
+    fn note_silence(&mut self) {
+        let held_for = self.slot.held_for();
+        if self.activity.is_none() || self.condition == Condition::Broken || held_for < SILENCE {
+            return;
+        }
+        let is_in_switch = self.slot.pooled.as_ref().is_some_and(|pooled| pooled.session.last().is_none());
+        let slots = &self.slot.slots;
+        match Instant::now().checked_sub(held_for) {
+            // A switch takes no time.
+            Some(silent_since) if is_in_switch => slots.give_up_idle(silent_since),
+            // A statement may take any.
+            _ => slots.doubt_idle(),
         }
     }
 
@@ -175,6 +208,23 @@ async fn drain_and_return<D: Driver>(mut lease: Lease<D>, permit: OwnedSemaphore
         return;
     }
     clean_and_return(lease).await;
+}
+
+/// Asks why the connection is of no further use. A standby is what a server becomes after a failover, and
+/// then the idle connections lead to it as well.
+async fn retire<D: Driver>(mut lease: Lease<D>) {
+    let slots = Arc::clone(&lease.slot.slots);
+    let ask = lease.exchange(Activity::Boundary, async |driver, connection| {
+        driver.roll_back(connection, "SELECT pg_catalog.pg_is_in_recovery()::text").await
+    });
+    if let Ok(Ok(Some(answer))) = tokio::time::timeout(SILENCE, ask).await
+        && answer == "true"
+    {
+        tracing::warn!(database = %slots.alias, "The server takes no writes: it is a standby");
+        slots.driver.look_elsewhere();
+        slots.give_up_idle(Instant::now());
+    }
+    lease.worsen(Condition::Broken);
 }
 
 /// Rolls a transaction back before anybody else can get the connection, and cleans that if it was touched. With

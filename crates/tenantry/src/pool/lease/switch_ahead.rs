@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use super::{Activity, Lease, Switching};
+use super::{Activity, Lease, Switching, within};
 use crate::database::Verify;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
@@ -85,8 +85,9 @@ impl<D: Driver> Lease<D> {
 
     async fn enter_void(&mut self) -> Result<()> {
         let message = Preparation::void_message(self.pooled().session.last().map(Arc::as_ref));
+        let limit = self.slot.slots.answer_limit();
         self.exchange(Activity::Boundary, async |driver, connection| {
-            match at(AwaitPoint::Switch, driver.send(connection, &message)).await?.as_deref() {
+            match at(AwaitPoint::Switch, within(limit, driver.send(connection, &message))).await?.as_deref() {
                 Some(VOID_SCHEMA) => Ok(()),
                 _ => Err(missing_void()),
             }

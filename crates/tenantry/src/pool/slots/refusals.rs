@@ -6,6 +6,7 @@ use super::{Slots, State, count};
 use crate::error::{Error, ErrorKind};
 use crate::pool::driver::Driver;
 use crate::pool::preparation::Preparation;
+use crate::pool::step::Step;
 
 impl<D: Driver> Slots<D> {
     pub(super) fn closed_error(&self) -> Error {
@@ -22,15 +23,44 @@ impl<D: Driver> Slots<D> {
         with_tenant_of(preparation, Error::new(ErrorKind::PoolBusy, message))
     }
 
-    pub(in crate::pool) fn timeout_error(&self, preparation: &Preparation, limit: Duration) -> Error {
+    pub(in crate::pool) fn timeout_error(
+        &self,
+        preparation: &Preparation,
+        limit: Duration,
+        step: Step,
+    ) -> Error {
+        match step {
+            Step::Waiting => self.none_free_error(preparation, limit),
+            Step::Opening => self.silent_error(preparation, limit, "opened"),
+            Step::Switching => self.silent_error(preparation, limit, "prepared"),
+        }
+    }
+
+    /// The error of a checkout to which the server did not answer.
+    fn silent_error(&self, preparation: &Preparation, limit: Duration, what: &str) -> Error {
+        let message = format!(
+            "database `{}` does not answer: a connection could not be {what} for {} within {limit:?}",
+            self.alias,
+            holder_name(preparation),
+        );
+        let hint = "check that the server runs, and that nothing on the way swallows what is sent to it";
+        with_tenant_of(preparation, Error::new(ErrorKind::DatabaseUnavailable, message).with_hint(hint))
+    }
+
+    fn none_free_error(&self, preparation: &Preparation, limit: Duration) -> Error {
         let state = self.lock();
         let message = format!(
-            "no connection to database `{}` became free for {} within {limit:?}: {} of {} are in use, {} wait; \
+            "no connection to database `{}` became free for {} within {limit:?}: {} of {} are in use{}, {} wait; \
              one tenant may hold {}{}",
             self.alias,
             holder_name(preparation),
             state.slots_in_use - count(state.idle.len()),
             self.config.max_connections,
+            if state.opening > 0 {
+                format!(", {} of them being opened", state.opening)
+            } else {
+                String::new()
+            },
             state.fairness.waiting(),
             self.config.cap_per_tenant(),
             state.longest_holder().map(|who| format!("; {who}")).unwrap_or_default(),
