@@ -6,6 +6,7 @@
 //! * [`connect`]: from flags, environment and `tenantry.toml` to a database, the embedded one included.
 //! * [`output`]: data on stdout, as a table or as JSON; everything else on stderr.
 //! * [`failure`]: what went wrong, why, and what to do about it.
+//! * [`input`]: text from a file or from stdin.
 //! * [`fleet`]: all tenants, page by page.
 //! * [`notices`]: what the server says while it migrates.
 //! * [`pg_dump`]: PostgreSQL's own program, where it is new enough.
@@ -20,6 +21,7 @@ mod connect;
 mod context;
 mod failure;
 mod fleet;
+mod input;
 mod notices;
 mod output;
 mod pg_dump;

@@ -4,19 +4,16 @@ mod fleet;
 mod one;
 mod rows;
 
-use std::fs;
-use std::io::Read as _;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use clap_complete::ArgValueCompleter;
 use tenantry::Fleet;
-use tenantry::migrate::sql_text;
 use tenantry::tenant::Slug;
 
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
+use crate::input::read_text;
 use crate::slugs::complete_slugs;
 
 /// Run SQL in the schemas of tenants, or in the master schema
@@ -101,16 +98,8 @@ impl Target {
 
 fn read_sql(source: &Source) -> anyhow::Result<String> {
     match (&source.sql, &source.file) {
-        (_, Some(file)) => {
-            let name = file.display().to_string();
-            let bytes = fs::read(file).with_context(|| format!("`{name}` cannot be read"))?;
-            Ok(sql_text(&name, bytes).map_err(tenantry::Error::from)?)
-        }
-        (Some(sql), None) if sql == "-" => {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).context("stdin cannot be read")?;
-            Ok(sql_text("stdin", bytes).map_err(tenantry::Error::from)?)
-        }
+        (_, Some(file)) => read_text(Some(file)),
+        (Some(sql), None) if sql == "-" => read_text(None),
         (sql, None) => Ok(sql.clone().unwrap_or_default()),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tenantry::migrate::MigrationSet;
 use tenantry::registry::{Probe, Run};
-use tenantry::tenant::{Alias, Slug, Status, Tenant};
+use tenantry::tenant::{Alias, Digest, Slug, Status, Tenant};
 use tenantry::{Config, Tenancy};
 
 use crate::connect::{self, PROBE_TIMEOUT, with_tenancy};
@@ -66,12 +66,19 @@ struct AtVersion {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Files {
-    /// None of which anything is known.
+    /// None at all, as far as is known.
     Nothing,
     /// Others than there are up to any version: one in between is missing, or a file was changed.
     Other,
     /// All up to a version.
     UpToVersion,
+}
+
+impl Files {
+    /// The digest of a schema from which everything was undone.
+    fn of_nothing() -> Digest {
+        tenantry::Migrations::none().tenant().digest()
+    }
 }
 
 #[derive(Default, Serialize)]
@@ -167,7 +174,7 @@ fn place(tenancy: &Tenancy, tenant: &Tenant) -> (Files, Option<i64>) {
         None => (Files::Nothing, None),
         Some(digest) => match files.version_of(digest) {
             Some(version) => (Files::UpToVersion, Some(version)),
-            None if files.is_empty() && *digest == files.digest() => (Files::Nothing, None),
+            None if *digest == Files::of_nothing() => (Files::Nothing, None),
             None => (Files::Other, None),
         },
     }

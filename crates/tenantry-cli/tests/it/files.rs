@@ -145,6 +145,12 @@ async fn the_encoding_of_what_is_executed_is_named() {
         let error = project.refused(1, &["exec", "--tenant", "acme", "--file", "seed.sql"]);
         assert!(error.starts_with(&format!("error: {problem}\nhint: save it as UTF-8")), "{error}");
     }
+    fs::write(&file, b"\xef\xbb\xbfinitech\n").unwrap();
+    let error = project.refused(1, &["create", "--from", "seed.sql"]);
+    assert!(
+        error.starts_with("error: seed.sql:1: the file begins with a byte order mark\nhint: "),
+        "{error}"
+    );
     let missing = project.refused(1, &["exec", "--tenant", "acme", "--file", "none.sql"]);
     assert!(missing.contains("`none.sql` cannot be read"), "{missing}");
 }
@@ -155,4 +161,19 @@ async fn a_line_is_the_one_that_an_editor_shows() {
     project.write("migrations/tenant/0002_old.sql", "-- of an old Mac\r\rSELEC 1;\r");
     let error = project.refused(1, &["create", "acme"]);
     assert!(error.contains("0002_old.sql:3:1: syntax error"), "{error}");
+}
+
+#[tokio::test]
+async fn a_tenant_from_which_everything_was_undone_is_at_nothing() {
+    let project = Project::ready().await;
+    project.write("migrations/tenant/0000_setup.up.sql", "CREATE TABLE setup (id int);");
+    project.write("migrations/tenant/0000_setup.down.sql", "DROP TABLE setup;");
+    project.write("migrations/tenant/0001_note.down.sql", "DROP TABLE note;");
+    project.ok(&["create", "acme"]);
+    project.ok(&["migrate", "--to", "0", "--yes"]);
+    let versions = project.json(&["status"])["versions"].take();
+    assert_eq!(versions[0]["files"], "nothing", "{versions}");
+    project.refused(1, &["exec", "--tenant", "acme", "SELECT FROM setup"]);
+    project.ok(&["migrate"]);
+    project.ok(&["exec", "--tenant", "acme", "SELECT FROM note, setup"]);
 }

@@ -1,11 +1,8 @@
 //! Makes the tenants that a file lists.
 use std::collections::HashMap;
-use std::fs;
-use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use tenantry::tenant::{Slug, Tenant};
@@ -15,6 +12,7 @@ use super::order::Order;
 use crate::connect::with_files;
 use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
+use crate::input::read_text;
 use crate::output::{Format, note, print_report};
 
 /// The outcome of one line.
@@ -30,19 +28,11 @@ pub(super) async fn run(
     jobs: NonZeroUsize,
     cx: &mut Context,
 ) -> anyhow::Result<Finish> {
-    let text = read(file)?;
-    let name = if file == Path::new("-") { "stdin".into() } else { file.display().to_string() };
+    let file = Some(file).filter(|file| *file != Path::new("-"));
+    let text = read_text(file)?;
+    let name = file.map_or_else(|| "stdin".to_owned(), |file| file.display().to_string());
     let orders = parse(&text, &name, database)?;
     with_files(cx, async |cx, tenancy| make_all(cx, tenancy, orders, jobs).await).await
-}
-
-fn read(file: &Path) -> anyhow::Result<String> {
-    if file != Path::new("-") {
-        return fs::read_to_string(file).with_context(|| format!("`{}` cannot be read", file.display()));
-    }
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).context("stdin cannot be read")?;
-    Ok(text)
 }
 
 /// Reads all lines before the first tenant is made.
