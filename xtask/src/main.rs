@@ -1,4 +1,4 @@
-//! The commands of this checkout: `cargo xtask setup`, `test`, `ci` and `guards`.
+//! The commands of this checkout: `cargo xtask setup`, `test`, `ci`, `torture` and `guards`.
 //!
 //! * [`setup`]: the programs that the tests and `notes` need, found or installed.
 //! * [`ci`]: the gate, and [`remains`]: what the tests must not leave behind.
@@ -25,6 +25,9 @@ const USAGE: &str = "\
 usage: cargo xtask setup             install what the tests and `notes` need
        cargo xtask test [ARGUMENT…]  the same, then `cargo test --workspace` with these arguments
        cargo xtask ci                everything a change must pass
+       cargo xtask ci --postgres 14..18
+                                     the tests, on each of these versions of PostgreSQL
+       cargo xtask torture           200 tenants, a million checkouts, statements that try to reach past their tenant
        cargo xtask guards [NAME…]    show that the tests of these guards, or of all, can fail";
 
 fn main() -> ExitCode {
@@ -43,6 +46,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some(("setup", [])) => setup::setup(),
         Some(("test", rest)) => test(rest),
         Some(("ci", [])) => ci::pass(),
+        Some(("ci", [flag, versions])) if flag == "--postgres" => ci::matrix(versions),
+        Some(("torture", [])) => ci::torture(),
         Some(("guards", names)) => guards::check(names),
         Some(("help" | "--help" | "-h", [])) => {
             println!("{USAGE}");

@@ -1,5 +1,6 @@
-//! Everything at once: eight tenants, few connections, futures cut off at any await, backends that
-//! are terminated, a server that is killed. No row may be foreign, no slot lost, no transaction inherited.
+//! Everything at once: many tenants, few connections, futures cut off at any await, backends that are terminated, a
+//! server that is killed, and statements that try to reach past their tenant. No row may be foreign, no slot
+//! lost, nothing of a session inherited.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::pin::Pin;
@@ -21,6 +22,10 @@ use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy, TenantDb}
 
 /// The gate asks for 100,000 with `TENANTRY_CHAOS_CHECKOUTS`.
 const CHECKOUTS: u64 = 10_000;
+/// `cargo xtask torture` asks for 200 with `TENANTRY_CHAOS_TENANTS`.
+const TENANTS: u64 = 8;
+/// The time that 100,000 checkouts may take, and each 100,000 more.
+const PATIENCE: Duration = Duration::from_mins(8);
 const CONNECTIONS: u32 = 6;
 const TASKS: u64 = 24;
 
@@ -99,15 +104,32 @@ struct Amount {
 
 impl Amount {
     fn wanted() -> Self {
-        let asked_for = std::env::var("TENANTRY_CHAOS_CHECKOUTS").ok();
-        let checkouts = asked_for.map_or(CHECKOUTS, |number| number.parse().unwrap());
-        Self { checkouts, drops: u32::try_from(checkouts / 1_000).unwrap() }
+        let checkouts = asked_for("TENANTRY_CHAOS_CHECKOUTS", CHECKOUTS);
+        // More than 100 at each point prove no more.
+        Self { checkouts, drops: u32::try_from(checkouts / 1_000).unwrap().min(100) }
     }
+
+    fn patience(self) -> Duration {
+        PATIENCE * u32::try_from(self.checkouts.div_ceil(100_000)).unwrap()
+    }
+}
+
+fn asked_for(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |number| number.parse().unwrap())
+}
+
+/// A type of each tenant that only the server knows of.
+#[derive(Debug, PartialEq, sqlx::Type)]
+#[sqlx(type_name = "feeling", rename_all = "lowercase")]
+enum Feeling {
+    Fine,
 }
 
 struct World {
     tenancy: Tenancy,
     tenants: Vec<TenantDb>,
+    /// The address that a connection of `dblink` leads to, where there is `dblink`.
+    dblink: Option<String>,
     stop: AtomicBool,
     finished: AtomicU64,
     cut_off: AtomicU64,
@@ -115,7 +137,7 @@ struct World {
 }
 
 /// Each tenant has rows that carry its name; half of them have types of their own.
-async fn world(url: &str) -> World {
+async fn world(url: &str, superuser_url: &str) -> World {
     let tables =
         "CREATE TABLE note (tenant text NOT NULL DEFAULT current_setting('chaos.tenant', true), title text);
                   CREATE TABLE mark (tenant text NOT NULL)";
@@ -135,12 +157,18 @@ async fn world(url: &str) -> World {
         .unwrap();
     let mut owner = PgConnection::connect(url).await.unwrap();
     let mut tenants = Vec::new();
-    for number in 0..8 {
+    for number in 0..asked_for("TENANTRY_CHAOS_TENANTS", TENANTS) {
         let slug = format!("tenant-{number}");
         let tenant = tenancy.create(NewTenant::new(slug.as_str())).await.unwrap();
         let schema = tenant.schema();
         let rows = format!("INSERT INTO {schema}.mark SELECT '{slug}' FROM generate_series(1, 50)");
         owner.execute(AssertSqlSafe(rows)).await.unwrap();
+        // The registry knows nothing of these, and the number of the label differs.
+        let labels = if number % 3 == 0 { "'fine'" } else { "'low', 'fine'" };
+        let feelings = format!(
+            "CREATE TYPE {schema}.feeling AS ENUM ({labels}); CREATE TABLE {schema}.diary (feeling {schema}.feeling)"
+        );
+        owner.execute(AssertSqlSafe(feelings)).await.unwrap();
         if number % 2 == 0 {
             let types = format!(
                 "CREATE TYPE {schema}.mood AS ENUM ('fine');
@@ -150,11 +178,16 @@ async fn world(url: &str) -> World {
         }
     }
     // Read again, now that the types are recorded.
-    let again = tenancy.tenants_after("", 100).await.unwrap();
+    let again = tenancy.tenants_after("", 1_000).await.unwrap();
     tenants.extend(again.iter().map(|tenant| tenancy.db(tenant).unwrap()));
+    // Where there are no contrib modules, nothing can be left by one.
+    let mut superuser = PgConnection::connect(superuser_url).await.unwrap();
+    let dblink = "CREATE EXTENSION dblink SCHEMA extensions";
+    let has_dblink = superuser.execute(dblink).await.is_ok();
     World {
         tenancy,
         tenants,
+        dblink: has_dblink.then(|| url.to_owned()),
         stop: AtomicBool::new(false),
         finished: AtomicU64::new(0),
         cut_off: AtomicU64::new(0),
@@ -168,9 +201,10 @@ fn assert_own(db: &TenantDb, marks: &[String]) {
 }
 
 /// One request of an application, of one of several kinds.
-async fn request(db: &TenantDb, kind: u64) -> Result<(), sqlx::Error> {
+async fn request(world: &World, db: &TenantDb, kind: u64) -> Result<(), sqlx::Error> {
     let slug = db.tenant().slug().as_str();
     match kind {
+        8.. => return hostile_request(world, db, kind).await,
         0 => {
             let marks = sqlx::query_scalar("SELECT tenant FROM mark").fetch_all(db).await?;
             assert_own(db, &marks);
@@ -216,15 +250,49 @@ async fn request(db: &TenantDb, kind: u64) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// A request that leaves something behind, or looks for what others may have left.
+async fn hostile_request(world: &World, db: &TenantDb, kind: u64) -> Result<(), sqlx::Error> {
+    match kind {
+        8 => {
+            let other = world.tenants[0].tenant().schema();
+            let path = format!("UPDATE pg_settings SET setting = '{other}' WHERE name = 'search_path'");
+            sqlx::raw_sql(AssertSqlSafe(path)).execute(db).await?;
+        }
+        9 => {
+            let Some(url) = &world.dblink else { return Ok(()) };
+            let left = "SELECT coalesce(array_length(extensions.dblink_get_connections(), 1), 0)";
+            let left: i32 = sqlx::query_scalar(left).fetch_one(db).await?;
+            assert_eq!(left, 0, "a connection of dblink was inherited");
+            let connect = sqlx::query("SELECT extensions.dblink_connect('left', $1)").bind(url);
+            connect.execute(db).await?;
+        }
+        10 => {
+            sqlx::query("INSERT INTO diary VALUES ($1)").bind(Feeling::Fine).execute(db).await?;
+            let felt: Vec<Feeling> =
+                sqlx::query_scalar("SELECT feeling FROM diary LIMIT 3").fetch_all(db).await?;
+            assert!(felt.iter().all(|feeling| *feeling == Feeling::Fine));
+        }
+        _ => {
+            let mut copied = db.copy_out("COPY mark TO STDOUT");
+            while let Some(chunk) = copied.next().await {
+                let marks = String::from_utf8(chunk?.to_vec()).unwrap();
+                assert_own(db, &marks.lines().map(str::to_owned).collect::<Vec<_>>());
+            }
+        }
+    }
+    Ok(())
+}
+
 async fn visitor(world: Arc<World>, seed: u64) {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     while !world.stop.load(Ordering::Relaxed) {
-        let tenant = random.below(8) * random.below(8) / 8;
+        let count = world.tenants.len() as u64;
+        let tenant = random.below(count) * random.below(count) / count;
         let db = &world.tenants[usize::try_from(tenant).unwrap()];
         // Mostly short requests; a stream that is not read to its end may cost its connection.
-        let kind =
-            [0, 0, 0, 0, 1, 1, 2, 3, 4, 3, 4, 5, 6, 6, 0, 7][usize::try_from(random.below(16)).unwrap()];
-        let request = Box::pin(request(db, kind));
+        let kind = [0, 0, 0, 0, 1, 1, 2, 3, 4, 3, 4, 5, 6, 6, 0, 7, 8, 9, 10, 11]
+            [usize::try_from(random.below(20)).unwrap()];
+        let request = Box::pin(request(&world, db, kind));
         // Few are cut off, and of those that take many steps more than of the others.
         let is_patient = random.below(if matches!(kind, 3 | 4) { 4 } else { 32 }) != 0;
         let polls_left = if is_patient { u32::MAX } else { 1 + u32::try_from(random.below(12)).unwrap() };
@@ -243,8 +311,8 @@ async fn visitor(world: Arc<World>, seed: u64) {
 
 /// Terminates a backend of the pool now and then, and kills the server twice.
 async fn havoc(world: &World, server: &mut ScratchServer, superuser_url: &str) {
-    let deadline = Instant::now() + Duration::from_mins(8);
     let wanted = Amount::wanted();
+    let deadline = Instant::now() + wanted.patience();
     let mut restarts = [wanted.checkouts / 3, wanted.checkouts * 2 / 3].into_iter().peekable();
     loop {
         let counts = counts(world);
@@ -289,7 +357,7 @@ fn report(world: &World) -> String {
 async fn under_chaos_nothing_is_foreign_lost_or_inherited() {
     let mut server = ScratchServer::start().await.unwrap();
     let database = server.database("app").await.unwrap();
-    let world = Arc::new(world(database.url()).await);
+    let world = Arc::new(world(database.url(), database.superuser_url()).await);
     let mut visitors: JoinSet<()> = (1..=TASKS).map(|seed| visitor(Arc::clone(&world), seed)).collect();
     tokio::select! {
         () = havoc(&world, &mut server, database.superuser_url()) => {}
