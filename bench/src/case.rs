@@ -99,7 +99,7 @@ pub(crate) fn chosen(words: &[String]) -> Result<Vec<Case>> {
         let mut cases: Vec<Case> = ALL.into_iter().filter(|case| case.name().0 == bench).collect();
         if cases.is_empty() {
             bail!(
-                "there is no bench or case `{bench}`; known are: {}",
+                "there is no bench or case `{bench}`; the known ones are: {}",
                 ALL.map(|case| case.to_string()).join(", ")
             );
         }

@@ -90,7 +90,7 @@ fn choose(server: u32, candidates: Vec<PathBuf>) -> anyhow::Result<PathBuf> {
         }
     };
     let hint = format!(
-        "install that of PostgreSQL {server} or newer (`apt-get install postgresql-client-{server}`)"
+        "install `pg_dump` of PostgreSQL {server} or newer (`apt-get install postgresql-client-{server}`)"
     );
     Err(failure.with_hint(hint).into())
 }

@@ -85,7 +85,7 @@ fn real_path(directory: &Path) -> Result<PathBuf> {
     if is_text {
         return Ok(real);
     }
-    let message = format!("the path `{}` is no text in UTF-8, or has a line break", real.display());
+    let message = format!("the path `{}` is not UTF-8, or has a line break", real.display());
     Err(Error::new(ErrorKind::Folder, message).with_hint("rename that folder, or work in another one"))
 }
 

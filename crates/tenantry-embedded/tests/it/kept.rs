@@ -262,7 +262,7 @@ async fn a_path_that_is_no_text_is_refused_at_once() {
             [KeptServer::start(&folder).await.unwrap_err(), KeptServer::find(&folder).await.unwrap_err()]
         {
             assert_eq!(error.kind(), ErrorKind::Folder);
-            assert!(error.to_string().contains("is no text in UTF-8") && error.hint().is_some(), "{error}");
+            assert!(error.to_string().contains("is not UTF-8") && error.hint().is_some(), "{error}");
         }
         assert!(!folder.join(".tenantry").exists());
     }

@@ -67,10 +67,10 @@ pub enum ErrorKind {
 ///
 /// ```
 /// let error = tenantry::Error::from(sqlx::Error::Decode("expected an integer".into()));
-/// assert_eq!(error.to_string(), "a value is not of the type that the program takes it for");
+/// assert_eq!(error.to_string(), "a value does not have the type that the program expects");
 /// assert_eq!(
 ///     format!("{error:#}"),
-///     "a value is not of the type that the program takes it for: \
+///     "a value does not have the type that the program expects: \
 ///      error occurred while decoding: expected an integer",
 /// );
 /// ```
@@ -120,7 +120,7 @@ impl Error {
 
     /// The types of the program and those of the tables do not go together.
     fn not_converted(source: impl Into<BoxError>) -> Self {
-        let message = "a value is not of the type that the program takes it for";
+        let message = "a value does not have the type that the program expects";
         Self::new(ErrorKind::Decode, message).with_source(source)
     }
 

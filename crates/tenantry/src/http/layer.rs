@@ -122,6 +122,7 @@ impl Tenancy {
     }
 }
 
+#[cfg(feature = "axum")]
 impl TenancyLayer {
     /// Attaches one thing more to each request.
     pub(super) fn attach(mut self, extension: impl Clone + Send + Sync + 'static) -> Self {

@@ -27,7 +27,7 @@ pub(super) struct WrongName {
 pub(super) enum NameFault {
     #[error("the name does not begin with a version number")]
     NoVersion,
-    #[error("a version has no sign")]
+    #[error("a version number has no sign")]
     Signed,
     #[error("the version is too large: the largest is {}", i64::MAX)]
     TooLarge,

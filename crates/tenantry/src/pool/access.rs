@@ -100,12 +100,7 @@ impl<D: Driver> Access<D> {
         Ok(Self { settings, current: Mutex::new(Arc::new(current)), ..self.clone() })
     }
 
-    /// A connection, and for whom it is.
-    pub(super) async fn lease(&self, switching: Switching) -> Result<(Lease<D>, Arc<Current>)> {
-        self.lease_with(switching, &[]).await
-    }
-
-    /// The same with settings for this one checkout.
+    /// A connection, and for whom it is, with settings for this one checkout.
     pub(super) async fn lease_with(
         &self,
         switching: Switching,

@@ -124,7 +124,7 @@ impl Databases {
         self.by_alias.get(alias).ok_or_else(|| {
             let known: Vec<_> = self.aliases().map(Alias::as_str).collect();
             Error::new(ErrorKind::Configuration, format!("no database is named `{alias}`"))
-                .with_hint(format!("known are: {}", known.join(", ")))
+                .with_hint(format!("the known ones are: {}", known.join(", ")))
         })
     }
 
@@ -223,7 +223,7 @@ impl Database {
 
 fn no_way_past_the_pooler(alias: &Alias) -> Error {
     let message = format!(
-        "what creates and alters schemas needs a session of its own, which the pooler of database `{alias}` \
+        "creating and altering schemas takes a session of its own, which the pooler of database `{alias}` \
          does not give"
     );
     Error::new(ErrorKind::Unsupported, message)

@@ -73,7 +73,7 @@ impl Preprocessors {
 fn unknown_preprocessor(name: &str, known: &[Arc<dyn Preprocessor>]) -> Error {
     let names: Vec<_> = known.iter().map(|preprocessor| preprocessor.name()).collect();
     Error::new(ErrorKind::Configuration, format!("no preprocessor is named `{name}`"))
-        .with_hint(format!("known are: {}", names.join(", ")))
+        .with_hint(format!("the known ones are: {}", names.join(", ")))
 }
 
 impl Default for Preprocessors {

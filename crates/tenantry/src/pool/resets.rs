@@ -16,8 +16,8 @@ impl<D: Driver> Pool<D> {
             return Ok(());
         }
         let message = format!(
-            "a statement that resets the `search_path` would see what is no tenant's: the start-up options do not \
-             arrive at database `{}`",
+            "a statement that resets the `search_path` would see tables outside of the tenant's schema: the start-up \
+             options do not arrive at database `{}`",
             self.alias()
         );
         let hint = format!(

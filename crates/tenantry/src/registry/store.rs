@@ -62,7 +62,7 @@ impl FromRow<'_, PgRow> for TenantRow {
 /// Names the row, which nobody else can find: it goes by no slug.
 fn nonsense(id: TenantId, error: sqlx::Error) -> sqlx::Error {
     let sqlx::Error::ColumnDecode { index, source } = error else { return error };
-    let message = format!("column `{index}` of tenant {id} in `tenantry.tenant` holds nonsense");
+    let message = format!("column `{index}` of tenant {id} in `tenantry.tenant` cannot be understood");
     Error::new(ErrorKind::Registry, message).with_hint("correct the row").with_source(source).into()
 }
 

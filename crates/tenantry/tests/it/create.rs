@@ -304,7 +304,11 @@ async fn a_database_nobody_configured_is_named_with_the_known_ones() {
     let database = database().await;
     let tenancy = tenancy(&database, &[]).await;
     let created = tenancy.create(NewTenant::new("acme").database(Alias::parse("eu").unwrap())).await;
-    check_error(created, ErrorKind::Configuration, &["no database is named `eu`", "known are: default"]);
+    check_error(
+        created,
+        ErrorKind::Configuration,
+        &["no database is named `eu`", "the known ones are: default"],
+    );
     assert_eq!(Client::owner(&database).await.traces("acme").await, NOTHING);
 }
 

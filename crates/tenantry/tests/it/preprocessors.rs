@@ -73,7 +73,7 @@ async fn an_unknown_name_is_refused_with_the_known_ones() {
         (error.kind(), error.to_string().as_str()),
         (ErrorKind::Configuration, "no preprocessor is named `acter`")
     );
-    assert_eq!(error.hint(), Some("known are: search_path, actor"));
+    assert_eq!(error.hint(), Some("the known ones are: search_path, actor"));
 }
 
 #[tokio::test]

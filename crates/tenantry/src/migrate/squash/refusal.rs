@@ -42,7 +42,7 @@ pub(super) fn refuse_changes_outside(objects: &[String]) -> Result<()> {
     }
     let told: Vec<_> = objects.iter().take(3).map(String::as_str).collect();
     let more = if objects.len() > told.len() { ", and more" } else { "" };
-    let message = format!("the migrations change what is outside of the schema: {}{more}", told.join(", "));
+    let message = format!("the migrations change something outside of the schema: {}{more}", told.join(", "));
     Err(refused(message)
         .with_hint("move that to a migration of the master schema; the replay has left it there"))
 }

@@ -13,7 +13,7 @@ const COMPLETE: &str = "-- PostgreSQL database dump complete";
 pub(crate) fn baseline_of(dump: &str, schema: &SchemaName, head: &BaselineHead) -> Result<String> {
     if !dump.lines().any(|line| line == COMPLETE) {
         return Err(
-            refused("the dump was cut off before its end").with_hint("look at what runs as `pg_dump`")
+            refused("the dump was cut off before its end").with_hint("check which program runs as `pg_dump`")
         );
     }
     let major = major_of(dump).ok_or_else(|| refused("the dump does not say which `pg_dump` made it"))?;

@@ -284,7 +284,7 @@ fn what_was_compiled_in_is_judged_too() {
 fn a_version_with_a_sign_is_not_compiled_in() {
     let signed = migrator(&[(-5, "x", MigrationType::Simple, "SELECT 1")]);
     let error = Migrations::from_migrators(migrator(&[]), signed).unwrap_err();
-    assert_eq!(error.to_string(), "-5_x.sql: a version has no sign");
+    assert_eq!(error.to_string(), "-5_x.sql: a version number has no sign");
 }
 
 #[test]

@@ -135,7 +135,7 @@ impl Access<ClientDriver> {
             let hint = "use `tenancy.db(…)`, or connect past the pooler";
             return Err(self.pool.unsupported("a connection of tokio-postgres", hint));
         }
-        let (lease, current) = self.lease(switching).await?;
+        let (lease, current) = self.lease_with(switching, &[]).await?;
         let owner = Owner {
             digest: current.tag,
             tenant: current.tenant().map(Tenant::id),
