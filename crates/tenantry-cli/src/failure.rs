@@ -2,6 +2,7 @@
 //!
 //! An error arrives as a chain, from whatever layer. [`Report`] is what a person reads of it: the
 //! message, the causes that add something, one hint.
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::{self, Write as _};
 
@@ -169,8 +170,17 @@ fn hint_of(error: &tenantry::Error) -> Option<String> {
 /// PostgreSQL's own words, without what sqlx puts in front of them.
 fn message(error: &(dyn Error + 'static)) -> String {
     match refusal(error) {
-        Some(refusal) => without_urls(refusal.message()),
+        Some(refusal) => without_urls(&abridged(refusal.message())),
         None => without_urls(&error.to_string()),
+    }
+}
+
+/// The first 500 characters: PostgreSQL repeats values, of whatever length.
+pub(crate) fn abridged(text: &str) -> Cow<'_, str> {
+    const LENGTH: usize = 500;
+    match text.char_indices().nth(LENGTH) {
+        Some((cut, _)) => format!("{}…", &text[..cut]).into(),
+        None => text.into(),
     }
 }
 

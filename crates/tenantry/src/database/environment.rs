@@ -17,9 +17,11 @@ const OF_OTHER_PARTS: &[&str] = &["TENANTRY_CONFIG", "TENANTRY_PG_BIN", "TENANTR
 /// Variables of our own tests and scripts, which inherit them to programs that they start.
 const OF_TESTS: &[&str] = &[
     "TENANTRY_CHAOS_CHECKOUTS",
+    "TENANTRY_CHAOS_TENANTS",
     "TENANTRY_DIE_AT",
     "TENANTRY_KEEPER",
     "TENANTRY_LEAVE_OUT",
+    "TENANTRY_PG_FOLDERS",
     "TENANTRY_TEST_ARGUMENT",
     "TENANTRY_TEST_PART",
     "TENANTRY_TEST_READS",

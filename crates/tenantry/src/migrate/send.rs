@@ -1,5 +1,7 @@
 //! Sends a message, and says which line of which file failed in it.
 
+use std::borrow::Cow;
+
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 use sqlx::{AssertSqlSafe, Either, PgConnection, Postgres, Transaction};
@@ -100,24 +102,33 @@ fn located(error: sqlx::Error, site: Site<'_>, message: &Message, completed: usi
     let origin = origin.unwrap_or(Origin::Own);
     let text = match &origin {
         Origin::File { statement, .. } => {
-            format!("{origin}: {} ({}, in `{statement}`)", refusal.message(), site.whose())
+            format!("{origin}: {} ({}, in `{statement}`)", abridged(refusal.message()), site.whose())
         }
         Origin::About { file } => about(file, refusal, site),
-        Origin::Own => format!("{} ({})", refusal.message(), site.whose()),
+        Origin::Own => format!("{} ({})", abridged(refusal.message()), site.whose()),
     };
     let hint = hint_of(refusal).or_else(|| refusal.hint()).or_else(|| refusal.detail()).map(str::to_owned);
     // A backend that was terminated is no fault of the file.
     let kind = if breaks_connection(&error) { ErrorKind::DatabaseUnavailable } else { ErrorKind::Migration };
     let located = site.error(kind, text).with_source(error);
     match hint {
-        Some(hint) => located.with_hint(hint),
+        Some(hint) => located.with_hint(abridged(&hint)),
         None => located,
+    }
+}
+
+/// The first 500 characters. PostgreSQL repeats values, of whatever length, and what it says is recorded per tenant.
+fn abridged(text: &str) -> Cow<'_, str> {
+    const LENGTH: usize = 500;
+    match text.char_indices().nth(LENGTH) {
+        Some((cut, _)) => format!("{}…", &text[..cut]).into(),
+        None => text.into(),
     }
 }
 
 /// Says what a file did that it may not.
 fn about(file: &str, refusal: &PgDatabaseError, site: Site<'_>) -> String {
-    let (what, whose) = (refusal.message(), site.whose());
+    let (what, whose) = (abridged(refusal.message()), site.whose());
     match refusal.code() {
         sqlstate::CHANGED_OUTSIDE => {
             format!("{file}: the file changes what is outside of its schema: {what} ({whose})")

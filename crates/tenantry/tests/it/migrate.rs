@@ -298,6 +298,23 @@ async fn a_tenant_whose_schema_is_gone_fails_alone_and_is_not_made_again() {
 }
 
 #[tokio::test]
+async fn a_value_of_a_megabyte_is_not_repeated_in_the_error_and_in_the_record() {
+    let database = database().await;
+    let folder = Folder::of(&["CREATE TABLE number (value int)"]);
+    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    let insert = format!("INSERT INTO number VALUES ('{}')", "x".repeat(1_000_000));
+    folder.write("tenant/0002_number.sql", &insert);
+    let tenancy = open(&database, &folder).await;
+    let told = migrate_one(&tenancy, "acme").await.unwrap_err();
+    assert!(told.contains("0002_number.sql:1") && told.contains("invalid input syntax for type integer"));
+    let run = tenancy.runs(1).await.unwrap().remove(0);
+    for entry in tenancy.run_entries_after(&run, None, 10).await.unwrap() {
+        assert!(entry.error.is_none_or(|error| error.len() < 2_000));
+    }
+    assert!(tenancy.tenant("acme").await.unwrap().last_error().unwrap().len() < 2_000);
+}
+
+#[tokio::test]
 async fn a_failing_master_stops_everything() {
     let database = database().await;
     let folder = Folder::of(&[NOTE]);

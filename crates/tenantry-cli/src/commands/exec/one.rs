@@ -9,7 +9,7 @@ use tenantry::tenant::Tenant;
 use super::answer::Answer;
 use super::rows::Rows;
 use crate::context::{Context, Finish};
-use crate::failure::{self, Failure};
+use crate::failure::{self, Failure, abridged};
 
 pub(super) async fn run(
     cx: &mut Context,
@@ -88,9 +88,9 @@ fn explain(error: sqlx::Error, tenant: Option<&Tenant>, sql: &str) -> anyhow::Er
         Some(PgErrorPosition::Original(position)) => place_of(sql, position),
         _ => String::new(),
     };
-    let mut failure = Failure::new("database", format!("{}{place}", refusal.message()));
+    let mut failure = Failure::new("database", format!("{}{place}", abridged(refusal.message())));
     if let Some(hint) = refusal.hint().or_else(|| refusal.detail()) {
-        failure = failure.with_hint(hint);
+        failure = failure.with_hint(abridged(hint));
     }
     if let Some(tenant) = tenant {
         failure = failure.with_tenant(tenant.slug().as_str());
