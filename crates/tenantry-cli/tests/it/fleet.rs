@@ -170,7 +170,7 @@ async fn one_screen_tells_who_is_at_which_version() {
 
     // A change by hand is no version.
     let change = format!(
-        "UPDATE tenantry.applied SET digest = sha256('') WHERE schema_name = '{}'",
+        "UPDATE tenantry.applied SET digest = sha256('other') WHERE schema_name = '{}'",
         project.json(&["show", "acme"])["schema"].as_str().unwrap()
     );
     project.ok(&["exec", "--master", &change]);

@@ -42,6 +42,9 @@ async fn tenancy(database: &ScratchDatabase, chosen: &str) -> tenantry::Result<T
     let folder = Folder::new();
     let file = folder.tenant().join("tenantry.toml");
     let url = database.url();
+    for directory in ["migrations/master", "migrations/tenant"] {
+        std::fs::create_dir_all(folder.tenant().join(directory)).unwrap();
+    }
     std::fs::write(&file, format!("preprocessors = {chosen}\n[databases.default]\nurl = '{url}'\n")).unwrap();
     let config = Config::load(&file)?;
     Tenancy::builder().config(&config)?.preprocessor(Actor).install(true).connect().await
