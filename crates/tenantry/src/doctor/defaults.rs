@@ -25,8 +25,8 @@ async fn look(patient: &Patient<'_>, opener: &Opener, route: &Route, key: &str) 
         Ok(_) => {
             let what =
                 format!("`{key}` passes a pooler that does not take the start-up options of a session");
-            let why = "a session that is reset would see tables outside of the tenant's schema, so a statement that does \
-                       that is refused";
+            let why = "a session that is reset would see tables outside of the tenant's schema, so a statement \
+                       that does that is refused";
             let finding = patient.warning(Check::StartUp, what, why);
             let (role, database) = (Identifier(route.role()), Identifier(route.database()));
             Some(finding.mend_by(format!(
