@@ -327,7 +327,7 @@ async fn without_a_way_around_the_pooler_it_serves_and_changes_nothing() {
     let tenancy = Tenancy::builder().database(behind.config()).connect().await.unwrap();
     let acme = tenancy.db(&tenancy.tenant("acme").await.unwrap()).unwrap();
     assert_eq!(text(&acme, "SELECT current_schema()::text").await, acme.tenant().schema().as_str());
-    let says = ["needs a session of its own", "hint: set `direct_url`"];
+    let says = ["takes a session of its own", "hint: set `direct_url`"];
     check_error(tenancy.create(NewTenant::new("globex")).await, ErrorKind::Unsupported, &says);
     check_error(tenancy.migrate(Fleet::all(), unobserved).await, ErrorKind::Unsupported, &says);
     let installs = Tenancy::builder().database(behind.config()).install(true);
