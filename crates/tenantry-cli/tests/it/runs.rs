@@ -82,7 +82,7 @@ async fn an_interrupt_lets_the_tenants_under_way_finish() {
     project.write("migrations/tenant/0002_slow.sql", "CREATE TABLE slow (); SELECT pg_sleep(2);");
     let mut command = project.interruptible(&["migrate", "--jobs", "1"]);
     let mut migrate = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    until_running(&project).await;
+    until_a_tenant_is_under_way(&project).await;
     assert!(signal("INT", &migrate));
     let status = migrate.wait().unwrap();
     let mut stderr = String::new();
@@ -112,6 +112,17 @@ async fn until_running(project: &Project) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while project.json(&["runs"])[0]["state"] != "running" {
         assert!(Instant::now() < deadline, "no run began");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A run that is recorded as running need not have begun with a tenant.
+async fn until_a_tenant_is_under_way(project: &Project) {
+    let sleepers = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() \
+                    AND wait_event = 'PgSleep'";
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while project.json(&["exec", "--master", sleepers])[0]["rows"][0]["n"] != "1" {
+        assert!(Instant::now() < deadline, "no tenant is migrated");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
