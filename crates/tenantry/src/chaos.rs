@@ -25,7 +25,7 @@ const CHECKOUTS: u64 = 10_000;
 /// `cargo xtask torture` asks for 200 with `TENANTRY_CHAOS_TENANTS`.
 const TENANTS: u64 = 8;
 /// The time that 100,000 checkouts may take, and each 100,000 more.
-const PATIENCE: Duration = Duration::from_mins(8);
+const PATIENCE: Duration = Duration::from_mins(12);
 const CONNECTIONS: u32 = 6;
 const TASKS: u64 = 24;
 
@@ -105,8 +105,8 @@ struct Amount {
 impl Amount {
     fn wanted() -> Self {
         let checkouts = asked_for("TENANTRY_CHAOS_CHECKOUTS", CHECKOUTS);
-        // More than 100 at each point prove no more.
-        Self { checkouts, drops: u32::try_from(checkouts / 1_000).unwrap().min(100) }
+        // More at each point prove no more, and a commit is rarely cut off.
+        Self { checkouts, drops: u32::try_from(checkouts / 1_000).unwrap().min(50) }
     }
 
     fn patience(self) -> Duration {
