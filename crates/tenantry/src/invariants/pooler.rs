@@ -69,6 +69,39 @@ async fn a_statement_and_what_prepares_it_are_one_transaction() {
     assert!(path.starts_with("\"$user\""), "{path}");
 }
 
+#[derive(Clone, Copy, sqlx::Type)]
+#[sqlx(type_name = "mood", rename_all = "lowercase")]
+enum Mood {
+    Happy,
+}
+
+#[tokio::test]
+async fn types_that_were_made_at_run_time_reach_no_other_tenant() {
+    let behind = Behind::new(&["CREATE TABLE note (title text)"]).await;
+    let tenants = [behind.db("acme").await, behind.db("globex").await];
+    let mut outside = PgConnection::connect(behind.database.url()).await.unwrap();
+    for (db, labels) in tenants.iter().zip(["'happy'", "'sad', 'happy'"]) {
+        let schema = db.tenant().schema();
+        let made = format!(
+            "CREATE TYPE {schema}.mood AS ENUM ({labels}); CREATE TABLE {schema}.diary (mood {schema}.mood UNIQUE)"
+        );
+        outside.execute(sqlx::AssertSqlSafe(made)).await.unwrap();
+    }
+    let [insert, delete] = ["INSERT INTO diary VALUES ($1)", "DELETE FROM diary WHERE mood = $1"];
+    for db in tenants.iter().cycle().take(4) {
+        sqlx::query(insert).bind(Mood::Happy).execute(db).await.unwrap();
+        let twice = sqlx::query(insert).bind(Mood::Happy).execute(db).await.unwrap_err();
+        assert!(twice.as_database_error().unwrap().is_unique_violation(), "{twice}");
+        sqlx::query(delete).bind(Mood::Happy).execute(db).await.unwrap();
+    }
+    // The only statement that meets the type fails.
+    let refused = "INSERT INTO diary SELECT $1 FROM generate_series(1, 2)";
+    for db in tenants.iter().cycle().take(4) {
+        let twice = sqlx::query(refused).bind(Mood::Happy).execute(db).await.unwrap_err();
+        assert!(twice.as_database_error().unwrap().is_unique_violation(), "{twice}");
+    }
+}
+
 #[tokio::test]
 async fn a_missing_schema_is_an_error_before_the_first_statement() {
     let behind = Behind::new(&["CREATE TABLE note (title text)"]).await;

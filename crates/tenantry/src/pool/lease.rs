@@ -260,6 +260,11 @@ impl<D: Driver> Lease<D> {
         self.pooled().described.insert(sql);
     }
 
+    /// A statement that is new to the connection begins: it makes the driver look at types, also if it fails.
+    pub(super) fn suspect_types(&mut self) {
+        self.pooled().described.suspect();
+    }
+
     /// A statement failed: nobody knows which types the driver has looked at before.
     pub(super) fn doubt_types(&mut self) {
         self.pooled().described.doubt();

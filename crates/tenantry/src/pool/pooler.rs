@@ -77,6 +77,9 @@ impl Checkout {
             self.settle().await?;
             self.touch_or_refuse(statement.sql())?;
             self.set_savepoint(&statement).await?;
+            if !self.is_described(&statement) {
+                self.lease.suspect_types();
+            }
             let mut second_attempt = statement.is_prepared().then(|| statement.clone());
             let mut next = Some(statement.clone());
             while let Some(attempt) = next.take() {

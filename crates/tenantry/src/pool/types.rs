@@ -45,6 +45,11 @@ impl Described {
     /// Something ran that nobody saw, or failed: the types it means are known, or not.
     pub(super) fn doubt(&mut self) {
         self.texts.clear();
+        self.suspect();
+    }
+
+    /// A statement runs, and will be [inserted](Self::insert) when it has succeeded.
+    pub(super) fn suspect(&mut self) {
         self.has_new = true;
     }
 
