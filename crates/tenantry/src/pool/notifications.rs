@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::BoxStream;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -220,15 +220,7 @@ async fn listen_once(
 }
 
 async fn connect(opener: &Opener, channels: &Channels) -> Result<PgListener, sqlx::Error> {
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(PING_LIMIT)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_lazy_with(opener.plain_options().await?);
-    let mut listener = PgListener::connect_with(&pool).await?;
-    // Reconnecting is ours: in between, notifications are lost.
-    listener.eager_reconnect(false);
+    let mut listener = opener.listener().await?;
     listener.listen_all(channels.keys().map(String::as_str)).await?;
     Ok(listener)
 }

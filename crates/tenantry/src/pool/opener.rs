@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::postgres::PgConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection};
 
 use super::defaults::Defaults;
@@ -18,6 +18,9 @@ use crate::tenant::Alias;
 
 /// The longest that the only host may take until a session can be used. A checkout has less patience.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest that the connection of a listener may take.
+const LISTENER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The way to a database, and the settings that a session gets there. Cheap to clone.
 #[derive(Clone)]
@@ -163,7 +166,7 @@ impl Opener {
     }
 
     /// The options of a connection that needs no settings, to a host that will do.
-    pub(crate) async fn plain_options(&self) -> Result<PgConnectOptions> {
+    async fn plain_options(&self) -> Result<PgConnectOptions> {
         if self.route.hosts().len() == 1 && self.question().is_none() {
             return Ok(self.route.options().clone());
         }
@@ -175,6 +178,20 @@ impl Opener {
             })
         })
         .await
+    }
+
+    /// Opens a connection that listens to nothing yet. When it is lost, the caller has to open another: what is
+    /// announced in between reaches nobody.
+    pub(crate) async fn listener(&self) -> Result<PgListener, sqlx::Error> {
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(LISTENER_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(self.plain_options().await?);
+        let mut listener = PgListener::connect_with(&pool).await?;
+        listener.eager_reconnect(false);
+        Ok(listener)
     }
 
     /// Makes and confirms the settings of a new session.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 
 use super::cache::Cache;
 use crate::error::Result;
@@ -46,15 +46,7 @@ pub(super) async fn listen(opener: Opener, cache: Arc<Cache>) {
 
 /// Listens on one connection until it is lost.
 async fn listen_once(opener: &Opener, cache: &Cache, pause: &mut Duration) -> Result<(), sqlx::Error> {
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(PING_LIMIT)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_lazy_with(opener.plain_options().await?);
-    let mut listener = PgListener::connect_with(&pool).await?;
-    // Reconnecting is ours: in between, notifications are lost.
-    listener.eager_reconnect(false);
+    let mut listener = opener.listener().await?;
     listener.listen(CHANNEL).await?;
     // Whatever changed before this moment was announced to nobody.
     cache.clear();
