@@ -2,13 +2,11 @@
 //!
 //! It needs the Rust toolchain with rustfmt and clippy, and package registries; it installs the rest.
 
-use std::{env, ops::RangeInclusive, path::PathBuf, time::Instant};
+use std::time::Instant;
 
 use crate::{
     command::{Failure, Result, cargo, run, succeeds},
-    guards, remains,
-    search::{Version, folders_of_postgresql},
-    setup,
+    guards, remains, setup,
 };
 
 /// The steps that have passed, with how long each took.
@@ -83,46 +81,4 @@ pub(crate) fn torture() -> Result<()> {
     run(cargo("test --workspace --lib chaos -- --nocapture")
         .env("TENANTRY_CHAOS_CHECKOUTS", "1000000")
         .env("TENANTRY_CHAOS_TENANTS", "200"))
-}
-
-/// Runs the tests on each of these major versions of PostgreSQL, and tells at the end which failed.
-pub(crate) fn matrix(versions: &str) -> Result<()> {
-    setup::setup()?;
-    let mut failed = Vec::new();
-    for major in majors(versions)? {
-        let folder = folder_of(major)?;
-        println!("=== PostgreSQL {major} in {}", folder.display());
-        if run(cargo("test --workspace --no-fail-fast").env("TENANTRY_PG_BIN", &folder)).is_err() {
-            failed.push(major.to_string());
-        }
-    }
-    if failed.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::new(format!("the tests failed on PostgreSQL {}", failed.join(", "))))
-}
-
-/// Reads `16`, or `14..18` with both ends.
-fn majors(versions: &str) -> Result<RangeInclusive<u32>> {
-    let (first, last) = versions.split_once("..").unwrap_or((versions, versions));
-    match (first.parse(), last.parse()) {
-        (Ok(first), Ok(last)) if first <= last => Ok(first..=last),
-        _ => Err(Failure::new(format!("`{versions}` is no version of PostgreSQL and no range of them"))
-            .with_hint("write `16` or `14..18`")),
-    }
-}
-
-/// The programs of a version: where packages put them, or below the folder that `TENANTRY_PG_FOLDERS` names, in
-/// `14/bin` and so on.
-fn folder_of(major: u32) -> Result<PathBuf> {
-    let named = env::var_os("TENANTRY_PG_FOLDERS").map(PathBuf::from);
-    let named = named.map(|folder| folder.join(major.to_string()).join("bin"));
-    let is_it = |folder: &PathBuf| {
-        Version::of(&folder.join("postgres")).is_some_and(|version| version.major == major)
-    };
-    named.into_iter().chain(folders_of_postgresql()).find(is_it).ok_or_else(|| {
-        Failure::new(format!("there is no PostgreSQL {major} on this machine")).with_hint(
-            "install it, or name the folder that holds `14/bin`, `15/bin`, … in `TENANTRY_PG_FOLDERS`",
-        )
-    })
 }

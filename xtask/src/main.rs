@@ -2,6 +2,7 @@
 //!
 //! * [`setup`]: the programs that the tests and `notes` need, found or installed.
 //! * [`ci`]: the gate, and [`remains`]: what the tests must not leave behind.
+//! * [`matrix`]: the tests on several versions of PostgreSQL.
 //! * [`guards`]: shows that the tests of the invariants can fail.
 //! * [`command`]: other programs, and why one of them failed.
 //!
@@ -12,6 +13,7 @@
 mod ci;
 mod command;
 mod guards;
+mod matrix;
 mod remains;
 #[path = "../../crates/tenantry-embedded/src/search.rs"]
 mod search;
@@ -46,7 +48,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some(("setup", [])) => setup::setup(),
         Some(("test", rest)) => test(rest),
         Some(("ci", [])) => ci::pass(),
-        Some(("ci", [flag, versions])) if flag == "--postgres" => ci::matrix(versions),
+        Some(("ci", [flag, versions])) if flag == "--postgres" => matrix::test_on(versions),
         Some(("torture", [])) => ci::torture(),
         Some(("guards", names)) => guards::check(names),
         Some(("help" | "--help" | "-h", [])) => {
