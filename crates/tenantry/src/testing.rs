@@ -152,6 +152,13 @@ impl Installation {
         tables(&self.tenancy, driver, &tenant)
     }
 
+    /// Makes `acme` and `globex`, and answers with their tables.
+    pub(crate) async fn pair(&self, driver: Driver) -> (Tables, Tables) {
+        self.create("acme").await;
+        self.create("globex").await;
+        (self.tables(driver, "acme").await, self.tables(driver, "globex").await)
+    }
+
     /// Counts of what this driver's pool did so far.
     pub(crate) fn counts(&self, driver: Driver) -> crate::pool::PoolCounts {
         let status = self.tenancy.status();

@@ -250,10 +250,7 @@ async fn a_slot_is_free_before_the_rest_of_a_large_answer_is_read() {
 async fn a_switch_cancelled_in_flight_reaches_nobody() {
     for driver in Driver::ALL {
         let installation = with_one_connection(&[]).await;
-        installation.create("acme").await;
-        installation.create("globex").await;
-        let (acme, globex) =
-            (installation.tables(*driver, "acme").await, installation.tables(*driver, "globex").await);
+        let (acme, globex) = installation.pair(*driver).await;
         let schema = "SELECT current_schema()::text";
         for _ in 0..20 {
             assert_eq!(acme.text(schema).await, acme.schema());

@@ -15,10 +15,7 @@ use crate::testing::{Driver, Installation, Tables, installation, with_one_connec
 
 async fn two_tenants(driver: Driver) -> (Installation, Tables, Tables) {
     let installation = with_one_connection(&["CREATE TABLE note (id serial, title text)"]).await;
-    installation.create("acme").await;
-    installation.create("globex").await;
-    let (acme, globex) =
-        (installation.tables(driver, "acme").await, installation.tables(driver, "globex").await);
+    let (acme, globex) = installation.pair(driver).await;
     (installation, acme, globex)
 }
 
@@ -141,10 +138,7 @@ async fn with_extension(driver: Driver, verify: Verify, extension: &str) -> (Ins
     let installation = installation(&[sql], pool).await;
     let create = format!("CREATE EXTENSION {extension} SCHEMA extensions");
     installation.run_as_superuser(&create).await;
-    installation.create("acme").await;
-    installation.create("globex").await;
-    let (acme, globex) =
-        (installation.tables(driver, "acme").await, installation.tables(driver, "globex").await);
+    let (acme, globex) = installation.pair(driver).await;
     (installation, acme, globex)
 }
 
@@ -311,10 +305,7 @@ async fn two_patient_tenants(driver: Driver) -> (Installation, Tables, Tables) {
     let pool =
         PoolConfig { max_connections: 1, drain_timeout: Duration::from_secs(5), ..PoolConfig::default() };
     let installation = installation(&["CREATE TABLE note (id serial, title text)"], pool).await;
-    installation.create("acme").await;
-    installation.create("globex").await;
-    let (acme, globex) =
-        (installation.tables(driver, "acme").await, installation.tables(driver, "globex").await);
+    let (acme, globex) = installation.pair(driver).await;
     (installation, acme, globex)
 }
 

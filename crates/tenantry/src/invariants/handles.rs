@@ -12,10 +12,7 @@ const TITLES: &str = "SELECT coalesce(string_agg(title, ' ' ORDER BY title), '')
 
 async fn two_tenants(driver: Driver) -> (Installation, Tables, Tables) {
     let installation = with_one_connection(&[TABLE]).await;
-    installation.create("acme").await;
-    installation.create("globex").await;
-    let (acme, globex) =
-        (installation.tables(driver, "acme").await, installation.tables(driver, "globex").await);
+    let (acme, globex) = installation.pair(driver).await;
     (installation, acme, globex)
 }
 

@@ -5,10 +5,7 @@ use crate::{ErrorKind, PoolConfig};
 
 async fn two_tenants(driver: Driver) -> (Installation, Tables, Tables) {
     let installation = with_one_connection(&[]).await;
-    installation.create("acme").await;
-    installation.create("globex").await;
-    let (acme, globex) =
-        (installation.tables(driver, "acme").await, installation.tables(driver, "globex").await);
+    let (acme, globex) = installation.pair(driver).await;
     (installation, acme, globex)
 }
 
