@@ -164,7 +164,7 @@ impl DatabaseUrl {
                 let modes = "`disable`, `prefer`, `require`, `verify-ca` and `verify-full`";
                 return Err(refused(
                     "`sslmode` in the database URL has no such value",
-                    format!("known are {modes}"),
+                    format!("the known ones are {modes}"),
                 ));
             }
         }

@@ -16,7 +16,7 @@ pub(super) async fn superuser(patient: &mut Patient<'_>) -> Result<Option<Findin
         "PostgreSQL checks no privilege for a superuser: a `CREATE` on a vanished schema would succeed elsewhere",
     );
     Ok(Some(finding.mend_by(
-        "CREATE ROLE saas_app LOGIN PASSWORD '…', and log in as that role in `url`; who owns the tables logs in \
+        "CREATE ROLE saas_app LOGIN PASSWORD '…', and log in as that role in `url`; let the owner of the tables log in \
          by `owner_url`",
     )))
 }
