@@ -10,6 +10,7 @@ use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
+use rustix::process::{Pid, Signal, kill_process};
 use tenantry::pool::PoolStatus;
 use tenantry::{DatabaseConfig, NewTenant, PoolConfig, Tenancy, TenantDb};
 use tenantry_embedded::ScratchDatabase;
@@ -129,6 +130,16 @@ async fn until(tenancy: &Tenancy, is_so: impl Fn(PoolStatus) -> bool) {
     }
 }
 
+/// Drops a BEGIN under way. The server is stopped meanwhile, so that it cannot have answered.
+async fn cut_off_a_begin(db: &TenantDb) {
+    let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(db).await.unwrap();
+    let backend = Pid::from_raw(backend).unwrap();
+    kill_process(backend, Signal::STOP).unwrap();
+    let is_cut_off = Box::pin(db.begin()).now_or_never().is_none();
+    kill_process(backend, Signal::CONT).unwrap();
+    assert!(is_cut_off, "nobody can have answered");
+}
+
 #[tokio::test]
 async fn every_metric_has_its_labels_and_values() {
     let values = Values::default();
@@ -142,7 +153,7 @@ async fn every_metric_has_its_labels_and_values() {
         tenancy.tenant(slug).await.unwrap();
     }
     // Doubtful: a new connection for what follows.
-    assert!(Box::pin(acme.begin()).now_or_never().is_none(), "nobody can have answered");
+    cut_off_a_begin(&acme).await;
     until(&tenancy, |status| status.open == 0).await;
     values.take();
 
@@ -177,7 +188,7 @@ async fn every_metric_has_its_labels_and_values() {
     drop(acme.begin().await.unwrap());
     until(&tenancy, |status| status.idle == 1).await;
     // In doubt once more.
-    assert!(Box::pin(acme.begin()).now_or_never().is_none(), "nobody can have answered");
+    cut_off_a_begin(&acme).await;
     until(&tenancy, |status| status.open == 0).await;
 
     let expect = [
@@ -189,7 +200,7 @@ async fn every_metric_has_its_labels_and_values() {
         ("tenantry_rolled_back_total{database=default,driver=sqlx}", 1.0),
         ("tenantry_checkouts_total{database=default,driver=sqlx,source=open}", 2.0),
         ("tenantry_checkouts_total{database=default,driver=sqlx,source=switch}", 3.0),
-        ("tenantry_checkouts_total{database=default,driver=sqlx,source=warm}", 6.0),
+        ("tenantry_checkouts_total{database=default,driver=sqlx,source=warm}", 7.0),
         ("tenantry_checkout_wait_seconds{database=default,driver=sqlx}", 1.0),
         ("tenantry_waiting{database=default,driver=sqlx}", 0.0),
         ("tenantry_checkout_waits_total{database=default,driver=sqlx}", 1.0),

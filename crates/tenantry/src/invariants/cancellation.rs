@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use crate::testing::{Driver, Installation, Tables, installation, text, with_one_connection};
 use crate::{ErrorKind, PoolConfig};
 
-const BACKEND: &str = "SELECT pg_backend_pid()::text";
+pub(super) const BACKEND: &str = "SELECT pg_backend_pid()::text";
 
 /// Polls a future once, so that it sends what it has to send, and drops it. Answers whether it was
 /// cut off; now and then the server is quick enough to answer within that one poll.
@@ -21,7 +21,7 @@ async fn send_and_drop<T>(future: impl Future<Output = T>) -> bool {
 }
 
 /// Like [`send_and_drop`] for what the server answers at once: it is stopped meanwhile.
-async fn send_and_drop_unanswered<T>(backend: &str, future: impl Future<Output = T>) {
+pub(super) async fn send_and_drop_unanswered<T>(backend: &str, future: impl Future<Output = T>) {
     let backend = Pid::from_raw(backend.parse().unwrap()).unwrap();
     kill_process(backend, Signal::STOP).unwrap();
     let is_cut_off = Box::pin(future).now_or_never().is_none();
