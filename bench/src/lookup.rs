@@ -1,5 +1,6 @@
 //! Finding a tenant that is in memory, among few and among many.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use sqlx::{Connection as _, PgConnection};
 use tenantry::registry::RegistryConfig;
 use tenantry::resolve::TenantKey;
-use tenantry::tenant::Slug;
+use tenantry::tenant::{Slug, Tenant};
 use tenantry::{PoolConfig, Tenancy};
 
 use crate::bench::Bench;
@@ -28,8 +29,10 @@ pub(crate) async fn find(bench: &mut Bench) -> Result<()> {
     let mut few_team = Team::new([task(&small.tenancy, few).await?]);
     let mut many_team = Team::new([task(&large.tenancy, many).await?]);
 
+    let mut map_team = Team::new([map_of(&large.tenancy, many).await?]);
+
     let loads = [&small, &large].map(|opened| opened.tenancy.status().cache.loads);
-    let rounds = interleave(&bench.plan, [&mut few_team, &mut many_team]).await?;
+    let rounds = interleave(&bench.plan, [&mut few_team, &mut many_team, &mut map_team]).await?;
     let loads_after = [&small, &large].map(|opened| opened.tenancy.status().cache.loads);
     ensure!(loads == loads_after, "{loads:?} became {loads_after:?}: not all finds were hits");
     small.close().await?;
@@ -38,11 +41,19 @@ pub(crate) async fn find(bench: &mut Bench) -> Result<()> {
     let nanoseconds = |rate: f64| 1e9 / (rate * f64::from(LOOKUPS_PER_STEP));
     let few_cost = Spread::of(rounds.iter().map(|round| nanoseconds(round[0]))).median;
     let many_cost = Spread::of(rounds.iter().map(|round| nanoseconds(round[1]))).median;
+    let map_cost = Spread::of(rounds.iter().map(|round| nanoseconds(round[2]))).median;
     bench.report.add(&line(few, few_cost))?;
     bench.report.add(&Line {
         baseline: Some(few_cost),
         ratio: Some(Spread::of(rounds.iter().map(|round| round[0] / round[1]))),
         against: format!("the same among {few}"),
+        ..line(many, many_cost)
+    })?;
+    bench.report.add(&Line {
+        baseline: Some(map_cost),
+        ratio: Some(Spread::of(rounds.iter().map(|round| round[2] / round[1]))),
+        target: None,
+        against: "a HashMap of the same keys and tenants".to_owned(),
         ..line(many, many_cost)
     })
 }
@@ -99,6 +110,32 @@ impl Worker for LookupTask {
     async fn step(&mut self) -> Result<()> {
         for _ in 0..LOOKUPS_PER_STEP {
             self.tenancy.find(&self.keys[self.random.usize(..self.keys.len())]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The least that can be done: a map that nobody changes hands out clones of the same tenants.
+struct MapTask {
+    tenants: HashMap<TenantKey, Tenant>,
+    keys: Arc<[TenantKey]>,
+    random: fastrand::Rng,
+}
+
+async fn map_of(tenancy: &Tenancy, count: usize) -> Result<MapTask> {
+    let LookupTask { keys, random, .. } = task(tenancy, count).await?;
+    let mut tenants = HashMap::with_capacity(count);
+    for key in keys.iter() {
+        tenants.insert(key.clone(), tenancy.find(key).await?);
+    }
+    Ok(MapTask { tenants, keys, random })
+}
+
+impl Worker for MapTask {
+    async fn step(&mut self) -> Result<()> {
+        for _ in 0..LOOKUPS_PER_STEP {
+            let key = &self.keys[self.random.usize(..self.keys.len())];
+            std::hint::black_box(self.tenants.get(key).cloned());
         }
         Ok(())
     }

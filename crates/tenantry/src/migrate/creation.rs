@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::file::{Manner, push_changes};
+use super::file::{Manner, push_changes, push_end};
 use super::ledger::{self, Ledger};
 use super::message::Message;
 use super::plan::Change;
@@ -28,6 +28,7 @@ pub(crate) fn creation_message(
     let newer: Result<Vec<_>, _> = migrations.beyond_baseline().map(Change::apply).collect();
     let newer = newer.map_err(|conflict| site.conflict(&[conflict]))?;
     push_changes(&mut message, site, &mut ledger, &newer, Manner::InCreation);
+    push_end(&mut message, site);
     message.push_own(&ledger.summarise());
     Ok(message)
 }

@@ -1,21 +1,54 @@
 //! Tenants that have applied the same need the same.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio::sync::OnceCell;
 
 use super::ledger;
+use super::limits::LONGEST_HOLD;
 use super::plan::{Applied, Change, Goal, Step, plan};
 use crate::error::Result;
-use crate::migration::digest_of;
+use crate::migration::{FileReach, digest_of};
 use crate::tenant::{Digest, Tenant};
+
+/// The most tenants in one transaction.
+const MOST: u64 = 8;
 
 /// The files that tenants of one digest have applied, and the one transaction they need.
 pub(super) struct Group<'a> {
     pub(super) rows: Vec<Applied>,
     pub(super) batch: Vec<Change<'a>>,
+    /// The time that the last tenant took, in microseconds. Zero as long as none has.
+    pace: AtomicU64,
+}
+
+impl Group<'_> {
+    /// Notes how long so many tenants took.
+    pub(super) fn note_pace(&self, elapsed: Duration, tenants: usize) {
+        let each = elapsed.as_micros() / tenants.max(1) as u128;
+        self.pace.store(u64::try_from(each).unwrap_or(u64::MAX).max(1), Ordering::Relaxed);
+    }
+
+    /// The number of tenants that one transaction may change: as many as are quick enough together, if the files
+    /// change columns and nothing else. What else a file did could not be told from what it did for the others.
+    fn together(&self) -> usize {
+        let is_light = |change: &Change<'_>| {
+            let script = change.script();
+            matches!(script.reach(), FileReach::OwnTables(_))
+                && !script.may_change_types()
+                && !script.may_reach_outside()
+        };
+        let hold = u64::try_from(LONGEST_HOLD.as_micros()).unwrap_or(u64::MAX);
+        match self.pace.load(Ordering::Relaxed) {
+            0 => 1,
+            _ if !self.batch.iter().all(is_light) => 1,
+            pace => usize::try_from((hold / pace).clamp(1, MOST)).unwrap_or(1),
+        }
+    }
 }
 
 type Known<'a> = Arc<OnceCell<Option<Arc<Group<'a>>>>>;
@@ -30,6 +63,13 @@ pub(super) struct Groups<'a> {
 impl<'a> Groups<'a> {
     pub(super) fn of(goal: Goal<'a>) -> Self {
         Self { goal, by_digest: Mutex::default() }
+    }
+
+    /// The number of tenants like this one that one transaction may change, by what is known by now.
+    pub(super) fn together(&self, tenant: &Tenant) -> usize {
+        let known = tenant.digest().map(|digest| self.of_digest(*digest));
+        let group = known.and_then(|known| known.get().cloned().flatten());
+        group.map_or(1, |group| group.together())
     }
 
     /// The group of a tenant, whose ledger is read if it is the first of its digest. `None` if nothing is
@@ -61,7 +101,9 @@ impl<'a> Groups<'a> {
         let Ok(plan) = plan(self.goal, &rows) else { return Ok(None) };
         let mut steps = plan.steps.into_iter();
         Ok(match (steps.next(), steps.next()) {
-            (Some(Step::Batch(batch)), None) if applied == *digest => Some(Arc::new(Group { rows, batch })),
+            (Some(Step::Batch(batch)), None) if applied == *digest => {
+                Some(Arc::new(Group { rows, batch, pace: AtomicU64::new(0) }))
+            }
             _ => None,
         })
     }

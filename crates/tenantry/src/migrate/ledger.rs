@@ -154,9 +154,9 @@ impl Ledger {
     }
 
     /// Repeats what the ledger will hold in the row of `tenantry.applied`, which is there, of a schema whose
-    /// types stay the same.
-    pub(crate) fn summarise_without_types(&self) -> String {
-        applied::update_without_types(&self.schema, self.newest(), self.digest())
+    /// types stay the same; and of other schemas whose ledgers will hold the same.
+    pub(super) fn summarise_without_types(&self, schemas: &[&SchemaName]) -> String {
+        applied::update_without_types(schemas, self.newest(), self.digest())
     }
 
     /// Repeats what the ledger will hold in `tenantry.applied`, and whether the schema owns types.

@@ -7,6 +7,9 @@ use uuid::Uuid;
 use crate::error::{Error, sqlstate};
 use crate::sql::Literal;
 
+/// The longest that a transaction which changes several tenants is meant to take.
+pub(super) const LONGEST_HOLD: Duration = Duration::from_millis(50);
+
 /// The limits of a migration's transaction. `-- no-transaction` files have none: they are made to
 /// wait for others and to take long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,16 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// The limits of a transaction that changes several tenants: those that were changed first stand still while it
+    /// works on the others.
+    pub(super) fn for_several(self) -> Self {
+        let least = |limit: Duration, most| if limit.is_zero() { most } else { limit.min(most) };
+        Self {
+            lock_timeout: least(self.lock_timeout, Duration::from_millis(10)),
+            statement_timeout: least(self.statement_timeout, LONGEST_HOLD),
+        }
+    }
+
     /// Sets them for a transaction, whose commit does not wait for the disk: its ledger row is lost with it,
     /// so that after a crash of the server it is pending again.
     pub(super) fn render(self) -> [String; 3] {
@@ -92,6 +105,21 @@ mod tests {
         assert_eq!(milliseconds(Duration::ZERO), "'0'");
         assert_eq!(milliseconds(Duration::from_nanos(1)), "'1'");
         assert_eq!(milliseconds(Duration::from_secs(3)), "'3000'");
+    }
+
+    #[test]
+    fn several_tenants_wait_briefly_whatever_the_limits_are() {
+        let of = |lock, statement| {
+            let limits = Limits {
+                lock_timeout: Duration::from_millis(lock),
+                statement_timeout: Duration::from_millis(statement),
+            };
+            let several = limits.for_several();
+            (several.lock_timeout.as_millis(), several.statement_timeout.as_millis())
+        };
+        assert_eq!(of(0, 0), (10, 50));
+        assert_eq!(of(3_000, 600_000), (10, 50));
+        assert_eq!(of(2, 7), (2, 7));
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! | | `creation`, `removal` | makes a schema and all that is in it; drops one | yes |
 //! | | `survey` | looks for what stands in the way of a run before any schema is touched | yes |
 //! | fleet, wave | `wave` | goes through the master schema and the tenants, several at a time | yes |
-//! | tenant | `tenant` | tries one until it succeeds | yes |
+//! | tenant | `tenant` | tries several that are alike at once, or one until it succeeds | yes |
 //! | | `run`, `progress` | what all schemas of a run share; what has become of them | no |
 //! | | `record` | holds the lock of a run and its token, and writes its diary | yes |
 //! | | `options`, `caution` | what is migrated, and when to give up | no |
@@ -24,7 +24,8 @@
 //! | | `groups` | finds what tenants need who have applied the same | yes |
 //! | | `workers`, `blockers` | connections to work on; sessions that make one wait | yes |
 //! | schema | `schema` | the recipe: lock, ledger, plan, files | yes |
-//! | file | `file` | applies files: together, alone, outside of a transaction, or as a function | yes |
+//! | file | `file` | applies files that share a transaction, to one schema or to several | yes |
+//! | | `alone` | applies a file outside of a transaction, or as a function | yes |
 //! | | `inspection` | what the server is asked around a file: has it stayed in its schema? | no |
 //! | | `concurrent_index` | judges an interrupted `CREATE INDEX CONCURRENTLY` | yes |
 //! | message | `send` | sends a message, and maps an error back to file and line | yes |
@@ -36,10 +37,12 @@
 //!
 //! The files are read in `migration`, which knows no server.
 //!
-//! Each file is one transaction that holds its own ledger row and the row in `tenantry.applied`, so
-//! after any crash a file is applied completely or not at all. A `-- no-transaction` file holds one
+//! Each file is in one transaction with its own ledger row and the row in `tenantry.applied`, so
+//! after any crash a file is applied completely or not at all. Tenants that need only new columns, and are quick,
+//! share one: see `groups`. A `-- no-transaction` file holds one
 //! statement and leaves a mark in the ledger before it starts.
 
+mod alone;
 mod blockers;
 mod caution;
 mod concurrent_index;

@@ -1,6 +1,6 @@
 //! A run over the fleet: what the work on all its schemas shares.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::OnceCell;
 
@@ -24,7 +24,7 @@ pub(super) struct FleetRun<'a> {
     pub(super) groups: Groups<'a>,
     /// There once there is something to do, so that a run without work costs nothing.
     pub(super) record: OnceCell<Record>,
-    /// No further tenant is begun.
+    /// Something went wrong that ends the run.
     pub(super) is_stopping: AtomicBool,
 }
 
@@ -51,6 +51,11 @@ impl<'a> FleetRun<'a> {
     pub(super) async fn record(&self, wave: Wave) -> Result<&Record> {
         let begin = || Record::begin(&self.context.databases, self.options, self.goal, wave);
         self.record.get_or_try_init(begin).await
+    }
+
+    /// No further tenant is begun.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed) || self.observer.is_cancelled()
     }
 
     pub(super) fn terms(&self, record: &Record) -> Terms {

@@ -2,8 +2,9 @@
 
 use sqlx::PgConnection;
 
+use super::alone::apply_alone;
 use super::concurrent_index::{self, Extent};
-use super::file::{apply_alone, apply_batch};
+use super::file::apply_batch;
 use super::ledger::{self, Ledger};
 use super::lock::SchemaLock;
 use super::message::Message;

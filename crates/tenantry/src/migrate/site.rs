@@ -58,6 +58,12 @@ impl<'a> Site<'a> {
         Self { terms: Some(terms), ..self }
     }
 
+    /// The same in a transaction that changes several schemas.
+    pub(super) fn among_several(self) -> Self {
+        let terms = self.terms.map(|terms| Terms { limits: terms.limits.for_several(), ..terms });
+        Self { terms, ..self }
+    }
+
     fn search_path(&self) -> SearchPathValue<'_> {
         SearchPathValue { schema: self.schema, extensions: self.extensions }
     }

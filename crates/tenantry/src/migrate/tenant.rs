@@ -1,4 +1,4 @@
-//! Migrates one tenant of a run, again and again while others are in the way.
+//! Migrates one tenant of a run, again and again while others are in the way; or several that are alike.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use sqlx::PgConnection;
 
 use super::blockers::blockers;
-use super::file::apply_at_once;
+use super::file::{apply_at_once, apply_together};
 use super::limits::{is_in_the_way, pauses};
 use super::lock::jittered;
 use super::plan::Changed;
@@ -22,6 +22,65 @@ use crate::registry::store;
 use crate::tenant::Tenant;
 
 impl FleetRun<'_> {
+    /// Migrates tenants that are alike: in one transaction, or else one after the other.
+    ///
+    /// An error is the last of the answers: it ends the run.
+    pub(super) async fn migrate_tenants(&self, tenants: Vec<Tenant>, wave: Wave) -> Vec<Result<Done>> {
+        let started = Instant::now();
+        let changed = match self.migrate_together(&tenants, wave).await {
+            Ok(Some(changed)) => changed,
+            Ok(None) => return self.migrate_each(tenants, wave).await,
+            Err(error) => return vec![Err(error)],
+        };
+        let elapsed = started.elapsed() / u32::try_from(tenants.len()).unwrap_or(u32::MAX);
+        let done = |tenant: Tenant| Done {
+            from: self.version_of(&tenant),
+            tenant: Some(tenant),
+            result: Ok(changed.clone()),
+            elapsed,
+        };
+        tenants.into_iter().map(|tenant| Ok(done(tenant))).collect()
+    }
+
+    async fn migrate_each(&self, tenants: Vec<Tenant>, wave: Wave) -> Vec<Result<Done>> {
+        let mut answers = Vec::with_capacity(tenants.len());
+        for tenant in tenants {
+            // What one of them has shown may be enough.
+            if !answers.is_empty() && self.is_over() {
+                break;
+            }
+            answers.push(self.migrate_tenant(tenant, wave).await);
+            if answers.last().is_some_and(Result::is_err) {
+                break;
+            }
+        }
+        answers
+    }
+
+    /// Answers what was done to each of them. `None` if nothing was: they are not several, or not quick, or something
+    /// is in the way of one of them.
+    async fn migrate_together(&self, tenants: &[Tenant], wave: Wave) -> Result<Option<Changed>> {
+        let [first, _, ..] = tenants else { return Ok(None) };
+        let record = self.record(wave).await?;
+        let work = async |connection: &mut PgConnection| {
+            record.claim(first.database(), connection).await?;
+            let Some(group) = self.groups.find(connection, first).await? else { return Ok(None) };
+            let terms = self.terms(record);
+            let sites = tenants.iter().map(|tenant| Site::of_tenant(&self.context.layout, tenant).on(terms));
+            let started = Instant::now();
+            let is_done =
+                apply_together(connection, &sites.collect::<Vec<_>>(), &group.rows, &group.batch).await?;
+            group.note_pace(started.elapsed(), tenants.len());
+            Ok(is_done.then(|| group.batch.iter().copied().collect()))
+        };
+        // Where the connection was lost, each finds out for itself.
+        Ok(self.workers.with(first.database(), work).await.unwrap_or_default())
+    }
+
+    fn version_of(&self, tenant: &Tenant) -> Option<i64> {
+        tenant.digest().and_then(|digest| self.context.migrations.tenant().version_of(digest))
+    }
+
     /// An error here ends the run: what went wrong with one tenant is in its row and its outcome.
     pub(super) async fn migrate_tenant(&self, tenant: Tenant, wave: Wave) -> Result<Done> {
         let started = Instant::now();
@@ -41,7 +100,7 @@ impl FleetRun<'_> {
             };
             self.workers.in_registry(note).await?;
         }
-        let from = tenant.digest().and_then(|digest| self.context.migrations.tenant().version_of(digest));
+        let from = self.version_of(&tenant);
         Ok(Done { tenant: Some(tenant), from, result, elapsed: started.elapsed() })
     }
 
@@ -110,10 +169,12 @@ impl FleetRun<'_> {
     ) -> Result<Changed> {
         record.claim(tenant.database(), connection).await?;
         let site = Site::of_tenant(&self.context.layout, tenant).on(self.terms(record));
-        if let Some(group) = self.groups.find(connection, tenant).await?
-            && apply_at_once(connection, site, &group.rows, &group.batch).await?
-        {
-            return Ok(group.batch.iter().copied().collect());
+        if let Some(group) = self.groups.find(connection, tenant).await? {
+            let started = Instant::now();
+            if apply_at_once(connection, site, &group.rows, &group.batch).await? {
+                group.note_pace(started.elapsed(), 1);
+                return Ok(group.batch.iter().copied().collect());
+            }
         }
         migrate_schema(connection, site, self.goal).await
     }

@@ -4,6 +4,7 @@ use std::future::ready;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use futures_util::stream::{self, Stream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use sqlx::PgConnection;
 
@@ -173,12 +174,18 @@ impl FleetRun<'_> {
         is_meant: impl Fn(&Tenant) -> bool + Send + Sync,
     ) -> Result<()> {
         let wave = progress.wave;
-        let work = tenants(&self.context.databases, &self.workers, &self.options.fleet)
+        let tenants = tenants(&self.context.databases, &self.workers, &self.options.fleet)
             .try_filter(|tenant| ready(is_meant(tenant)))
             .take(most)
-            .take_while(|_| ready(!self.is_stopping.load(Ordering::Relaxed) && !self.observer.is_cancelled()))
-            .map(|tenant| async move { self.migrate_tenant(tenant?, wave).await })
-            .buffer_unordered(self.options.jobs.get() as usize);
+            .take_while(|_| ready(!self.is_over()));
+        let work = self
+            .alike(tenants)
+            .map(async |tenants| match tenants {
+                Ok(tenants) => self.migrate_tenants(tenants, wave).await,
+                Err(error) => vec![Err(error)],
+            })
+            .buffer_unordered(self.options.jobs.get() as usize)
+            .flat_map(stream::iter);
         let mut work = std::pin::pin!(work);
         let mut result = Ok(());
         while let Some(done) = work.next().await {
@@ -195,6 +202,25 @@ impl FleetRun<'_> {
             progress.summary.stopped.get_or_insert(Stopped::Cancelled);
         }
         result
+    }
+
+    /// Puts tenants together, as many as one transaction may change, that follow each other and are alike: of one
+    /// database, and with the same files applied.
+    fn alike(&self, tenants: impl Stream<Item = Result<Tenant>>) -> impl Stream<Item = Result<Vec<Tenant>>> {
+        stream::unfold(Box::pin(tenants.peekable()), async |mut tenants| {
+            let mut alike = match tenants.next().await? {
+                Ok(tenant) => vec![tenant],
+                Err(error) => return Some((Err(error), tenants)),
+            };
+            let most = self.groups.together(&alike[0]);
+            while alike.len() < most
+                && let Some(Ok(tenant)) =
+                    tenants.as_mut().next_if(|next| is_like(&alike[0], next.as_ref().ok())).await
+            {
+                alike.push(tenant);
+            }
+            Some((Ok(alike), tenants))
+        })
     }
 
     /// Counts a schema, tells the observer, writes it down, and stops where too much has gone wrong.
@@ -240,4 +266,13 @@ impl FleetRun<'_> {
         };
         record.end(state, up_to_date, error.as_deref()).await
     }
+}
+
+fn is_like(tenant: &Tenant, next: Option<&Tenant>) -> bool {
+    let is_well = |tenant: &Tenant| tenant.last_error().is_none();
+    next.is_some_and(|next| {
+        (tenant.database(), tenant.digest()) == (next.database(), next.digest())
+            && is_well(tenant)
+            && is_well(next)
+    })
 }

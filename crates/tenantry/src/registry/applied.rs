@@ -57,15 +57,16 @@ pub(crate) fn upsert(schema: &SchemaName, version: Option<i64>, digest: Digest) 
     )
 }
 
-/// Notes the same in the row, which is there, of a schema whose types stay the same. To find out about types
+/// Notes the same in the rows, which are there, of schemas whose types stay the same. To find out about types
 /// costs more than all else around a small file.
-pub(crate) fn update_without_types(schema: &SchemaName, version: Option<i64>, digest: Digest) -> String {
+pub(crate) fn update_without_types(schemas: &[&SchemaName], version: Option<i64>, digest: Digest) -> String {
+    let names: Vec<_> = schemas.iter().map(|schema| Literal(schema.as_str()).to_string()).collect();
     format!(
         "UPDATE tenantry.applied SET version = {}, digest = {}, applied_at = pg_catalog.now() \
-         WHERE schema_name = {}",
+         WHERE schema_name IN ({})",
         or_null(version),
         Bytes(digest.as_bytes()),
-        Literal(schema.as_str()),
+        names.join(", "),
     )
 }
 

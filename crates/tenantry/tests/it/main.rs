@@ -37,3 +37,4 @@ mod sqlx_migrator;
 mod stock;
 mod support;
 mod to_version;
+mod together;
