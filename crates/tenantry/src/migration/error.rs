@@ -115,6 +115,8 @@ pub(super) enum Problem {
     StaleBaseline { version: i64 },
     #[error("the name of the schema is in a body, in a string or in a part of a name")]
     NamesItsSchema,
+    #[error("the file is the output of `pg_dump`, and {count} of its statements can be in no migration")]
+    Dump { count: usize },
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
@@ -165,6 +167,11 @@ impl Problem {
                 "restore those files if some tenant has applied them; else write it again with `tenantry baseline`",
             ),
             Self::NamesItsSchema => Some("use unqualified names there"),
+            Self::Dump { .. } => Some(
+                "`tenantry import-migrations dump FILE` makes migrations of it; by hand: dump with `pg_dump \
+                     --schema-only --no-owner --no-privileges`, and delete the lines that begin with `\\` or `SET`, \
+                     that of `set_config`, the extensions, and `public.` in front of every name",
+            ),
             Self::Refused(refusal) => Some(refusal.hint()),
         }
     }

@@ -11,6 +11,7 @@
 //! | `set` | orders the files of one kind of schema by version: [`MigrationSet`] |
 //! | `lint` | warns of what works and makes a fleet hard to operate |
 //! | `script` | splits one file into statements, and refuses what no migration may hold: [`Script`] |
+//! | `psql`, `plain_dump` | recognise what is for psql, and a whole dump |
 //! | `refusal`, `types`, `around`, `concurrently`, `reach` | rules about one statement |
 //! | `code`, `silence` | migrations that are functions of the application; comments that silence the lint |
 //! | `text` | the text of a file, and where its statements are |
@@ -26,6 +27,8 @@ mod directory;
 mod error;
 mod file_name;
 mod lint;
+mod plain_dump;
+mod psql;
 mod reach;
 mod refusal;
 mod script;

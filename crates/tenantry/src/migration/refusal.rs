@@ -18,15 +18,16 @@ pub(super) enum Refusal {
     CopyOnServer,
     #[error("`{0}` is a command of psql, not SQL")]
     MetaCommand(String),
+    #[error("`{0}` is a variable of psql, not SQL")]
+    PsqlVariable(String),
     #[error("`{0}` cannot run in a transaction")]
     NeedsNoTransaction(&'static str),
 }
 
 impl Refusal {
-    /// Judges one statement by its tokens, comments left out.
+    /// Judges one statement by its tokens, comments and psql's commands left out.
     pub(super) fn of(tokens: &[Token<'_>]) -> Option<Self> {
-        meta_command(tokens)
-            .or_else(|| transaction_control(tokens))
+        transaction_control(tokens)
             .or_else(|| session(tokens))
             .or_else(|| set_config(tokens))
             .or_else(|| copy(tokens))
@@ -54,18 +55,19 @@ impl Refusal {
                 "it would run once per tenant, on what the server's machine has at that moment: use INSERT, or load \
                  the data outside of migrations"
             }
-            Self::MetaCommand(_) => "leave it out: the file goes to the server as it is",
+            Self::MetaCommand(_) => {
+                "leave it out: the file goes to the server as it is; a script for psql runs by `tenantry psql --tenant \
+                 SLUG -- -f FILE`"
+            }
+            Self::PsqlVariable(_) => {
+                "write the value: the file goes to the server as it is; a script for psql runs by `tenantry psql \
+                 --tenant SLUG -- -f FILE`"
+            }
             Self::NeedsNoTransaction(_) => {
                 "put `-- no-transaction` on the first line and leave this statement alone in its file"
             }
         }
     }
-}
-
-fn meta_command(tokens: &[Token<'_>]) -> Option<Refusal> {
-    let token = tokens.iter().find(|token| token.kind == TokenKind::MetaCommand)?;
-    let command = token.text.split_ascii_whitespace().next().unwrap_or("\\");
-    Some(Refusal::MetaCommand(command.to_owned()))
 }
 
 fn transaction_control(tokens: &[Token<'_>]) -> Option<Refusal> {

@@ -6,6 +6,7 @@ use super::{
     code,
     concurrently::{IndexStep, is_setting},
     error::{MigrationError, Problem},
+    plain_dump, psql,
     reach::FileReach,
     refusal::{Refusal, is_followed_by_data},
     silence::is_silenced,
@@ -171,6 +172,7 @@ fn read(source: &sqlx::migrate::Migration) -> Reading {
         Ok(transaction) => reading.transaction = transaction,
         Err(alone) => reading.refuse(alone),
     }
+    reading.recognise_dump(source.sql.as_str());
     reading.problems.sort_by_key(|(line, _)| *line);
     reading
 }
@@ -195,11 +197,9 @@ fn read_statements(source: &sqlx::migrate::Migration, around: &mut Around) -> Re
                 continue;
             }
         }
-        if let Some(refusal) = refusal(&tokens, transactional) {
-            reading.problems.push((span.line, refusal.into()));
-            if is_followed_by_data(&tokens) {
-                statements.skip_copy_data();
-            }
+        reading.judge(sql, &tokens, transactional);
+        if psql::without_commands(&tokens).last().is_some_and(is_followed_by_data) {
+            statements.skip_copy_data();
         }
         alone.count(&tokens, span.line);
         reading.may_change_types |= types::may_change(&tokens);
@@ -215,6 +215,26 @@ fn read_statements(source: &sqlx::migrate::Migration, around: &mut Around) -> Re
 }
 
 impl Reading {
+    /// Names what no migration may hold in one statement, as far as the server would see one.
+    fn judge(&mut self, sql: &str, tokens: &[Token<'_>], transactional: bool) {
+        let refused = psql::without_commands(tokens)
+            .filter_map(|part| Some((part.first()?.start, refusal(part, transactional)?)));
+        let found = psql::remnants(tokens).into_iter().chain(refused);
+        self.problems.extend(found.map(|(offset, refusal)| (line_of(sql, offset), refusal.into())));
+    }
+
+    /// Says once that the file is a dump, in place of what is wrong with each of its lines.
+    fn recognise_dump(&mut self, sql: &str) {
+        let is_refused = |(_, problem): &(usize, Problem)| matches!(problem, Problem::Refused(_));
+        let count = self.problems.iter().filter(|it| is_refused(it)).count();
+        if count > 0
+            && let Some(line) = plain_dump::shown_on(sql)
+        {
+            self.problems.retain(|problem| !is_refused(problem));
+            self.problems.push((line, Problem::Dump { count }));
+        }
+    }
+
     fn refuse(&mut self, brackets: Vec<Bracket>) {
         let problem =
             |bracket: Bracket| (bracket.span.line, Refusal::TransactionControl(bracket.command).into());

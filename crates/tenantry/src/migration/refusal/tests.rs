@@ -142,13 +142,6 @@ fn copy_with_what_the_server_has_is_refused() {
 }
 
 #[test]
-fn commands_of_psql_are_refused() {
-    check("\\connect other", "`\\connect` is a command of psql, not SQL");
-    check("SELECT 1 \\gset", "`\\gset` is a command of psql, not SQL");
-    check_allowed(&[r"SELECT '\connect'", r"SELECT E'\\'"]);
-}
-
-#[test]
 fn what_cannot_run_in_a_transaction_is_refused_there() {
     for (sql, command) in [
         ("CREATE INDEX CONCURRENTLY ON a (b)", "CREATE INDEX CONCURRENTLY"),

@@ -63,6 +63,50 @@ fn every_refused_line_is_named() {
     assert!(script.refusals().iter().all(|refusal| refusal.version() == Some(1)));
 }
 
+/// The lines that are refused, and what is said of each.
+fn refusals(sql: &str) -> Vec<(usize, String)> {
+    let script = any_script(1, MigrationType::Simple, sql);
+    let told = |refusal: &MigrationError| (refusal.line().unwrap(), refusal.to_string());
+    script.refusals().iter().map(told).collect()
+}
+
+#[test]
+fn all_that_is_for_psql_is_named_and_hides_nothing() {
+    let found =
+        refusals("\\set v 1\n\\ir other.sql\nSELECT :'v', :\"w\";\nSELECT 1 \\gset\nCOMMIT;\n\\echo\n");
+    let lines: Vec<_> = found.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [1, 2, 3, 3, 4, 5, 6], "{found:?}");
+    assert_eq!(found[2].1, "1_a.sql:3: `:'v'` is a variable of psql, not SQL");
+    assert_eq!(found[5].1, "1_a.sql:5: `COMMIT` is not allowed in a migration");
+    for refusal in any_script(1, MigrationType::Simple, "\\d\nSELECT :a").refusals() {
+        assert!(refusal.hint().unwrap().contains("`tenantry psql --tenant SLUG -- -f FILE`"), "{refusal}");
+    }
+}
+
+#[test]
+fn a_dump_is_told_once_and_by_what_is_wrong_only() {
+    let dump = "--\n-- PostgreSQL database dump\n--\n\n\\restrict x\n\n\
+                SELECT pg_catalog.set_config('search_path', '', false);\nCREATE TABLE public.note (id int);\n\
+                COPY public.note (id) FROM stdin;\n1\n\\.\n\n\\unrestrict x\n";
+    let found = refusals(dump);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].0, 2);
+    assert!(
+        found[0].1.ends_with("is the output of `pg_dump`, and 4 of its statements can be in no migration")
+    );
+    let script = any_script(1, MigrationType::Simple, dump);
+    let hint = script.refusals()[0].hint().unwrap();
+    for part in ["`tenantry import-migrations dump FILE`", "--schema-only --no-owner", "`public.`"] {
+        assert!(hint.contains(part), "{hint}");
+    }
+    // One that holds nothing else is a migration like any other, and what is cut off is told as well.
+    assert!(
+        script_of(1, MigrationType::Simple, "-- PostgreSQL database dump\nCREATE TABLE note ();").is_ok()
+    );
+    let found = refusals(&format!("{dump}SELECT 'a"));
+    assert_eq!(found.len(), 2, "{found:?}");
+}
+
 #[test]
 fn the_data_behind_a_copy_does_not_hide_the_copy() {
     check(
