@@ -10,6 +10,7 @@ mod init;
 mod lint;
 mod list;
 mod migrate;
+mod new;
 mod psql;
 mod runs;
 mod set;
@@ -51,6 +52,7 @@ pub(crate) enum Command {
     Show(show::Options),
     Set(set::Options),
     Domain(domain::Options),
+    New(new::Options),
     Migrate(migrate::Options),
     Runs(runs::Options),
     Lint(lint::Options),
@@ -78,6 +80,7 @@ impl Command {
             Self::Show(options) => show::run(options, cx).await,
             Self::Set(options) => set::run(options, cx).await,
             Self::Domain(options) => domain::run(options, cx).await,
+            Self::New(options) => new::run(options, cx),
             Self::Migrate(options) => Box::pin(migrate::run(options, cx)).await,
             Self::Runs(options) => runs::run(options, cx).await,
             Self::Lint(options) => lint::run(options, cx),

@@ -23,6 +23,8 @@ mod lint;
 mod many;
 /// Migrations that work, and those that do not.
 mod migrate;
+/// The files of the next migration.
+mod new;
 /// Refusals: how they are said, and with which exit code.
 mod refusals;
 /// Recorded runs, and processes that are killed in the middle of one.

@@ -6,6 +6,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `source` | the files of both kinds of schemas: [`Migrations`] |
+//! | `next_version` | the version of a migration that is about to be written: [`NextVersion`] |
 //! | `directory`, `file_name` | finds the files, in sqlx's format, and overlooks none |
 //! | `baseline` | reads the snapshot that new schemas start from, and writes it from a dump |
 //! | `set` | orders the files of one kind of schema by version: [`MigrationSet`] |
@@ -27,6 +28,7 @@ mod directory;
 mod error;
 mod file_name;
 mod lint;
+mod next_version;
 mod plain_dump;
 mod psql;
 mod reach;
@@ -46,6 +48,7 @@ pub(crate) use self::concurrently::IndexStep;
 pub use self::error::MigrationError;
 pub(crate) use self::lint::{Home, lint};
 pub use self::lint::{Rule, Warning};
+pub use self::next_version::NextVersion;
 pub(crate) use self::reach::FileReach;
 pub use self::script::Script;
 #[cfg(test)]

@@ -121,9 +121,11 @@ impl Migrations {
         self.is_none
     }
 
+    /// Makes sure that the names of all files were read, so that no version is overlooked.
+    ///
     /// # Errors
     /// If it is not known which migrations there are.
-    pub(crate) fn check_files(&self) -> Result<(), MigrationError> {
+    pub fn check_files(&self) -> Result<(), MigrationError> {
         self.faults.files.first().cloned().map_or(Ok(()), Err)
     }
 
