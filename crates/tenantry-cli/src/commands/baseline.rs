@@ -11,7 +11,7 @@ use crate::context::{Context, Finish};
 use crate::output::{Format, note};
 use crate::pg_dump::PgDump;
 
-/// Write the tenant schema as a file that new tenants start from
+/// Write the schema that new tenants start from to a file
 ///
 /// The migrations are replayed in a scratch schema, which PostgreSQL's own `pg_dump` writes down. What it wrote is
 /// applied to a second one, and accepted if the server's catalogs say the same of both. Review the file and

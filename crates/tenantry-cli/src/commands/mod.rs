@@ -6,6 +6,7 @@ mod dev;
 mod doctor;
 mod domain;
 mod exec;
+mod import_migrations;
 mod init;
 mod lint;
 mod list;
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     Set(set::Options),
     Domain(domain::Options),
     New(new::Options),
+    ImportMigrations(import_migrations::Options),
     Migrate(migrate::Options),
     Runs(runs::Options),
     Lint(lint::Options),
@@ -81,6 +83,7 @@ impl Command {
             Self::Set(options) => set::run(options, cx).await,
             Self::Domain(options) => domain::run(options, cx).await,
             Self::New(options) => new::run(options, cx),
+            Self::ImportMigrations(options) => import_migrations::run(options, cx),
             Self::Migrate(options) => Box::pin(migrate::run(options, cx)).await,
             Self::Runs(options) => runs::run(options, cx).await,
             Self::Lint(options) => lint::run(options, cx),

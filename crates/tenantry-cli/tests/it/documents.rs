@@ -8,6 +8,7 @@ use crate::bench::Project;
 const README: &str = "README.md";
 const CHECKED_QUERIES: &str = "docs/checked-queries.md";
 const DOCTOR: &str = "docs/doctor.md";
+const COMING_FROM: &str = "docs/coming-from.md";
 
 /// Commands that are shown and not typed here, and what tries them instead.
 const NOT_TYPED: &[(&str, &str)] = &[
@@ -86,6 +87,25 @@ async fn doctor_prints_what_its_page_shows() {
     assert_eq!(done.code, 0, "{}", done.stderr);
 }
 
+#[tokio::test]
+async fn migrations_of_another_tool_are_converted_as_the_page_says() {
+    let project = Project::new().await;
+    let note = "-- +goose Up\nCREATE EXTENSION citext;\nCREATE TABLE public.note (id int, title citext);\n\
+                ALTER TABLE public.note OWNER TO shop;\n\n-- +goose Down\nDROP TABLE public.note;\n";
+    project.write("db/migrations/20240131120000_note.sql", note);
+    let shown = blocks(&read(COMING_FROM)).into_iter().find(|block| block.language == "console").unwrap();
+    let (command, output) = shown.text.split_once('\n').unwrap();
+    let done = project.type_lines(command.strip_prefix("$ ").unwrap());
+    assert_eq!(done.stdout, output, "{}", done.stderr);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    project.ok(&["init"]);
+    let done = project.type_lines(&script(COMING_FROM));
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    project.ok(&["exec", "--tenant", "acme", "INSERT INTO note VALUES (1, 'a')"]);
+    project.ok(&["migrate", "--to", "0", "--yes"]);
+    project.refused(1, &["exec", "--tenant", "acme", "SELECT FROM note"]);
+}
+
 #[test]
 fn every_block_of_commands_is_typed() {
     let documents = pages().into_iter().chain([README.to_owned()]);
@@ -99,10 +119,11 @@ fn every_block_of_commands_is_typed() {
     let expected: BTreeMap<_, _> = [
         (README.to_owned(), vec!["sh".to_owned(); 2]),
         (CHECKED_QUERIES.to_owned(), vec!["sh".to_owned()]),
+        (COMING_FROM.to_owned(), vec!["console".to_owned(), "sh".to_owned()]),
         (DOCTOR.to_owned(), vec!["console".to_owned()]),
     ]
     .into();
     assert_eq!(shown, expected, "a block that is new needs a test here");
-    let all: Vec<_> = [README, CHECKED_QUERIES].into_iter().flat_map(commands).collect();
+    let all: Vec<_> = [README, CHECKED_QUERIES, COMING_FROM].into_iter().flat_map(commands).collect();
     assert_eq!(all.iter().filter(|line| is_not_typed(line)).count(), NOT_TYPED.len());
 }

@@ -17,6 +17,8 @@ mod exec;
 mod files;
 /// The life of a fleet, from `init` on.
 mod fleet;
+/// Migrations of other tools, converted and applied.
+mod import;
 /// Warnings about the migration files.
 mod lint;
 /// Many tenants at once, their settings, and choosing among them.

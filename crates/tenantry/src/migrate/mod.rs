@@ -99,6 +99,7 @@ pub use self::squash::{BaselineOptions, FirstRows, NewBaseline};
 pub(crate) use self::squash::{check_baseline, make_baseline};
 pub(crate) use self::wave::migrate_fleet;
 pub use crate::migration::{
-    Baseline, CodeFuture, Migration, MigrationError, MigrationSet, Migrations, NextVersion, Rule, Script,
-    Warning, digest_of, sql_text,
+    Baseline, CodeFuture, ImportFinding, ImportOptions, ImportRemark, ImportTool, Imported, ImportedFile,
+    Migration, MigrationError, MigrationSet, Migrations, NextVersion, Rule, Script, SourceFolder, Warning,
+    digest_of, import, sql_text,
 };

@@ -115,6 +115,10 @@ pub(super) enum Problem {
     StaleBaseline { version: i64 },
     #[error("the name of the schema is in a body, in a string or in a part of a name")]
     NamesItsSchema,
+    #[error("there is no migration of {tool} here")]
+    NothingToImport { tool: &'static str, layout: &'static str },
+    #[error("it has the same version as `{other}`")]
+    SameAsImported { other: String },
     #[error("the file is the output of `pg_dump`, and {count} of its statements can be in no migration")]
     Dump { count: usize },
     #[error(transparent)]
@@ -135,13 +139,21 @@ impl Problem {
             Self::InFolder { right } => {
                 Some(format!("move it beside the other files, as `{right}`{OR_ELSE}").into())
             }
+            Self::NothingToImport { layout, .. } => {
+                Some(format!("name the folder that holds {layout}").into())
+            }
             _ => self.advice().map(Cow::Borrowed),
         }
     }
 
     fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Name(_) | Self::InFolder { .. } | Self::Unreadable(_) => None,
+            Self::Name(_) | Self::InFolder { .. } | Self::NothingToImport { .. } | Self::Unreadable(_) => {
+                None
+            }
+            Self::SameAsImported { .. } => {
+                Some("nobody knows which is the first: give one of them another version in its name")
+            }
             Self::NoDirectories => Some(
                 "create it, or name another one under `[migrations]` in tenantry.toml; it may stay empty",
             ),

@@ -5,6 +5,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
+//! | `import` | turns the migrations of other tools into files of ours |
 //! | `source` | the files of both kinds of schemas: [`Migrations`] |
 //! | `next_version` | the version of a migration that is about to be written: [`NextVersion`] |
 //! | `directory`, `file_name` | finds the files, in sqlx's format, and overlooks none |
@@ -27,6 +28,7 @@ mod concurrently;
 mod directory;
 mod error;
 mod file_name;
+mod import;
 mod lint;
 mod next_version;
 mod plain_dump;
@@ -46,6 +48,9 @@ pub(crate) use self::code::Code;
 pub use self::code::CodeFuture;
 pub(crate) use self::concurrently::IndexStep;
 pub use self::error::MigrationError;
+pub use self::import::{
+    ImportFinding, ImportOptions, ImportRemark, ImportTool, Imported, ImportedFile, SourceFolder, import,
+};
 pub(crate) use self::lint::{Home, lint};
 pub use self::lint::{Rule, Warning};
 pub use self::next_version::NextVersion;

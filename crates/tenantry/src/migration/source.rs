@@ -84,6 +84,21 @@ impl Migrations {
         }
     }
 
+    /// Reads the files of two directories that others are about to be added to: no baseline, and nothing of a
+    /// directory that does not exist yet.
+    pub fn read_present(master: impl AsRef<Path>, tenant: impl AsRef<Path>) -> Self {
+        let (master, tenant) = (master.as_ref(), tenant.as_ref());
+        let mut errors = Vec::new();
+        let directories =
+            [(master, Directory::master(master, tenant)), (tenant, Directory::tenant(tenant, master))];
+        let scripts = directories.map(
+            |(path, directory)| {
+                if path.exists() { directory.read(&mut errors) } else { Vec::new() }
+            },
+        );
+        Self::new(scripts, errors)
+    }
+
     /// Takes what `sqlx::migrate!("…")` compiled in.
     ///
     /// # Errors

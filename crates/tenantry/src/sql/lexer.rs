@@ -207,13 +207,14 @@ impl<'a> Statements<'a> {
     }
 
     /// Passes over the data that follow a `COPY … FROM STDIN`: from the next line to the one that is `\.`, or to
-    /// the end.
-    pub(crate) fn skip_copy_data(&mut self) {
+    /// the end. Answers where they are.
+    pub(crate) fn skip_copy_data(&mut self) -> Range<usize> {
         let sql = self.lexer.sql;
         let rest = &sql[self.lexer.position..];
         let mut lines = rest.split_inclusive('\n');
         let first = lines.next().map_or(0, str::len);
-        let mut end = self.lexer.position + first;
+        let start = self.lexer.position + first;
+        let mut end = start;
         for line in lines {
             end += line.len();
             if line.trim_end_matches(['\r', '\n']) == "\\." {
@@ -221,6 +222,7 @@ impl<'a> Statements<'a> {
             }
         }
         self.lexer.position = end;
+        start..end
     }
 
     /// `None` without any tokens.

@@ -1,0 +1,72 @@
+//! Files in which comments of the tool tell the way there from the way back.
+
+use std::ops::Range;
+
+use super::draft::{Section, lines};
+use super::source_file::SourceFile;
+
+/// A comment for the tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Annotation {
+    Up {
+        is_transactional: bool,
+    },
+    Down {
+        is_transactional: bool,
+    },
+    /// The whole file runs without a transaction.
+    NoTransaction,
+    /// A line that is for the tool alone.
+    Noise,
+    /// A line that asks the tool for something that only it can do.
+    Unknown,
+}
+
+/// The two scripts of a file, and the lines that ask for something that only the tool can do.
+#[derive(Debug, Default)]
+pub(super) struct Annotated<'a> {
+    pub(super) up: Option<Section<'a>>,
+    pub(super) down: Option<Section<'a>>,
+    pub(super) unknown: Vec<usize>,
+}
+
+/// Divides a file by the lines that are annotations.
+pub(super) fn divide(file: &SourceFile, annotation: impl Fn(&str) -> Option<Annotation>) -> Annotated<'_> {
+    let mut divided = Annotated::default();
+    // A line belongs to the section that is open: neither, the first, the second.
+    let mut open = None;
+    let (mut cuts, mut without_transaction) = (Vec::new(), false);
+    for (start, line) in lines(file.text()) {
+        let Some(found) = annotation(line.trim_end()) else { continue };
+        let end = start + line.len();
+        match found {
+            Annotation::Up { is_transactional } | Annotation::Down { is_transactional } => {
+                divided.close(open.take(), start, &mut cuts);
+                let section = Section { is_transactional, range: end..end, ..Section::whole(file) };
+                open = Some((matches!(found, Annotation::Up { .. }), section));
+            }
+            Annotation::NoTransaction => {
+                without_transaction = true;
+                cuts.push(start..end);
+            }
+            Annotation::Noise => cuts.push(start..end),
+            Annotation::Unknown => divided.unknown.push(start),
+        }
+    }
+    divided.close(open, file.text().len(), &mut cuts);
+    for section in [&mut divided.up, &mut divided.down].into_iter().flatten() {
+        section.is_transactional &= !without_transaction;
+    }
+    divided
+}
+
+impl<'a> Annotated<'a> {
+    fn close(&mut self, open: Option<(bool, Section<'a>)>, end: usize, cuts: &mut Vec<Range<usize>>) {
+        let Some((is_up, section)) = open else { return cuts.clear() };
+        let range = section.range.start..end;
+        let section = Section { range, cuts: std::mem::take(cuts), ..section };
+        let place = if is_up { &mut self.up } else { &mut self.down };
+        // A tool takes the first, or refuses the file.
+        place.get_or_insert(section);
+    }
+}
