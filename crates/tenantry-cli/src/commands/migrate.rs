@@ -2,6 +2,7 @@
 mod dry_run;
 mod marking;
 mod progress;
+mod sql;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tenantry::{Fleet, Migrations, Tenancy};
 use self::dry_run::dry_run;
 use self::marking::{Marks, carry_out};
 use self::progress::Progress;
+use self::sql::print_sql;
 use super::lint;
 use crate::connect::{note_mistakes, with_files};
 use crate::context::{Context, Finish};
@@ -93,6 +95,7 @@ struct Course {
 /// The checks to make before.
 #[derive(Debug, clap::Args)]
 #[group(id = "Caution", multiple = true)]
+#[allow(clippy::struct_excessive_bools, reason = "flags")]
 struct Caution {
     /// Change nothing if the pending files have warnings
     #[arg(long)]
@@ -100,6 +103,9 @@ struct Caution {
     /// Show which files would be applied where, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Print the SQL that would run, once for all tenants for which it is the same, and change nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    sql: bool,
     /// Undo migrations without asking
     #[arg(long)]
     yes: bool,
@@ -142,6 +148,9 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         warn(cx, &warnings, caution.deny_warnings)?;
         if caution.dry_run {
             return dry_run(cx, tenancy, migrate, &warnings).await;
+        }
+        if caution.sql {
+            return print_sql(cx, tenancy, migrate, &warnings).await;
         }
         if migrate.to.is_some() && !confirm_undoing(tenancy, &migrate, caution.yes).await? {
             return Ok(Finish::Done);

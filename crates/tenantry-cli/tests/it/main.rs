@@ -29,6 +29,8 @@ mod migrate;
 mod new;
 /// Refusals: how they are said, and with which exit code.
 mod refusals;
+/// The SQL of a run, printed for people to read.
+mod review;
 /// Recorded runs, and processes that are killed in the middle of one.
 mod runs;
 /// URLs and psql: other programs in the schema of a tenant.

@@ -64,6 +64,7 @@ mod preview;
 mod progress;
 mod record;
 mod removal;
+mod review;
 mod run;
 mod schema;
 mod send;

@@ -268,7 +268,8 @@ fn conflict(files: &MigrationSet, row: &Applied) -> Option<Conflict> {
     }
 }
 
-fn steps(changes: Vec<Change<'_>>) -> Vec<Step<'_>> {
+/// Changes that follow each other share a transaction, where they can.
+pub(super) fn steps(changes: Vec<Change<'_>>) -> Vec<Step<'_>> {
     let mut steps = Vec::new();
     for change in changes {
         match steps.last_mut() {

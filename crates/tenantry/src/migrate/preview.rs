@@ -7,8 +7,10 @@ use sqlx::PgConnection;
 
 use super::fleet::tenants;
 use super::ledger;
+use super::limits::Limits;
 use super::options::MigrateOptions;
 use super::plan::{Change, Goal, plan};
+use super::review;
 use super::site::Site;
 use super::survey::survey;
 use super::workers::Workers;
@@ -25,6 +27,18 @@ pub struct Preview<'a> {
     /// The changes, in their order, or the error before the first file; it may fail
     /// in any of them all the same.
     pub changes: Result<Vec<Change<'a>>>,
+    site: Site<'a>,
+    limits: Limits,
+}
+
+impl Preview<'_> {
+    /// The SQL that a run would send to this schema, for people to read: the files in their transactions, with the
+    /// settings that they begin with, and without what Tenantry itself asks and notes around them. `None` where nothing
+    /// would be done.
+    pub fn sql(&self) -> Option<String> {
+        let changes = self.changes.as_ref().ok().filter(|changes| !changes.is_empty())?;
+        Some(review::sql_of(self.site, self.limits, changes))
+    }
 }
 
 /// Tells of each schema what a run would do. Schemas that have applied the same are asked once.
@@ -44,13 +58,14 @@ pub(crate) async fn preview(
         let (site, goal) = (Site::master(layout), options.in_order(Goal::latest(migrations.master())));
         let look = async |connection: &mut PgConnection| Ok(changes(connection, site, goal).await);
         let changes = workers.in_registry(look).await?;
-        each(Preview { tenant: None, changes });
+        each(Preview { tenant: None, changes, site, limits: options.limits });
     }
     let mut tenants = std::pin::pin!(tenants(databases, &workers, &options.fleet));
     let mut known = Known::of(goal);
     while let Some(tenant) = tenants.try_next().await? {
         let changes = known.changes(&workers, layout, &tenant).await;
-        each(Preview { tenant: Some(&tenant), changes });
+        let site = Site::of_tenant(layout, &tenant);
+        each(Preview { tenant: Some(&tenant), changes, site, limits: options.limits });
     }
     Ok(())
 }

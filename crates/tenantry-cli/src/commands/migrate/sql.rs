@@ -1,0 +1,106 @@
+//! Prints the SQL that a run would send, and does nothing.
+use serde::Serialize;
+use serde_json::json;
+use tenantry::Tenancy;
+use tenantry::migrate::{Change, Direction, MigrateOptions, Preview, Warning};
+
+use crate::commands::{Context, Finish};
+use crate::failure::Report;
+use crate::output::{Format, print_report};
+use crate::visible::visible;
+
+/// Tenants that are named above the SQL that is for all of them.
+const NAMED: usize = 5;
+
+/// Schemas for which the same would run.
+#[derive(Serialize)]
+struct Group {
+    /// True for the master schema, which no tenant is beside.
+    master: bool,
+    tenants: Vec<String>,
+    versions: Vec<Step>,
+    /// The text for the first of them.
+    sql: String,
+}
+
+#[derive(PartialEq, Serialize)]
+struct Step {
+    version: i64,
+    direction: Direction,
+}
+
+/// Prints each text once, with the tenants it is for. Exit code 3 if some schema would be refused.
+pub(super) async fn print_sql(
+    cx: &mut Context,
+    tenancy: &Tenancy,
+    options: MigrateOptions,
+    warnings: &[Warning],
+) -> anyhow::Result<Finish> {
+    let (mut groups, mut refused, mut up_to_date) = (Vec::new(), Vec::new(), 0);
+    let format = cx.output.format();
+    tenancy
+        .preview(options, |preview| match &preview.changes {
+            Ok(changes) if changes.is_empty() => up_to_date += 1,
+            Ok(changes) => add(&mut groups, &preview, changes),
+            Err(error) => {
+                let report = Report::of(error);
+                print_report(format, &report);
+                refused.push(report);
+            }
+        })
+        .await?;
+    match format {
+        Format::Json => cx.output.json(&json!({
+            "groups": groups,
+            "up_to_date": up_to_date,
+            "refused": refused,
+            "warnings": warnings,
+        })),
+        Format::Table => {
+            for (index, group) in groups.iter().enumerate() {
+                let gap = if index > 0 { "\n" } else { "" };
+                cx.output.line(&format!("{gap}-- {}", visible(&group.whose())));
+                cx.output.text(&group.sql);
+            }
+            if groups.is_empty() {
+                cx.output.line("-- nothing is pending");
+            }
+        }
+    }
+    Ok(if refused.is_empty() { Finish::Done } else { Finish::SomeFailed })
+}
+
+/// Adds a schema to those for which the same would run.
+fn add(groups: &mut Vec<Group>, preview: &Preview<'_>, changes: &[Change<'_>]) {
+    let step =
+        |change: &Change<'_>| Step { version: change.migration().version(), direction: change.direction() };
+    let (versions, master) = (changes.iter().map(step).collect::<Vec<_>>(), preview.tenant.is_none());
+    let known = groups.iter_mut().find(|group| group.master == master && group.versions == versions);
+    let tenant = preview.tenant.map(|tenant| tenant.slug().to_string());
+    match known {
+        Some(group) => group.tenants.extend(tenant),
+        None => groups.push(Group {
+            master,
+            tenants: tenant.into_iter().collect(),
+            versions,
+            sql: preview.sql().unwrap_or_default(),
+        }),
+    }
+}
+
+impl Group {
+    fn whose(&self) -> String {
+        if self.master {
+            return "the master schema".to_owned();
+        }
+        let count = self.tenants.len();
+        let named = self.tenants[..count.min(NAMED)].join(", ");
+        match count {
+            1 => format!("tenant {named}"),
+            _ if count <= NAMED => format!("{count} tenants: {named}; the path is that of the first"),
+            _ => {
+                format!("{count} tenants: {named} and {} more; the path is that of the first", count - NAMED)
+            }
+        }
+    }
+}
