@@ -5,6 +5,7 @@ use sqlx::Row as _;
 use super::{Check, Finding, Patient};
 use crate::database::PoolMode;
 use crate::migrate::MigrateOptions;
+use crate::sql::Literal;
 
 /// The listener, and the connection that sign-ups keep.
 const OF_REGISTRY: i64 = 2;
@@ -14,7 +15,11 @@ const BESIDE_JOBS: i64 = 2;
 
 /// Checks that the largest schema can be dropped: that takes a lock for every object in it, all in one transaction.
 pub(super) async fn locks(patient: &mut Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
-    let largest = LARGEST.replace("/* tenants */", &patient.tenant_schemas());
+    let largest = match &patient.largest {
+        Some((_, schema)) => LARGEST_KNOWN.replace("/* schema */", &Literal(schema).to_string()),
+        None => LARGEST_UNKNOWN.replace("/* tenants */", &patient.tenant_schemas()),
+    };
+    let largest = largest + OBJECTS;
     let rows = patient.catalog.rows(&largest).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let schema: &str = row.try_get("schema")?;
@@ -42,12 +47,19 @@ pub(super) async fn locks(patient: &mut Patient<'_>) -> Result<Option<Finding>, 
     ))))
 }
 
-/// The largest schema is found by its relations, and only that one is counted out.
-const LARGEST: &str = "\
+/// Begins with the schema that was the largest when all were looked at.
+const LARGEST_KNOWN: &str = "\
+    WITH largest AS MATERIALIZED (SELECT oid, nspname FROM pg_catalog.pg_namespace WHERE nspname = /* schema */), ";
+
+/// Begins with the schema that has most relations.
+const LARGEST_UNKNOWN: &str = "\
     WITH tenant AS MATERIALIZED (/* tenants */), \
     largest AS MATERIALIZED ( \
         SELECT tenant.oid, tenant.nspname FROM pg_catalog.pg_class JOIN tenant ON tenant.oid = relnamespace \
-        GROUP BY 1, 2 ORDER BY count(*) DESC, 2 LIMIT 1), \
+        GROUP BY 1, 2 ORDER BY count(*) DESC, 2 LIMIT 1), ";
+
+/// Counts out the largest schema, and only that one.
+const OBJECTS: &str = "\
     relation AS MATERIALIZED ( \
         SELECT pg_class.oid, reltoastrelid FROM pg_catalog.pg_class JOIN largest ON largest.oid = relnamespace) \
     SELECT nspname::text AS schema, 1 + (SELECT count(*) FROM relation) \

@@ -72,8 +72,20 @@ pub enum Check {
     InterruptedMigration,
     /// The ledger in a schema and the row in `tenantry.applied` say different things.
     Ledger,
+    /// The last migration of tenants failed.
+    Failed,
+    /// Files were changed after tenants had applied them.
+    ChangedFile,
+    /// Tenants have applied versions that have no file any more.
+    MissingFile,
+    /// Tenants have not applied all files.
+    Behind,
     /// A schema differs from others that have applied the same.
     Drift,
+    /// An extension is in a schema that tenants do not see.
+    ExtensionElsewhere,
+    /// Objects in the schemas of tenants belong to somebody else than the owner.
+    ForeignOwner,
     /// A foreign key leads from one tenant to another.
     CrossingForeignKey,
     /// Foreign keys lead from tenants to shared tables.

@@ -76,12 +76,11 @@ fn leading_out(patient: &Patient<'_>) -> String {
     format!(
         "WITH tenant AS MATERIALIZED ({}), \
          leading_out AS ( \
-             SELECT conname, child.relname, child.relnamespace AS from_schema, \
-                    parent.relname AS target, parent.relnamespace AS to_schema \
-             FROM pg_catalog.pg_constraint \
-             JOIN pg_catalog.pg_class AS child ON child.oid = conrelid \
-             JOIN pg_catalog.pg_class AS parent ON parent.oid = confrelid \
-             WHERE contype = 'f' AND conparentid = 0 AND child.relnamespace <> parent.relnamespace)",
+             SELECT conname, child.relname, connamespace AS from_schema, target, to_schema \
+             FROM (SELECT conname, conrelid, connamespace, parent.relname AS target, parent.relnamespace AS to_schema \
+                 FROM pg_catalog.pg_constraint JOIN pg_catalog.pg_class AS parent ON parent.oid = confrelid \
+                 WHERE contype = 'f' AND conparentid = 0 AND connamespace <> parent.relnamespace OFFSET 0) AS edge \
+             JOIN pg_catalog.pg_class AS child ON child.oid = conrelid)",
         patient.tenant_schemas(),
     )
 }

@@ -7,7 +7,7 @@ use sqlx::Row as _;
 
 use super::finding::Told;
 use super::roster::{Entry, Roster};
-use super::{Check, Finding, Patient, list};
+use super::{Check, Finding, Patient, Session, list};
 use crate::error::sqlstate;
 use crate::migrate::LEDGER_DIGEST;
 use crate::registry::LEDGER;
@@ -16,6 +16,9 @@ use crate::sql::{Identifier, Literal};
 
 /// The number of times a page is read whose schemas come and go.
 const ATTEMPTS: u32 = 10;
+
+/// Ledgers that are read before the connections are replaced: each stays in the memory of its session.
+const REMEMBERED: usize = 2_000;
 
 /// A ledger and its summary.
 struct Comparison {
@@ -32,7 +35,7 @@ pub(super) async fn compare(
     roster: &mut Roster,
 ) -> Result<Vec<Finding>, sqlx::Error> {
     let mut told = Told::default();
-    let mut unreadable = 0;
+    let (mut unreadable, mut read) = (0, 0);
     let mut after = String::new();
     loop {
         let page = roster.page_after(patient.alias, &after).await?;
@@ -42,8 +45,11 @@ pub(super) async fn compare(
         unreadable += closed;
         told.extend(confirmed(patient, roster, &suspects).await?);
         told.extend(lost(patient, roster, &page).await?);
-        // Each ledger that was read stays in the memory of its session.
-        patient.catalog.close().await;
+        read += page.len();
+        if read >= REMEMBERED {
+            patient.rest().await;
+            read = 0;
+        }
     }
     let mut findings = told.finish();
     findings.extend((unreadable > 0).then(|| not_compared(patient, unreadable)));
@@ -60,14 +66,14 @@ async fn lost(
         "SELECT applied.schema_name AS schema, \
             (SELECT min(other.schema_name) FROM {APPLIED} AS other \
              WHERE other.digest = applied.digest AND {OTHER_HAS_LEDGER}) AS model \
-         FROM {APPLIED} JOIN pg_catalog.pg_namespace ON nspname::text = {APPLIED_SCHEMA} \
-         WHERE version IS NOT NULL AND schema_name IN ({}) AND NOT EXISTS (SELECT FROM pg_catalog.pg_class \
+         FROM pg_catalog.pg_namespace JOIN {APPLIED} ON {APPLIED_SCHEMA} = nspname::text COLLATE \"default\" \
+         WHERE version IS NOT NULL AND nspname IN ({}) AND NOT EXISTS (SELECT FROM pg_catalog.pg_class \
              WHERE relname = {} AND relnamespace = pg_namespace.oid)",
         list(page.iter().map(|entry| entry.schema.as_str())),
         Literal(LEDGER),
     );
     let mut findings = Vec::new();
-    for row in patient.catalog.rows(&query).await? {
+    for row in patient.catalog.rows_by_index(&query).await? {
         let (schema, model): (&str, Option<&str>) = (row.try_get("schema")?, row.try_get("model")?);
         // A spare that became a tenant while this was asked is not there any more.
         for entry in roster.entries_of(patient.alias, &[schema]).await? {
@@ -127,16 +133,21 @@ async fn read_page(
     patient: &mut Patient<'_>,
     page: &[Entry],
 ) -> Result<(Vec<Comparison>, usize), sqlx::Error> {
-    let mut attempts = ATTEMPTS;
-    loop {
-        attempts -= 1;
-        let (schemas, closed) = ledgers_of(patient, page).await?;
-        match read(patient, &schemas).await {
-            // A spare became a tenant in between, or a tenant is gone.
-            Err(error) if attempts > 0 && is_missing(&error) => {}
-            comparisons => return Ok((comparisons?, closed)),
+    let ask = async |session: &mut Session, page: &[Entry]| {
+        let mut attempts = ATTEMPTS;
+        loop {
+            attempts -= 1;
+            let (schemas, closed) = ledgers_of(session, page).await?;
+            match read(session, &schemas).await {
+                // A spare became a tenant in between, or a tenant is gone.
+                Err(error) if attempts > 0 && is_missing(&error) => {}
+                comparisons => return Ok(vec![(comparisons?, closed)]),
+            }
         }
-    }
+    };
+    let halves = patient.ask_in_halves(page, ask).await?;
+    let closed = halves.iter().map(|(_, closed)| closed).sum();
+    Ok((halves.into_iter().flat_map(|(comparisons, _)| comparisons).collect(), closed))
 }
 
 /// The ledger or its schema is not there any more.
@@ -146,17 +157,17 @@ fn is_missing(error: &sqlx::Error) -> bool {
 }
 
 /// The schemas of a page that have a ledger, and the number of those whose ledger may not be read.
-async fn ledgers_of(patient: &mut Patient<'_>, page: &[Entry]) -> Result<(Vec<String>, usize), sqlx::Error> {
+async fn ledgers_of(session: &mut Session, page: &[Entry]) -> Result<(Vec<String>, usize), sqlx::Error> {
     let query = format!(
         "SELECT nspname::text AS schema, pg_catalog.has_schema_privilege(relnamespace, 'USAGE') \
             AND pg_catalog.has_table_privilege(pg_class.oid, 'SELECT') AS is_readable \
-         FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace \
+         FROM pg_catalog.pg_namespace JOIN pg_catalog.pg_class ON pg_namespace.oid = relnamespace \
          WHERE relname = {} AND relkind = 'r' AND nspname IN ({})",
         Literal(LEDGER),
         list(page.iter().map(|entry| entry.schema.as_str())),
     );
     let (mut readable, mut closed) = (Vec::new(), 0);
-    for row in patient.catalog.rows(&query).await? {
+    for row in session.rows_by_index(&query).await? {
         if row.try_get("is_readable")? {
             readable.push(row.try_get("schema")?);
         } else {
@@ -167,7 +178,7 @@ async fn ledgers_of(patient: &mut Patient<'_>, page: &[Entry]) -> Result<(Vec<St
 }
 
 /// Reads ledgers and summaries in one statement, so that no migration commits in between.
-async fn read(patient: &mut Patient<'_>, schemas: &[String]) -> Result<Vec<Comparison>, sqlx::Error> {
+async fn read(session: &mut Session, schemas: &[String]) -> Result<Vec<Comparison>, sqlx::Error> {
     if schemas.is_empty() {
         return Ok(Vec::new());
     }
@@ -175,18 +186,23 @@ async fn read(patient: &mut Patient<'_>, schemas: &[String]) -> Result<Vec<Compa
         .iter()
         .map(|schema| {
             format!(
-                "SELECT {}::text AS schema, min(version) FILTER (WHERE NOT success) AS interrupted, \
-                    {LEDGER_DIGEST} AS digest FROM {}.{LEDGER}",
+                "SELECT {}::text AS schema, version, success, checksum FROM {}.{LEDGER}",
                 Literal(schema),
                 Identifier(schema),
             )
         })
         .collect();
+    // Plain scans under one aggregate: to plan one for each would take twice as long.
     let query = format!(
         "SELECT ledger.schema, ledger.interrupted, applied.schema_name IS NOT NULL AS has_summary, \
             applied.digest IS NOT DISTINCT FROM ledger.digest AS is_equal \
-         FROM ({}) AS ledger LEFT JOIN {APPLIED} ON {APPLIED_SCHEMA} = ledger.schema \
+         FROM (SELECT schema, min(version) FILTER (WHERE NOT success) AS interrupted, {LEDGER_DIGEST} AS digest \
+             FROM (SELECT schema, version, success IS TRUE AS success, checksum FROM \
+                 pg_catalog.unnest(ARRAY[{}]) AS name (schema) LEFT JOIN ({}) AS row USING (schema)) AS row \
+             GROUP BY schema) AS ledger \
+         LEFT JOIN {APPLIED} ON {APPLIED_SCHEMA} = ledger.schema \
          WHERE ledger.interrupted IS NOT NULL OR applied.digest IS DISTINCT FROM ledger.digest",
+        list(schemas.iter().map(String::as_str)),
         ledgers.join(" UNION ALL "),
     );
     let comparison = |row: &sqlx::postgres::PgRow| {
@@ -197,7 +213,7 @@ async fn read(patient: &mut Patient<'_>, schemas: &[String]) -> Result<Vec<Compa
             is_equal: row.try_get("is_equal")?,
         })
     };
-    patient.catalog.rows(&query).await?.iter().map(comparison).collect()
+    session.rows(&query).await?.iter().map(comparison).collect()
 }
 
 fn judge(patient: &Patient<'_>, entry: &Entry, comparison: &Comparison, is_idle: bool) -> Vec<Finding> {

@@ -13,8 +13,11 @@
 //! | `roles` | what the application's role is | `Superuser`, `MayCreate`, `Memberships` |
 //! | `privileges` | what it may use | `Registry`, `MissingPrivilege`, `MayCreate` |
 //! | `schemas` | the registry against the schemas | `OrphanSchema`, `MissingSchema`, `HalfMade` |
+//! | `standing` | what tenants have applied against the files | `Failed`, `ChangedFile`, `MissingFile`, `Behind` |
 //! | `runs` | the last run over the fleet | `InterruptedRun` |
 //! | `ledgers` | ledgers against `tenantry.applied` | `InterruptedMigration`, `Ledger` |
+//! | `extensions` | extensions that tenants do not see | `ExtensionElsewhere` |
+//! | `owners` | objects that belong to others | `ForeignOwner` |
 //! | `foreign_keys` | what ties tenants to each other | `CrossingForeignKey`, `SharedForeignKey` |
 //! | `drift` | schemas against each other | `Drift` |
 //! | `capacity` | the server's limits against the need | `Locks`, `Connections` |
@@ -26,9 +29,11 @@
 mod capacity;
 mod defaults;
 mod drift;
+mod extensions;
 mod finding;
 mod foreign_keys;
 mod ledgers;
+mod owners;
 mod patient;
 mod pooler;
 mod privileges;
@@ -38,12 +43,14 @@ mod roster;
 mod runs;
 mod schemas;
 mod session;
+mod standing;
 
 pub use self::finding::{Check, Finding, Severity};
 use self::patient::Patient;
 use self::roster::Roster;
 use self::session::{Session, list};
 use crate::database::{DatabaseConfig, Layout, Way};
+use crate::migrate::Migrations;
 use crate::pool::Role;
 use crate::tenant::Alias;
 
@@ -52,6 +59,7 @@ pub(crate) async fn examine<'a>(
     databases: impl Iterator<Item = (&'a Alias, &'a DatabaseConfig)>,
     layout: &Layout,
     role: Option<&Role>,
+    migrations: &Migrations,
 ) -> Vec<Finding> {
     let databases: Vec<_> = databases.collect();
     let default = databases.iter().find(|(alias, _)| **alias == Alias::default());
@@ -66,7 +74,7 @@ pub(crate) async fn examine<'a>(
             Ok(found) => {
                 findings.extend(found);
                 patient.catalog = Session::for_catalog(config).await;
-                findings.extend(patient.examine_fleet(roster.as_mut()).await);
+                findings.extend(patient.examine_fleet(roster.as_mut(), migrations).await);
             }
             Err(error) => findings.push(unreachable(alias, config, &error)),
         }
@@ -113,7 +121,11 @@ impl Patient<'_> {
     }
 
     /// The schemas that live there.
-    async fn examine_fleet(&mut self, mut roster: Option<&mut Roster>) -> Vec<Finding> {
+    async fn examine_fleet(
+        &mut self,
+        mut roster: Option<&mut Roster>,
+        migrations: &Migrations,
+    ) -> Vec<Finding> {
         let mut findings = Vec::new();
         let state = roster::state(&mut self.catalog, self.alias).await;
         match state {
@@ -133,6 +145,10 @@ impl Patient<'_> {
         findings.extend(self.or_unexamined("the privileges on the schemas of tenants", looked));
         let looked = privileges::roles(self).await;
         findings.extend(self.or_unexamined("the roles of tenants", looked));
+        let looked = owners::foreign(self).await;
+        findings.extend(self.or_unexamined("the owners of what is in the schemas", looked));
+        let looked = extensions::elsewhere(self).await;
+        findings.extend(self.or_unexamined("the extensions", looked));
         let looked = runs::interrupted(self).await;
         findings.extend(self.or_unexamined("the runs", looked));
         if let Some(roster) = roster.as_deref_mut() {
@@ -142,6 +158,8 @@ impl Patient<'_> {
             findings.extend(self.or_unexamined("the rows of the registry", looked));
             let looked = ledgers::compare(self, roster).await;
             findings.extend(self.or_unexamined("the ledgers", looked));
+            let looked = standing::compare(self, roster, migrations).await;
+            findings.extend(self.or_unexamined("what tenants have applied", looked));
         }
         let looked = foreign_keys::crossing(self).await;
         findings.extend(self.or_unexamined("the foreign keys between tenants", looked));

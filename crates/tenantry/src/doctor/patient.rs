@@ -2,7 +2,7 @@
 
 use super::finding::{Check, Finding};
 use super::session::{Session, list};
-use crate::database::{DatabaseConfig, Layout, Way};
+use crate::database::{DatabaseConfig, Layout, Route, Way};
 use crate::migrate::SchemaLock;
 use crate::pool::Role;
 use crate::registry::examination::{APPLIED, APPLIED_SCHEMA};
@@ -19,7 +19,15 @@ pub(super) struct Patient<'a> {
     pub(super) application: Session,
     /// The session of the schemas' owner, where there is a way for that; otherwise the application's.
     pub(super) catalog: Session,
+    /// A second one like it, for questions about many schemas. `None` until there is such a question.
+    second: Option<Session>,
+    is_alone: bool,
+    /// The schema with most in it, and how much, once all were looked at.
+    pub(super) largest: Option<(i64, String)>,
 }
+
+/// Schemas for which a second connection is worth its time.
+const MANY: usize = 50;
 
 impl<'a> Patient<'a> {
     pub(super) fn new(
@@ -29,12 +37,50 @@ impl<'a> Patient<'a> {
         role: Option<&'a Role>,
     ) -> Self {
         let [application, catalog] = [(); 2].map(|()| Session::new(config.application()));
-        Self { alias, config, layout, role, application, catalog }
+        Self {
+            alias,
+            config,
+            layout,
+            role,
+            application,
+            catalog,
+            second: None,
+            is_alone: false,
+            largest: None,
+        }
     }
 
     pub(super) async fn close(&mut self) {
         self.application.close().await;
+        self.rest().await;
+    }
+
+    /// Closes the sessions that look at schemas, with all that their processes remember of those.
+    pub(super) async fn rest(&mut self) {
         self.catalog.close().await;
+        if let Some(second) = &mut self.second {
+            second.close().await;
+        }
+    }
+
+    /// Asks about some schemas on two connections at a time, each about half of them.
+    pub(super) async fn ask_in_halves<T, S>(
+        &mut self,
+        schemas: &[S],
+        ask: impl AsyncFn(&mut Session, &[S]) -> Result<Vec<T>, sqlx::Error>,
+    ) -> Result<Vec<T>, sqlx::Error> {
+        if schemas.len() >= MANY && self.second.is_none() && !self.is_alone {
+            self.second = self.catalog.beside().await;
+            self.is_alone = self.second.is_none();
+        }
+        let Some(second) = self.second.as_mut().filter(|_| schemas.len() >= MANY) else {
+            return ask(&mut self.catalog, schemas).await;
+        };
+        let (left, right) = schemas.split_at(schemas.len() / 2);
+        let (left, right) = tokio::join!(ask(&mut self.catalog, left), ask(second, right));
+        let mut answers = left?;
+        answers.extend(right?);
+        Ok(answers)
     }
 
     pub(super) fn error(&self, check: Check, what: impl Into<String>, why: &str) -> Finding {
@@ -65,10 +111,14 @@ impl<'a> Patient<'a> {
         if each.is_empty() { Ok(Vec::new()) } else { self.catalog.column(&each.join(" UNION ALL ")).await }
     }
 
+    /// The role that makes and migrates the schemas, if there is a login of its own for that.
+    pub(super) fn owner(&self) -> Option<&str> {
+        self.config.way(Way::Owner).map(Route::role)
+    }
+
     /// Returns true if the schemas belong to somebody else than the application.
     pub(super) fn has_two_logins(&self) -> bool {
-        let owner = self.config.way(Way::Owner);
-        owner.is_some_and(|owner| owner.role() != self.config.application_role())
+        self.owner().is_some_and(|owner| owner != self.config.application_role())
     }
 
     /// The names of the schemas that are there for all tenants.

@@ -1,5 +1,7 @@
 //! Tells whether the ways to a database pass a pooler in transaction mode, as the configuration says they do.
 
+use sqlx::Row as _;
+
 use super::{Check, Finding, Patient, Session};
 use crate::database::{PoolMode, Route, Way};
 
@@ -87,5 +89,6 @@ async fn lends_sessions(route: &Route) -> Result<bool, sqlx::Error> {
 }
 
 async fn process(client: &mut Session) -> Result<Option<String>, sqlx::Error> {
-    Ok(client.column("SELECT pg_catalog.pg_backend_pid()::text").await?.pop())
+    let rows = client.rows_of_text("SELECT pg_catalog.pg_backend_pid()::text").await?;
+    rows.first().map(|row| row.try_get(0)).transpose()
 }

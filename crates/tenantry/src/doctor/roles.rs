@@ -1,5 +1,8 @@
 //! Checks what the application's role may do.
 
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+
 use super::{Check, Finding, Patient};
 use crate::sql::{Identifier, Literal, VOID_SCHEMA};
 use crate::tenant::SchemaName;
@@ -32,18 +35,36 @@ pub(super) async fn creating(patient: &mut Patient<'_>) -> Result<Vec<Finding>, 
         return Ok(Vec::new());
     }
     let ask = schemas_to_create_in(patient);
-    let schemas = patient.application.column(&ask).await?;
+    let rows = patient.application.rows(&ask).await?;
     let role = patient.config.application_role();
-    let finding = |schema: String| {
-        let revoke =
-            format!("REVOKE CREATE ON SCHEMA {} FROM PUBLIC, {}", Identifier(&schema), Identifier(role));
+    let finding = |row: &PgRow| {
+        let schema: &str = row.try_get("schema")?;
+        let revoke = revocation(patient, schema, row.try_get("owner")?, row.try_get("is_ours")?);
         let what = format!(
             "the application's role `{role}` may create in the schema `{schema}`, which tenants share"
         );
         let why = "what one tenant's statement creates there, all tenants see";
-        patient.warning(Check::MayCreate, what, why).mend_by(revoke)
+        Ok(patient.warning(Check::MayCreate, what, why).mend_by(revoke))
     };
-    Ok(schemas.into_iter().map(finding).collect())
+    rows.iter().map(finding).collect()
+}
+
+/// Takes the privilege away. Only the owner of the schema can: until PostgreSQL 14 `public` belongs to the superuser,
+/// while everybody may create there. From then on it belongs to the owner of the schemas, or of the database.
+fn revocation(patient: &Patient<'_>, schema: &str, owner: &str, is_ours: bool) -> String {
+    let (name, role) = (Identifier(schema), patient.config.application_role());
+    let new_owner = patient.owner().unwrap_or("pg_database_owner");
+    let revoke = format!("REVOKE CREATE ON SCHEMA {name} FROM PUBLIC");
+    let from_role = format!("{revoke}, {}", Identifier(role));
+    if is_ours {
+        return from_role;
+    }
+    let who = format!("-- as `{owner}`, who owns it, or a superuser");
+    if schema != "public" {
+        return format!("{from_role} {who}");
+    }
+    let revoke = if patient.has_two_logins() { from_role } else { revoke };
+    format!("ALTER SCHEMA {name} OWNER TO {}; {revoke} {who}", Identifier(new_owner))
 }
 
 fn schemas_to_create_in(patient: &Patient<'_>) -> String {
@@ -61,8 +82,11 @@ fn schemas_to_create_in(patient: &Patient<'_>) -> String {
         format!("AND (nspname = {} OR NOT {is_owner})", Literal(VOID_SCHEMA))
     };
     format!(
-        "SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname IN ({}) \
+        "SELECT nspname::text AS schema, pg_catalog.pg_get_userbyid(nspowner)::text AS owner, \
+             pg_catalog.pg_has_role({}, nspowner, 'USAGE') AS is_ours \
+         FROM pg_catalog.pg_namespace WHERE nspname IN ({}) \
          AND pg_catalog.has_schema_privilege(oid, 'CREATE') {unless_owned} ORDER BY 1",
+        Literal(patient.owner().unwrap_or_else(|| patient.config.application_role())),
         names.join(", "),
     )
 }

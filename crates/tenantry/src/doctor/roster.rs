@@ -71,12 +71,17 @@ impl Roster {
     /// A page of what should be in this database, by the names of the schemas.
     pub(super) async fn page_after(&mut self, alias: &Alias, after: &str) -> Result<Vec<Entry>, sqlx::Error> {
         let page = format!(
-            "SELECT * FROM ({}) AS entry WHERE schema_name COLLATE \"C\" > {} \
-             ORDER BY schema_name COLLATE \"C\" LIMIT {PAGE}",
+            "SELECT * FROM ({}) AS entry WHERE schema_name > {} ORDER BY schema_name LIMIT {PAGE}",
             examination::schemas_in(alias),
             Literal(after),
         );
         self.read(&page).await
+    }
+
+    /// Returns true if somebody migrates the fleet at this moment.
+    pub(super) async fn is_run_at_work(&mut self) -> Result<bool, sqlx::Error> {
+        let rows = self.session.rows(&examination::is_run_at_work()).await?;
+        rows.first().map_or(Ok(false), |row| row.try_get(0))
     }
 
     /// Picks the schemas that should still be in this database.
@@ -91,15 +96,32 @@ impl Roster {
         self.read(&query).await
     }
 
-    /// Picks the schemas that somebody owns. A tenant of another database counts too, since it may
-    /// be on its way, and two aliases may lead to one database.
-    pub(super) async fn owned(&mut self, schemas: &[&str]) -> Result<HashSet<String>, sqlx::Error> {
-        let names = list(schemas.iter().copied());
-        Ok(self.session.column(&examination::owned(&names)).await?.into_iter().collect())
+    /// Picks the schemas that nobody owns. A tenant of another database counts too, since it may be on its way, and two
+    /// aliases may lead to one database.
+    pub(super) async fn without_owner(
+        &mut self,
+        alias: &Alias,
+        schemas: &[String],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        let mut orphans = Vec::new();
+        for schemas in schemas.chunks(PAGE) {
+            let names: Vec<_> = schemas.iter().map(String::as_str).collect();
+            let owned = self.entries_of(alias, &names).await?;
+            let owned: HashSet<_> = owned.iter().map(|entry| entry.schema.as_str()).collect();
+            orphans.extend(names.into_iter().filter(|name| !owned.contains(name)).map(str::to_owned));
+        }
+        if orphans.is_empty() {
+            return Ok(orphans);
+        }
+        // There is no index for this, and few are left.
+        let names = list(orphans.iter().map(String::as_str));
+        let owned: HashSet<_> = self.session.column(&examination::owned(&names)).await?.into_iter().collect();
+        orphans.retain(|schema| !owned.contains(schema));
+        Ok(orphans)
     }
 
     async fn read(&mut self, query: &str) -> Result<Vec<Entry>, sqlx::Error> {
-        let rows = self.session.rows(query).await?;
+        let rows = self.session.rows_by_index(query).await?;
         let read = |row: &sqlx::postgres::PgRow| {
             let slug: Option<String> = row.try_get("slug")?;
             let status: Option<&str> = row.try_get("status")?;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::finding::Told;
-use super::roster::{Entry, PAGE, Roster, TenantEntry};
+use super::roster::{Entry, Roster, TenantEntry};
 use super::{Check, Finding, Patient, list};
 use crate::registry::examination::{self, APPLIED, APPLIED_SCHEMA};
 use crate::sql::{Identifier, Literal};
@@ -17,31 +17,25 @@ pub(super) async fn orphans(
     patient: &mut Patient<'_>,
     roster: &mut Roster,
 ) -> Result<Vec<Finding>, sqlx::Error> {
+    let candidates = candidates(patient).await?;
+    let orphans = roster.without_owner(patient.alias, &candidates).await?;
+    let orphans: Vec<_> = orphans.iter().map(String::as_str).collect();
     let mut told = Told::default();
-    let mut after = String::new();
-    loop {
-        let page = candidates(patient, &after).await?;
-        let Some(last) = page.last() else { return Ok(told.finish()) };
-        after.clone_from(last);
-        let owned = roster.owned(&page.iter().map(String::as_str).collect::<Vec<_>>()).await?;
-        let orphans: Vec<_> =
-            page.iter().map(String::as_str).filter(|schema| !owned.contains(*schema)).collect();
-        // Somebody may have removed them, schema and row, between the two questions.
-        for schema in present(patient, &orphans).await? {
-            told.push(orphan(patient, &schema));
-        }
+    // Somebody may have removed them, schema and row, between the two questions.
+    for schema in present(patient, &orphans).await? {
+        told.push(orphan(patient, &schema));
     }
+    Ok(told.finish())
 }
 
-async fn candidates(patient: &mut Patient<'_>, after: &str) -> Result<Vec<String>, sqlx::Error> {
+/// The names of schemas that should be somebody's. In one question, since each reads all names there are.
+async fn candidates(patient: &mut Patient<'_>) -> Result<Vec<String>, sqlx::Error> {
     let shared = list(patient.shared_schemas());
     let query = format!(
         "SELECT nspname::text FROM pg_catalog.pg_namespace \
-         WHERE nspname::text COLLATE \"C\" > {} AND nspname NOT IN ({shared}) \
-           AND (nspname::text ~ {} OR EXISTS \
+         WHERE nspname NOT IN ({shared}) AND (nspname::text ~ {} OR EXISTS \
                 (SELECT FROM {APPLIED} WHERE {APPLIED_SCHEMA} = nspname::text)) \
-         ORDER BY nspname::text COLLATE \"C\" LIMIT {PAGE}",
-        Literal(after),
+         ORDER BY nspname::text COLLATE \"C\"",
         Literal(GENERATED),
     );
     patient.catalog.column(&query).await

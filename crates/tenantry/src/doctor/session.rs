@@ -10,6 +10,14 @@ use crate::sql::Literal;
 /// The longest that one question may take. What comes after it is asked on a new connection.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The settings of a question. To compile one takes longer than to answer it.
+const SETTINGS: &str = "SET LOCAL jit TO off";
+
+/// The settings of a question about few of many schemas. The server would rather read a catalog from one end to the
+/// other, which is right for one such question, and wrong for as many as there are pages.
+const BY_INDEX: &str = "SET LOCAL jit TO off; SET LOCAL enable_seqscan TO off; SET LOCAL enable_hashjoin TO off; \
+    SET LOCAL enable_mergejoin TO off";
+
 /// A connection that is opened when it is needed, and again after trouble.
 pub(super) struct Session {
     options: PgConnectOptions,
@@ -34,19 +42,38 @@ impl Session {
         Self::new(config.application())
     }
 
-    /// All rows of a query, by the simple protocol: a pooler may stand in between.
+    /// Another session of the same login. `None` if the server or the login has no room for one.
+    pub(super) async fn beside(&self) -> Option<Self> {
+        let mut other = Self { options: self.options.clone(), connection: None };
+        other.rows("SELECT 1").await.is_ok().then_some(other)
+    }
+
+    /// All rows of a query, by the simple protocol and in one transaction: a pooler may stand in between.
     pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.rows_with(SETTINGS, sql).await
+    }
+
+    /// Does the same for a question about a page of schemas, which may not take longer where there are more.
+    pub(super) async fn rows_by_index(&mut self, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.rows_with(BY_INDEX, sql).await
+    }
+
+    async fn rows_with(&mut self, settings: &str, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.rows_of_text(&format!("BEGIN READ ONLY; {settings}; {sql}; COMMIT")).await
+    }
+
+    /// All rows that a text answers with, just as it is.
+    pub(super) async fn rows_of_text(&mut self, text: &str) -> Result<Vec<PgRow>, sqlx::Error> {
         let ask = async {
-            // Taken out: a connection on which this is given up still waits for the answer.
+            // Taken out: a connection on which this is given up still waits for the answer, and one that was refused
+            // is left in a transaction.
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
                 None => self.options.connect().await?,
             };
-            let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut connection).await;
-            if matches!(rows, Ok(_) | Err(sqlx::Error::Database(_))) {
-                self.connection = Some(connection);
-            }
-            rows
+            let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut connection).await?;
+            self.connection = Some(connection);
+            Ok(rows)
         };
         let answer = tokio::time::timeout(PATIENCE, ask).await;
         answer.unwrap_or_else(|_| {

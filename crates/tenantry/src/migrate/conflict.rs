@@ -42,6 +42,21 @@ impl Conflict {
         }
     }
 
+    /// The version that it is about.
+    pub(crate) fn version(&self) -> i64 {
+        match self {
+            Self::Changed { version, .. }
+            | Self::LineEnds { version, .. }
+            | Self::Missing { version }
+            | Self::OutOfOrder { version, .. }
+            | Self::Refused { version, .. }
+            | Self::Interrupted { version, .. }
+            | Self::NoWayBack { version, .. }
+            | Self::EmptyWayBack { version, .. }
+            | Self::NoCode { version, .. } => *version,
+        }
+    }
+
     pub(super) fn refused(version: i64, refusal: &MigrationError) -> Self {
         let hint = refusal.hint().unwrap_or_default();
         Self::Refused { version, message: refusal.to_string(), hint }

@@ -76,7 +76,7 @@ mod wave;
 mod workers;
 
 pub use self::caution::{Canaries, MaxFailures};
-pub(crate) use self::conflict::sentence;
+pub(crate) use self::conflict::{Conflict, sentence};
 pub(crate) use self::creation::{creation_message, schema_message, start_from_baseline};
 pub(crate) use self::file::needs_own_transaction;
 pub use self::fleet::Fleet;
@@ -87,8 +87,8 @@ pub(crate) use self::mark::mark;
 pub use self::mark::{Mark, Marking};
 pub use self::options::{MigrateOptions, Resumed};
 pub(crate) use self::pending::lint_pending;
+pub(crate) use self::plan::{Applied, Goal, plan};
 pub use self::plan::{Change, Direction};
-pub(crate) use self::plan::{Goal, plan};
 pub use self::preview::Preview;
 pub(crate) use self::preview::preview;
 pub use self::progress::{Stopped, Summary};

@@ -10,7 +10,8 @@ use crate::tenant::Alias;
 /// The digests of what schemas have applied; joined with catalogs by [`APPLIED_SCHEMA`].
 pub(crate) const APPLIED: &str = "tenantry.applied";
 
-/// The name of a schema in [`APPLIED`].
+/// The name of a schema in [`APPLIED`]. The catalogs' names are of another collation, so an index is only used for
+/// `name::text COLLATE "default"`.
 pub(crate) const APPLIED_SCHEMA: &str = "applied.schema_name";
 
 /// The tables that are there, and whether the session may read them.
@@ -52,6 +53,11 @@ pub(crate) fn abandoned_run() -> String {
          WHERE id = (SELECT max(id) FROM tenantry.run) AND state = 'running' AND NOT {}",
         is_advisory_lock_held(RUN_LOCK),
     )
+}
+
+/// Asks whether somebody is at a run.
+pub(crate) fn is_run_at_work() -> String {
+    format!("SELECT {}", is_advisory_lock_held(RUN_LOCK))
 }
 
 /// The digest of what a schema has applied, as hexadecimal digits.

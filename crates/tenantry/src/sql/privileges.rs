@@ -14,11 +14,9 @@ pub(crate) const SET_ONLY: &str = " WITH SET TRUE, INHERIT FALSE";
 /// Default privileges belong to who creates the objects, so the migrating role must send them.
 pub(crate) fn privileges(schema: impl Display, role: impl Display) -> Vec<String> {
     let mut statements = vec![format!("GRANT USAGE ON SCHEMA {schema} TO {role}")];
-    for (rights, objects) in [
-        ("SELECT, INSERT, UPDATE, DELETE", "TABLES"),
-        ("USAGE, SELECT, UPDATE", "SEQUENCES"),
-        ("EXECUTE", "FUNCTIONS"),
-    ] {
+    for (rights, objects) in
+        [(TABLE_RIGHTS, "TABLES"), (SEQUENCE_RIGHTS, "SEQUENCES"), (FUNCTION_RIGHTS, "FUNCTIONS")]
+    {
         statements.push(format!("GRANT {rights} ON ALL {objects} IN SCHEMA {schema} TO {role}"));
         statements.push(format!(
             "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT {rights} ON {objects} TO {role}"
@@ -26,6 +24,17 @@ pub(crate) fn privileges(schema: impl Display, role: impl Display) -> Vec<String
     }
     statements
 }
+
+/// The rights that the application has on an object: its kinds, and what stands in a `GRANT`.
+pub(crate) const OBJECT_PRIVILEGES: [(&[&str], &str, &str); 3] = [
+    (&["TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE"], TABLE_RIGHTS, "TABLE"),
+    (&["SEQUENCE"], SEQUENCE_RIGHTS, "SEQUENCE"),
+    (&["ROUTINE"], FUNCTION_RIGHTS, "ROUTINE"),
+];
+
+const TABLE_RIGHTS: &str = "SELECT, INSERT, UPDATE, DELETE";
+const SEQUENCE_RIGHTS: &str = "USAGE, SELECT, UPDATE";
+const FUNCTION_RIGHTS: &str = "EXECUTE";
 
 /// Takes a table away from a role that default privileges gave it to.
 pub(crate) fn revocation(table: impl Display, role: impl Display) -> String {

@@ -182,7 +182,7 @@ impl Builder {
 
     /// Does what [`Tenancy::doctor`] does, also where nothing can connect as it should or the registry is missing.
     pub async fn doctor(&self) -> Vec<Finding> {
-        doctor::examine(self.databases.iter(), &self.layout, self.role.as_ref()).await
+        doctor::examine(self.databases.iter(), &self.layout, self.role.as_ref(), &self.migrations).await
     }
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::Tenancy;
+use crate::context::Context;
 use crate::doctor::{self, Finding};
 use crate::pool::{Databases, PoolStatus};
 use crate::registry::CacheStatus;
@@ -40,8 +41,9 @@ impl Tenancy {
     /// ledgers and their summaries, tenants that have applied the same. [`Check`](doctor::Check) lists all. On
     /// connections of its own; changes nothing.
     ///
-    /// What it asks is about all schemas or a page of them at a time, and it holds no more than a page. It reads
-    /// what is in each schema, so how long it takes grows with the number of tables.
+    /// What it asks is about all schemas or a page of them at a time, and it holds no more than a page, and the names
+    /// of schemas. It reads the catalogs' rows about each schema, on two connections at a time where the server has
+    /// room for them, so how long it takes grows with the number of tables.
     ///
     /// ```no_run
     /// # async fn example(tenancy: tenantry::Tenancy) {
@@ -52,6 +54,7 @@ impl Tenancy {
     /// ```
     pub async fn doctor(&self) -> Vec<Finding> {
         let context = &self.inner.context;
-        doctor::examine(context.databases.configs(), &context.layout, context.role.as_ref()).await
+        let Context { databases, layout, role, migrations, .. } = &**context;
+        doctor::examine(databases.configs(), layout, role.as_ref(), migrations).await
     }
 }

@@ -15,30 +15,30 @@ use crate::support::{
 const NOTE: &str = "CREATE TABLE note (id bigserial PRIMARY KEY, title text NOT NULL)";
 
 /// An installation in which nothing is wrong, and a client of the owner.
-struct Fixture {
-    tenancy: Tenancy,
-    owner: Client,
+pub(crate) struct Fixture {
+    pub(crate) tenancy: Tenancy,
+    pub(crate) owner: Client,
     _database: ScratchDatabase,
 }
 
 impl Fixture {
-    async fn new(tenant_sql: &[&str]) -> Self {
+    pub(crate) async fn new(tenant_sql: &[&str]) -> Self {
         let database = database().await;
         close_public(&database).await;
         let tenancy = tenancy(&database, tenant_sql).await;
         Self { owner: Client::owner(&database).await, tenancy, _database: database }
     }
 
-    async fn create(&self, slug: &str) -> Tenant {
+    pub(crate) async fn create(&self, slug: &str) -> Tenant {
         self.tenancy.create(NewTenant::new(slug)).await.unwrap()
     }
 
-    async fn check(&self, expected: &[(Check, &str)]) -> Vec<Finding> {
+    pub(crate) async fn check(&self, expected: &[(Check, &str)]) -> Vec<Finding> {
         check(&self.tenancy, expected).await
     }
 
     /// Runs the SQL that mends each finding, after which there is none.
-    async fn mend(&mut self, findings: &[Finding]) {
+    pub(crate) async fn mend(&mut self, findings: &[Finding]) {
         for finding in findings {
             self.owner.run(&finding.mend).await;
         }
@@ -47,7 +47,7 @@ impl Fixture {
 }
 
 /// Closes `public` to all, as it is by itself from PostgreSQL 15 on.
-async fn close_public(database: &ScratchDatabase) {
+pub(crate) async fn close_public(database: &ScratchDatabase) {
     Client::superuser(database).await.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
 }
 
@@ -62,7 +62,7 @@ fn check_findings(findings: &[Finding], expected: &[(Check, &str)]) {
     }
 }
 
-async fn check(tenancy: &Tenancy, expected: &[(Check, &str)]) -> Vec<Finding> {
+pub(crate) async fn check(tenancy: &Tenancy, expected: &[(Check, &str)]) -> Vec<Finding> {
     let findings = tenancy.doctor().await;
     check_findings(&findings, expected);
     findings
@@ -174,7 +174,7 @@ async fn a_summary_that_says_more_than_the_ledger_is_found() {
         [(Check::Ledger, "the ledger of tenant `acme` and its row"), (Check::Drift, "tenant `acme` differs")];
     let findings = check(&tenancy, &found).await;
     owner.run(&findings[0].mend).await;
-    check(&tenancy, &[]).await;
+    check(&tenancy, &[(Check::Behind, "tenant `acme` has not applied all files, of which 1 is")]).await;
     let summary = tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
     assert_eq!(summary.migrated, 1);
     assert_eq!(owner.count(&table(&acme, "note")).await, 0);
@@ -601,7 +601,10 @@ async fn nothing_is_found_while_tenants_sign_up_and_are_migrated() {
     let mut rounds = 0;
     let until = async |work: tokio::task::JoinHandle<()>, rounds: &mut usize| {
         while !work.is_finished() {
-            check(&open().await, &[]).await;
+            let mut findings = open().await.doctor().await;
+            // Before the run begins, and after it has ended for the fleet and not for the registry.
+            findings.retain(|finding| finding.check != Check::Behind);
+            check_findings(&findings, &[]);
             *rounds += 1;
         }
         work.await.unwrap();

@@ -10,6 +10,7 @@ mod errors;
 mod existing_schema;
 mod files;
 mod find;
+mod findings;
 mod for_each;
 mod hosts;
 mod http;

@@ -11,6 +11,9 @@ const SHORT: usize = 60;
 /// Stands between the clauses of [`Object::alter`].
 const CLAUSE: char = '\u{1f}';
 
+/// The kind that stands for the columns of a table, one after the other.
+const COLUMN_ORDER: &str = "column order";
+
 /// An object of a schema, without the schema's name in it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Object {
@@ -39,6 +42,8 @@ pub(super) enum Difference<'a> {
     Changed {
         is: &'a Object,
         should_be: &'a Object,
+        /// The grants that are lost where it is removed and made anew.
+        parts: Vec<&'a Object>,
     },
 }
 
@@ -52,25 +57,24 @@ pub(super) fn differences<'a>(is: &'a Objects, should_be: &'a Objects) -> Vec<Di
         is.iter().filter(|(key, object)| !should_be.contains_key(key) && !is_part(object, should_be, is));
     let extra = extra.map(|(_, object)| Difference::Extra(object));
     let changed = is.iter().filter_map(|(key, is)| {
-        let should_be = should_be.get(key)?;
-        (is.definition != should_be.definition).then_some(Difference::Changed { is, should_be })
+        let other = should_be.get(key)?;
+        is.differs(other).then(|| Difference::Changed {
+            is,
+            should_be: other,
+            parts: parts(other, should_be),
+        })
     });
     missing.chain(extra).chain(changed).collect()
 }
 
-/// Returns true if this belongs to a table that only one of the two schemas has.
+/// Returns true if this belongs to something that only one of the two schemas has.
 fn is_part(object: &Object, without: &Objects, with: &Objects) -> bool {
-    let Some(parent) = object.parent.as_ref().filter(|_| !object.is_table()) else { return false };
-    let has = |objects: &Objects| objects.values().any(|other| other.is_table() && other.name == *parent);
+    let has = |objects: &Objects| objects.values().any(|other| object.is_part_of(other));
     has(with) && !has(without)
 }
 
-fn parts<'a>(table: &Object, objects: &'a Objects) -> Vec<&'a Object> {
-    if !table.is_table() {
-        return Vec::new();
-    }
-    let belongs = |object: &&Object| object.parent.as_ref() == Some(&table.name) && !object.is_table();
-    objects.values().filter(belongs).collect()
+fn parts<'a>(whole: &Object, objects: &'a Objects) -> Vec<&'a Object> {
+    objects.values().filter(|object| object.is_part_of(whole)).collect()
 }
 
 impl Object {
@@ -86,6 +90,27 @@ impl Object {
     fn is_table(&self) -> bool {
         self.kind.ends_with("table")
     }
+
+    /// Returns true if it comes and goes with the other: a column or an index with a table, a grant with whatever it is
+    /// on.
+    fn is_part_of(&self, other: &Self) -> bool {
+        let is_kind =
+            if self.kind == "grant" { other.parent.is_none() || other.is_table() } else { other.is_table() };
+        is_kind && !self.is_table() && self.parent.as_ref() == Some(&other.name)
+    }
+
+    fn differs(&self, other: &Self) -> bool {
+        if self.kind != COLUMN_ORDER {
+            return self.definition != other.definition;
+        }
+        self.columns_in(other) != other.columns_in(self)
+    }
+
+    /// The columns, in the order of this table, which another has, too.
+    fn columns_in(&self, other: &Self) -> Vec<&str> {
+        let all: Vec<_> = other.definition.split(CLAUSE).collect();
+        self.definition.split(CLAUSE).filter(|column| all.contains(column)).collect()
+    }
 }
 
 impl fmt::Display for Difference<'_> {
@@ -93,7 +118,12 @@ impl fmt::Display for Difference<'_> {
         match self {
             Self::Missing(object, _) => write!(f, "{} `{}` is missing", object.kind, object.name),
             Self::Extra(object) => write!(f, "{} `{}` is extra", object.kind, object.name),
-            Self::Changed { is, should_be }
+            Self::Changed { is, should_be, .. } if is.kind == COLUMN_ORDER => {
+                let [own, others] = [is.columns_in(should_be), should_be.columns_in(is)];
+                let (table, own, others) = (&is.name, own.join(", "), others.join(", "));
+                write!(f, "the columns of `{table}` stand as {own} instead of {others}")
+            }
+            Self::Changed { is, should_be, .. }
                 if is.definition.len().max(should_be.definition.len()) <= SHORT =>
             {
                 let (is, was) = (is.definition.as_str(), should_be);
@@ -115,15 +145,17 @@ pub(super) fn statements(differences: &[Difference<'_>]) -> String {
                 removals.push((object.rank, or_by_hand(object, object.remove.as_ref())));
             }
             // To replace one of these would lose what is in it.
-            Difference::Changed { is, should_be } if should_be.holds_data() => {
+            Difference::Changed { is, should_be, .. }
+                if should_be.holds_data() || is.kind == COLUMN_ORDER =>
+            {
                 additions.push((is.rank, or_by_hand(is, alter(is, should_be).as_ref())));
             }
             Difference::Changed { should_be, .. } if should_be.replaces() => {
                 additions.push((should_be.rank, or_by_hand(should_be, should_be.make.as_ref())));
             }
-            Difference::Changed { is, should_be } => {
+            Difference::Changed { is, should_be, parts } => {
                 removals.push((is.rank, or_by_hand(is, is.remove.as_ref())));
-                additions.push((should_be.rank, or_by_hand(should_be, should_be.make.as_ref())));
+                additions.extend(make(should_be, parts));
             }
         }
     }
@@ -142,8 +174,12 @@ fn alter(is: &Object, should_be: &Object) -> Option<String> {
 }
 
 fn make(object: &Object, parts: &[&Object]) -> Vec<(i32, String)> {
-    if !object.is_table() || !object.definition.is_empty() {
+    if object.is_table() && !object.definition.is_empty() {
         return vec![(object.rank, or_by_hand(object, object.make.as_ref()))];
+    }
+    if !object.is_table() {
+        let all = std::iter::once(&object).chain(parts);
+        return all.map(|object| (object.rank, or_by_hand(object, object.make.as_ref()))).collect();
     }
     let mut columns: Vec<_> = parts.iter().filter(|part| part.kind == "column").collect();
     columns.sort_by_key(|column| column.position);
@@ -153,7 +189,7 @@ fn make(object: &Object, parts: &[&Object]) -> Vec<(i32, String)> {
     };
     let columns: Vec<_> = columns.iter().map(column).collect();
     let table = format!("CREATE TABLE {} ({})", Identifier(&object.name), columns.join(", "));
-    let others = parts.iter().filter(|part| part.kind != "column");
+    let others = parts.iter().filter(|part| part.kind != "column" && part.kind != COLUMN_ORDER);
     let others = others.map(|part| (part.rank, or_by_hand(part, part.make.as_ref())));
     std::iter::once((object.rank, table)).chain(others).collect()
 }
@@ -163,6 +199,12 @@ fn or_by_hand(object: &Object, statement: Option<&String>) -> String {
     let by_hand = || {
         // No name may end the comment.
         let name = object.name.replace("*/", "* /");
+        if object.kind == COLUMN_ORDER {
+            let table = Identifier(&name);
+            return format!(
+                "/* by hand: make table {table} anew, or name its columns wherever their order counts */"
+            );
+        }
         format!("/* by hand: {} {} */", object.kind, Identifier(&name))
     };
     statement.cloned().unwrap_or_else(by_hand)
@@ -234,6 +276,50 @@ mod tests {
             with(altered("int NOT NULL", "set")),
             "column `note.a` is `int` instead of `int NOT NULL`",
             "alter note set null",
+        );
+    }
+
+    #[test]
+    fn columns_stand_in_another_order_if_those_of_both_do() {
+        let order = |columns: &str| {
+            let definition = columns.replace(' ', "\u{1f}");
+            [table("note"), object(4, COLUMN_ORDER, Some("note"), "note", &definition)]
+        };
+        check(order("id a b"), order("id a b"), "", "");
+        check(order("id b"), order("id a b"), "", "");
+        check(
+            order("c b id"),
+            order("id a b"),
+            "the columns of `note` stand as b, id instead of id, b",
+            "/* by hand: make table \"note\" anew, or name its columns wherever their order counts */",
+        );
+    }
+
+    #[test]
+    fn a_grant_comes_and_goes_with_what_it_is_on() {
+        let grant = |parent: &str, to: &str| {
+            let name = format!("on {parent} to {to}");
+            Object { parent: Some(parent.to_owned()), ..object(13, "grant", None, &name, "SELECT") }
+        };
+        let view = |text: &str| object(9, "view", None, "titles", text);
+        check(
+            [view("a")],
+            [view("a"), grant("titles", "app")],
+            "grant `on titles to app` is missing",
+            "make on titles to app",
+        );
+        check(
+            [],
+            [view("a"), grant("titles", "app")],
+            "view `titles` is missing",
+            "make titles; make on titles to app",
+        );
+        check([view("a"), grant("titles", "app")], [], "view `titles` is extra", "remove titles");
+        check(
+            [view("a"), grant("titles", "app")],
+            [view("b"), grant("titles", "app")],
+            "view `titles` is `a` instead of `b`",
+            "remove titles; make titles; make on titles to app",
         );
     }
 

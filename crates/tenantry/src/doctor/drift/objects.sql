@@ -3,33 +3,73 @@
 -- `kind`, `name` and `definition` are what is compared. `parent` is the table it belongs to. `make` and `remove`
 -- are the statements that make or remove it, for a session whose search_path is the schema, in the order of
 -- `rank`. `alter` is how a statement begins that makes another one like it, and its clauses, with chr(31)
--- between them. Left out on purpose, since they differ from tenant to tenant without harm: the
--- order of columns, owners, privileges, comments, storage options, statistics targets, rows.
-WITH schema AS MATERIALIZED (
-    SELECT oid AS schema, nspname::text AS schema_name, prefix, escaped, nspname::text ~ '_[0-9a-f]{10}$' AS is_unique,
-        -- Behind a letter or a quote it would be the end of another name.
-        /* pattern */ '(?<![[:alnum:]_$"])' || escaped AS pattern
-    FROM pg_catalog.pg_namespace,
-        LATERAL (SELECT pg_catalog.quote_ident(nspname) || '.') AS quoted (prefix),
-        LATERAL (SELECT pg_catalog.regexp_replace(prefix, '([^[:alnum:]_])', '\\\1', 'g')) AS regular (escaped)
-    WHERE nspname IN (/* schemas */)
-),
--- The only index that leads from a schema to what is in it; the catalogs themselves are not read through.
-member AS MATERIALIZED (
-    SELECT schema.*, classid, objid FROM schema
-    JOIN pg_catalog.pg_depend ON refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
-        AND refobjid = schema.schema
-),
-relation AS MATERIALIZED (
-    SELECT member.*, pg_class.oid, relname, relkind, relpersistence, relrowsecurity, relforcerowsecurity,
-        relpartbound
-    FROM member JOIN pg_catalog.pg_class ON pg_class.oid = objid
-    WHERE classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND relname <> '_sqlx_migrations'
-),
-type AS MATERIALIZED (
-    SELECT member.*, pg_type.oid, typname, typtype, typrelid, typbasetype, typtypmod, typnotnull, typdefault
-    FROM member JOIN pg_catalog.pg_type ON pg_type.oid = objid
-    WHERE classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+-- between them. Left out on purpose, since they differ from tenant to tenant without harm: owners, comments,
+-- storage options, statistics targets, rows.
+-- Who may do what with what, without the owner, who may do anything.
+granted AS (
+    SELECT schema, prefix, pattern, schema_name, is_unique, parent, place, begins, target,
+        CASE WHEN grantee = 0 THEN 'PUBLIC' WHEN name = own_role THEN 'the role of the tenant' ELSE name END AS grantee,
+        CASE WHEN grantee = 0 THEN 'PUBLIC'
+            WHEN name = own_role THEN pg_catalog.quote_ident(
+                pg_catalog.left(own_role, -pg_catalog.length(schema_name)) || '__own_schema__')
+            ELSE pg_catalog.quote_ident(name) END AS receiver,
+        pg_catalog.string_agg(DISTINCT privilege, ', ') FILTER (WHERE NOT is_grantable) AS plain,
+        pg_catalog.string_agg(DISTINCT privilege, ', ') FILTER (WHERE is_grantable) AS grantable
+    FROM (
+        SELECT schema, prefix, pattern, schema_name, is_unique, own_role,
+            -- The sequence of an identity column comes with its table.
+            coalesce((SELECT pg_class.relname FROM pg_catalog.pg_depend AS column_of
+                JOIN pg_catalog.pg_class ON pg_class.oid = column_of.refobjid
+                WHERE column_of.classid = relation.classid AND column_of.objid = relation.oid AND deptype = 'i'
+                    AND relkind = 'S' LIMIT 1), relname)::text AS parent,
+            relname::text AS place, '' AS begins, NULL::text AS of_column,
+            CASE relkind WHEN 'S' THEN 'SEQUENCE ' ELSE '' END || pg_catalog.quote_ident(relname) AS target, relowner AS owner,
+            coalesce(relacl, pg_catalog.acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner)) AS acl
+        FROM relation WHERE relkind IN ('r', 'p', 'f', 'v', 'm', 'S')
+
+        UNION ALL
+        SELECT schema, prefix, pattern, schema_name, is_unique, own_role, relname::text, relname || '.' || attname, '',
+            pg_catalog.quote_ident(attname), pg_catalog.quote_ident(relname), relowner, attacl
+        FROM relation JOIN pg_catalog.pg_attribute ON attrelid = relation.oid AND NOT attisdropped AND attacl IS NOT NULL
+        WHERE relkind IN ('r', 'p', 'f', 'v', 'm')
+
+        UNION ALL
+        SELECT schema, prefix, pattern, schema_name, is_unique, own_role, signature, signature, '', NULL,
+            'ROUTINE ' || signature, proowner, coalesce(proacl, pg_catalog.acldefault('f', proowner))
+        FROM member JOIN pg_catalog.pg_proc ON pg_proc.oid = objid,
+            LATERAL (SELECT pg_catalog.quote_ident(proname) || '(' || pg_catalog.regexp_replace(
+                pg_catalog.pg_get_function_identity_arguments(pg_proc.oid), pattern, '', 'g') || ')') AS text (signature)
+        WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+
+        UNION ALL
+        SELECT schema, prefix, pattern, schema_name, is_unique, own_role, typname::text, typname::text, '', NULL,
+            'TYPE ' || pg_catalog.quote_ident(typname), typowner,
+            coalesce(typacl, pg_catalog.acldefault('T', typowner))
+        FROM type
+
+        UNION ALL
+        SELECT schema, prefix, pattern, schema_name, is_unique, own_role, NULL, 'the schema', '', NULL,
+            'SCHEMA "__own_schema__"', nspowner, nspacl
+        FROM schema
+
+        UNION ALL
+        SELECT schema, prefix, pattern, schema_name, is_unique, own_role, NULL,
+            pg_catalog.lower(objects) || ' to come of ' || maker,
+            pg_catalog.format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA "__own_schema__" ', maker), NULL, objects,
+            defaclrole, defaclacl
+        FROM member JOIN pg_catalog.pg_default_acl ON pg_default_acl.oid = objid,
+            LATERAL (SELECT pg_catalog.pg_get_userbyid(defaclrole)::text,
+                CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
+                    ELSE 'TYPES' END) AS text (maker, objects)
+        WHERE classid = 'pg_catalog.pg_default_acl'::pg_catalog.regclass
+    ) AS object,
+        LATERAL pg_catalog.aclexplode(acl) AS entry,
+        LATERAL (SELECT pg_catalog.pg_get_userbyid(grantee)::text,
+            privilege_type || coalesce(' (' || of_column || ')', '')) AS text (name, privilege)
+    WHERE grantee <> owner
+        -- Whether tenants are served is looked at elsewhere.
+        AND NOT (parent IS NULL AND begins = '' AND name IN (/* application */, coalesce(own_role, '')))
+    GROUP BY schema, prefix, pattern, schema_name, is_unique, own_role, parent, place, begins, target, grantee, name
 ),
 object AS (
     SELECT schema, prefix, pattern, schema_name, is_unique, 3 AS rank, 0 AS position,
@@ -139,6 +179,9 @@ object AS (
             CASE WHEN polpermissive THEN 'AS PERMISSIVE' ELSE 'AS RESTRICTIVE' END,
             CASE polcmd WHEN 'r' THEN 'FOR SELECT' WHEN 'a' THEN 'FOR INSERT' WHEN 'w' THEN 'FOR UPDATE'
                 WHEN 'd' THEN 'FOR DELETE' ELSE 'FOR ALL' END,
+            'TO ' || nullif((SELECT pg_catalog.string_agg(
+                CASE role WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(role)) END, ', '
+                ORDER BY pg_catalog.pg_get_userbyid(role)) FROM pg_catalog.unnest(polroles) AS role), 'PUBLIC'),
             'USING (' || pg_catalog.pg_get_expr(polqual, polrelid) || ')',
             'WITH CHECK (' || pg_catalog.pg_get_expr(polwithcheck, polrelid) || ')')) AS text (definition)
 
@@ -162,20 +205,23 @@ object AS (
         pg_catalog.format(CASE typtype WHEN 'd' THEN 'CREATE DOMAIN %I %s' ELSE 'CREATE TYPE %I %s' END, typname,
             definition), NULL,
         pg_catalog.format('DROP TYPE %I', typname)
-    FROM type, LATERAL (SELECT CASE typtype
-        WHEN 'e' THEN (SELECT 'AS ENUM ('
-            || pg_catalog.string_agg(pg_catalog.quote_literal(enumlabel), ', ' ORDER BY enumsortorder) || ')'
-            FROM pg_catalog.pg_enum WHERE enumtypid = type.oid)
-        WHEN 'c' THEN (SELECT 'AS (' || pg_catalog.string_agg(pg_catalog.quote_ident(attname) || ' '
-            || pg_catalog.format_type(atttypid, atttypmod), ', ' ORDER BY attnum) || ')'
-            FROM pg_catalog.pg_attribute WHERE attrelid = typrelid AND attnum > 0 AND NOT attisdropped)
-        WHEN 'r' THEN (SELECT 'AS RANGE (SUBTYPE = ' || pg_catalog.format_type(rngsubtype, NULL) || ')'
-            FROM pg_catalog.pg_range WHERE rngtypid = type.oid)
-        ELSE pg_catalog.concat_ws(' ', 'AS ' || pg_catalog.format_type(typbasetype, typtypmod),
-            'DEFAULT ' || typdefault, CASE WHEN typnotnull THEN 'NOT NULL' END,
-            (SELECT pg_catalog.string_agg(pg_catalog.format('CONSTRAINT %I %s', conname,
-                pg_catalog.pg_get_constraintdef(pg_constraint.oid)), ' ' ORDER BY conname)
-             FROM pg_catalog.pg_constraint WHERE contypid = type.oid AND contype = 'c'))
-        END) AS text (definition)
-    WHERE typtype IN ('e', 'c', 'd', 'r')
+    FROM type
+
+    UNION ALL
+    -- What is compared is the order of those columns that both tables have.
+    SELECT relation.schema, prefix, pattern, schema_name, is_unique, 4, 0, 'column order', relname::text, relname::text,
+        pg_catalog.string_agg(attname, pg_catalog.chr(31) ORDER BY attnum), NULL, NULL, NULL
+    FROM relation JOIN pg_catalog.pg_attribute ON attrelid = relation.oid AND attnum > 0 AND NOT attisdropped
+    WHERE relkind IN ('r', 'p', 'f')
+    GROUP BY relation.schema, prefix, pattern, schema_name, is_unique, relname
+
+    UNION ALL
+    SELECT schema, prefix, pattern, schema_name, is_unique, 13, 0, 'grant', parent,
+        'on ' || place || ' to ' || grantee,
+        pg_catalog.concat_ws(', ', plain, grantable || ' WITH GRANT OPTION'),
+        pg_catalog.concat_ws('; ', begins || 'GRANT ' || plain || ' ON ' || target || ' TO ' || receiver,
+            begins || 'GRANT ' || grantable || ' ON ' || target || ' TO ' || receiver || ' WITH GRANT OPTION'),
+        NULL,
+        begins || 'REVOKE ' || pg_catalog.concat_ws(', ', plain, grantable) || ' ON ' || target || ' FROM ' || receiver
+    FROM granted
 )
