@@ -11,6 +11,8 @@ mod dev;
 mod doctor;
 /// The commands that the documents show, typed as they stand there.
 mod documents;
+/// A dump that `pg_dump` wrote, converted and applied.
+mod dumped;
 /// SQL in one schema and in all.
 mod exec;
 /// Migration files that are wrong, late, changed or gone.

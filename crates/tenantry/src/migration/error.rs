@@ -119,6 +119,8 @@ pub(super) enum Problem {
     NothingToImport { tool: &'static str, layout: &'static str },
     #[error("it has the same version as `{other}`")]
     SameAsImported { other: String },
+    #[error("`{comment}` divides the file for {tool}, and here both halves would run")]
+    Divided { comment: String, tool: &'static str },
     #[error("the file is the output of `pg_dump`, and {count} of its statements can be in no migration")]
     Dump { count: usize },
     #[error(transparent)]
@@ -139,6 +141,12 @@ impl Problem {
             Self::InFolder { right } => {
                 Some(format!("move it beside the other files, as `{right}`{OR_ELSE}").into())
             }
+            Self::Divided { tool: "sql-migrate", .. } => {
+                Some("put what undoes it into a `.down.sql` file of the same version".into())
+            }
+            Self::Divided { tool, .. } => {
+                Some(format!("`tenantry import-migrations {tool} DIR` makes two files of it").into())
+            }
             Self::NothingToImport { layout, .. } => {
                 Some(format!("name the folder that holds {layout}").into())
             }
@@ -148,9 +156,11 @@ impl Problem {
 
     fn advice(&self) -> Option<&'static str> {
         match self {
-            Self::Name(_) | Self::InFolder { .. } | Self::NothingToImport { .. } | Self::Unreadable(_) => {
-                None
-            }
+            Self::Name(_)
+            | Self::Divided { .. }
+            | Self::InFolder { .. }
+            | Self::NothingToImport { .. }
+            | Self::Unreadable(_) => None,
             Self::SameAsImported { .. } => {
                 Some("nobody knows which is the first: give one of them another version in its name")
             }

@@ -13,7 +13,7 @@
 //! | `set` | orders the files of one kind of schema by version: [`MigrationSet`] |
 //! | `lint` | warns of what works and makes a fleet hard to operate |
 //! | `script` | splits one file into statements, and refuses what no migration may hold: [`Script`] |
-//! | `psql`, `plain_dump` | recognise what is for psql, and a whole dump |
+//! | `psql`, `plain_dump`, `divided` | recognise what is for psql, a whole dump, and files of other tools |
 //! | `refusal`, `types`, `around`, `concurrently`, `reach` | rules about one statement |
 //! | `code`, `silence` | migrations that are functions of the application; comments that silence the lint |
 //! | `text` | the text of a file, and where its statements are |
@@ -26,6 +26,7 @@ mod baseline;
 mod code;
 mod concurrently;
 mod directory;
+mod divided;
 mod error;
 mod file_name;
 mod import;

@@ -5,6 +5,7 @@ use super::{
     around::{Around, Bracket},
     code,
     concurrently::{IndexStep, is_setting},
+    divided,
     error::{MigrationError, Problem},
     plain_dump, psql,
     reach::FileReach,
@@ -206,6 +207,10 @@ fn read_statements(source: &sqlx::migrate::Migration, around: &mut Around) -> Re
         reading.reach = std::mem::take(&mut reading.reach).and(FileReach::of(&tokens));
         reading.tokens.extend(tokens.iter().map(Token::span));
         reading.statements.push(span);
+    }
+    if let Some((comment, tool)) = divided::divides(statements.comments()) {
+        let problem = Problem::Divided { comment: comment.text.trim_end().to_owned(), tool };
+        reading.problems.push((line_of(sql, comment.start), problem));
     }
     reading.comments = statements.comments().iter().map(Token::span).collect();
     if !transactional && reading.problems.is_empty() {

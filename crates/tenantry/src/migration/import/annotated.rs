@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use super::draft::{Section, lines};
+use super::finding::{ImportFinding, ImportRemark};
 use super::source_file::SourceFile;
+use crate::sql::lexer::Lexer;
 
 /// A comment for the tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,17 @@ pub(super) struct Annotated<'a> {
     pub(super) up: Option<Section<'a>>,
     pub(super) down: Option<Section<'a>>,
     pub(super) unknown: Vec<usize>,
+    /// Text that no tool would run: SQL in front of the first section, and sections that repeat one.
+    pub(super) outside: Vec<usize>,
+}
+
+impl Annotated<'_> {
+    /// The remarks on what is left out.
+    pub(super) fn left_out(&self, file: &SourceFile) -> impl Iterator<Item = ImportFinding> {
+        let message =
+            "left out: it is in front of the first section, or in a second one of the same direction";
+        self.outside.iter().map(move |at| ImportFinding::at(file, *at, ImportRemark::NotConverted, message))
+    }
 }
 
 /// Divides a file by the lines that are annotations.
@@ -54,6 +67,9 @@ pub(super) fn divide(file: &SourceFile, annotation: impl Fn(&str) -> Option<Anno
         }
     }
     divided.close(open, file.text().len(), &mut cuts);
+    let begin = divided.sections().map(|section| section.range.start).min().unwrap_or_default();
+    let in_front = Lexer::new(&file.text()[..begin]).flatten().find(|token| !token.is_comment());
+    divided.outside.extend(in_front.map(|token| token.start));
     for section in [&mut divided.up, &mut divided.down].into_iter().flatten() {
         section.is_transactional &= !without_transaction;
     }
@@ -66,7 +82,14 @@ impl<'a> Annotated<'a> {
         let range = section.range.start..end;
         let section = Section { range, cuts: std::mem::take(cuts), ..section };
         let place = if is_up { &mut self.up } else { &mut self.down };
-        // A tool takes the first, or refuses the file.
-        place.get_or_insert(section);
+        if place.is_none() {
+            *place = Some(section);
+        } else {
+            self.outside.push(section.range.start.saturating_sub(1));
+        }
+    }
+
+    fn sections(&self) -> impl Iterator<Item = &Section<'a>> {
+        [&self.up, &self.down].into_iter().flatten()
     }
 }

@@ -17,6 +17,7 @@ fn read_file<'a>(file: &'a SourceFile, findings: &mut Vec<ImportFinding>) -> Opt
         return None;
     };
     let divided = divide(file, annotation);
+    findings.extend(divided.left_out(file));
     let Some(up) = divided.up else {
         findings.extend(ImportFinding::left_out(file, "", "it has no line `-- migrate:up`"));
         return None;

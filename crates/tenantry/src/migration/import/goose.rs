@@ -17,10 +17,11 @@ fn read_file<'a>(file: &'a SourceFile, findings: &mut Vec<ImportFinding>) -> Opt
         return None;
     };
     let divided = divide(file, annotation);
-    for at in divided.unknown {
+    for at in &divided.unknown {
         let message = "variables of the environment are goose's: write the values";
-        findings.push(ImportFinding::at(file, at, ImportRemark::NotConverted, message));
+        findings.push(ImportFinding::at(file, *at, ImportRemark::NotConverted, message));
     }
+    findings.extend(divided.left_out(file));
     let Some(up) = divided.up else {
         findings.extend(ImportFinding::left_out(file, ".go", "it has no line `-- +goose Up`"));
         return None;

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::migration::set::{Migration, MigrationSet};
 use crate::migration::{file_name, scripts};
@@ -16,7 +18,7 @@ fn options(with_rows: &[&str]) -> ImportOptions {
 fn run(tool: ImportTool, files: &[(&str, &str)], with_rows: &[&str]) -> Result<Imported, MigrationError> {
     let mut folder = SourceFolder::new("");
     for (path, text) in files {
-        folder.add(path, text.as_bytes().to_vec()).unwrap();
+        folder.add(path, text.as_bytes().to_vec())?;
     }
     import(tool, &folder, &options(with_rows))
 }
@@ -106,6 +108,17 @@ fn goose_is_divided_by_its_annotations() {
             "20240131120001_seed.sql:2: variables of the environment",
             "20240131120001_seed.sql:4: left out: the way back holds no statement",
         ],
+    );
+}
+
+#[test]
+fn sql_that_no_section_holds_is_told() {
+    let text = "SELECT 0;\n-- migrate:up\nSELECT 1;\n-- migrate:down\nSELECT 2;\n-- migrate:up\nSELECT 3;\n";
+    check(
+        ImportTool::Dbmate,
+        &[("1_a.sql", text)],
+        &[("1_a.down.sql", "SELECT 2;\n"), ("1_a.up.sql", "SELECT 1;\n")],
+        &["1_a.sql:1: left out: ", "1_a.sql:6: left out: "],
     );
 }
 
@@ -527,4 +540,23 @@ fn escapes_of_copy_are_undone() {
          ('');\n\n\
          SELECT 1;\n"
     );
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_converted(
+        any: String,
+        words in prop::collection::vec(
+            "(public\\.|\"public\"|copy a from stdin;\n|\\\\\\.\n|é|\\$\\$|'|;|\n|begin;|commit|\\\\x |as|\
+             -- \\+goose down\n|create function f\\(\\)|set search_path|extension|[(),.:;])",
+            0..24,
+        ),
+    ) {
+        for text in [any, words.concat(), words.join(" ")] {
+            let up = format!("-- +goose Up\n{text}");
+            let _ = run(ImportTool::Goose, &[("1_a.sql", &up)], &[]);
+            let _ = run(ImportTool::Dump, &[("a.sql", &text)], &["a"]);
+            let _ = run(ImportTool::GolangMigrate, &[("1_a.up.sql", &text)], &[]);
+        }
+    }
 }

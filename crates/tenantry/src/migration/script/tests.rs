@@ -108,6 +108,20 @@ fn a_dump_is_told_once_and_by_what_is_wrong_only() {
 }
 
 #[test]
+fn a_file_that_another_tool_divides_is_refused() {
+    let comment = "SELECT 1;\n-- +goose Down\nSELECT 2;";
+    check(comment, "1_a.sql:2: `-- +goose Down` divides the file for goose, and here both halves would run");
+    for (sql, hint) in [
+        (comment, "`tenantry import-migrations goose DIR`"),
+        ("-- migrate:down", "`tenantry import-migrations dbmate DIR`"),
+        ("-- +migrate Down", "`.down.sql`"),
+    ] {
+        let error = script(sql).unwrap_err();
+        assert!(error.hint().unwrap().contains(hint), "{error}");
+    }
+}
+
+#[test]
 fn the_data_behind_a_copy_does_not_hide_the_copy() {
     check(
         "CREATE TABLE a ();\nCOPY a FROM stdin;\n1\tdon't\n\\.\n",
