@@ -76,18 +76,22 @@ const DETAILS: &[&str] = &[
         CONSTRAINT seen_event FOREIGN KEY (at, id) REFERENCES event ON DELETE CASCADE DEFERRABLE);
      CREATE TABLE base (a int, b text DEFAULT 'x'); CREATE TABLE child (c int) INHERITS (base);
      CREATE TABLE apart (a int, CONSTRAINT alone EXCLUDE USING btree (a WITH =));",
-    // Views and what is in them: the function is older than its table to a dump.
+    // Views and what is in them: the function is older than its table to a dump. It has a path of its own, because
+    // from PostgreSQL 17 on a materialized view is filled without one.
     "CREATE TABLE word (k text);
-     CREATE FUNCTION cnt() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM word';
+     CREATE FUNCTION cnt() RETURNS bigint LANGUAGE sql STABLE SET search_path FROM CURRENT
+        AS 'SELECT count(*) FROM word';
      CREATE MATERIALIZED VIEW filled AS SELECT cnt() AS c; CREATE UNIQUE INDEX filled_c ON filled (c);
      CREATE MATERIALIZED VIEW empty AS SELECT k FROM word WITH NO DATA;
      CREATE VIEW v WITH (security_barrier) AS SELECT k FROM word WHERE k IN ('a', 'b') WITH CHECK OPTION;
      ALTER VIEW v ALTER k SET DEFAULT 'a'; COMMENT ON MATERIALIZED VIEW empty IS 'later';",
-    // An index whose function only the schema's own path finds.
+];
+
+/// An index whose function only the schema's own path finds.
+const FOUND_BY_PATH: &str =
     "CREATE FUNCTION inner_f(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1';
      CREATE FUNCTION outer_f(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT inner_f($1)';
-     CREATE TABLE g (a int); CREATE INDEX gi ON g ((outer_f(a)));",
-];
+     CREATE TABLE g (a int); CREATE INDEX gi ON g ((outer_f(a)));";
 
 #[tokio::test]
 async fn everything_that_a_schema_holds_is_carried() {
@@ -97,6 +101,26 @@ async fn everything_that_a_schema_holds_is_carried() {
         let tenancy = tenancy(&database, &folder).await;
         let checked = check(&database, &tenancy).await;
         assert_eq!(checked.map_err(|error| report(&error)), Ok(1), "{sql}");
+    }
+    check_nothing_left(&database).await;
+}
+
+/// From PostgreSQL 17 on an index is built without a path, whoever builds it.
+#[tokio::test]
+async fn an_index_that_the_path_makes_possible_is_carried_where_the_server_has_such() {
+    let database = database().await;
+    let major: i32 = Client::owner(&database)
+        .await
+        .value("SELECT current_setting('server_version_num')::int / 10000")
+        .await;
+    if major < 17 {
+        let folder = with_baseline(&database, &[FOUND_BY_PATH]).await;
+        let checked = check(&database, &tenancy(&database, &folder).await).await;
+        assert_eq!(checked.map_err(|error| report(&error)), Ok(1));
+    } else {
+        let folder = Folder::of(&[FOUND_BY_PATH]);
+        let made = make(&database, &tenancy(&database, &folder).await, BaselineOptions::default()).await;
+        assert!(report(&made.unwrap_err()).contains("inner_f"));
     }
     check_nothing_left(&database).await;
 }
