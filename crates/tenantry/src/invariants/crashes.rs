@@ -70,7 +70,8 @@ async fn whoever_dies_while_migrating_leaves_a_run_that_goes_on() {
         let tenancy = open(installation.database.url(), &RELEASE[..files]).await;
         let runs = tenancy.runs(1).await.unwrap();
         assert_eq!(runs.is_empty(), point == FailPoint::BeforeRun, "{point:?}");
-        let options = runs.first().map_or_else(MigrateOptions::default, |run| {
+        let run = runs.first();
+        let options = run.map_or_else(MigrateOptions::default, |run| {
             assert_eq!(run.state, RunState::Interrupted, "{point:?}");
             MigrateOptions::resuming(run).unwrap()
         });
@@ -83,9 +84,45 @@ async fn whoever_dies_while_migrating_leaves_a_run_that_goes_on() {
             let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&db).await.unwrap();
             assert_eq!(notes, if files == 3 { 1 } else { 2 }, "{point:?}: each file once");
         }
-        assert_eq!(tenancy.runs(1).await.unwrap()[0].state, RunState::Done, "{point:?}");
+        let run = &tenancy.runs(1).await.unwrap()[0];
+        assert_eq!(run.state, RunState::Done, "{point:?}");
+        let diary = tenancy.run_entries_after(run, None, 10).await.unwrap();
+        let told: Vec<_> =
+            diary.iter().map(|entry| (entry.slug.as_deref(), entry.from_version, &*entry.applied)).collect();
+        let versions: Vec<_> = (2..=i64::try_from(files).unwrap()).collect();
+        let expect = ["acme", "globex", "initech"].map(|slug| (Some(slug), Some(1), &*versions));
+        assert_eq!(told, expect, "{point:?}: the diary tells of everything, whoever did it");
         check_agreement(&installation, point).await;
     }
+}
+
+#[tokio::test]
+async fn whoever_migrates_next_completes_the_diary_of_who_died() {
+    let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
+    // More than are under way at a time, so that something is left to do.
+    let slugs: Vec<_> = (10..20).map(|number| format!("t{number}")).collect();
+    for slug in &slugs {
+        installation.create(slug).await;
+    }
+    run_victim(&installation, FailPoint::AfterMigrate, 3);
+    let tenancy = open(installation.database.url(), &RELEASE[..3]).await;
+    let run = tenancy.runs(1).await.unwrap().remove(0);
+    assert!(tenancy.run_entries_after(&run, None, 20).await.unwrap().is_empty(), "it came to write nothing");
+
+    let summary = tenancy.migrate(Fleet::all(), |_: &Outcome<'_>| {}).await.unwrap();
+    let [first, second] = [run.id, summary.run.unwrap()];
+    let mut migrated = Vec::new();
+    for (id, state) in [(first, RunState::Stopped), (second, RunState::Done)] {
+        let run = tenancy.run(id).await.unwrap().unwrap();
+        assert_eq!(run.state, state);
+        let diary = tenancy.run_entries_after(&run, None, 20).await.unwrap();
+        assert_eq!(run.migrated, i64::try_from(diary.len()).unwrap());
+        assert!(diary.iter().all(|entry| entry.applied == [2, 3] && entry.error.is_none()), "{diary:?}");
+        migrated.extend(diary.into_iter().filter_map(|entry| entry.slug));
+        assert!(!migrated.is_empty(), "the one that died had migrated somebody");
+    }
+    migrated.sort();
+    assert_eq!(migrated, slugs, "each once");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 
 use super::plan::Applied;
 use crate::error::Result;
@@ -164,6 +165,11 @@ impl Ledger {
         applied::upsert(&self.schema, self.newest(), self.digest())
     }
 
+    async fn is_there(&self, connection: &mut PgConnection) -> Result<bool> {
+        let is_there = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(self.table());
+        Ok(is_there.fetch_one(connection).await?)
+    }
+
     fn newest(&self) -> Option<i64> {
         self.applied.keys().next_back().copied()
     }
@@ -189,17 +195,42 @@ pub(crate) async fn hide(connection: &mut PgConnection, schema: &SchemaName, rol
 /// Reads a schema's ledger; nothing if it has none.
 pub(crate) async fn read(connection: &mut PgConnection, schema: &SchemaName) -> Result<Vec<Applied>> {
     let ledger = Ledger::empty(schema);
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(ledger.table())
-        .fetch_one(&mut *connection)
-        .await?;
-    if !exists {
+    if !ledger.is_there(connection).await? {
         return Ok(Vec::new());
     }
     let select = format!("SELECT version, checksum, success FROM {} ORDER BY version", ledger.table());
     let rows: Vec<(i64, Vec<u8>, bool)> =
         sqlx::query_as(sqlx::AssertSqlSafe(select)).persistent(false).fetch_all(connection).await?;
     Ok(rows.into_iter().map(|(version, checksum, success)| Applied { version, checksum, success }).collect())
+}
+
+/// A row of a ledger with its time.
+#[derive(Debug)]
+pub(super) struct Dated {
+    pub(super) applied: Applied,
+    pub(super) began_at: OffsetDateTime,
+    /// Negative where it is not known.
+    pub(super) nanoseconds: i64,
+}
+
+/// Reads the same with the times at which the migrations were applied.
+pub(super) async fn history(connection: &mut PgConnection, schema: &SchemaName) -> Result<Vec<Dated>> {
+    let ledger = Ledger::empty(schema);
+    if !ledger.is_there(connection).await? {
+        return Ok(Vec::new());
+    }
+    let select = format!(
+        "SELECT version, checksum, success, installed_on, execution_time FROM {} ORDER BY version",
+        ledger.table()
+    );
+    let rows: Vec<(i64, Vec<u8>, bool, OffsetDateTime, i64)> =
+        sqlx::query_as(sqlx::AssertSqlSafe(select)).persistent(false).fetch_all(connection).await?;
+    let dated = rows.into_iter().map(|(version, checksum, success, began_at, nanoseconds)| Dated {
+        applied: Applied { version, checksum, success },
+        began_at,
+        nanoseconds,
+    });
+    Ok(dated.collect())
 }
 
 /// Runs a statement of a ledger's own.

@@ -19,6 +19,7 @@
 //! | tenant | `tenant` | tries several that are alike at once, or one until it succeeds | yes |
 //! | | `run`, `progress` | what all schemas of a run share; what has become of them | no |
 //! | | `record` | holds the lock of a run and its token, and writes its diary | yes |
+//! | | `catch_up` | enters in the diary what an interrupted run did not write down | yes |
 //! | | `options`, `caution` | what is migrated, and when to give up | no |
 //! | | `fleet` | reads the tenants that are meant, page by page | yes |
 //! | | `groups` | finds what tenants need who have applied the same | yes |
@@ -44,6 +45,7 @@
 
 mod alone;
 mod blockers;
+mod catch_up;
 mod caution;
 mod concurrent_index;
 mod conflict;

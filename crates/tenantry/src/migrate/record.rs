@@ -8,20 +8,23 @@ use sqlx::PgConnection;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use super::catch_up::catch_up;
 use super::lock::jittered;
 use super::options::MigrateOptions;
 use super::plan::Goal;
+use super::workers::Workers;
+use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::observe::Wave;
-use crate::pool::Databases;
 use crate::registry::runs::{self, NewRun};
 use crate::registry::{Run, RunEntry, RunState};
 use crate::tenant::Alias;
 
 /// Entries that are written at once, at the latest after [`PATIENCE`].
 const BATCH: usize = 200;
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest that an entry waits for others.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// The pause between two looks at a lock that somebody else has.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -44,17 +47,18 @@ struct Diary {
 }
 
 impl Record {
-    /// Takes the lock, and enters the run or continues it.
+    /// Takes the lock, completes the diary of whoever was interrupted, and enters the run or continues it.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] if somebody else migrates the fleet, unless the options say to wait.
     pub(super) async fn begin(
-        databases: &Databases,
+        context: &Context,
+        workers: &Workers<'_>,
         options: &MigrateOptions,
         goal: Goal<'_>,
         wave: Wave,
     ) -> Result<Self> {
-        let mut session = databases.owner_connection(&Alias::default()).await?;
+        let mut session = context.databases.owner_connection(&Alias::default()).await?;
         while !runs::try_lock(&mut session).await? {
             if !options.wait {
                 return Err(under_way(&mut session).await);
@@ -62,6 +66,7 @@ impl Record {
             tokio::time::sleep(jittered(POLL)).await;
         }
         fail_point::reached(FailPoint::BeforeRun);
+        catch_up(context, workers, &mut session, options.resumes.map(|run| run.id)).await?;
         let id = if let Some(resumed) = options.resumes {
             runs::reopen(&mut session, resumed.id).await?;
             resumed.id
@@ -113,6 +118,7 @@ impl Record {
     }
 
     pub(super) async fn enter_wave(&self, wave: Wave) -> Result<()> {
+        self.write().await?;
         let mut session = self.session.lock().await;
         runs::set_wave(&mut session, self.id, wave.number()).await.map_err(|error| self.lost(error))
     }
@@ -126,7 +132,8 @@ impl Record {
         ended.and(unlocked).map_err(|error| self.lost(error))
     }
 
-    async fn write(&self) -> Result<()> {
+    /// Writes down what waits for others.
+    pub(super) async fn write(&self) -> Result<()> {
         let mut session = self.session.lock().await;
         let entries = {
             let mut diary = self.diary();

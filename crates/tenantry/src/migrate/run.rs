@@ -49,7 +49,7 @@ impl<'a> FleetRun<'a> {
 
     /// The run's place in the registry, which is made when it is first asked for.
     pub(super) async fn record(&self, wave: Wave) -> Result<&Record> {
-        let begin = || Record::begin(&self.context.databases, self.options, self.goal, wave);
+        let begin = || Record::begin(self.context, &self.workers, self.options, self.goal, wave);
         self.record.get_or_try_init(begin).await
     }
 

@@ -25,7 +25,7 @@ pub(crate) async fn migrate_schema(
 ) -> Result<Changed> {
     let migrate = async |connection: &mut PgConnection| {
         let mut rows = ledger::read(connection, site.schema).await?;
-        let halves = settle_interrupted(connection, site, goal, &mut rows).await?;
+        let Settled { halves, done } = settle_interrupted(connection, site, goal, &mut rows).await?;
         let plan = plan(goal, &rows).map_err(|conflicts| site.conflict(&conflicts))?;
         let mut ledger = Ledger::of(site.schema, &rows);
         if plan.is_empty() {
@@ -43,29 +43,41 @@ pub(crate) async fn migrate_schema(
                 }
             }
         }
-        Ok(plan.changes().collect())
+        let mut changed: Changed = plan.changes().collect();
+        changed.applied.splice(0..0, done);
+        Ok(changed)
     };
     SchemaLock::of(site.schema).hold(connection, site.schema, migrate).await
 }
 
+/// The versions of interrupted files that were judged.
+#[derive(Default)]
+struct Settled {
+    /// Versions to be done again, of which half is there.
+    halves: Vec<i64>,
+    /// Versions that turned out to be applied.
+    done: Vec<i64>,
+}
+
 /// Finds out how far interrupted files came that only build and drop indexes. What was done is noted, and what was
-/// not, or only half, is pending again; the latter are answered. What is half done and not wanted is removed. Anything
-/// else stays marked, and the plan reports it.
+/// not, or only half, is pending again. What is half done and not wanted is removed. Anything else stays marked, and
+/// the plan reports it.
 async fn settle_interrupted(
     connection: &mut PgConnection,
     site: Site<'_>,
     goal: Goal<'_>,
     rows: &mut Vec<Applied>,
-) -> Result<Vec<i64>> {
+) -> Result<Settled> {
     let ledger = Ledger::empty(site.schema);
     let interrupted: Vec<i64> = rows.iter().filter(|row| !row.success).map(|row| row.version).collect();
-    let mut halves = Vec::new();
+    let mut settled = Settled::default();
     for version in interrupted {
         let Some(script) = goal.files().get(version).map(Migration::up) else { continue };
         match concurrent_index::judge(connection, site.schema, script).await? {
             Some(Extent::All) => {
                 ledger::write(connection, &ledger.finish(version)).await?;
                 rows.iter_mut().filter(|row| row.version == version).for_each(|row| row.success = true);
+                settled.done.push(version);
             }
             Some(Extent::Nothing) => {
                 ledger::write(connection, &ledger.delete(version)).await?;
@@ -74,7 +86,7 @@ async fn settle_interrupted(
             Some(Extent::Part) if goal.has(version) => {
                 // Its mark stays until it is made anew.
                 rows.retain(|row| row.version != version);
-                halves.push(version);
+                settled.halves.push(version);
             }
             Some(Extent::Part) if concurrent_index::unmake(connection, site.schema, script).await? => {
                 ledger::write(connection, &ledger.delete(version)).await?;
@@ -83,5 +95,5 @@ async fn settle_interrupted(
             Some(Extent::Part) | None => {}
         }
     }
-    Ok(halves)
+    Ok(settled)
 }

@@ -15,6 +15,7 @@ use super::lock::SchemaLock;
 use super::options::MigrateOptions;
 use super::plan::{Changed, Goal};
 use super::progress::{Done, Progress, Stopped, Summary};
+use super::record::PATIENCE;
 use super::run::FleetRun;
 use super::schema::migrate_schema;
 use super::site::Site;
@@ -188,7 +189,7 @@ impl FleetRun<'_> {
             .flat_map(stream::iter);
         let mut work = std::pin::pin!(work);
         let mut result = Ok(());
-        while let Some(done) = work.next().await {
+        while let Some(done) = self.next_done(&mut work).await {
             let noted = match done {
                 Ok(done) => self.note(progress, &done).await,
                 Err(error) => Err(error),
@@ -221,6 +222,20 @@ impl FleetRun<'_> {
             }
             Some((Ok(alike), tenants))
         })
+    }
+
+    /// Waits for the next schema. Where that takes long, what is known of others is written down meanwhile.
+    async fn next_done(&self, work: &mut (impl Stream<Item = Result<Done>> + Unpin)) -> Option<Result<Done>> {
+        loop {
+            if let Ok(next) = tokio::time::timeout(PATIENCE, work.next()).await {
+                return next;
+            }
+            if let Some(record) = self.record.get()
+                && let Err(error) = record.write().await
+            {
+                return Some(Err(error));
+            }
+        }
     }
 
     /// Counts a schema, tells the observer, writes it down, and stops where too much has gone wrong.

@@ -1,8 +1,8 @@
 //! The catalog of tenants: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
-//! statement, and so have `settings`, `spares` and `runs`; `selection` reads the tenants that somebody chose, and
-//! `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
+//! statement, and so have `settings`, `spares`, `runs` and `diary`; `selection` reads the tenants that somebody chose,
+//! and `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
 //! `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a trigger, whoever
 //! made it. `probe` asks one database who it is.
 //!
@@ -15,6 +15,7 @@
 
 pub(crate) mod applied;
 mod cache;
+pub(crate) mod diary;
 mod domains;
 pub(crate) mod examination;
 mod find;

@@ -18,6 +18,7 @@ pub(crate) const RUN_LOCK: i64 = 0x7465_6e61_6e74_7275;
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Run {
     /// Counts up from 1.
+    #[serde(rename = "run")]
     pub id: i64,
     /// The end it came to, or that it has not ended.
     pub state: RunState,
@@ -231,7 +232,7 @@ pub(crate) async fn end(
     Ok(())
 }
 
-/// Enters what became of some schemas. What an earlier part of the same run said of one is replaced.
+/// Enters what became of some schemas. What an earlier part of the same run did to one is kept beside it.
 pub(crate) async fn insert_entries(
     connection: &mut PgConnection,
     run: i64,
@@ -249,8 +250,12 @@ pub(crate) async fn insert_entries(
                      $9::timestamptz[])
               AS entry (slug, wave, from_version, applied, undone, error, elapsed_ms, finished_at)
          ON CONFLICT (run_id, slug) DO UPDATE SET wave = excluded.wave, state = excluded.state,
-             applied = excluded.applied, undone = excluded.undone, error = excluded.error,
-             elapsed_ms = excluded.elapsed_ms, finished_at = excluded.finished_at",
+             applied = run_schema.applied || ARRAY(
+                 SELECT unnest(excluded.applied) EXCEPT SELECT unnest(run_schema.applied) ORDER BY 1),
+             undone = run_schema.undone || ARRAY(
+                 SELECT unnest(excluded.undone) EXCEPT SELECT unnest(run_schema.undone) ORDER BY 1 DESC),
+             error = excluded.error, elapsed_ms = run_schema.elapsed_ms + excluded.elapsed_ms,
+             finished_at = excluded.finished_at",
     )
     .bind(run)
     .bind(of(|entry| Some(entry.slug.as_deref().unwrap_or_default())))
@@ -292,6 +297,21 @@ macro_rules! select_run {
 pub(crate) async fn newest(executor: impl Executor<'_, Database = Postgres>, limit: i64) -> Result<Vec<Run>> {
     let select = select_run!("ORDER BY id DESC LIMIT $2");
     Ok(sqlx::query_as(select).bind(RUN_LOCK).bind(limit).fetch_all(executor).await?)
+}
+
+/// The runs whose diary may have gaps: those that were interrupted, since the caller has the lock, and the one that
+/// goes on.
+pub(crate) async fn with_gaps(connection: &mut PgConnection, resumed: Option<i64>) -> Result<Vec<Run>> {
+    let select = select_run!("WHERE state = 'running' OR id = $2 ORDER BY id");
+    Ok(sqlx::query_as(select).bind(RUN_LOCK).bind(resumed).fetch_all(connection).await?)
+}
+
+/// The newest run that has something left to do, or is under way.
+pub(crate) async fn newest_unfinished(
+    executor: impl Executor<'_, Database = Postgres>,
+) -> Result<Option<Run>> {
+    let select = select_run!("WHERE state <> 'done' ORDER BY id DESC LIMIT $2");
+    Ok(sqlx::query_as(select).bind(RUN_LOCK).bind(1_i64).fetch_optional(executor).await?)
 }
 
 pub(crate) async fn find(executor: impl Executor<'_, Database = Postgres>, id: i64) -> Result<Option<Run>> {

@@ -144,6 +144,15 @@ impl Tenancy {
         runs::find(&self.master(), id).await
     }
 
+    /// The newest run that is not done: it was interrupted, stopped, had failures, or is under way. It is the one that
+    /// [`MigrateOptions::resuming`] is for.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn unfinished_run(&self) -> Result<Option<Run>> {
+        runs::newest_unfinished(&self.master()).await
+    }
+
     /// Reads what a run did, page by page: up to `limit` schemas after the one with this slug, in the order of
     /// their slugs. The first page comes after `None` and begins with the master schema. Schemas that had
     /// nothing to do are not among them.

@@ -1,0 +1,169 @@
+//! Enters in the diary what a run did and did not come to write down.
+//!
+//! A run writes what became of its schemas a little after they were committed, so one that is killed has done more than
+//! it wrote. The ledgers say what that was: they note when each migration was applied.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use sqlx::PgConnection;
+
+use super::fleet::tenants;
+use super::ledger::{self, Dated};
+use super::options::MigrateOptions;
+use super::workers::Workers;
+use crate::context::Context;
+use crate::error::Result;
+use crate::migration::{MigrationSet, digest_of};
+use crate::registry::diary::{ChangedSchema, Entered, changed_since, known};
+use crate::registry::{Run, RunEntry, runs};
+use crate::tenant::{Alias, Digest, SchemaName, Tenant};
+
+/// Tenants whose ledgers are compared with the diary at a time.
+const PAGE: usize = 1_000;
+
+/// Completes the diary of each run that was interrupted, and of the one that goes on. The caller holds the lock of
+/// whoever migrates the fleet, so none of them is under way.
+///
+/// What cannot be read is left out and logged: the ledgers are the truth, and a gap in the diary stops nobody.
+pub(super) async fn catch_up(
+    context: &Context,
+    workers: &Workers<'_>,
+    session: &mut PgConnection,
+    resumed: Option<i64>,
+) -> Result<()> {
+    for run in runs::with_gaps(session, resumed).await? {
+        let gaps = Gaps { context, workers, run: &run };
+        if let Err(error) = gaps.fill(session).await {
+            tracing::warn!(run = run.id, %error, "The diary of run {} may have gaps: {error}", run.id);
+        }
+    }
+    Ok(())
+}
+
+/// A run whose diary may have gaps.
+struct Gaps<'a> {
+    context: &'a Context,
+    workers: &'a Workers<'a>,
+    run: &'a Run,
+}
+
+/// A schema that the run may have changed.
+struct Member {
+    /// Empty for the master schema.
+    slug: String,
+    schema: SchemaName,
+    database: Alias,
+    known: Entered,
+}
+
+impl Gaps<'_> {
+    async fn fill(&self, session: &mut PgConnection) -> Result<()> {
+        let options = MigrateOptions::resuming(self.run)?;
+        if options.has_master() {
+            let schema = self.context.layout.master_schema.clone();
+            let files = self.context.migrations.master();
+            let goal = (files, files.digest());
+            self.fill_page(session, vec![(String::new(), schema, Alias::default())], goal, false).await?;
+        }
+        let goal = (self.context.migrations.tenant(), self.run.digest);
+        let all = tenants(&self.context.databases, self.workers, &options.fleet);
+        let mut pages = std::pin::pin!(all.try_chunks(PAGE));
+        while let Some(page) = pages.try_next().await.map_err(|error| error.1)? {
+            // What was made since the run began has applied its files when it was made.
+            let meant = page.iter().filter(|tenant| tenant.created_at() < self.run.started_at);
+            let meant = meant.map(|tenant: &Tenant| {
+                (tenant.slug().to_string(), tenant.schema().clone(), tenant.database().clone())
+            });
+            self.fill_page(session, meant.collect(), goal, options.to.is_some()).await?;
+        }
+        Ok(())
+    }
+
+    async fn fill_page(
+        &self,
+        session: &mut PgConnection,
+        schemas: Vec<(String, SchemaName, Alias)>,
+        goal: (&MigrationSet, Digest),
+        may_undo: bool,
+    ) -> Result<()> {
+        let slugs: Vec<_> = schemas.iter().map(|(slug, ..)| slug.as_str()).collect();
+        let mut known = known(session, self.run.id, &slugs).await?;
+        let members = schemas.into_iter().map(|(slug, schema, database)| {
+            let known = known.remove(&slug).unwrap_or_default();
+            Member { slug, schema, database, known }
+        });
+        let members: Vec<_> = members.filter(|member| !member.known.is_migrated).collect();
+        let databases: BTreeSet<_> = members.iter().map(|member| &member.database).collect();
+        for alias in databases {
+            let there = members.iter().filter(|member| member.database == *alias).collect::<Vec<_>>();
+            let look = async |connection: &mut PgConnection| {
+                self.missing_entries(connection, &there, goal, may_undo).await
+            };
+            match self.workers.with(alias, look).await {
+                Ok(entries) if entries.is_empty() => {}
+                Ok(entries) => runs::insert_entries(session, self.run.id, &entries).await?,
+                Err(error) => {
+                    tracing::warn!(database = %alias, %error, "The diary has gaps in database `{alias}`");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn missing_entries(
+        &self,
+        connection: &mut PgConnection,
+        members: &[&Member],
+        goal: (&MigrationSet, Digest),
+        may_undo: bool,
+    ) -> Result<Vec<RunEntry>> {
+        let schemas: Vec<_> = members.iter().map(|member| member.schema.as_str()).collect();
+        let mut entries = Vec::new();
+        for changed in changed_since(connection, &schemas, self.run.started_at).await? {
+            let Some(member) = members.iter().find(|member| member.schema.as_str() == changed.schema) else {
+                continue;
+            };
+            let rows = ledger::history(connection, &member.schema).await?;
+            entries.extend(self.entry(member, &changed, &rows, goal, may_undo));
+        }
+        Ok(entries)
+    }
+
+    /// The entry that a schema lacks, if any.
+    fn entry(
+        &self,
+        member: &Member,
+        changed: &ChangedSchema,
+        rows: &[Dated],
+        (files, goal): (&MigrationSet, Digest),
+        may_undo: bool,
+    ) -> Option<RunEntry> {
+        let (new, old): (Vec<_>, Vec<_>) = rows
+            .iter()
+            .filter(|row| row.applied.success)
+            .partition(|row| row.began_at >= self.run.started_at);
+        let applied = new.iter().map(|row| row.applied.version);
+        let applied: Vec<_> = applied.filter(|version| !member.known.versions.contains(version)).collect();
+        let is_done = changed.digest == goal;
+        // A ledger does not say what was in it once, only that it is where the run was to bring it.
+        let was_undone = may_undo && is_done && new.is_empty() && member.known.versions.is_empty();
+        if applied.is_empty() && !was_undone {
+            return None;
+        }
+        let before = digest_of(old.iter().map(|row| (row.applied.version, row.applied.checksum.as_slice())));
+        let nanoseconds = new.iter().map(|row| u64::try_from(row.nanoseconds).unwrap_or_default()).sum();
+        let interrupted = || "it was interrupted".to_owned();
+        Some(RunEntry {
+            slug: Some(member.slug.clone()).filter(|slug| !slug.is_empty()),
+            wave: self.run.wave,
+            from_version: files.version_of(&before).filter(|_| !was_undone),
+            applied,
+            undone: Vec::new(),
+            error: (!is_done).then(|| member.known.error.clone().unwrap_or_else(interrupted)),
+            elapsed: Duration::from_nanos(nanoseconds),
+            finished_at: changed.applied_at,
+        })
+    }
+}
