@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use futures_util::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
+use sqlx::{Executor, PgConnection, Postgres};
 
 use super::workers::Workers;
 use crate::error::{Error, ErrorKind, Result};
@@ -42,7 +42,14 @@ impl Fleet {
 
     /// Only these tenants, and not the master schema.
     pub fn only(slugs: impl IntoIterator<Item = Slug>) -> Self {
-        Self { only: Some(slugs.into_iter().collect()), ..Self::default() }
+        let mut only = Vec::new();
+        for slug in slugs {
+            // Named twice, a tenant would be worked on twice at a time.
+            if !only.contains(&slug) {
+                only.push(slug);
+            }
+        }
+        Self { only: Some(only), ..Self::default() }
     }
 
     /// Only the tenants that are served or suspended and for which this SQL holds, and not the master schema.
@@ -54,7 +61,7 @@ impl Fleet {
         Self { condition: Some(condition.into()), ..Self::default() }
     }
 
-    /// Without these tenants.
+    /// Without these tenants, each of which must be there: a slug that is misspelt would leave nobody out.
     #[must_use]
     pub fn except(self, slugs: impl IntoIterator<Item = Slug>) -> Self {
         Self { except: slugs.into_iter().collect(), ..self }
@@ -87,6 +94,24 @@ impl Fleet {
             }
             Some(_) => Ok(Vec::new()),
             None => self.selection().page(registry, after, PAGE).await,
+        }
+    }
+
+    /// # Errors
+    /// [`ErrorKind::UnknownTenant`] if somebody is to be left out who is not there.
+    pub(crate) async fn check_excluded(
+        &self,
+        registry: impl Executor<'_, Database = Postgres>,
+    ) -> Result<()> {
+        if self.except.is_empty() {
+            return Ok(());
+        }
+        match store::unknown_slug(registry, &self.except).await? {
+            None => Ok(()),
+            Some(slug) => {
+                let message = format!("no tenant goes by `{slug}`, which is to be left out");
+                Err(Error::new(ErrorKind::UnknownTenant, message))
+            }
         }
     }
 

@@ -59,6 +59,9 @@ pub(crate) async fn mark(
             marking.count(workers.in_registry(work).await?);
         }
         Some(fleet) => {
+            workers
+                .in_registry(async |registry: &mut PgConnection| fleet.check_excluded(registry).await)
+                .await?;
             let all = tenants(databases, &workers, fleet);
             let work = all.map_ok(|tenant| {
                 let (order, workers) = (&order, &workers);

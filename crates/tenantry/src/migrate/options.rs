@@ -8,6 +8,7 @@ use super::limits::Limits;
 use super::plan::Goal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Migrations;
+use crate::observe::Wave;
 use crate::registry::{Run, RunState};
 
 /// Options of a migration: which schemas, and how much of the server it may take.
@@ -137,6 +138,12 @@ impl MigrateOptions {
     /// The same goal, reached in the order that these options ask for.
     pub(super) fn in_order<'a>(&self, goal: Goal<'a>) -> Goal<'a> {
         if self.allow_out_of_order { goal } else { goal.in_order() }
+    }
+
+    /// Returns true if tenants that are tagged are still to be the first.
+    pub(super) fn wants_tagged_canaries(&self) -> bool {
+        let is_past = self.resumes.is_some_and(|run| run.wave > Wave::Canaries.number());
+        self.canaries == Some(Canaries::Tagged) && !is_past
     }
 
     /// Returns true if the master schema is migrated as well.

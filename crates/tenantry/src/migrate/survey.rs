@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt as _;
 use sqlx::PgConnection;
 
+use super::caution::Canaries;
 use super::conflict::Conflict;
 use super::fleet::tenants;
 use super::ledger;
@@ -23,6 +24,8 @@ pub(super) struct Survey {
     pub(super) master: Pending,
     pub(super) tenants: Pending,
     conflicts: Vec<(Conflict, Whose)>,
+    /// True if tagged canaries are to be the first, and nobody is tagged.
+    lacks_canaries: bool,
 }
 
 /// The versions that would be applied.
@@ -60,6 +63,11 @@ pub(super) async fn survey(context: &Context, options: &MigrateOptions) -> Resul
     let goal = options.goal(migrations)?;
     let workers = Workers::of(databases);
     let mut survey = Survey::default();
+    // Since a run began that goes on, somebody may have been removed.
+    if options.resumes.is_none() {
+        let check = async |registry: &mut PgConnection| options.fleet.check_excluded(registry).await;
+        workers.in_registry(check).await?;
+    }
     if options.has_master() {
         let goal = options.in_order(Goal::latest(migrations.master()));
         let look =
@@ -70,7 +78,9 @@ pub(super) async fn survey(context: &Context, options: &MigrateOptions) -> Resul
     }
     let mut known = Ledgers { goal, by_digest: HashMap::new(), away: HashSet::new() };
     let mut tenants = std::pin::pin!(tenants(databases, &workers, &options.fleet));
+    survey.lacks_canaries = options.wants_tagged_canaries();
     while let Some(tenant) = tenants.try_next().await? {
+        survey.lacks_canaries &= !Canaries::is_tagged(&tenant);
         if tenant.digest() != Some(&goal.digest()) {
             let look = known.look(&workers, &tenant).await;
             survey.tenants.add(look.as_deref());
@@ -93,8 +103,14 @@ impl Survey {
     }
 
     /// # Errors
-    /// If something is wrong with the files, however many schemas it is wrong for.
+    /// If something is wrong with the files, however many schemas it is wrong for, or there are no canaries.
     pub(super) fn check(&self) -> Result<()> {
+        if self.lacks_canaries {
+            let message = "none of the tenants is tagged as a canary";
+            return Err(Error::new(ErrorKind::InvalidInput, message).with_hint(
+                "tag one with `tenantry set SLUG --setting canary:=true`, or say how many are to be the first",
+            ));
+        }
         let Some((first, whose)) = self.conflicts.first() else { return Ok(()) };
         let told: Vec<_> = self
             .conflicts

@@ -64,7 +64,9 @@ impl NewTenant {
 
     /// A domain of its own, besides the subdomain its slug gives it.
     pub fn domain(mut self, domain: DomainName) -> Self {
-        self.domains.push(domain);
+        if !self.domains.contains(&domain) {
+            self.domains.push(domain);
+        }
         self
     }
 

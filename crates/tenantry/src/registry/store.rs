@@ -131,6 +131,18 @@ pub(crate) async fn tenant_by_id(
     Ok(row.map(|row| row.0))
 }
 
+/// The first of these slugs that no tenant has.
+pub(crate) async fn unknown_slug(
+    executor: impl Executor<'_, Database = Postgres>,
+    slugs: &[Slug],
+) -> Result<Option<String>> {
+    let find = "SELECT given.slug FROM unnest($1::text[]) WITH ORDINALITY AS given (slug, number)
+                WHERE NOT EXISTS (SELECT FROM tenantry.tenant WHERE tenant.slug = given.slug)
+                ORDER BY number LIMIT 1";
+    let slugs: Vec<_> = slugs.iter().map(Slug::as_str).collect();
+    sqlx::query_scalar(find).bind(slugs).fetch_optional(executor).await.map_err(unreadable)
+}
+
 /// All tenants after the one with the given slug, in the order of their slugs, at most `limit`: a
 /// fleet is read page by page.
 pub(crate) async fn tenants_after(

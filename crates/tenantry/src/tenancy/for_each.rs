@@ -77,7 +77,8 @@ impl Tenancy {
     /// # Errors
     /// Of the stream: [`ErrorKind::InvalidInput`] for a concurrency of 0; [`ErrorKind::UnknownTenant`] and
     /// [`ErrorKind::TenantUnavailable`] before anything begins, if a tenant that was named is not there or not
-    /// active. Of a tenant: whatever the job fails with, and whatever [`db`](Self::db) does.
+    /// active, or one that is to be left out is not there. Of a tenant: whatever the job fails with, and whatever
+    /// [`db`](Self::db) does.
     ///
     /// # Panics
     /// When a job panics, and outside of a tokio runtime.
@@ -194,6 +195,7 @@ impl Upcoming {
 
     /// Somebody who is asked for by name and not there is a mistake, which is told before anything begins.
     async fn check_named(&self) -> Result<()> {
+        self.fleet.check_excluded(&self.tenancy.master()).await?;
         for slug in self.fleet.names() {
             let tenant = self.tenancy.find(&TenantKey::Slug(slug.clone())).await?;
             self.tenancy.db(&tenant)?;

@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tenantry::migrate::{Canaries, MaxFailures, MigrateOptions, Stopped, Summary};
+use futures_util::TryStreamExt as _;
+use tenantry::migrate::{Canaries, Mark, MaxFailures, MigrateOptions, Stopped, Summary};
 use tenantry::observe::{Observer, Outcome, Wave};
 use tenantry::registry::{Run, RunState};
-use tenantry::{Error, ErrorKind, Fleet, NewTenant, Tenancy};
+use tenantry::{Error, ErrorKind, Fleet, NewTenant, Tenancy, TenantDb};
 use tenantry_embedded::ScratchDatabase;
 
 use crate::support::{
@@ -163,6 +164,46 @@ async fn a_canary_that_fails_saves_the_others() {
 }
 
 #[tokio::test]
+async fn the_newest_run_that_is_not_done_is_the_one_to_go_on_with() {
+    let (database, folder, tenancy) = fleet(&["acme", "globex"]).await;
+    set_failing(&database, &tenancy, "acme", true).await;
+    folder.write("tenant/0002_more.sql", FAILS);
+    let tenancy = open(&database, &folder).await;
+    assert_eq!(tenancy.unfinished_run().await.unwrap(), None);
+    let options = MigrateOptions { canaries: Some(Canaries::First(NonZeroU32::MIN)), ..one_by_one() };
+    let stopped = tenancy.migrate(options, unobserved).await.unwrap().run;
+    tenancy.migrate(Fleet::only([slug("globex")]), unobserved).await.unwrap();
+    assert_eq!(newest(&tenancy).await.state, RunState::Done);
+
+    let run = tenancy.unfinished_run().await.unwrap().unwrap();
+    assert_eq!((Some(run.id), run.state), (stopped, RunState::Stopped));
+    set_failing(&database, &tenancy, "acme", false).await;
+    let summary = tenancy.migrate(MigrateOptions::resuming(&run).unwrap(), unobserved).await.unwrap();
+    assert_eq!((summary.run, summary.migrated, summary.failed), (stopped, 1, 0));
+    assert_eq!(tenancy.unfinished_run().await.unwrap(), None);
+    let entries = tenancy.run_entries_after(&run, None, 10).await.unwrap();
+    let slugs: Vec<_> = entries.iter().map(|entry| entry.slug.as_deref()).collect();
+    assert_eq!(slugs, [Some("acme")], "what another run did is in its own diary");
+}
+
+/// A file that fails leaves those before it, and the same run applies the rest later.
+#[tokio::test]
+async fn the_diary_of_a_run_that_goes_on_has_what_each_part_of_it_did() {
+    let (database, folder, tenancy) = fleet(&["acme"]).await;
+    set_failing(&database, &tenancy, "acme", true).await;
+    folder.write("tenant/0002_first.sql", "-- no-transaction\nCREATE TABLE first ()");
+    folder.write("tenant/0003_more.sql", FAILS);
+    let tenancy = open(&database, &folder).await;
+    tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
+    let run = newest(&tenancy).await;
+    assert_eq!(run.state, RunState::Failed);
+    set_failing(&database, &tenancy, "acme", false).await;
+    tenancy.migrate(MigrateOptions::resuming(&run).unwrap(), unobserved).await.unwrap();
+    let entry = tenancy.run_entries_after(&run, None, 10).await.unwrap().remove(0);
+    assert_eq!((entry.from_version, &*entry.applied, entry.error), (Some(1), &[2, 3][..], None));
+}
+
+#[tokio::test]
 async fn tagged_tenants_are_the_canaries() {
     let (database, folder, tenancy) = fleet(&["acme", "bravo"]).await;
     let canary = NewTenant::new("zulu").setting("canary", true);
@@ -178,6 +219,41 @@ async fn tagged_tenants_are_the_canaries() {
     let summary = tenancy.migrate(options, &waves).await.unwrap();
     assert_eq!((summary.stopped, summary.migrated), (None, 3));
     assert_eq!(waves.seen(), [(Wave::Canaries, 1), (Wave::Fleet, 2)]);
+}
+
+#[tokio::test]
+async fn a_choice_that_names_nobody_is_a_mistake_before_anything_is_migrated() {
+    let (database, folder, tenancy) = fleet(&["acme", "bravo"]).await;
+    // A text is no tag.
+    tenancy.create(NewTenant::new("zulu").setting("canary", "true")).await.unwrap();
+    folder.write("tenant/0002_more.sql", FAILS);
+    folder.write("master/0001_plan.sql", "CREATE TABLE plan ()");
+    let tenancy = open(&database, &folder).await;
+    let tagged = MigrateOptions { canaries: Some(Canaries::Tagged), ..MigrateOptions::default() };
+    let refused = tenancy.migrate(tagged.clone(), unobserved).await.map(drop);
+    check_error(refused, ErrorKind::InvalidInput, &["tagged as a canary", "--setting canary:=true"]);
+    let refused = tenancy.preview(tagged.clone(), |_| panic!("nobody is previewed")).await;
+    check_error(refused, ErrorKind::InvalidInput, &["tagged as a canary"]);
+
+    let except = |name: &str| Fleet::all().except([slug("acme"), slug(name)]);
+    let unknown = "no tenant goes by `barvo`, which is to be left out";
+    let refused = tenancy.migrate(except("barvo"), unobserved).await.map(drop);
+    check_error(refused, ErrorKind::UnknownTenant, &[unknown]);
+    let refused = tenancy.mark(&except("barvo"), 1, Mark::Applied).await.map(drop);
+    check_error(refused, ErrorKind::UnknownTenant, &[unknown]);
+    let job = async |_: TenantDb| Ok::<_, Error>(());
+    let refused = tenancy.for_each(except("barvo"), 1, job).try_next().await.map(drop);
+    check_error(refused, ErrorKind::UnknownTenant, &[unknown]);
+    assert!(tenancy.runs(1).await.unwrap().is_empty());
+    assert!(!tenancy.is_master_up_to_date().await.unwrap());
+
+    let twice = Fleet::only([slug("acme"), slug("acme")]);
+    assert_eq!(tenancy.migrate(twice, unobserved).await.unwrap().migrated, 1, "a tenant is migrated once");
+    assert_eq!(
+        tenancy.migrate(except("bravo"), unobserved).await.unwrap().migrated,
+        2,
+        "the master schema, zulu"
+    );
 }
 
 #[tokio::test]
