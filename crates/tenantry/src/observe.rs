@@ -81,3 +81,42 @@ impl<F: Fn(&Outcome<'_>) + Send + Sync> Observer for F {
         self(outcome);
     }
 }
+
+/// A step of long work that is no run over the fleet, such as making spares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step<'a> {
+    /// The work, in a few words: `making spares`.
+    pub what: &'a str,
+    /// The parts of it that are done.
+    pub done: u64,
+    /// All parts of it, where that is known.
+    pub of: Option<u64>,
+}
+
+impl<'a> Step<'a> {
+    pub(crate) fn new(what: &'a str, done: usize, of: Option<usize>) -> Self {
+        Self { what, done: done as u64, of: of.map(|of| of as u64) }
+    }
+}
+
+/// Is told of the steps of such work, and may end it. `()` does not listen, and a closure that takes a [`Step`] does.
+pub trait Steps: Send + Sync {
+    /// A step is done, or begins where none is.
+    fn step(&self, step: Step<'_>);
+
+    /// Ends the work at the next place where nothing is left half-done, if true.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+impl Steps for () {
+    fn step(&self, _: Step<'_>) {}
+}
+
+impl<F: Fn(Step<'_>) + Send + Sync> Steps for F {
+    fn step(&self, step: Step<'_>) {
+        self(step);
+    }
+}

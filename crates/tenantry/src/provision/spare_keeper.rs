@@ -61,7 +61,7 @@ async fn keep(context: Arc<Context>, options: KeepSpares) {
     let mut pause = FIRST_PAUSE;
     let mut failure: Option<String> = None;
     loop {
-        match spares::fill(&context, options.count, Stale::After(REPLACEMENT)).await {
+        match spares::fill(&context, options.count, Stale::After(REPLACEMENT), &()).await {
             Ok(summary) => {
                 if failure.take().is_some() || summary.made > 0 {
                     tracing::info!(

@@ -20,6 +20,7 @@ use crate::migrate::{
     send, start_from_baseline,
 };
 use crate::migration::MigrationSet;
+use crate::observe::{Step, Steps};
 use crate::registry::applied;
 use crate::registry::spares::{self, Spare};
 use crate::sql::Identifier;
@@ -42,14 +43,24 @@ pub(crate) enum Stale {
     After(Duration),
 }
 
-/// Removes what is stale, and makes spares until there are this many. Two who fill at once make no more.
-pub(crate) async fn fill(context: &Context, count: u32, stale: Stale) -> Result<SpareSummary> {
+/// Removes what is stale, and makes spares until there are this many, or until it is cancelled. Two who fill at once
+/// make no more.
+pub(crate) async fn fill(
+    context: &Context,
+    count: u32,
+    stale: Stale,
+    steps: &dyn Steps,
+) -> Result<SpareSummary> {
     check_possible(context)?;
     let mut connection = context.databases.owner_connection(&Alias::default()).await?;
     agreement::check(context, &mut connection).await?;
-    let mut summary = SpareSummary { removed: remove_stale(context, &mut connection, stale).await?, made: 0 };
-    while make_one(context, &mut connection, count).await? {
+    let mut summary =
+        SpareSummary { removed: remove_stale(context, &mut connection, stale, steps).await?, made: 0 };
+    let there = spares::count(&mut connection, &context.migrations.tenant().digest()).await?;
+    let missing = usize::try_from(i64::from(count) - there).unwrap_or_default();
+    while !steps.is_cancelled() && make_one(context, &mut connection, count).await? {
         summary.made += 1;
+        steps.step(Step::new("making spares", summary.made, Some(missing)));
     }
     // Rolls back the transaction that found enough. The server complains of one that is just left.
     let _ = connection.close().await;
@@ -72,20 +83,27 @@ pub(super) fn check_possible(context: &Context) -> Result<()> {
     }
 }
 
-async fn remove_stale(context: &Context, connection: &mut PgConnection, stale: Stale) -> Result<usize> {
+async fn remove_stale(
+    context: &Context,
+    connection: &mut PgConnection,
+    stale: Stale,
+    steps: &dyn Steps,
+) -> Result<usize> {
     let digest = context.migrations.tenant().digest();
     let age = match stale {
         Stale::Now => Duration::ZERO,
         Stale::After(age) => age,
     };
     let mut removed = 0;
-    loop {
+    while !steps.is_cancelled() {
         let mut tx = connection.begin().await?;
         let Some(schema) = spares::take_stale(&mut tx, &digest, age).await? else { return Ok(removed) };
         drop_schema(&mut tx, &schema).await?;
         tx.commit().await?;
         removed += 1;
+        steps.step(Step::new("removing stale spares", removed, None));
     }
+    Ok(removed)
 }
 
 /// Answers `false` if there are enough.

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::migrate::{
     self, BaselineOptions, Fleet, Mark, Marking, MigrateOptions, Migrations, NewBaseline, Summary,
 };
-use crate::observe::Observer;
+use crate::observe::{Observer, Steps};
 use crate::registry::{Run, RunEntry, runs, store};
 
 impl Tenancy {
@@ -188,8 +188,22 @@ impl Tenancy {
         options: BaselineOptions,
         dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<NewBaseline, E> {
+        self.make_baseline_observed(options, (), dump).await
+    }
+
+    /// Does what [`make_baseline`](Self::make_baseline) does, and tells of its steps. Cancelled, it fails, and leaves
+    /// no scratch schema.
+    ///
+    /// # Errors
+    /// Like [`make_baseline`](Self::make_baseline).
+    pub async fn make_baseline_observed<E: From<Error>>(
+        &self,
+        options: BaselineOptions,
+        steps: impl Steps,
+        dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
+    ) -> Result<NewBaseline, E> {
         self.inner.context.migrations.check_files().map_err(Error::from)?;
-        migrate::make_baseline(&self.inner.context, &options, dump).await
+        migrate::make_baseline(&self.inner.context, &options, &steps, dump).await
     }
 
     /// Proves that starting from the baseline makes what the migrations make, and answers with the version. The
@@ -202,7 +216,19 @@ impl Tenancy {
         &self,
         dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<i64, E> {
+        self.check_baseline_observed((), dump).await
+    }
+
+    /// Does what [`check_baseline`](Self::check_baseline) does, and tells of its steps.
+    ///
+    /// # Errors
+    /// Like [`check_baseline`](Self::check_baseline).
+    pub async fn check_baseline_observed<E: From<Error>>(
+        &self,
+        steps: impl Steps,
+        dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
+    ) -> Result<i64, E> {
         self.inner.context.migrations.check_baseline().map_err(Error::from)?;
-        migrate::check_baseline(&self.inner.context, dump).await
+        migrate::check_baseline(&self.inner.context, &steps, dump).await
     }
 }

@@ -6,6 +6,7 @@ use super::Tenancy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
+use crate::observe::Steps;
 use crate::provision::{self, KeepSpares, SpareKeeper, SpareSummary, Stale};
 use crate::registry::Spare;
 
@@ -24,7 +25,16 @@ impl Tenancy {
     /// or if a function of the schema has the schema's own name in its text, which a rename does not change;
     /// [`ErrorKind::Migration`] if a file fails.
     pub async fn fill_spares(&self, count: u32) -> Result<SpareSummary> {
-        provision::fill_spares(&self.inner.context, count, Stale::Now).await
+        self.fill_spares_observed(count, ()).await
+    }
+
+    /// Does what [`fill_spares`](Self::fill_spares) does, and tells of each spare. Cancelled, it ends behind the one it
+    /// is at.
+    ///
+    /// # Errors
+    /// Like [`fill_spares`](Self::fill_spares).
+    pub async fn fill_spares_observed(&self, count: u32, steps: impl Steps) -> Result<SpareSummary> {
+        provision::fill_spares(&self.inner.context, count, Stale::Now, &steps).await
     }
 
     /// Keeps this many spares, in a background task. It looks at once, whenever this process has made a tenant

@@ -4,8 +4,10 @@ mod carried;
 mod rows;
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tenantry::migrate::{BaselineOptions, NewBaseline};
+use tenantry::observe::{Step, Steps};
 use tenantry::{Error, ErrorKind, Migrations, NewTenant, Tenancy};
 use tenantry_embedded::{Binaries, ScratchDatabase};
 
@@ -75,6 +77,40 @@ async fn with_baseline(database: &ScratchDatabase, sql: &[&str]) -> Folder {
     let made = make(database, &tenancy(database, &folder).await, BaselineOptions::default()).await;
     folder.write("tenant/baseline.sql", &made.unwrap_or_else(|error| panic!("{}", report(&error))).text);
     folder
+}
+
+/// Has enough once a step of this name begins or is done.
+struct Until(&'static str, AtomicBool);
+
+impl Steps for &Until {
+    fn step(&self, step: Step<'_>) {
+        self.1.fetch_or(step.what == self.0, Ordering::SeqCst);
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.1.load(Ordering::SeqCst)
+    }
+}
+
+#[tokio::test]
+async fn a_baseline_that_is_cancelled_leaves_no_schema() {
+    let database = database().await;
+    let files: Vec<_> = (0..25).map(|number| format!("CREATE TABLE t{number} ()")).collect();
+    let files: Vec<_> = files.iter().map(String::as_str).collect();
+    let tenancy = tenancy(&database, &Folder::of(&files)).await;
+    let mut client = Client::owner(&database).await;
+    for step in ["replaying migrations", "writing down what they make", "applying the text"] {
+        let until = Until(step, AtomicBool::new(false));
+        let dump = async |arguments: &[String]| Ok::<_, Error>(dump(&database, arguments));
+        let made = tenancy.make_baseline_observed(BaselineOptions::default(), &until, dump).await;
+        match step {
+            // The last moment at which it may be cancelled was before.
+            "applying the text" => drop(made.unwrap()),
+            _ => drop(check_error(made.map(drop), ErrorKind::Migration, &["it was cancelled"])),
+        }
+        let left = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'tenantry\\_baseline\\_%'";
+        assert_eq!(client.value::<i64>(left).await, 0, "{step}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Schemas built ahead of time.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use tenantry::observe::{Step, Steps};
 use tenantry::registry::Spare;
 use tenantry::{DatabaseConfig, ErrorKind, Fleet, KeepSpares, NewTenant, SpareSummary, Tenancy};
 use tenantry_embedded::ScratchServer;
@@ -19,6 +21,36 @@ async fn check_filled(tenancy: &Tenancy, count: u32, made: usize, removed: usize
 
 async fn count(tenancy: &Tenancy) -> usize {
     tenancy.spares().await.unwrap().len()
+}
+
+/// Has enough after some steps, and remembers them.
+struct Enough {
+    after: usize,
+    seen: Mutex<Vec<(String, u64, Option<u64>)>>,
+}
+
+impl Steps for &Enough {
+    fn step(&self, step: Step<'_>) {
+        self.seen.lock().unwrap().push((step.what.to_owned(), step.done, step.of));
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.seen.lock().unwrap().len() >= self.after
+    }
+}
+
+#[tokio::test]
+async fn who_fills_is_told_of_each_spare_and_may_have_enough() {
+    let database = database().await;
+    let folder = Folder::of(&[NOTE]);
+    let tenancy = builder(&database).migrations(folder.migrations()).connect().await.unwrap();
+    let steps = Enough { after: 2, seen: Mutex::default() };
+    let summary = tenancy.fill_spares_observed(5, &steps).await.unwrap();
+    assert_eq!(summary, SpareSummary { made: 2, removed: 0 });
+    assert_eq!(count(&tenancy).await, 2, "none is left half-made");
+    let making = |done| ("making spares".to_owned(), done, Some(5));
+    assert_eq!(*steps.seen.lock().unwrap(), [making(1), making(2)]);
+    check_filled(&tenancy, 5, 3, 0).await;
 }
 
 #[tokio::test]

@@ -34,11 +34,13 @@ use self::replay::{Made, Squash};
 use self::scratch::remove_leftovers;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::observe::Steps;
 
 /// The text of a baseline file, proven.
 pub(crate) async fn make_baseline<E: From<Error>>(
     context: &Context,
     options: &BaselineOptions,
+    steps: &dyn Steps,
     mut dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<NewBaseline, E> {
     remove_leftovers(context).await?;
@@ -49,7 +51,7 @@ pub(crate) async fn make_baseline<E: From<Error>>(
         return Err(nothing(format!("there is no tenant migration {version}")).into());
     }
     let (with_rows, files) = (&options.rows, files.through(version));
-    let mut squash = Squash { context, with_rows, files, is_partial: false };
+    let mut squash = Squash { context, steps, with_rows, files, is_partial: false };
     match squash.make(&mut dump).await? {
         Made::Proven { text, .. } => Ok(NewBaseline { text, version, rows: None }),
         Made::LeavesRows(tables) => {
@@ -69,6 +71,7 @@ pub(crate) async fn make_baseline<E: From<Error>>(
 /// from what PostgreSQL wrote, so that they are the same to the letter.
 pub(crate) async fn check_baseline<E: From<Error>>(
     context: &Context,
+    steps: &dyn Steps,
     mut dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<i64, E> {
     remove_leftovers(context).await?;
@@ -78,7 +81,7 @@ pub(crate) async fn check_baseline<E: From<Error>>(
         .ok_or_else(|| nothing("there is no baseline").with_hint("`tenantry baseline` writes it"))?;
     let version = baseline.version();
     let files = migrations.tenant().through(version);
-    let squash = Squash { context, with_rows: baseline.with_rows(), files, is_partial: false };
+    let squash = Squash { context, steps, with_rows: baseline.with_rows(), files, is_partial: false };
     let fresh = match squash.make(&mut dump).await? {
         Made::Proven { filled, .. } => filled,
         Made::LeavesRows(tables) => {

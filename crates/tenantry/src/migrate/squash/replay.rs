@@ -7,12 +7,13 @@ use super::facts::{Facts, Likeness};
 use super::options::FirstRows;
 use super::privileges::{self, Privilege};
 use super::refusal::{nothing, refuse_changes_outside, refused};
-use super::scratch::{Scratch, in_scratch};
+use super::scratch::{Scratch, check_wanted, in_scratch};
 use super::{dump, reading, rows};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::migrate::site::Site;
 use crate::migration::{Baseline, BaselineHead, MigrationError, MigrationSet, baseline_of};
+use crate::observe::{Step, Steps};
 use crate::tenant::SchemaName;
 
 /// A schema as the catalogs have it, once it is filled.
@@ -34,6 +35,7 @@ pub(super) enum Made {
 /// Migrations on their way to one file.
 pub(super) struct Squash<'a> {
     pub(super) context: &'a Context,
+    pub(super) steps: &'a dyn Steps,
     pub(super) with_rows: &'a [String],
     pub(super) files: MigrationSet,
     /// True if it ends before the version that was wanted, so that tables may not be there yet.
@@ -89,7 +91,7 @@ impl Squash<'_> {
             let shared = self.shared_schemas();
             let schema = scratch.schema.clone();
             let before = reading::of_database(&mut scratch.connection, &schema, &shared).await?;
-            scratch.migrate(&self.files).await?;
+            scratch.migrate(&self.files, self.steps).await?;
             let with_rows = self.tables_there(scratch).await?;
             let tables = self.other_tables_with_rows(scratch).await?;
             if !tables.is_empty() {
@@ -98,6 +100,7 @@ impl Squash<'_> {
             let filled = read(scratch, &with_rows).await?;
             let after = reading::of_database(&mut scratch.connection, &schema, &shared).await?;
             refuse_changes_outside(&after.changed_since(&before, &filled.facts))?;
+            self.begin("writing down what they make")?;
             let dump = dump::dump_of(scratch, &with_rows, dump).await?;
             Ok(Ok(Replay { schema, with_rows, dump, filled }))
         })
@@ -108,8 +111,10 @@ impl Squash<'_> {
     pub(super) async fn first_rows(&self, tables: Vec<String>) -> Result<FirstRows> {
         in_scratch(self.context, async |scratch| {
             let mut first = None;
-            for migration in &self.files {
-                scratch.migrate(&self.files.through(migration.version())).await?;
+            for (number, migration) in self.files.iter().enumerate() {
+                self.begin("looking for the first rows")?;
+                scratch.migrate(&self.files.through(migration.version()), &()).await?;
+                self.steps.step(Step::new("looking for the first rows", number + 1, Some(self.files.len())));
                 let has_rows = !self.other_tables_with_rows(scratch).await?.is_empty();
                 first = first.filter(|_| has_rows).or_else(|| has_rows.then_some(migration));
             }
@@ -129,10 +134,18 @@ impl Squash<'_> {
 
     pub(super) async fn filled_by(&self, baseline: &Baseline) -> Result<Filled> {
         in_scratch(self.context, async |scratch| {
+            self.begin("applying the text")?;
             scratch.start_from(baseline).await?;
             read(scratch, baseline.with_rows()).await
         })
         .await
+    }
+
+    /// Tells what comes next, unless that is not wanted any more.
+    fn begin(&self, what: &str) -> Result<()> {
+        check_wanted(self.steps)?;
+        self.steps.step(Step::new(what, 0, None));
+        Ok(())
     }
 
     /// The tables whose rows are wanted.

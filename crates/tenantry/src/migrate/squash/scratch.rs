@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::creation::{push_statements, schema_message};
 use crate::migrate::ledger::Ledger;
@@ -14,7 +14,8 @@ use crate::migrate::removal::drop_schema;
 use crate::migrate::schema::migrate_schema;
 use crate::migrate::send::send;
 use crate::migrate::site::Site;
-use crate::migration::{Baseline, MigrationSet};
+use crate::migration::{Baseline, Migration, MigrationSet};
+use crate::observe::{Step, Steps};
 use crate::registry::applied;
 use crate::sql::Identifier;
 use crate::sql::privileges::privileges;
@@ -22,6 +23,8 @@ use crate::tenant::{Alias, SchemaName};
 
 /// The beginning of a scratch schema's name.
 const SCRATCH: &str = "tenantry_baseline_";
+/// Migrations that are replayed between two looks at whether it is still wanted.
+const PART: usize = 20;
 
 /// A schema without an owner in the registry. Its session holds its lock, so that nobody takes it for a leftover.
 pub(super) struct Scratch<'a> {
@@ -32,7 +35,7 @@ pub(super) struct Scratch<'a> {
 
 /// Works in a schema of its own, which is gone afterwards, however the work ends. A process that is killed
 /// meanwhile leaves it to [`remove_leftovers`]; a future that is dropped, too.
-pub(super) async fn in_scratch<T, E: From<crate::error::Error>>(
+pub(super) async fn in_scratch<T, E: From<Error>>(
     context: &Context,
     work: impl AsyncFnOnce(&mut Scratch<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
@@ -45,6 +48,14 @@ pub(super) async fn in_scratch<T, E: From<crate::error::Error>>(
     let value = result?;
     removed?;
     Ok(value)
+}
+
+/// Ends work that was cancelled.
+pub(super) fn check_wanted(steps: &dyn Steps) -> Result<()> {
+    if steps.is_cancelled() {
+        return Err(Error::new(ErrorKind::Migration, "it was cancelled"));
+    }
+    Ok(())
 }
 
 /// Drops the scratch schemas that nobody works in any more.
@@ -80,10 +91,18 @@ impl Scratch<'_> {
         Ok(())
     }
 
-    /// Replays migrations, from wherever the schema is.
-    pub(super) async fn migrate(&mut self, files: &MigrationSet) -> Result<()> {
+    /// Replays migrations, from wherever the schema is, some at a time.
+    pub(super) async fn migrate(&mut self, files: &MigrationSet, steps: &dyn Steps) -> Result<()> {
         let site = Site::scratch(&self.context.layout, &self.schema);
-        migrate_schema(&mut self.connection, site, Goal::latest(files)).await?;
+        let versions: Vec<_> = files.iter().map(Migration::version).collect();
+        let mut done = 0;
+        for part in versions.chunks(PART) {
+            check_wanted(steps)?;
+            let files = files.through(part[part.len() - 1]);
+            migrate_schema(&mut self.connection, site, Goal::latest(&files)).await?;
+            done += part.len();
+            steps.step(Step::new("replaying migrations", done, Some(versions.len())));
+        }
         fail_point::reached(FailPoint::InScratch);
         Ok(())
     }
