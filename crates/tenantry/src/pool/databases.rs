@@ -13,6 +13,7 @@ use super::client::ClientDriver;
 use super::client_pool::ClientPool;
 use super::driver::PgDriver;
 use super::kept::KeptConnections;
+use super::message::send;
 use super::notifications::{Listener, Notifications};
 use super::opener::Opener;
 use super::preparation::Preprocessors;
@@ -21,7 +22,8 @@ use super::slots::PoolStatus;
 use super::stock;
 use crate::database::{DatabaseConfig, Layout};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tenant::{Alias, Tenant};
+use crate::sql::SearchPathValue;
+use crate::tenant::{Alias, SchemaName, Tenant};
 
 /// Every database of the installation with its pool. Cheap to clone.
 #[derive(Clone)]
@@ -132,6 +134,19 @@ impl Databases {
     /// no table until its `search_path` is set.
     pub(crate) async fn owner_connection(&self, alias: &Alias) -> Result<PgConnection> {
         self.owner_of(alias)?.open().await
+    }
+
+    /// Opens the same with a path that leads to a schema, which the server confirms.
+    pub(crate) async fn owner_session(&self, alias: &Alias, schema: &SchemaName) -> Result<PgConnection> {
+        let mut connection = self.owner_connection(alias).await?;
+        let path = SearchPathValue { schema, extensions: &self.layout.extension_schemas };
+        let message = format!("SET search_path TO {path}; SELECT pg_catalog.current_schema()");
+        if send(&mut connection, &message).await?.as_deref() == Some(schema.as_str()) {
+            return Ok(connection);
+        }
+        let message =
+            format!("schema `{schema}` is missing in database `{alias}`, or its owner may not use it");
+        Err(Error::new(ErrorKind::MissingSchema, message))
     }
 
     /// Opens the same for work whose time nobody knows.

@@ -7,6 +7,7 @@ mod builder;
 mod fleet;
 mod for_each;
 mod listen;
+mod owner;
 mod scope;
 mod spares;
 mod status;
