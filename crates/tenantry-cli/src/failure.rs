@@ -12,6 +12,7 @@ use sqlx::postgres::PgDatabaseError;
 use tenantry::ErrorKind;
 use tenantry::tenant::{Slug, Tenant};
 
+use crate::alike::without_names;
 use crate::visible::visible;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -67,9 +68,12 @@ pub(crate) struct Report {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     causes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<String>,
+    slug: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<String>,
+    /// The schema of the tenant, where it is known.
+    #[serde(skip)]
+    schema: Option<String>,
 }
 
 impl Report {
@@ -78,8 +82,9 @@ impl Report {
             error: message(error),
             kind: "failed".to_owned(),
             causes: Vec::new(),
-            tenant: None,
+            slug: None,
             hint: None,
+            schema: None,
         };
         let mut next = Some(error);
         let mut said = String::new();
@@ -101,12 +106,13 @@ impl Report {
 
     /// Names the tenant, where the error itself does not.
     pub(crate) fn of_tenant(self, tenant: &Tenant) -> Self {
-        Self { tenant: Some(tenant.slug().to_string()), ..self }
+        let schema = Some(tenant.schema().to_string());
+        Self { slug: Some(tenant.slug().to_string()), schema, ..self }
     }
 
     /// Names the tenant that is to be made, where the error itself does not.
     pub(crate) fn of_slug(self, slug: &Slug) -> Self {
-        Self { tenant: Some(slug.to_string()), ..self }
+        Self { slug: Some(slug.to_string()), ..self }
     }
 
     /// The outermost layer names the kind, the first layer that has one gives the hint.
@@ -127,12 +133,31 @@ impl Report {
             self.kind = kind;
         }
         self.hint = self.hint.take().or(hint);
-        self.tenant = self.tenant.take().or(tenant);
+        self.slug = self.slug.take().or(tenant);
+    }
+
+    pub(crate) fn error(&self) -> &str {
+        &self.error
+    }
+
+    pub(crate) fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    pub(crate) fn slug(&self) -> Option<&str> {
+        self.slug.as_deref()
+    }
+
+    /// The same text for all tenants that fail alike.
+    pub(crate) fn cause(&self) -> String {
+        let texts = std::iter::once(&self.error).chain(&self.causes);
+        let texts = texts.map(|text| without_names(text, self.slug(), self.schema.as_deref()));
+        std::iter::once(self.kind.clone()).chain(texts).collect::<Vec<_>>().join("\n")
     }
 
     /// The message, which must say whose error it is.
     fn headline(&self) -> String {
-        match &self.tenant {
+        match &self.slug {
             Some(tenant) if !self.error.contains(&format!("`{tenant}`")) => {
                 format!("tenant `{tenant}`: {}", self.error)
             }

@@ -6,28 +6,40 @@
 //! * [`connect`]: from flags, environment and `tenantry.toml` to a database, the embedded one included.
 //! * [`output`]: data on stdout, as a table or as JSON; everything else on stderr.
 //! * [`failure`]: what went wrong, why, and what to do about it.
+//! * [`alike`]: texts that say the same of each tenant.
+//! * [`causes`]: equal failures, told once.
 //! * [`input`]: text from a file or from stdin.
+//! * [`interrupt`]: the wish of somebody outside that a command ends.
 //! * [`fleet`]: all tenants, page by page.
-//! * [`notices`]: what the server says while it migrates.
+//! * [`notices`]: what the server says beside its answers.
+//! * [`duration`]: spans of time, as they are typed.
+//! * [`progress`]: a line about long work.
 //! * [`pg_dump`]: PostgreSQL's own program, where it is new enough.
 //! * [`visible`]: text that cannot steer the terminal.
 //! * [`session_url`]: a URL whose sessions begin in the schema of a tenant.
 //! * [`setting`]: settings of a tenant, as they are typed.
 //! * [`slugs`]: the slugs that a shell offers.
+//! * [`usage`]: mistakes in the arguments, for programs.
 //!
 //! What tenants are and how they are made and migrated is the library's work, not done here.
+mod alike;
+mod causes;
 mod commands;
 mod connect;
 mod context;
+mod duration;
 mod failure;
 mod fleet;
 mod input;
+mod interrupt;
 mod notices;
 mod output;
 mod pg_dump;
+mod progress;
 mod session_url;
 mod setting;
 mod slugs;
+mod usage;
 mod visible;
 
 use std::io::Write as _;
@@ -35,13 +47,15 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use clap_complete::CompleteEnv;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::commands::Cli;
-use crate::context::{Context, Finish};
+use crate::commands::{Cli, Command};
+use crate::context::{Context, Finish, Global};
+use crate::failure::Report;
 use crate::notices::Notices;
+use crate::output::{Format, print_report};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -49,7 +63,10 @@ async fn main() -> ExitCode {
     CompleteEnv::with_factory(Cli::command).complete();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     anstream::ColorChoice::write_global(cli.global.color());
-    log_to_stderr(cli.global.verbose, cli.command.migrates());
+    if cli.global.quiet {
+        output::be_quiet();
+    }
+    log_to_stderr(&cli.global, &cli.command);
     let mut cx = Context::new(cli.global);
     let result = cli.command.run(&mut cx).await;
     cx.output.flush();
@@ -67,6 +84,10 @@ async fn main() -> ExitCode {
 fn refuse(error: &clap::Error) -> ! {
     let text = error.render();
     let told = failure::without_urls(&text.to_string());
+    if error.use_stderr() && usage::wants_json(std::env::args_os()) {
+        print_report(Format::Json, &Report::of(&usage::failure_of(&told)));
+        std::process::exit(error.exit_code())
+    }
     if !error.use_stderr() || told == text.to_string() {
         error.exit();
     }
@@ -75,19 +96,20 @@ fn refuse(error: &clap::Error) -> ! {
 }
 
 /// Shows the library's log with `-v` only: whatever a user must know is in the output or the error. What the
-/// server says of migrations is among it.
-fn log_to_stderr(verbose: u8, migrates: bool) {
-    let level = match verbose {
-        0 if migrates => return tracing_subscriber::registry().with(Notices::default()).init(),
-        0 => return,
+/// server says of migrations is shown without it, too, and what it says of statements is part of their answer.
+fn log_to_stderr(global: &Global, command: &Command) {
+    let level = match global.verbose {
+        0 => LevelFilter::OFF,
         1 => LevelFilter::INFO,
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
+    let is_shown = command.migrates() && level == LevelFilter::OFF && !global.quiet;
+    let notices = (is_shown || command.hears()).then(|| {
+        let notices = Notices::shown_as(is_shown.then_some(global.format));
+        notices.with_filter(filter_fn(Notices::are_in))
+    });
     let is_coloured = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_ansi(is_coloured)
-        .with_writer(std::io::stderr)
-        .init();
+    let log = tracing_subscriber::fmt::layer().with_ansi(is_coloured).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(notices).with(log.with_filter(level)).init();
 }

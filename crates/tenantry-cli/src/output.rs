@@ -1,5 +1,6 @@
 //! Data on stdout, as a table or as JSON; everything else on stderr.
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -36,6 +37,11 @@ impl Output {
     /// Returns true if nobody reads any more, as after `| head`. Then writing does nothing.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
+    }
+
+    /// Returns true if people read the data as it comes.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.stdout.get_ref().is_terminal()
     }
 
     /// Prints data as it is.
@@ -110,19 +116,32 @@ impl Output {
 /// Reports an error on stderr: lines for people, an object on one line for programs.
 pub(crate) fn print_report(format: Format, report: &Report) {
     match format {
-        Format::Table => say(&report.to_text()),
-        Format::Json => say(&(serde_json::to_string(report).unwrap_or_default() + "\n")),
+        Format::Table => tell(&report.to_text()),
+        Format::Json => tell(&(serde_json::to_string(report).unwrap_or_default() + "\n")),
     }
+}
+
+/// Set where people want to be told of errors only.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Tells people of nothing but errors from now on.
+pub(crate) fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+pub(crate) fn is_quiet() -> bool {
+    IS_QUIET.load(Ordering::Relaxed)
 }
 
 /// Tells a person something that is not data. Programs read nothing but errors on stderr.
 pub(crate) fn note(format: Format, text: &str) {
-    if format == Format::Table {
-        say(&format!("{}\n", visible(text)));
+    if format == Format::Table && !is_quiet() {
+        tell(&format!("{}\n", visible(text)));
     }
 }
 
-fn say(text: &str) {
+/// Tells something on stderr, as it is.
+pub(crate) fn tell(text: &str) {
     // Where stderr is gone there is nobody to tell.
     let _ = anstream::stderr().write_all(text.as_bytes());
 }
@@ -136,7 +155,7 @@ pub(crate) fn confirm(action: &str, is_sure: bool) -> anyhow::Result<bool> {
         let refused = Failure::usage(format!("nobody is there to confirm: {action}"));
         return Err(refused.with_hint("add `--yes`").into());
     }
-    say(&format!("{}? [y/N] ", visible(action)));
+    tell(&format!("{}? [y/N] ", visible(action)));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -1,4 +1,7 @@
 //! A setting as it is typed: `plan=gold` is a text, `seats:=7` is JSON.
+use std::fmt;
+
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
@@ -22,11 +25,44 @@ pub(crate) fn settings_of(
     let mut all = Map::new();
     for (key, value) in settings {
         if all.contains_key(&key) {
-            return Err(Failure::usage(format!("the setting `{key}` is given twice")));
+            return Err(twice(&key));
         }
         all.insert(key, value);
     }
     Ok(all)
+}
+
+/// The name to show to people is a setting as well.
+fn twice(key: &str) -> Failure {
+    let hint = match key {
+        "name" => "`--name` is the setting `name`: leave one of them out",
+        _ => "leave one of them out",
+    };
+    Failure::usage(format!("the setting `{key}` is given twice")).with_hint(hint)
+}
+
+/// Reads settings from JSON, in which a key that is there twice would count once.
+pub(crate) fn read_settings<'de, D: Deserializer<'de>>(json: D) -> Result<Map<String, Value>, D::Error> {
+    struct Distinct;
+    impl<'de> Visitor<'de> for Distinct {
+        type Value = Map<String, Value>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut all = Map::new();
+            while let Some((key, value)) = entries.next_entry::<String, Value>()? {
+                if all.contains_key(&key) {
+                    return Err(A::Error::custom(twice(&key)));
+                }
+                all.insert(key, value);
+            }
+            Ok(all)
+        }
+    }
+    json.deserialize_map(Distinct)
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ use tenantry::migrate::{BaselineOptions, FirstRows};
 
 use crate::connect::{configuration, with_tenancy_of};
 use crate::context::{Context, Finish};
+use crate::interrupt::{interrupted, until_interrupted};
 use crate::output::{Format, note};
 use crate::pg_dump::PgDump;
+use crate::progress::Progress;
 
 /// Write the schema that new tenants start from to a file
 ///
@@ -45,9 +47,10 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
 }
 
 async fn write(cx: &mut Context, config: &Config, options: BaselineOptions) -> anyhow::Result<Finish> {
-    let made = with_tenancy_of(cx, config, async |_, tenancy| {
+    let made = with_tenancy_of(cx, config, async |cx, tenancy| {
         let pg_dump = PgDump::for_server(config, tenancy).await?;
-        tenancy.make_baseline(options, async |arguments: &[String]| pg_dump.run(arguments)).await
+        let dump = async |arguments: &[String]| pg_dump.run(arguments);
+        watched(cx, async |progress| tenancy.make_baseline_observed(options, progress, dump).await).await
     })
     .await?;
     let (_, tenant) = config.migration_directories();
@@ -68,6 +71,20 @@ async fn write(cx: &mut Context, config: &Config, options: BaselineOptions) -> a
     Ok(Finish::Done)
 }
 
+/// Shows how the work goes on. Once interrupted, it ends and leaves nothing behind.
+async fn watched<T>(
+    cx: &Context,
+    work: impl AsyncFnOnce(&Progress) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let progress = Progress::new(cx.output.format());
+    let result = until_interrupted(work(&progress), || progress.cancel()).await;
+    progress.finish();
+    match result {
+        Err(_) if progress.is_cancelled() => Err(interrupted().into()),
+        result => result,
+    }
+}
+
 fn ends_before(version: i64, rows: &FirstRows) -> String {
     let names: Vec<_> = rows.tables.iter().map(|table| format!("`{table}`")).collect();
     format!(
@@ -80,9 +97,10 @@ fn ends_before(version: i64, rows: &FirstRows) -> String {
 }
 
 async fn check(cx: &mut Context, config: &Config) -> anyhow::Result<Finish> {
-    let version = with_tenancy_of(cx, config, async |_, tenancy| {
+    let version = with_tenancy_of(cx, config, async |cx, tenancy| {
         let pg_dump = PgDump::for_server(config, tenancy).await?;
-        tenancy.check_baseline(async |arguments: &[String]| pg_dump.run(arguments)).await
+        let dump = async |arguments: &[String]| pg_dump.run(arguments);
+        watched(cx, async |progress| tenancy.check_baseline_observed(progress, dump).await).await
     })
     .await?;
     match cx.output.format() {

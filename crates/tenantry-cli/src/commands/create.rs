@@ -64,10 +64,11 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
     if let Some(file) = &options.from {
         return many::run(file, options.database.as_deref(), options.jobs, cx).await;
     }
+    let name = options.name.map(|name| ("name".to_owned(), name.into()));
     let order = Order {
         slug: options.slug.unwrap_or_default(),
-        name: options.name,
-        settings: settings_of(options.settings)?,
+        name: None,
+        settings: settings_of(name.into_iter().chain(options.settings))?,
         domains: options.domains,
         database: options.database,
         schema: options.schema,

@@ -1,8 +1,11 @@
 //! Runs the operator's own SQL, word for word, in the schema of a tenant.
 mod answer;
+mod counts;
 mod fleet;
 mod one;
 mod rows;
+mod session;
+mod value;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -11,6 +14,8 @@ use clap_complete::ArgValueCompleter;
 use tenantry::Fleet;
 use tenantry::tenant::Slug;
 
+use self::fleet::Orders;
+use self::session::Terms;
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
 use crate::input::read_text;
@@ -35,6 +40,8 @@ pub(crate) struct Options {
     /// `pool.max_connections` less `pool.reserve`
     #[arg(long, value_name = "N", default_value = "4")]
     jobs: NonZeroU32,
+    #[command(flatten)]
+    terms: Terms,
 }
 
 /// The place where it runs. There is no default: a tenant is an explicit value.
@@ -67,18 +74,18 @@ struct Source {
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
-    let sql = read_sql(&options.source)?;
+    let (sql, terms) = (read_sql(&options.source)?, options.terms);
     with_tenancy(cx, async |cx, _, tenancy| match options.target.fleet() {
         Some(fleet) => {
             let fleet = fleet.except(options.exclude);
-            Box::pin(fleet::run(cx, tenancy, fleet, options.jobs, sql.into())).await
+            Box::pin(fleet::run(cx, tenancy, fleet, options.jobs, Orders { sql: sql.into(), terms })).await
         }
         None => match options.target.tenants.first() {
             Some(slug) => {
                 let tenant = tenancy.tenant(slug.as_str()).await?;
-                one::run(cx, tenancy, Some(&tenant), &sql).await
+                one::run(cx, tenancy, Some(&tenant), &sql, terms).await
             }
-            None => one::run(cx, tenancy, None, &sql).await,
+            None => one::run(cx, tenancy, None, &sql, terms).await,
         },
     })
     .await

@@ -15,14 +15,20 @@ use tenantry::{Fleet, Migrations, Tenancy};
 
 use self::dry_run::dry_run;
 use self::marking::{Marks, carry_out};
-use self::progress::Progress;
+use self::progress::{Failures, Progress};
 use self::sql::print_sql;
 use super::lint;
 use crate::connect::{note_mistakes, with_files};
 use crate::context::{Context, Finish};
-use crate::failure::{Failure, Report};
+use crate::duration::parse_duration;
+use crate::failure::Failure;
+use crate::interrupt::until_interrupted;
 use crate::output::{Format, confirm, note};
 use crate::slugs::complete_slugs;
+
+/// The library's own limits, in words.
+const LOCK_TIMEOUT: &str = "3s";
+const STATEMENT_TIMEOUT: &str = "10min";
 
 /// Bring the master schema and every tenant up to date
 #[derive(Debug, clap::Args)]
@@ -33,7 +39,7 @@ pub(crate) struct Options {
     course: Course,
     #[command(flatten)]
     effort: Effort,
-    /// Continue the newest run, or the run of this number: the same tenants, to the same version
+    /// Continue the newest run that is not done, or the run of this number: the same tenants, to the same version
     #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["Selection", "Course"])]
     #[allow(clippy::option_option, reason = "the number is optional, and so is the flag")]
     resume: Option<Option<i64>>,
@@ -118,18 +124,16 @@ struct Effort {
     #[arg(long, value_name = "N", default_value_t = MigrateOptions::default().jobs)]
     jobs: NonZeroU32,
     /// The longest that a statement may wait for a lock, before the tenant is tried again later; 0 for no limit
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = milliseconds(Limits::default().lock_timeout))]
-    lock_timeout_ms: u64,
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = LOCK_TIMEOUT)]
+    #[arg(alias = "lock-timeout-ms")]
+    lock_timeout: Duration,
     /// The longest that a statement in a transaction may run; 0 for no limit
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = milliseconds(Limits::default().statement_timeout))]
-    statement_timeout_ms: u64,
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = STATEMENT_TIMEOUT)]
+    #[arg(alias = "statement-timeout-ms")]
+    statement_timeout: Duration,
     /// The number of attempts for a tenant whose migration could not get a lock
     #[arg(long, value_name = "N", default_value_t = MigrateOptions::default().attempts)]
     attempts: NonZeroU32,
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
@@ -156,7 +160,8 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
             return Ok(Finish::Done);
         }
         let progress = Progress::new(cx.output.format());
-        let result = migrate_until_interrupted(tenancy, migrate, &progress).await;
+        // It ends after the tenants under way.
+        let result = until_interrupted(tenancy.migrate(migrate, &progress), || progress.cancel()).await;
         let failures = progress.finish();
         let summary = result?;
         print(cx, summary, &failures, &warnings);
@@ -173,21 +178,18 @@ fn begun(selection: Selection, course: Course) -> MigrateOptions {
 async fn resumed(tenancy: &Tenancy, id: Option<i64>) -> anyhow::Result<MigrateOptions> {
     let run = match id {
         Some(id) => tenancy.run(id).await?,
-        None => tenancy.runs(1).await?.pop(),
+        None => tenancy.unfinished_run().await?,
     };
     let run = run.ok_or_else(|| {
-        let name = id.map_or_else(|| "no run".to_owned(), |id| format!("no run {id}"));
+        let name = id.map_or_else(|| "no unfinished run".to_owned(), |id| format!("no run {id}"));
         Failure::new("unknown_run", format!("there is {name} to go on with"))
-            .with_hint("`tenantry runs` shows the runs there are")
+            .with_hint("`tenantry runs` shows the runs there are; `tenantry migrate` begins a new one")
     })?;
     Ok(MigrateOptions::resuming(&run)?)
 }
 
 fn with_effort(what: MigrateOptions, effort: &Effort, wait: bool) -> MigrateOptions {
-    let limits = Limits {
-        lock_timeout: Duration::from_millis(effort.lock_timeout_ms),
-        statement_timeout: Duration::from_millis(effort.statement_timeout_ms),
-    };
+    let limits = Limits { lock_timeout: effort.lock_timeout, statement_timeout: effort.statement_timeout };
     MigrateOptions {
         jobs: effort.jobs,
         limits,
@@ -223,27 +225,6 @@ async fn confirm_undoing(tenancy: &Tenancy, options: &MigrateOptions, is_sure: b
     )
 }
 
-/// Once interrupted, it ends after the tenants under way; twice, at once.
-async fn migrate_until_interrupted(
-    tenancy: &Tenancy,
-    options: MigrateOptions,
-    progress: &Progress,
-) -> tenantry::Result<Summary> {
-    let mut work = std::pin::pin!(tenancy.migrate(options, progress));
-    tokio::select! {
-        result = &mut work => return result,
-        interrupted = tokio::signal::ctrl_c() => {
-            if interrupted.is_ok() {
-                progress.cancel();
-            }
-        }
-    }
-    tokio::select! {
-        result = work => result,
-        Ok(()) = tokio::signal::ctrl_c() => std::process::exit(130),
-    }
-}
-
 /// Says what stands in the way of new tenants only; what stands in the way of a run is its error.
 fn note_creation(cx: &Context, migrations: &Migrations) {
     if migrations.mistakes().iter().all(|mistake| mistake.version().is_none()) {
@@ -267,7 +248,7 @@ fn warn(cx: &Context, warnings: &[Warning], denies: bool) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn print(cx: &mut Context, summary: Summary, failures: &[Report], warnings: &[Warning]) {
+fn print(cx: &mut Context, summary: Summary, failures: &Failures, warnings: &[Warning]) {
     let Summary { run, migrated, up_to_date, failed, stopped } = summary;
     match cx.output.format() {
         Format::Json => cx.output.json(&json!({
@@ -276,7 +257,8 @@ fn print(cx: &mut Context, summary: Summary, failures: &[Report], warnings: &[Wa
             "up_to_date": up_to_date,
             "failed": failed,
             "stopped": stopped,
-            "failures": failures,
+            "failures": failures.reports,
+            "groups": failures.causes,
             "warnings": warnings,
         })),
         Format::Table => {
@@ -296,5 +278,17 @@ fn finish(summary: Summary) -> anyhow::Result<Finish> {
         (Some(stopped), None) => Err(Failure::new("stopped", stopped.to_string()).into()),
         (None, _) if summary.failed > 0 => Ok(Finish::SomeFailed),
         (None, _) => Ok(Finish::Done),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limits_are_those_of_the_library() {
+        let Limits { lock_timeout, statement_timeout } = Limits::default();
+        assert_eq!(parse_duration(LOCK_TIMEOUT), Ok(lock_timeout));
+        assert_eq!(parse_duration(STATEMENT_TIMEOUT), Ok(statement_timeout));
     }
 }

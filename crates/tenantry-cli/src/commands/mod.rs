@@ -31,7 +31,7 @@ const SCREEN: &str = "\
 
 {subcommands}
 
-Everywhere: --format json, --database-url URL, --config FILE, -v, --color WHEN
+Everywhere: --format json, --database-url URL, --config FILE, -v, -q, --color
 Exit codes: 0 done, 1 failed, 2 usage, 3 finished with some tenants failed
 `tenantry help COMMAND` explains a command and its options.";
 
@@ -72,6 +72,11 @@ impl Command {
     /// Returns true if it runs migrations.
     pub(crate) fn migrates(&self) -> bool {
         matches!(self, Self::Create(_) | Self::Migrate(_) | Self::Spare(_))
+    }
+
+    /// Returns true if it shows what the server says to each statement.
+    pub(crate) fn hears(&self) -> bool {
+        matches!(self, Self::Exec(_))
     }
 
     pub(crate) async fn run(self, cx: &mut Context) -> anyhow::Result<Finish> {

@@ -5,6 +5,7 @@ use tenantry::registry::{Run, RunEntry};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use crate::causes::Causes;
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
 use crate::failure::Failure;
@@ -12,6 +13,8 @@ use crate::output::{Format, note};
 
 /// Schemas of a run that are read at a time.
 const PAGE: u32 = 500;
+/// The master schema, among slugs.
+const MASTER: &str = "(master)";
 
 /// Show what was migrated, when, by whom
 #[derive(Debug, clap::Args)]
@@ -30,7 +33,7 @@ enum Action {
     Show {
         #[arg(value_name = "RUN")]
         id: i64,
-        /// Only the schemas that failed
+        /// Only the schemas that failed, each with its error. Without this, those that failed alike are one line
         #[arg(long)]
         failed: bool,
     },
@@ -78,23 +81,35 @@ async fn show(cx: &mut Context, tenancy: &Tenancy, id: i64, failed: bool) -> any
             .with_hint("`tenantry runs` shows the runs there are")
     })?;
     begin(cx, &run);
-    let mut printed = 0;
+    let is_table = cx.output.format() == Format::Table;
+    let (mut printed, mut causes) = (0, Causes::default());
     let mut after = None;
     loop {
         let mut page = tenancy.run_entries_after(&run, after.as_deref(), PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.slug.clone().unwrap_or_default());
-        page.retain(|entry| !failed || entry.error.is_some());
+        for entry in &page {
+            if let Some(error) = &entry.error {
+                causes.add_text(error, entry.slug.as_deref().unwrap_or(MASTER));
+            }
+        }
+        // In a table, those that failed follow, by their cause.
+        page.retain(|entry| {
+            if is_table { entry.error.is_some() == failed } else { !failed || entry.error.is_some() }
+        });
         print(cx, &page, printed);
         printed += page.len();
     }
-    if cx.output.format() == Format::Json {
-        cx.output.line(if printed == 0 { "]}" } else { "\n]}" });
+    if !is_table {
+        let end = if printed == 0 { "]" } else { "\n]" };
+        cx.output.line(&format!("{end},\"groups\":{}}}", json!(causes)));
+    } else if !failed {
+        causes.print(&mut cx.output);
     }
     Ok(())
 }
 
-/// In JSON, one object whose last field grows page by page.
+/// In JSON, one object with a field that grows page by page.
 fn begin(cx: &mut Context, run: &Run) {
     if cx.output.format() == Format::Json {
         let json = json!(run).to_string();
@@ -140,7 +155,7 @@ fn print(cx: &mut Context, page: &[RunEntry], printed: usize) {
 fn entry_row(entry: &RunEntry) -> Vec<String> {
     let join = |versions: &[i64]| versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     vec![
-        entry.slug.clone().unwrap_or_else(|| "(master)".to_owned()),
+        entry.slug.clone().unwrap_or_else(|| MASTER.to_owned()),
         version(entry.from_version),
         join(&entry.applied),
         join(&entry.undone),

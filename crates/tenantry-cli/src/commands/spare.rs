@@ -5,7 +5,9 @@ use tenantry::registry::Spare;
 
 use crate::connect::{with_files, with_tenancy};
 use crate::context::{Context, Finish};
+use crate::interrupt::{interrupted, until_interrupted};
 use crate::output::Format;
+use crate::progress::Progress;
 
 /// Build schemas ahead of time, for sign-ups in milliseconds
 #[derive(Debug, clap::Args)]
@@ -33,7 +35,11 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
 }
 
 async fn fill(cx: &mut Context, tenancy: &Tenancy, count: u32) -> anyhow::Result<Finish> {
-    let summary = tenancy.fill_spares(count).await?;
+    let progress = Progress::new(cx.output.format());
+    let filled =
+        until_interrupted(tenancy.fill_spares_observed(count, &progress), || progress.cancel()).await;
+    progress.finish();
+    let summary = filled?;
     match cx.output.format() {
         Format::Json => cx.output.json(&summary),
         Format::Table => {
@@ -41,7 +47,7 @@ async fn fill(cx: &mut Context, tenancy: &Tenancy, count: u32) -> anyhow::Result
             cx.output.line(&format!("spares: {made} made, {removed} stale ones removed"));
         }
     }
-    Ok(Finish::Done)
+    if progress.is_cancelled() { Err(interrupted().into()) } else { Ok(Finish::Done) }
 }
 
 async fn list(cx: &mut Context, tenancy: &Tenancy) -> anyhow::Result<Finish> {

@@ -7,6 +7,7 @@ use tenantry::registry::{Probe, Run};
 use tenantry::tenant::{Alias, Digest, Slug, Status, Tenant};
 use tenantry::{Config, Tenancy};
 
+use crate::causes::Causes;
 use crate::connect::{self, PROBE_TIMEOUT, with_tenancy};
 use crate::context::{Context, Finish};
 use crate::failure::Report;
@@ -29,6 +30,9 @@ struct Screen {
 struct Fleet {
     tenants: BTreeMap<&'static str, Counts>,
     versions: Vec<AtVersion>,
+    /// The tenants whose last migration failed, by the cause.
+    #[serde(rename = "groups")]
+    causes: Causes,
     spares: Spares,
     migrations: Migrations,
     last_run: Option<Run>,
@@ -36,6 +40,7 @@ struct Fleet {
 
 #[derive(Serialize)]
 struct Database {
+    #[serde(rename = "database")]
     alias: Alias,
     address: String,
     server_version: Option<String>,
@@ -59,7 +64,7 @@ struct AtVersion {
     version: Option<i64>,
     tenants: usize,
     /// The first of them.
-    example: Slug,
+    slug: Slug,
 }
 
 /// The files that a schema has applied.
@@ -141,7 +146,7 @@ async fn databases(config: &Config) -> anyhow::Result<Vec<Database>> {
 async fn fleet(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Fleet> {
     let mut tenants: BTreeMap<_, _> =
         Status::ALL.into_iter().map(|status| (status.as_str(), Counts::default())).collect();
-    let mut versions = BTreeMap::new();
+    let (mut versions, mut causes) = (BTreeMap::new(), Causes::default());
     let mut pages = Pages::of(tenancy);
     loop {
         let page = pages.next().await?;
@@ -150,6 +155,9 @@ async fn fleet(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Fleet> {
         }
         for Listed { tenant, migrated } in page {
             tenants.entry(tenant.status().as_str()).or_default().add(migrated);
+            if let Some(error) = tenant.last_error() {
+                causes.add_text(error, tenant.slug().as_str());
+            }
             if matches!(tenant.status(), Status::Active | Status::Suspended) {
                 let (_, count) =
                     versions.entry(place(tenancy, &tenant)).or_insert_with(|| (tenant.slug().clone(), 0));
@@ -157,9 +165,10 @@ async fn fleet(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Fleet> {
             }
         }
     }
-    let at_version = |((files, version), (example, tenants))| AtVersion { files, version, tenants, example };
+    let at_version = |((files, version), (slug, tenants))| AtVersion { files, version, tenants, slug };
     Ok(Fleet {
         tenants,
+        causes,
         versions: versions.into_iter().map(at_version).collect(),
         spares: spares(tenancy).await?,
         migrations: migrations(config, tenancy).await?,
@@ -232,6 +241,7 @@ fn print(cx: &mut Context, screen: &Screen) {
     if let Some(fleet) = &screen.fleet {
         print_tenants(cx, &fleet.tenants);
         print_versions(cx, &fleet.versions);
+        fleet.causes.print(&mut cx.output);
         print_migrations(cx, &fleet.migrations);
         print_rest(cx, fleet);
     }
@@ -247,7 +257,7 @@ fn print_versions(cx: &mut Context, versions: &[AtVersion]) {
         (Files::Other, _) => "other files".to_owned(),
         _ => "nothing".to_owned(),
     };
-    let rows = versions.iter().map(|at| vec![name(at), at.tenants.to_string(), at.example.to_string()]);
+    let rows = versions.iter().map(|at| vec![name(at), at.tenants.to_string(), at.slug.to_string()]);
     cx.output.rows(Some(&["AT VERSION", "TENANTS", "FIRST"]), &[1], rows);
 }
 

@@ -4,6 +4,7 @@ use std::{
 };
 
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 
 use crate::bench::Project;
 
@@ -14,8 +15,8 @@ async fn each_tenant_sees_its_own_rows() {
     assert_eq!(done.stdout, "id  title\n1   of acme\n2   NULL\n");
     assert_eq!(done.stderr, "2 rows\n");
     let globex = project.json(&["exec", "--tenant", "globex", "SELECT * FROM note ORDER BY id"]);
-    let rows = json!([{ "id": "1", "title": "of globex" }, { "id": "2", "title": null }]);
-    assert_eq!(globex, json!([{ "tenant": "globex", "rows": rows, "affected": 2 }]));
+    let rows = json!([{ "id": 1, "title": "of globex" }, { "id": 2, "title": null }]);
+    assert_eq!(globex, json!([{ "slug": "globex", "rows": rows, "affected": 2 }]));
 }
 
 #[tokio::test]
@@ -26,8 +27,8 @@ async fn several_statements_give_several_results() {
     assert_eq!(done.stdout, "a  a\n1  2\n\nlist   bytea\n{1,2}  \\x61\n");
     assert_eq!(done.stderr, "2 rows changed\n1 row\n1 row\n");
     let json = project.json(&["exec", "--tenant", "acme", sql]);
-    assert_eq!(json[0], json!({ "tenant": "acme", "rows": [], "affected": 2 }));
-    assert_eq!(json[1]["rows"], json!([{ "a": "1", "a_2": "2" }]));
+    assert_eq!(json[0], json!({ "slug": "acme", "rows": [], "affected": 2 }));
+    assert_eq!(json[1]["rows"], json!([{ "a": 1, "a_2": 2 }]));
 }
 
 #[tokio::test]
@@ -42,14 +43,14 @@ async fn all_tenants_share_a_table_and_failures_are_listed() {
     assert_eq!(done.code, 3);
     assert_eq!(done.stdout, "tenant  title\nglobex  of globex\n");
     let error = "error: tenant `acme`: relation \"note\" does not exist (line 1, column 19)\n";
-    assert_eq!(done.stderr, format!("{error}2 tenants, 1 failed, 1 rows\n"));
+    assert_eq!(done.stderr, format!("{error}2 tenants, 1 failed, 1 row\n"));
 
     let done = project.run(&["exec", "--all", "--format", "json", "SELECT 7 AS n; SELECT title FROM note"]);
     assert_eq!(done.code, 3);
     let json: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
     // PostgreSQL reads all of the text before it runs any of it, and looks names up one by one.
-    let acme = json.as_array().unwrap().iter().rfind(|result| result["tenant"] == "acme").unwrap();
-    assert_eq!(acme["error"]["tenant"], "acme");
+    let acme = json.as_array().unwrap().iter().rfind(|result| result["slug"] == "acme").unwrap();
+    assert_eq!(acme["error"]["slug"], "acme");
     assert_eq!(json.as_array().unwrap().last().unwrap()["rows"][0]["title"], "of globex");
 }
 
@@ -115,21 +116,37 @@ async fn values_cannot_steer_the_terminal() {
 #[tokio::test]
 async fn an_interrupt_ends_it_here_and_on_the_server() {
     let project = Project::with_tenants().await;
-    let mut command = project.interruptible(&["exec", "--tenant", "acme", "SELECT pg_sleep(60)"]);
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    check_signal(&project, "INT", &["--tenant", "acme"]);
+    check_signal(&project, "TERM", &["--all"]);
+}
+
+/// Sends a signal to a command that sleeps in the last tenant that it is in.
+fn check_signal(project: &Project, name: &str, target: &[&str]) {
+    let sql = "SELECT 1 AS one; SELECT pg_sleep(60) WHERE current_schema() LIKE 't\\_acme%'";
+    let arguments = [&["exec", "--format", "json"], target, &[sql]].concat();
+    let mut command = project.interruptible(&arguments);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let sleepers = || {
         let sql = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()
-                   AND query LIKE 'SELECT pg_sleep%'";
+                   AND wait_event = 'PgSleep'";
         project.json(&["exec", "--master", sql])[0]["rows"][0]["n"].clone()
     };
-    wait_until("it sleeps", || sleepers() == "1");
+    wait_until("it sleeps", || sleepers() == 1);
     let start = Instant::now();
     let mut kill = std::process::Command::new("kill");
-    assert!(kill.args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    assert!(!child.wait().unwrap().success());
+    assert!(kill.args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(start.elapsed() < Duration::from_secs(2));
+    // What was printed until then is whole, and the error is the last line.
+    let results: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let cut_off = results.as_array().unwrap().iter().find(|result| result["slug"] == "acme");
+    assert!(cut_off.is_none_or(|acme| acme["error"]["kind"] == "interrupted"), "{results}");
+    let error: serde_json::Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((&error["error"], &error["kind"]), (&json!("it was interrupted"), &json!("interrupted")));
     if cfg!(target_os = "linux") {
-        wait_until("the server has noticed", || sleepers() == "0");
+        wait_until("the server has noticed", || sleepers() == 0);
     }
 }
 
@@ -186,13 +203,13 @@ async fn tenants_are_printed_in_order_whoever_is_done_first() {
     assert_eq!(results.code, 3);
     let results: serde_json::Value = serde_json::from_str(&results.stdout).unwrap();
     let tenants =
-        results.as_array().unwrap().iter().map(|result| result["tenant"].as_str().unwrap().to_owned());
+        results.as_array().unwrap().iter().map(|result| result["slug"].as_str().unwrap().to_owned());
     let tenants: Vec<_> = tenants.collect();
     assert_eq!(tenants.len(), 300);
     assert!(tenants.is_sorted(), "{tenants:?}");
     let failed = &results[2 * 70 + 1];
-    assert_eq!((&failed["tenant"], &failed["error"]["tenant"]), (&json!("t1070"), &json!("t1070")));
-    assert_eq!(results[299]["rows"], json!([{ "one": "1", "schema": "s1149" }]));
+    assert_eq!((&failed["slug"], &failed["error"]["slug"]), (&json!("t1070"), &json!("t1070")));
+    assert_eq!(results[299]["rows"], json!([{ "one": 1, "schema": "s1149" }]));
 }
 
 /// Nobody reads yet, so the first tenant cannot go on, and the others may not be kept in memory.
@@ -237,4 +254,118 @@ async fn some_tenants_are_named_or_chosen() {
     let error = project.refused(1, &["exec", "--tenant", "acme", "--tenant", "nobody", "DELETE FROM note"]);
     assert!(error.contains("`nobody`"), "{error}");
     assert_eq!(project.ok(&["exec", "--tenant", "acme", "SELECT count(*) FROM note"]), "count\n2\n");
+}
+
+#[tokio::test]
+async fn values_keep_their_types_in_json() {
+    let project = Project::with_tenants().await;
+    let sql = "SELECT 1 AS int, 9007199254740993 AS big, 1.50 AS exact, 2.5::float8 AS float, 'NaN'::float8 AS nan,
+                   true AS yes, NULL::int AS none, '' AS empty, 'null' AS word, '{\"a\": [1, null]}'::jsonb AS object,
+                   '[1]'::json AS list, ARRAY[1, NULL] AS ints, ARRAY['a', '', NULL] AS texts,
+                   now() > '2000-1-1' AS now, '\\x00'::bytea AS bytes, date '2026-01-02' AS day, 5::oid AS oid,
+                   'x'::name AS name, '12:00'::time AS at";
+    let rows = project.json(&["exec", "--tenant", "acme", sql])[0]["rows"].clone();
+    let expect = json!([{
+        "int": 1, "big": 9_007_199_254_740_993_i64, "exact": 1.5, "float": 2.5, "nan": "NaN", "yes": true,
+        "none": null, "empty": "", "word": "null", "object": { "a": [1, null] }, "list": [1], "ints": [1, null],
+        "texts": ["a", "", null], "now": true, "bytes": "\\x00", "day": "2026-01-02", "oid": 5, "name": "x",
+        "at": "12:00:00",
+    }]);
+    assert_eq!(rows, expect);
+    // Types of the tenant's own are texts, and those that are made of others are what these are.
+    project.ok(&["exec", "--tenant", "acme", "CREATE TYPE mood AS ENUM ('happy'); CREATE DOMAIN age AS int"]);
+    let own = project.json(&["exec", "--tenant", "acme", "SELECT 'happy'::mood AS mood, 7::age AS age"]);
+    assert_eq!(own[0]["rows"], json!([{ "mood": "happy", "age": 7 }]));
+    // In a table, nothing and null are told apart as well.
+    assert_eq!(project.ok(&["exec", "--tenant", "acme", "SELECT '' AS a, NULL AS b"]), "a  b\n   NULL\n");
+}
+
+#[tokio::test]
+async fn rows_that_were_changed_are_counted_over_all_tenants() {
+    let project = Project::with_tenants().await;
+    let summary = |sql: &str| project.run(&["exec", "--all", sql]).stderr;
+    assert_eq!(summary("UPDATE note SET title = 'x'"), "2 tenants, 0 failed, 4 rows changed\n");
+    let returning = "UPDATE note SET title = 'y' WHERE id = 1 RETURNING id";
+    assert_eq!(summary(returning), "2 tenants, 0 failed, 2 rows, 2 changed\n");
+    assert_eq!(
+        summary("SELECT 1; DELETE FROM note WHERE id = 2"),
+        "2 tenants, 0 failed, 2 rows, 2 changed\n"
+    );
+    assert_eq!(summary("SELECT 1"), "2 tenants, 0 failed, 2 rows\n");
+}
+
+#[tokio::test]
+async fn statements_have_the_time_that_they_are_given() {
+    let project = Project::with_tenants().await;
+    let sql = "SET LOCAL statement_timeout = '1min'; SELECT current_setting('statement_timeout') AS it";
+    assert_eq!(project.json(&["exec", "--tenant", "acme", sql])[1]["rows"][0]["it"], "1min");
+    let limits = ["exec", "--statement-timeout", "200ms", "--lock-timeout", "2s"];
+    let show = "SELECT current_setting('statement_timeout') || ' ' || current_setting('lock_timeout') AS it";
+    for target in [&["--tenant", "acme"][..], &["--all"], &["--master"], &["--master", "--owner"]] {
+        let rows = project.json(&[&limits, target, &[show]].concat());
+        assert_eq!(rows[0]["rows"][0]["it"], "200ms 2s", "{target:?}");
+    }
+    let late = project.refused(1, &[&limits[..], &["--tenant", "acme", "SELECT pg_sleep(60)"]].concat());
+    assert!(late.contains("canceling statement due to statement timeout"), "{late}");
+    project.refused(2, &["exec", "--master", "--lock-timeout", "soon", "SELECT 1"]);
+}
+
+const NOTICE: &str = "DO $$ BEGIN RAISE NOTICE 'from %', current_schema(); RAISE WARNING 'to all'; END $$";
+
+#[tokio::test]
+async fn notices_are_shown_with_their_tenant() {
+    let project = Project::with_tenants().await;
+    project.ok(&["create", "initech"]);
+    let schema = project.json(&["show", "acme"])["schema"].as_str().unwrap().to_owned();
+    let done = project.run(&["exec", "--tenant", "acme", NOTICE]);
+    assert_eq!(done.stderr, format!("notice: from {schema}\nwarning: to all\n0 rows\n"));
+
+    let done = project.run(&["exec", "--all", "DO $$ BEGIN RAISE WARNING 'to all'; END $$"]);
+    let expect = "warning: to all (tenant `acme`)\n2 more tenants were told the same as `acme`: globex, initech\n\
+                  3 tenants, 0 failed, 0 rows\n";
+    assert_eq!(done.stderr, expect);
+
+    let json = project.json(&["exec", "--all", &format!("SELECT 1 AS one; {NOTICE}")]);
+    assert_eq!(json[0], json!({ "slug": "acme", "rows": [{ "one": 1 }], "affected": 1 }));
+    let notices = [("notice", format!("from {schema}")), ("warning", "to all".to_owned())]
+        .map(|(severity, message)| json!({ "severity": severity, "message": message }));
+    assert_eq!(json[1], json!({ "slug": "acme", "rows": [], "affected": 0, "notices": notices }));
+}
+
+#[tokio::test]
+async fn the_owner_of_the_schemas_may_do_what_the_application_may_not() {
+    let (project, application) = with_two_logins().await;
+    let alter = ["exec", "--tenant", "acme", "ALTER TABLE note ADD COLUMN more int"];
+    let refused = project.refused(1, &alter);
+    assert!(refused.contains("must be owner of table note"), "{refused}");
+    project.ok(&[&alter[..], &["--owner"]].concat());
+    let place = "SELECT current_user::text AS owner, current_schema() AS schema";
+    for (target, schema) in
+        [(&["--tenant", "acme"][..], "t_acme_"), (&["--all"], "t_acme_"), (&["--master"], "public")]
+    {
+        let rows = project.json(&[&["exec", "--owner"], target, &[place]].concat())[0]["rows"].clone();
+        assert!(rows[0]["schema"].as_str().unwrap().starts_with(schema), "{rows}");
+        assert_ne!(rows[0]["owner"], application, "{rows}");
+    }
+    let error = project.refused(1, &["exec", "--owner", "--tenant", "acme", "SELECT * FROM plan"]);
+    assert!(error.contains("relation \"plan\" does not exist"), "nobody falls through: {error}");
+}
+
+/// A project whose application may not change tables, and the name of its role.
+async fn with_two_logins() -> (Project, String) {
+    let mut project = Project::new().await;
+    let database = project.database.as_ref().unwrap();
+    let application = format!("{}_app", database.name());
+    let mut superuser = PgConnection::connect(database.superuser_url()).await.unwrap();
+    let create = format!("CREATE ROLE {application} LOGIN PASSWORD 'app'");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut superuser).await.unwrap();
+    let owner = database.url().to_owned();
+    let url = format!("postgres://{application}:app@{}", owner.split_once('@').unwrap().1);
+    project.variables = vec![("DATABASE_URL", url), ("TENANTRY_DATABASES_DEFAULT_OWNER_URL", owner)];
+    project.write("migrations/master/0001_plan.sql", "CREATE TABLE plan (name text);");
+    project.write("migrations/tenant/0001_note.sql", "CREATE TABLE note (id int, title text);");
+    project.ok(&["init"]);
+    project.ok(&["migrate"]);
+    project.ok(&["create", "acme"]);
+    (project, application)
 }

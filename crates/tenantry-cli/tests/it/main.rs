@@ -22,6 +22,7 @@ mod fleet;
 /// Migrations of other tools, converted and applied.
 mod import;
 /// Warnings about the migration files.
+mod keys;
 mod lint;
 /// Many tenants at once, their settings, and choosing among them.
 mod many;

@@ -42,6 +42,10 @@ async fn nothing_is_made_of_a_file_with_a_mistake() {
         ("acme\nno slug\n", "tenants:2: slug has ' ' at byte 2"),
         ("acme\nglobex\nAcme\n", "tenants:3: `acme` is on line 1 already"),
         ("acme\n{\"slug\": \"globex\", \"setings\": {}}\n", "tenants:2: unknown field `setings`"),
+        (
+            "{\"slug\": \"globex\", \"settings\": {\"a\": 1, \"a\": 2}}\n",
+            "tenants:1: the setting `a` is given twice",
+        ),
         ("acme\n{\"slug\": \"globex\", \"name\": \"a\u{202e}b\"}\n", "tenants:2: name has"),
     ] {
         project.write("tenants", text);

@@ -25,7 +25,7 @@ async fn a_failing_tenant_stops_nobody_else_and_is_named() {
     let again = project.run(&["migrate", "--format", "json"]);
     assert_eq!(again.code, 3);
     let json: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
-    assert_eq!(json["failures"][0]["tenant"], "acme");
+    assert_eq!(json["failures"][0]["slug"], "acme");
     assert_eq!(json["failures"][0]["kind"], "migration");
     let error: serde_json::Value = serde_json::from_str(&again.stderr).unwrap();
     assert_eq!(error, json["failures"][0]);
@@ -84,7 +84,7 @@ async fn a_dry_run_tells_what_would_be_applied_where_and_changes_nothing() {
     assert_eq!(lines[3], "schemas: 3 behind, 0 up to date, 0 refused");
 
     let json = project.json(&["migrate", "--dry-run"]);
-    assert_eq!(json["behind"][0]["tenant"], json!(null));
+    assert_eq!(json["behind"][0]["slug"], json!(null));
     assert_eq!(json["behind"][1]["pending"][0]["version"], 2);
     assert_eq!(json["behind"][1]["pending"][1]["transaction"], false);
     assert_eq!(project.json(&["migrate"])["migrated"], 3);
@@ -98,4 +98,61 @@ async fn a_dry_run_tells_what_would_be_applied_where_and_changes_nothing() {
         "{refused}"
     );
     assert!(refused.contains("2 tenants, the first is `acme`"), "{refused}");
+}
+
+#[tokio::test]
+async fn tenants_that_fail_alike_are_told_once() {
+    let project = Project::ready().await;
+    let slugs: Vec<_> = (10..22).map(|number| format!("t{number}")).collect();
+    project.write("tenants", &slugs.join("\n"));
+    project.ok(&["create", "--from", "tenants"]);
+    project.ok(&["exec", "--all", "INSERT INTO note VALUES (1, 'x'), (2, 'x')"]);
+    project.ok(&["exec", "--tenant", "t15", "DROP TABLE note"]);
+    let file = "ALTER TABLE note ADD CONSTRAINT one_of_each UNIQUE (title);";
+    project.write("migrations/tenant/0002_unique.sql", file);
+
+    let done = project.run(&["migrate", "--jobs", "1"]);
+    assert_eq!((done.code, &*done.stdout), (3, "schemas: 1 migrated, 0 up to date, 12 failed\n"));
+    assert_eq!(done.stderr.matches("could not create unique index").count(), 1, "{}", done.stderr);
+    assert_eq!(done.stderr.matches("relation \"note\" does not exist").count(), 1, "{}", done.stderr);
+    let rest = "\n10 more tenants failed like `t10`: t11, t12, t13, t14, …\n";
+    assert!(done.stderr.ends_with(rest), "{}", done.stderr);
+
+    // Programs are told of each.
+    let again = project.run(&["migrate", "--jobs", "1", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(json["failures"].as_array().unwrap().len(), 12);
+    assert_eq!(again.stderr.lines().count(), 12, "{}", again.stderr);
+    let groups = json["groups"].as_array().unwrap();
+    assert_eq!((groups.len(), &groups[0]["tenants"], &groups[1]["tenants"]), (2, &json!(11), &json!(1)));
+    assert_eq!(groups[0]["slugs"], json!(["t10", "t11", "t12", "t13", "t14"]));
+    assert!(groups[1]["error"].as_str().unwrap().contains("does not exist"), "{groups:?}");
+
+    // So do those who look later.
+    let run = json["run"].to_string();
+    let shown = project.ok(&["runs", "show", &run]);
+    let failures: Vec<_> = shown.lines().skip_while(|line| !line.starts_with("FAILED")).collect();
+    assert_eq!(failures.len(), 3, "{shown}");
+    assert!(failures[1].starts_with("    11  t10, t11, t12, t13, t14, …  "), "{shown}");
+    assert!(failures[2].starts_with("     1  t15 "), "{shown}");
+    assert_eq!(project.ok(&["runs", "show", &run, "--failed"]).matches("0002_unique.sql").count(), 12);
+    assert_eq!(project.json(&["runs", "show", &run])["groups"][0]["tenants"], 11);
+    let status = project.json(&["status"]);
+    assert_eq!(
+        (&status["groups"][0]["tenants"], &status["groups"][1]["slugs"]),
+        (&json!(11), &json!(["t15"]))
+    );
+    let screen = project.ok(&["status"]);
+    assert_eq!(screen.matches("0002_unique.sql").count(), 2, "{screen}");
+
+    let exec = project.run(&["exec", "--all", "SELECT 1 / 0"]);
+    assert_eq!(exec.stderr.matches("division by zero").count(), 1, "{}", exec.stderr);
+    let rest = "\n11 more tenants failed like `t10`: t11, t12, t13, t14, …\n12 tenants, 12 failed, 0 rows\n";
+    assert!(exec.stderr.ends_with(rest), "{}", exec.stderr);
+
+    project.write("tenants", "admin\nwww\nmail\n");
+    let create = project.run(&["create", "--from", "tenants", "--jobs", "1"]);
+    let rest = "\n2 more tenants failed like `admin`: www, mail\n0 created, 0 there already, 3 failed\n";
+    assert!(create.stderr.ends_with(rest), "{}", create.stderr);
+    assert_eq!(create.stderr.matches("is reserved").count(), 1, "{}", create.stderr);
 }

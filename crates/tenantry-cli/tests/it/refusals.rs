@@ -57,7 +57,7 @@ async fn an_error_is_an_object_for_programs() {
         serde_json::from_str(&project.refused(1, &["show", "nobody", "--format", "json"])).unwrap();
     let hint = "`tenantry list` shows the tenants there are";
     let message = "no tenant goes by `nobody`";
-    let expect = json!({ "error": message, "kind": "unknown_tenant", "tenant": "nobody", "hint": hint });
+    let expect = json!({ "error": message, "kind": "unknown_tenant", "slug": "nobody", "hint": hint });
     assert_eq!(error, expect);
 }
 
@@ -221,4 +221,65 @@ async fn usage_errors_have_a_code_of_their_own() {
     ] {
         project.refused(2, command);
     }
+}
+
+#[tokio::test]
+async fn a_mistake_in_the_arguments_is_an_object_for_programs() {
+    let project = Project::without_database();
+    for (command, error) in [
+        (&["list", "--wher", "true"][..], "unexpected argument '--wher' found"),
+        (&["show"], "the following required arguments were not provided: <SLUG|DOMAIN>"),
+        (&["nonsense"], "unrecognized subcommand 'nonsense'"),
+        (&["exec", "--all"], "the following required arguments were not provided: <SQL|--file <FILE>>"),
+        (&["migrate", "--canary", "some"], "`some` says neither how many canaries there are nor `tagged`"),
+        (&["create", "acme", "--setting", "a=1", "--setting", "a:=1"], "the setting `a` is given twice"),
+        (&["create", "acme", "--name", "A", "--setting", "name=B"], "the setting `name` is given twice"),
+        (&[], "'tenantry' requires a subcommand but one was not provided"),
+    ] {
+        for json in [&["--format", "json"][..], &["--format=json"]] {
+            let done = project.run(&[json, command].concat());
+            assert_eq!((done.code, &*done.stdout), (2, ""), "{command:?}");
+            let told: Value = serde_json::from_str(&done.stderr).expect(&done.stderr);
+            assert!(told["error"].as_str().unwrap().contains(error), "{command:?}: {told}");
+            assert_eq!(told["kind"], "usage");
+            assert!(!told["hint"].as_str().unwrap().is_empty(), "{told}");
+        }
+    }
+    let help = project.ok(&["list", "--help", "--format", "json"]);
+    assert!(help.contains("--where"), "help is for people, whatever else is asked for: {help}");
+    let url = "postgres://app:hunter2@h/d";
+    let refused = project.refused(2, &["list", url, "--format", "json"]);
+    assert!(!refused.contains("hunter2") && refused.starts_with('{'), "{refused}");
+}
+
+#[tokio::test]
+async fn a_choice_that_names_nobody_is_refused() {
+    let project = Project::with_tenants().await;
+    for command in [
+        &["migrate", "--exclude", "acne"][..],
+        &["migrate", "--dry-run", "--exclude", "acne"],
+        &["migrate", "--mark-applied", "1", "--exclude", "acne"],
+        &["exec", "--all", "--exclude", "acne", "DELETE FROM note"],
+    ] {
+        let error = project.refused(1, command);
+        let says = "error: no tenant goes by `acne`, which is to be left out\nhint: `tenantry list` shows";
+        assert!(error.starts_with(says), "{command:?}: {error}");
+    }
+    assert_eq!(project.ok(&["exec", "--tenant", "acme", "SELECT count(*) FROM note"]), "count\n2\n");
+    let error = project.refused(1, &["migrate", "--canary", "tagged"]);
+    assert!(
+        error.starts_with("error: none of the tenants is tagged as a canary\nhint: tag one with"),
+        "{error}"
+    );
+    project.ok(&["set", "acme", "--setting", "canary:=true"]);
+    project.ok(&["migrate", "--canary", "tagged"]);
+}
+
+#[tokio::test]
+async fn quiet_leaves_out_all_but_errors() {
+    let project = Project::with_tenants().await;
+    let done = project.run(&["exec", "--all", "--quiet", "SELECT count(*) FROM note"]);
+    assert_eq!((&*done.stdout, &*done.stderr), ("tenant  count\nacme    2\nglobex  2\n", ""));
+    assert!(project.refused(1, &["show", "nobody", "-q"]).starts_with("error: no tenant"));
+    project.refused(2, &["list", "-q", "-v"]);
 }

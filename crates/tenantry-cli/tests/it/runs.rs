@@ -30,6 +30,8 @@ async fn a_canary_that_fails_stops_the_run_which_goes_on_later() {
     project.ok(&["exec", "--tenant", "acme", "DELETE FROM note"]);
     assert_eq!(project.ok(&["migrate", "--resume"]), "schemas: 2 migrated, 1 up to date, 0 failed\n");
     let refused = project.refused(1, &["migrate", "--resume"]);
+    assert!(refused.starts_with("error: there is no unfinished run to go on with\nhint: "), "{refused}");
+    let refused = project.refused(1, &["migrate", "--resume", "1"]);
     assert!(refused.starts_with("error: run 1 is done\nhint: "), "{refused}");
     let shown = project.json(&["runs", "show", "1"]);
     assert_eq!((&shown["state"], &shown["migrated"]), (&json!("done"), &json!(3)));
@@ -78,12 +80,22 @@ async fn tenants_go_back_once_somebody_is_sure() {
 
 #[tokio::test]
 async fn an_interrupt_lets_the_tenants_under_way_finish() {
+    check_signal("INT").await;
+}
+
+/// It is what `kill` sends, and what sends a container to its end.
+#[tokio::test]
+async fn a_termination_lets_the_tenants_under_way_finish() {
+    check_signal("TERM").await;
+}
+
+async fn check_signal(name: &str) {
     let project = Project::with_tenants().await;
     project.write("migrations/tenant/0002_slow.sql", "CREATE TABLE slow (); SELECT pg_sleep(2);");
     let mut command = project.interruptible(&["migrate", "--jobs", "1"]);
     let mut migrate = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     until_a_tenant_is_under_way(&project).await;
-    assert!(signal("INT", &migrate));
+    assert!(signal(name, &migrate));
     let status = migrate.wait().unwrap();
     let mut stderr = String::new();
     migrate.stderr.unwrap().read_to_string(&mut stderr).unwrap();
@@ -91,6 +103,7 @@ async fn an_interrupt_lets_the_tenants_under_way_finish() {
     assert!(stderr.contains("error: run 1 stopped: it was cancelled\n"), "{stderr}");
     assert_eq!(project.json(&["show", "acme"])["migrations"], "up_to_date");
     assert_eq!(project.json(&["show", "globex"])["migrations"], "behind");
+    assert_eq!(project.json(&["runs", "show", "1"])["schemas"][1]["slug"], "acme", "the diary is written");
     assert_eq!(project.json(&["migrate", "--resume"])["migrated"], 1);
 }
 
@@ -108,6 +121,36 @@ async fn a_second_operator_is_told_who_runs_and_may_wait() {
     assert!(migrate.wait().unwrap().success());
 }
 
+/// A schema that is begun is finished, and no other is begun.
+#[tokio::test]
+async fn a_termination_lets_the_schema_under_way_finish() {
+    let project = Project::ready().await;
+    project.write("migrations/tenant/0002_slow.sql", "CREATE TABLE slow (); SELECT pg_sleep(1);");
+    project.write("tenants", "acme\nglobex\ninitech\n");
+    let fill = ["spare", "fill", "--count", "3"];
+    let create = ["create", "--from", "tenants", "--jobs", "1"];
+    for (arguments, told, error) in [
+        (&fill[..], "spares: 1 made, 0 stale ones removed\n", "error: it was interrupted\n"),
+        (
+            &create,
+            "created acme\n",
+            "error: it was interrupted before 2 of 3 tenants\nhint: repeat the command",
+        ),
+    ] {
+        let mut command = project.interruptible(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        until_a_tenant_is_under_way(&project).await;
+        assert!(signal("TERM", &child));
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), told);
+        assert!(stderr.contains("interrupt again to stop at once\n") && stderr.contains(error), "{stderr}");
+        // Of it, nobody is made in the next round.
+        project.ok(&["exec", "--master", "DELETE FROM tenantry.spare"]);
+    }
+}
+
 async fn until_running(project: &Project) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while project.json(&["runs"])[0]["state"] != "running" {
@@ -121,7 +164,7 @@ async fn until_a_tenant_is_under_way(project: &Project) {
     let sleepers = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() \
                     AND wait_event = 'PgSleep'";
     let deadline = Instant::now() + Duration::from_secs(20);
-    while project.json(&["exec", "--master", sleepers])[0]["rows"][0]["n"] != "1" {
+    while project.json(&["exec", "--master", sleepers])[0]["rows"][0]["n"] != 1 {
         assert!(Instant::now() < deadline, "no tenant is migrated");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,19 +1,24 @@
 //! Makes the tenants that a file lists.
 use std::collections::HashMap;
+use std::future::ready;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, Stream};
 use serde_json::json;
 use tenantry::tenant::{Slug, Tenant};
 use tenantry::{ErrorKind, Tenancy};
 
 use super::order::Order;
+use crate::causes::Causes;
 use crate::connect::with_files;
 use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
 use crate::input::read_text;
-use crate::output::{Format, note, print_report};
+use crate::interrupt::until_interrupted;
+use crate::output::{Format, note};
 
 /// The outcome of one line.
 enum Made {
@@ -61,32 +66,70 @@ async fn make_all(
     orders: Vec<(Slug, Order)>,
     jobs: NonZeroUsize,
 ) -> anyhow::Result<Finish> {
-    let (mut created, mut there, mut failed) = (0_usize, 0_usize, 0_usize);
-    let made = stream::iter(orders).map(|(slug, order)| make(tenancy, slug, order)).buffered(jobs.get());
-    let mut made = std::pin::pin!(made);
-    while let Some(made) = made.next().await {
-        match made? {
-            (_, Made::Created(tenant)) => {
-                print(cx, &tenant, created)?;
-                created += 1;
-            }
-            (slug, Made::There) => {
-                note(cx.output.format(), &format!("{slug} is there already"));
-                there += 1;
-            }
-            (_, Made::Failed(report)) => {
-                cx.output.flush();
-                print_report(cx.output.format(), &report);
-                failed += 1;
-            }
-        }
-    }
-    if cx.output.format() == Format::Json {
-        cx.output.line(if created == 0 { "[]" } else { "\n]" });
+    let count = orders.len();
+    let (format, is_cancelled) = (cx.output.format(), AtomicBool::new(false));
+    let orders = stream::iter(orders).take_while(|_| ready(!is_cancelled.load(Ordering::Relaxed)));
+    let made = orders.map(|(slug, order)| make(tenancy, slug, order)).buffered(jobs.get());
+    let cancel = || {
+        is_cancelled.store(true, Ordering::Relaxed);
+        note(format, "stops after the tenants under way; interrupt again to stop at once");
+    };
+    let mut tally = Tally::default();
+    let result = until_interrupted(tally.print_all(cx, made), cancel).await;
+    if format == Format::Json {
+        cx.output.line(if tally.created == 0 { "[]" } else { "\n]" });
     }
     cx.output.flush();
-    note(cx.output.format(), &format!("{created} created, {there} there already, {failed} failed"));
-    Ok(if failed == 0 { Finish::Done } else { Finish::SomeFailed })
+    tally.causes.finish(format);
+    result?;
+    let Tally { created, there, failed, .. } = tally;
+    note(format, &format!("{created} created, {there} there already, {failed} failed"));
+    match count - created - there - failed {
+        0 if failed == 0 => Ok(Finish::Done),
+        0 => Ok(Finish::SomeFailed),
+        left => {
+            Err(Failure::new("interrupted", format!("it was interrupted before {left} of {count} tenants"))
+                .with_hint("repeat the command: it goes on where it stopped")
+                .into())
+        }
+    }
+}
+
+/// The outcome so far.
+#[derive(Default)]
+struct Tally {
+    created: usize,
+    there: usize,
+    failed: usize,
+    causes: Causes,
+}
+
+impl Tally {
+    async fn print_all(
+        &mut self,
+        cx: &mut Context,
+        made: impl Stream<Item = anyhow::Result<(Slug, Made)>>,
+    ) -> anyhow::Result<()> {
+        let mut made = std::pin::pin!(made);
+        while let Some(made) = made.next().await {
+            match made? {
+                (_, Made::Created(tenant)) => {
+                    print(cx, &tenant, self.created)?;
+                    self.created += 1;
+                }
+                (slug, Made::There) => {
+                    note(cx.output.format(), &format!("{slug} is there already"));
+                    self.there += 1;
+                }
+                (_, Made::Failed(report)) => {
+                    cx.output.flush();
+                    self.causes.tell(cx.output.format(), &report);
+                    self.failed += 1;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Makes one; an error is one that the next tenant would meet as well.

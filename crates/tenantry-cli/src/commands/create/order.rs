@@ -4,12 +4,15 @@ use serde_json::{Map, Value};
 use tenantry::NewTenant;
 use tenantry::tenant::{Alias, DomainName, SchemaName, Slug, TenantName};
 
+use crate::setting::read_settings;
+
 /// The parts that a tenant is to be made of, as they were typed.
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Order {
     pub(super) slug: String,
     pub(super) name: Option<String>,
+    #[serde(deserialize_with = "read_settings")]
     pub(super) settings: Map<String, Value>,
     pub(super) domains: Vec<String>,
     pub(super) database: Option<String>,
@@ -46,6 +49,9 @@ impl Order {
         } else {
             Self { slug: line.to_owned(), ..Self::default() }
         };
+        if order.name.is_some() && order.settings.contains_key("name") {
+            return Err("the name is given twice: as `name`, and in `settings`".to_owned());
+        }
         let slug = Slug::parse(&order.slug).map_err(|error| error.to_string())?;
         if let Some(name) = &order.name {
             TenantName::parse(name).map_err(|error| error.to_string())?;
@@ -78,6 +84,12 @@ mod tests {
             ("{\"slug\": \"acme\", \"nmae\": \"Acme\"}", "unknown field `nmae`"),
             ("{\"slug\": \"acme\"", "EOF"),
             ("{\"slug\": \"acme\", \"name\": \"a\u{202e}b\"}", "name has"),
+            (
+                "{\"slug\": \"acme\", \"name\": \"A\", \"settings\": {\"name\": \"B\"}}",
+                "the name is given twice",
+            ),
+            ("{\"slug\": \"acme\", \"settings\": {\"a\": 1, \"a\": 2}}", "the setting `a` is given twice"),
+            ("{\"slug\": \"acme\", \"slug\": \"globex\"}", "duplicate field `slug`"),
             ("{\"slug\": \"acme\", \"domains\": [\"a b\"]}", "host has ' '"),
             ("{\"slug\": \"acme\", \"database\": \"\"}", "alias"),
         ] {

@@ -1,25 +1,35 @@
 //! The answer of a schema, on its way from who runs the statements to who prints.
 use sqlx::postgres::PgRow;
-use sqlx::{Column as _, Row as _};
+use sqlx::{Column as _, Row as _, TypeInfo as _};
 use tokio::sync::mpsc;
 
+use super::value::Kind;
 use crate::failure::Report;
+use crate::notices::Notice;
 
 /// Pieces are handed over when they are about as large as this.
 const PAGE_BYTES: usize = 64 * 1024;
 /// Pages that may wait for the printer. Who has more to say waits himself.
 const PAGES: usize = 2;
 
+/// A column of the rows to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+}
+
 /// A piece of an answer.
 #[derive(Debug)]
 pub(super) enum Piece {
-    /// The names of the columns of the rows to come.
-    Columns(Vec<String>),
+    Columns(Vec<Column>),
     Row(Vec<Option<String>>),
+    /// The server has said something beside its answer.
+    Notice(Notice),
     /// A statement is done and has affected this many rows.
     Done(u64),
-    /// The last piece, if there was an error.
-    Failure(Report),
+    /// The last piece, and the error if there was one. Without it, the answer was cut off.
+    End(Option<Report>),
 }
 
 /// The end of an answer at which it is printed.
@@ -48,7 +58,10 @@ impl Answer {
     /// Adds a row, and waits while too much is not printed yet.
     pub(super) async fn push(&mut self, row: &PgRow) -> Result<(), tenantry::Error> {
         if !self.are_columns_known {
-            let columns = row.columns().iter().map(|column| column.name().to_owned());
+            let columns = row.columns().iter().map(|column| Column {
+                name: column.name().to_owned(),
+                kind: Kind::of(column.type_info().name()),
+            });
             self.page.push(Piece::Columns(columns.collect()));
             self.are_columns_known = true;
         }
@@ -60,6 +73,15 @@ impl Answer {
             self.hand_over().await;
         }
         Ok(())
+    }
+
+    /// Adds what the server said.
+    pub(super) async fn push_notices(&mut self, notices: Vec<Notice>) {
+        if notices.is_empty() {
+            return;
+        }
+        self.page.extend(notices.into_iter().map(Piece::Notice));
+        self.hand_over().await;
     }
 
     /// Notes that a statement is done. If the printer has nothing to do, it gets what there is.
@@ -74,7 +96,7 @@ impl Answer {
 
     /// Hands over what is left.
     pub(super) async fn end(mut self, failure: Option<Report>) {
-        self.page.extend(failure.map(Piece::Failure));
+        self.page.push(Piece::End(failure));
         self.hand_over().await;
     }
 

@@ -1,34 +1,36 @@
 //! The statements in one schema, which stop where nobody wants their answer any more.
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::PgErrorPosition;
-use sqlx::{AssertSqlSafe, Either, Row as _};
+use sqlx::{Either, Row as _};
 use tenantry::Tenancy;
-use tenantry::pool::Checkout;
 use tenantry::tenant::Tenant;
 
 use super::answer::Answer;
 use super::rows::Rows;
+use super::session::{Session, Terms};
 use crate::context::{Context, Finish};
 use crate::failure::{self, Failure, abridged};
+use crate::interrupt::unless_interrupted;
+use crate::notices::Hearer;
 
 pub(super) async fn run(
     cx: &mut Context,
     tenancy: &Tenancy,
     tenant: Option<&Tenant>,
     sql: &str,
+    terms: Terms,
 ) -> anyhow::Result<Finish> {
-    let checkout = match tenant {
-        Some(tenant) => tenancy.db(tenant)?.acquire().await,
-        None => tenancy.master().acquire().await,
+    let mut session = match tenant {
+        Some(tenant) => Session::of_tenant(tenancy, &tenancy.db(tenant)?, terms).await?,
+        None => Session::of_master(tenancy, terms).await?,
     };
-    let mut checkout = checkout.map_err(tenantry::Error::from)?;
     let (mut answer, pieces) = Answer::begin();
     let work = async {
-        let result = run_in(&mut checkout, tenant, sql, &mut answer).await;
+        let result = unless_interrupted(run_in(&mut session, tenant, sql, &mut answer)).await;
         answer.end(None).await;
         result
     };
-    let mut rows = Rows::of_one(&mut cx.output);
+    let mut rows = Rows::of_one(&mut cx.output, sql);
     let (result, _) = tokio::join!(work, rows.print(tenant, pieces));
     rows.finish();
     result.map(|()| Finish::Done)
@@ -36,16 +38,17 @@ pub(super) async fn run(
 
 /// Runs the statements while somebody wants the answer.
 pub(super) async fn run_in(
-    checkout: &mut Checkout,
+    session: &mut Session,
     tenant: Option<&Tenant>,
     sql: &str,
     answer: &mut Answer,
 ) -> anyhow::Result<()> {
-    stop_with_us(checkout).await;
-    // The simple protocol takes several statements, and answers with text whatever the types are.
-    let mut results = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut *checkout);
+    let hearer = Hearer::default();
+    let mut results = session.run(sql);
     while !answer.is_unwanted() {
-        match results.try_next().await {
+        let result = hearer.during(results.try_next()).await;
+        answer.push_notices(hearer.take()).await;
+        match result {
             Ok(Some(Either::Right(row))) => answer.push(&row).await?,
             Ok(Some(Either::Left(done))) => answer.end_statement(done.rows_affected()).await,
             Ok(None) => break,
@@ -53,32 +56,29 @@ pub(super) async fn run_in(
         }
     }
     drop(results);
-    refuse_open_transaction(checkout, sql).await
+    refuse_open_transaction(session, sql).await
 }
 
 /// Refuses an open transaction: it is lost when the connection goes back, so nobody may take it for done.
-async fn refuse_open_transaction(checkout: &mut Checkout, sql: &str) -> anyhow::Result<()> {
+async fn refuse_open_transaction(session: &mut Session, sql: &str) -> anyhow::Result<()> {
     let sql = sql.to_lowercase();
     if !sql.contains("begin") && !sql.contains("start") {
         return Ok(());
     }
     // In a transaction, `now()` is when it began. In the simple protocol, that is; the other one
     // begins a statement more than once.
-    let ask = sqlx::raw_sql("SELECT pg_catalog.now() <> pg_catalog.statement_timestamp()");
-    let row = ask.fetch_one(checkout).await.map_err(tenantry::Error::from)?;
-    let is_open: bool = row.try_get(0)?;
+    let mut answer = session.run("SELECT pg_catalog.now() <> pg_catalog.statement_timestamp()");
+    let mut is_open = false;
+    while let Some(result) = answer.try_next().await.map_err(tenantry::Error::from)? {
+        if let Either::Right(row) = result {
+            is_open = row.try_get(0)?;
+        }
+    }
     if !is_open {
         return Ok(());
     }
     let failure = Failure::new("open_transaction", "the transaction was not ended, so it was rolled back");
     Err(failure.with_hint("end it with `COMMIT`").into())
-}
-
-/// Makes the server end the statement when this process is interrupted. Where the server's system
-/// cannot see that, the statement goes on there to its end, as it does with psql.
-async fn stop_with_us(checkout: &mut Checkout) {
-    let set = sqlx::raw_sql("SET client_connection_check_interval TO '1s'");
-    let _ = set.execute(checkout).await;
 }
 
 /// The refusal of PostgreSQL, and its place in the text.

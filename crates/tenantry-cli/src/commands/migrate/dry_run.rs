@@ -3,9 +3,10 @@ use serde_json::json;
 use tenantry::Tenancy;
 use tenantry::migrate::{Change, Direction, MigrateOptions, Preview, Warning};
 
+use crate::causes::Causes;
 use crate::commands::{Context, Finish};
 use crate::failure::Report;
-use crate::output::{Format, print_report};
+use crate::output::Format;
 
 /// Prints what would be done. Exit code 3 if some schema would be refused.
 pub(super) async fn dry_run(
@@ -15,7 +16,7 @@ pub(super) async fn dry_run(
     warnings: &[Warning],
 ) -> anyhow::Result<Finish> {
     let (mut behind, mut up_to_date) = (Vec::new(), 0);
-    let mut refused = Vec::new();
+    let (mut refused, mut causes) = (Vec::new(), Causes::default());
     let format = cx.output.format();
     tenancy
         .preview(options, |preview| match &preview.changes {
@@ -23,16 +24,18 @@ pub(super) async fn dry_run(
             Ok(changes) => behind.push(Behind::of(&preview, changes)),
             Err(error) => {
                 let report = Report::of(error);
-                print_report(format, &report);
+                causes.tell(format, &report);
                 refused.push(report);
             }
         })
         .await?;
+    causes.finish(format);
     match format {
         Format::Json => cx.output.json(&json!({
             "behind": behind,
             "up_to_date": up_to_date,
             "refused": refused,
+            "groups": causes,
             "warnings": warnings,
         })),
         Format::Table => {
@@ -50,7 +53,7 @@ pub(super) async fn dry_run(
 #[derive(serde::Serialize)]
 struct Behind {
     /// `None` for the master schema.
-    tenant: Option<String>,
+    slug: Option<String>,
     pending: Vec<Pending>,
 }
 
@@ -70,12 +73,12 @@ impl Behind {
             file: change.script().file().to_owned(),
             transaction: change.script().is_transactional(),
         });
-        Self { tenant: preview.tenant.map(|tenant| tenant.slug().to_string()), pending: pending.collect() }
+        Self { slug: preview.tenant.map(|tenant| tenant.slug().to_string()), pending: pending.collect() }
     }
 
     fn to_text(&self) -> String {
         let files: Vec<_> = self.pending.iter().map(Pending::to_text).collect();
-        format!("{}: {}", self.tenant.as_deref().unwrap_or("the master schema"), files.join(", "))
+        format!("{}: {}", self.slug.as_deref().unwrap_or("the master schema"), files.join(", "))
     }
 }
 

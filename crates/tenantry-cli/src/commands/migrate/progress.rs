@@ -6,8 +6,9 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tenantry::observe::{Observer, Outcome, Wave};
 
+use crate::causes::Causes;
 use crate::failure::Report;
-use crate::output::{Format, note, print_report};
+use crate::output::{Format, is_quiet, note};
 
 const TEMPLATE: &str = "{prefix} {bar:30} {pos}/{len} {per_sec} {eta} {msg}";
 
@@ -22,13 +23,21 @@ struct Seen {
     failed: usize,
     /// The tenant that took longest so far, and how long.
     slowest: Option<(String, Duration)>,
-    /// For JSON, which has them in the answer.
-    failures: Vec<Report>,
+    failures: Failures,
+}
+
+/// The tenants that failed.
+#[derive(Default)]
+pub(super) struct Failures {
+    /// All of them, for JSON, which has them in the answer.
+    pub(super) reports: Vec<Report>,
+    pub(super) causes: Causes,
 }
 
 impl Progress {
     pub(super) fn new(format: Format) -> Self {
-        let seen = Seen { bar: ProgressBar::hidden(), failed: 0, slowest: None, failures: Vec::new() };
+        let seen =
+            Seen { bar: ProgressBar::hidden(), failed: 0, slowest: None, failures: Failures::default() };
         Self { format, is_cancelled: AtomicBool::new(false), seen: Mutex::new(seen) }
     }
 
@@ -41,9 +50,10 @@ impl Progress {
     }
 
     /// Takes the bar away, and answers with what failed.
-    pub(super) fn finish(self) -> Vec<Report> {
+    pub(super) fn finish(self) -> Failures {
         let seen = self.seen.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         seen.bar.finish_and_clear();
+        seen.failures.causes.finish(self.format);
         seen.failures
     }
 
@@ -59,7 +69,8 @@ impl Observer for &Progress {
             Wave::Fleet => "tenants",
         };
         // Hidden by itself where stderr is no terminal.
-        let bar = ProgressBar::with_draw_target(Some(tenants), ProgressDrawTarget::stderr());
+        let target = if is_quiet() { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(tenants), target);
         let style = ProgressStyle::with_template(TEMPLATE);
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(prefix);
@@ -75,11 +86,9 @@ impl Observer for &Progress {
         }
         match outcome.error {
             // A failure of the master schema ends the command and is reported there.
-            Some(error) if outcome.tenant.is_some() => {
-                let report = Report::of(error);
-                seen.bar.suspend(|| print_report(self.format, &report));
-                if self.format == Format::Json {
-                    seen.failures.push(report);
+            Some(error) => {
+                if let Some(tenant) = outcome.tenant {
+                    seen.fail(self.format, Report::of(error).of_tenant(tenant));
                 }
             }
             None if seen.bar.is_hidden() => {
@@ -97,6 +106,14 @@ impl Observer for &Progress {
 }
 
 impl Seen {
+    fn fail(&mut self, format: Format, report: Report) {
+        let Failures { reports, causes } = &mut self.failures;
+        self.bar.suspend(|| causes.tell(format, &report));
+        if format == Format::Json {
+            reports.push(report);
+        }
+    }
+
     fn count(&mut self, outcome: &Outcome<'_>) {
         self.failed += usize::from(outcome.error.is_some());
         if self.slowest.as_ref().is_none_or(|(_, longest)| outcome.elapsed > *longest) {

@@ -4,9 +4,10 @@ use serde_json::json;
 use tenantry::Tenancy;
 use tenantry::migrate::{Change, Direction, MigrateOptions, Preview, Warning};
 
+use crate::causes::Causes;
 use crate::commands::{Context, Finish};
 use crate::failure::Report;
-use crate::output::{Format, print_report};
+use crate::output::Format;
 use crate::visible::visible;
 
 /// Tenants that are named above the SQL that is for all of them.
@@ -17,6 +18,7 @@ const NAMED: usize = 5;
 struct Group {
     /// True for the master schema, which no tenant is beside.
     master: bool,
+    #[serde(rename = "slugs")]
     tenants: Vec<String>,
     versions: Vec<Step>,
     /// The text for the first of them.
@@ -37,6 +39,7 @@ pub(super) async fn print_sql(
     warnings: &[Warning],
 ) -> anyhow::Result<Finish> {
     let (mut groups, mut refused, mut up_to_date) = (Vec::new(), Vec::new(), 0);
+    let mut causes = Causes::default();
     let format = cx.output.format();
     tenancy
         .preview(options, |preview| match &preview.changes {
@@ -44,16 +47,18 @@ pub(super) async fn print_sql(
             Ok(changes) => add(&mut groups, &preview, changes),
             Err(error) => {
                 let report = Report::of(error);
-                print_report(format, &report);
+                causes.tell(format, &report);
                 refused.push(report);
             }
         })
         .await?;
+    causes.finish(format);
     match format {
         Format::Json => cx.output.json(&json!({
-            "groups": groups,
+            "schemas": groups,
             "up_to_date": up_to_date,
             "refused": refused,
+            "groups": causes,
             "warnings": warnings,
         })),
         Format::Table => {

@@ -1,0 +1,157 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::bench::Project;
+
+/// The keys of each command's JSON. One thing has one key in all of them: `slug` is a tenant, `database` the alias of a
+/// database, `schema` the name of a schema, `run` the number of a run, `version` that of a migration.
+const KEYS: &[(&str, &str)] = &[
+    ("baseline", "file first_rows version"),
+    (
+        "create",
+        "created_at database digest domains id last_error migrations name owns_types schema settings slug \
+         status",
+    ),
+    ("dev status", "running"),
+    ("dev url", "url"),
+    ("doctor", ""),
+    ("domain list", "domains slug"),
+    ("errors", "error hint kind slug"),
+    ("exec", "affected error kind message notices rows severity slug"),
+    ("init", "created name what"),
+    ("lint", "column errors file hint line message rule warnings"),
+    (
+        "list",
+        "created_at database digest id last_error migrations name owns_types schema settings slug status",
+    ),
+    (
+        "migrate",
+        "behind column direction error failed failures file groups hint kind line marked message migrated \
+         pending refused rule run slug slugs stopped tenants transaction untouched up_to_date version \
+         warnings",
+    ),
+    ("runs", "digest ended_at error failed migrated operator run started_at state up_to_date version wave"),
+    (
+        "runs show",
+        "applied digest elapsed_ms ended_at error failed finished_at from_version groups migrated \
+         operator run schemas slug slugs started_at state tenants undone up_to_date version wave",
+    ),
+    (
+        "set",
+        "created_at database digest domains id last_error migrations name owns_types schema settings slug \
+         status",
+    ),
+    (
+        "show",
+        "created_at database digest domains id last_error migrations name owns_types schema settings slug \
+         status",
+    ),
+    ("spare fill", "made removed"),
+    ("spare list", "created_at is_current schema"),
+    (
+        "status",
+        "active address behind database databases deleted digest ended_at error failed files groups \
+         last_run latest master migrated migrations moving operator path provisioning purging registry \
+         run server_version slug slugs spares started_at state suspended tenant tenants total up_to_date \
+         version versions wave",
+    ),
+];
+
+/// Keys below which people choose their own.
+const FREE: &[&str] = &["settings", "rows"];
+
+fn collect(json: &Value, keys: &mut BTreeSet<String>) {
+    match json {
+        Value::Array(items) => items.iter().for_each(|item| collect(item, keys)),
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                keys.insert(key.clone());
+                if !FREE.contains(&key.as_str()) {
+                    collect(value, keys);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Runs a command, and collects the keys of all that it prints: data, and errors one a line.
+fn keys_of(project: &Project, command: &str, found: &mut BTreeMap<String, BTreeSet<String>>) {
+    let arguments: Vec<_> = command.split('|').chain(["--format", "json"]).collect();
+    let done = project.run(&arguments);
+    let words = command.split('|').filter(|word| !word.contains(['=', '\'', '/']));
+    let name = words.take_while(|word| !word.starts_with('-')).take(2).collect::<Vec<_>>();
+    let name = match name[..] {
+        [command @ ("runs" | "spare" | "dev" | "domain"), action] => format!("{command} {action}"),
+        _ => name[0].to_owned(),
+    };
+    let keys = found.entry(name).or_default();
+    if !done.stdout.is_empty() {
+        collect(&serde_json::from_str(&done.stdout).expect(&done.stdout), keys);
+    }
+    let errors = found.entry("errors".to_owned()).or_default();
+    for line in done.stderr.lines() {
+        collect(&serde_json::from_str(line).expect(line), errors);
+    }
+}
+
+#[tokio::test]
+async fn one_thing_has_one_key_in_all_commands() {
+    let project = Project::new().await;
+    project.write("migrations/master/0001_plan.sql", "CREATE TABLE plan (name text);");
+    project.write("migrations/tenant/0001_note.sql", "CREATE TABLE note (id int, title text);");
+    project.write("tenants", "initech\nhooli\n");
+    let mut found = BTreeMap::new();
+    let mut keys = |command: &str| keys_of(&project, command, &mut found);
+    for command in [
+        "init",
+        "create|acme|--name|Acme|--setting|plan=gold|--domain|acme.org",
+        "create|--from|tenants",
+        "list",
+        "show|acme",
+        "set|acme|--setting|plan=silver",
+        "domain|list|acme",
+        "dev|url|--tenant|acme",
+        "exec|--all|INSERT INTO note VALUES (1, NULL); DO $$ BEGIN RAISE NOTICE 'x'; END $$",
+        "exec|--all|SELECT 1 / 0",
+        "lint",
+        "spare|fill|--count|1",
+        "spare|list",
+    ] {
+        keys(command);
+    }
+    project.write(
+        "migrations/tenant/0002_title.sql",
+        "ALTER TABLE note ALTER title SET NOT NULL, DROP COLUMN id;",
+    );
+    for command in [
+        "lint",
+        "migrate|--dry-run",
+        "migrate",
+        "runs",
+        "runs|show|1",
+        "status",
+        "doctor",
+        "baseline",
+        "baseline|--check",
+        "migrate|--mark-applied|1",
+        "show|nobody",
+        "show",
+        "dev|status",
+    ] {
+        keys(command);
+    }
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|(command, keys)| (command, keys.into_iter().collect::<Vec<_>>().join(" ")))
+        .collect();
+    let expect: Vec<_> =
+        KEYS.iter().map(|(command, keys)| ((*command).to_owned(), (*keys).to_owned())).collect();
+    assert_eq!(found, expect);
+    for other in ["tenant", "alias", "run_id", "tenant_slug", "schema_name", "example"] {
+        let spelt = found.iter().find(|(_, keys)| keys.split(' ').any(|key| key == other));
+        // The directories of migrations are those of the master schema and of tenants.
+        assert!(spelt.is_none_or(|(command, _)| command == "status"), "{spelt:?} says `{other}`");
+    }
+}
