@@ -369,3 +369,19 @@ async fn with_two_logins() -> (Project, String) {
     project.ok(&["create", "acme"]);
     (project, application)
 }
+
+#[tokio::test]
+async fn long_work_says_now_and_then_how_far_it_is_to_people_who_want_to_know() {
+    let project = with_schemas(4).await;
+    let start = |more: &[&str]| {
+        let sql = "SELECT pg_sleep(2)";
+        let mut command = project.command(&[&["exec", "--all", "--jobs", "1"], more, &[sql]].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let children = [&[][..], &["--quiet"], &["--format", "json"]].map(start);
+    let outputs = children.map(|child| child.wait_with_output().unwrap());
+    let [plain, quiet, json] = outputs.map(|output| String::from_utf8(output.stderr).unwrap());
+    assert!(plain.starts_with("tenants done: "), "{plain}");
+    assert!(plain.ends_with("\n4 tenants, 0 failed, 4 rows\n"), "{plain}");
+    assert_eq!((&*quiet, &*json), ("", ""));
+}
