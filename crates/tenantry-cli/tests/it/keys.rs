@@ -15,7 +15,7 @@ const KEYS: &[(&str, &str)] = &[
     ),
     ("dev status", "running"),
     ("dev url", "url"),
-    ("doctor", ""),
+    ("doctor", "check database mend severity what why"),
     ("domain list", "domains slug"),
     ("errors", "error hint kind slug"),
     ("exec", "affected error kind message notices rows severity slug"),
@@ -27,10 +27,11 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "migrate",
-        "behind column direction error failed failures file groups hint kind line marked message migrated \
-         pending refused rule run slug slugs stopped tenants transaction untouched up_to_date version \
-         warnings",
+        "behind column direction error failed failures file groups hint kind line marked master \
+         message migrated pending refused rule run schemas slug slugs sql stopped tenants transaction \
+         untouched up_to_date version versions warnings",
     ),
+    ("new", "files version"),
     ("runs", "digest ended_at error failed migrated operator run started_at state up_to_date version wave"),
     (
         "runs show",
@@ -128,6 +129,7 @@ async fn one_thing_has_one_key_in_all_commands() {
     for command in [
         "lint",
         "migrate|--dry-run",
+        "migrate|--sql",
         "migrate",
         "runs",
         "runs|show|1",
@@ -139,6 +141,7 @@ async fn one_thing_has_one_key_in_all_commands() {
         "show|nobody",
         "show",
         "dev|status",
+        "new|more",
     ] {
         keys(command);
     }

@@ -96,9 +96,9 @@ async fn what_is_chosen_is_printed_forwards_and_back() {
     project.write("migrations/tenant/0002_title.sql", "ALTER TABLE note ADD more int;\n");
     let before = state(&project);
     let json: Value = project.json(&["migrate", "--sql", "--tenant", "globex"]);
-    assert_eq!(json["groups"].as_array().unwrap().len(), 1, "{json}");
-    let group = &json["groups"][0];
-    assert_eq!((&group["tenants"][0], group["tenants"].as_array().unwrap().len()), (&"globex".into(), 1));
+    assert_eq!(json["schemas"].as_array().unwrap().len(), 1, "{json}");
+    let group = &json["schemas"][0];
+    assert_eq!((&group["slugs"][0], group["slugs"].as_array().unwrap().len()), (&"globex".into(), 1));
     assert_eq!(group["versions"][0]["version"], 2);
     assert!(group["sql"].as_str().unwrap().contains("\nALTER TABLE note ADD more int;\n"), "{json}");
     let back = sql_of(&project, &["--to", "0"]);
