@@ -61,12 +61,16 @@ fn percent_encode(text: &str) -> String {
 
 /// Logs in as the superuser.
 pub(crate) async fn connect(port: u16, password: &Secret) -> Result<PgConnection> {
+    connect_to(port, password, SUPERUSER).await
+}
+
+async fn connect_to(port: u16, password: &Secret, database: &str) -> Result<PgConnection> {
     let options = PgConnectOptions::new_without_pgpass()
         .host("127.0.0.1")
         .port(port)
         .username(SUPERUSER)
         .password(password.expose())
-        .database(SUPERUSER)
+        .database(database)
         .ssl_mode(PgSslMode::Disable);
     let action = || format!("log in to the server at 127.0.0.1:{port}");
     match tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await {
@@ -106,7 +110,13 @@ pub(crate) async fn create_scratch_database(
 }
 
 /// Makes the role and the database where they are missing, and sets the role's password.
-pub(crate) async fn ensure_database(server: &mut PgConnection, name: &Name, password: &Secret) -> Result<()> {
+pub(crate) async fn ensure_database(
+    port: u16,
+    superuser: &Secret,
+    name: &Name,
+    password: &Secret,
+) -> Result<()> {
+    let server = &mut connect(port, superuser).await?;
     // One at a time: two that alter the same role at once meet as "tuple concurrently updated". The lock
     // ends with the connection.
     run(server, "SELECT pg_advisory_lock(hashtext('tenantry-embedded'))".to_owned(), name).await?;
@@ -117,7 +127,11 @@ pub(crate) async fn ensure_database(server: &mut PgConnection, name: &Name, pass
     if exists(server, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).await? {
         return Ok(());
     }
-    run(server, format!("CREATE DATABASE {quoted} OWNER {quoted} TEMPLATE template0"), name).await
+    run(server, format!("CREATE DATABASE {quoted} OWNER {quoted} TEMPLATE template0"), name).await?;
+    // Until PostgreSQL 14 everybody may create in `public`, but its owner is the superuser. Made as it is from 15 on.
+    let mut database = connect_to(port, superuser, name.as_str()).await?;
+    let close = "ALTER SCHEMA public OWNER TO pg_database_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC";
+    run(&mut database, close.to_owned(), name).await
 }
 
 /// Removes a database with its owner, whoever is connected.

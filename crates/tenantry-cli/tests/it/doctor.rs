@@ -19,6 +19,10 @@ const NO_REGISTRY: Expected = ("warning", "the registry is not installed", "tena
 const SUPERUSER: Expected =
     ("error", "the application logs in as the superuser `postgres`", "CREATE ROLE saas_app LOGIN");
 
+fn told(project: &Project) -> Vec<Value> {
+    serde_json::from_str(&project.run(&["doctor", "--format", "json"]).stdout).unwrap()
+}
+
 #[track_caller]
 fn check(project: &Project, expected: &[Expected]) {
     let done = project.run(&["doctor", "--format", "json"]);
@@ -170,6 +174,52 @@ async fn an_interrupted_migration_is_found_and_resumed() {
             .await
             .unwrap();
     assert!(index.is_some(), "it is there again");
+}
+
+#[tokio::test]
+async fn tenants_that_are_not_where_the_files_are_get_the_command_that_helps() {
+    let project = Project::with_tenants().await;
+    project.close_public().await;
+    project.write("migrations/tenant/0002_tag.sql", "CREATE TABLE tag (id bigint PRIMARY KEY);");
+    project.write("migrations/tenant/0003_tag.sql", "ALTER TABLE tag ADD name text;");
+    let behind: Expected =
+        ("warning", "2 tenants, the first is `acme` have not applied all files", "tenantry migrate");
+    check(&project, &[behind]);
+    project.ok(&["migrate"]);
+    check(&project, &[]);
+
+    project.write("migrations/tenant/0002_tag.sql", "CREATE TABLE tag (id bigint PRIMARY KEY); -- edited");
+    project.write("migrations/tenant/0003_tag.sql", "ALTER TABLE tag ADD name text; -- edited");
+    let changed: Expected = ("error", "`", "restore the file");
+    check(&project, &[changed]);
+    let what = told(&project)[0]["what"].as_str().unwrap().to_owned();
+    for file in ["0002_tag.sql", "0003_tag.sql"] {
+        let says = format!("migrations/tenant/{file}` was changed after it had been applied (2 tenants)");
+        assert!(what.contains(&says), "{what}");
+    }
+    project.ok(&["migrate", "--mark-applied", "2"]);
+    check(&project, &[changed]);
+    let mend = told(&project)[0]["mend"].as_str().unwrap().to_owned();
+    assert!(mend.contains("`tenantry migrate --mark-applied 3` says so"), "{mend}");
+    project.ok(&["migrate", "--mark-applied", "3"]);
+    check(&project, &[]);
+
+    let third = project.folder.path().join("migrations/tenant/0003_tag.sql");
+    let text = std::fs::read_to_string(&third).unwrap();
+    std::fs::remove_file(&third).unwrap();
+    let missing =
+        ("error", "version 3 was applied, but there is no file for it (2 tenants)", "restore the files");
+    check(&project, &[missing]);
+    std::fs::write(&third, text).unwrap();
+    check(&project, &[]);
+
+    project.write("migrations/tenant/0004_fails.sql", "INSERT INTO tag (id) SELECT 1 / count(*) FROM tag;");
+    assert_ne!(project.run(&["migrate"]).code, 0);
+    let failed = ("error", "the last migration of 2 tenants failed: ", "mend what the error says");
+    check(&project, &[failed]);
+    project.write("migrations/tenant/0004_fails.sql", "INSERT INTO tag (id) SELECT count(*) FROM tag;");
+    project.ok(&["migrate"]);
+    check(&project, &[]);
 }
 
 #[tokio::test]

@@ -104,8 +104,7 @@ impl KeptServer {
     /// [`ErrorKind::Database`] when the server does not answer.
     pub async fn database(&self, name: &str) -> Result<String> {
         let name = Name::parse(name)?;
-        let mut server = sql::connect(self.state.port, &self.state.superuser).await?;
-        sql::ensure_database(&mut server, &name, &self.state.owner).await?;
+        sql::ensure_database(self.state.port, &self.state.superuser, &name, &self.state.owner).await?;
         Ok(sql::url(self.state.port, name.as_str(), &self.state.owner, name.as_str()))
     }
 

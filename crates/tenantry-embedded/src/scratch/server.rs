@@ -57,8 +57,7 @@ impl ScratchServer {
     /// [`ErrorKind::Database`] when the server does not answer, for example because it was killed.
     pub async fn database(&self, name: &str) -> Result<ScratchDatabase> {
         let name = Name::parse(name)?;
-        let mut server = sql::connect(self.port, &self.superuser).await?;
-        sql::ensure_database(&mut server, &name, &self.owner).await?;
+        sql::ensure_database(self.port, &self.superuser, &name, &self.owner).await?;
         Ok(ScratchDatabase::on(self.port, &self.superuser, &self.owner, name, None))
     }
 

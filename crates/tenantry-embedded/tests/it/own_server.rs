@@ -68,3 +68,15 @@ async fn a_name_the_server_keeps_for_itself_is_refused() {
     assert_eq!(ask::<String>(odd.url(), "SELECT current_database()::text").await, odd.name());
     assert_eq!(ask::<String>(odd.url(), "SHOW is_superuser").await, "off");
 }
+
+#[tokio::test]
+async fn public_is_the_owners_and_closed_to_others_on_every_version() {
+    let server = ScratchServer::start().await.unwrap();
+    let database = server.database("shop").await.unwrap();
+    run(database.url(), "CREATE TABLE public.shelf (id int)").await;
+    let superuser = format!("{}/shop", server.url().rsplit_once('/').unwrap().0);
+    run(&superuser, "CREATE ROLE somebody").await;
+    let may_create = "SELECT has_schema_privilege('somebody', 'public', 'CREATE')";
+    assert!(!ask::<bool>(&superuser, may_create).await);
+    assert!(ask::<bool>(&superuser, "SELECT has_schema_privilege('somebody', 'public', 'USAGE')").await);
+}

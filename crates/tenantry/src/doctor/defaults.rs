@@ -3,13 +3,25 @@
 use super::{Check, Finding, Patient};
 use crate::database::{Route, Way};
 use crate::error::Error;
-use crate::pool::Opener;
+use crate::pool::{Opener, open_client};
 use crate::sql::{Identifier, VOID_SCHEMA};
 
 /// Opens a connection of the application's, in the way its pool does.
 pub(super) async fn application(patient: &Patient<'_>) -> Option<Finding> {
     let opener = Opener::of_application(patient.alias, patient.config);
-    look(patient, &opener, patient.config.application(), "url").await
+    let finding = look(patient, &opener, patient.config.application(), "url").await;
+    if finding.as_ref().is_some_and(|finding| finding.check == Check::Unreachable) {
+        return finding;
+    }
+    // The other driver negotiates by itself, where it is part of the program.
+    match open_client(&opener, patient.config).await {
+        Ok(()) => finding,
+        Err(error) => {
+            let refused = refused(patient, "url", &error);
+            let what = format!("tokio-postgres cannot go where sqlx can: {}", refused.what);
+            Some(Finding { what, ..refused })
+        }
+    }
 }
 
 /// The same for one of the other ways.

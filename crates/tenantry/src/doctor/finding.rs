@@ -62,6 +62,8 @@ pub enum Check {
     Registry,
     /// Nobody owns a schema that looks like one of Tenantry's.
     OrphanSchema,
+    /// The schema of a tenant or a spare goes by another name.
+    RenamedSchema,
     /// A tenant or a spare has no schema.
     MissingSchema,
     /// Making or removing a tenant was interrupted.

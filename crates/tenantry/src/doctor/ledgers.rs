@@ -117,6 +117,7 @@ async fn confirmed(
     let (comparisons, _) = read_page(patient, &entries).await?;
     let mut findings = Vec::new();
     for entry in roster.entries_of(patient.alias, &schemas).await? {
+        patient.told_of_ledger.insert(entry.schema.clone());
         let is_its = |comparison: &&Comparison| comparison.schema == entry.schema;
         let Some(comparison) = comparisons.iter().find(is_its) else { continue };
         let has_ended =

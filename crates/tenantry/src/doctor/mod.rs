@@ -12,6 +12,7 @@
 //! | `read_only` | servers that take no writes | `ReadOnly` |
 //! | `roles` | what the application's role is | `Superuser`, `MayCreate`, `Memberships` |
 //! | `privileges` | what it may use | `Registry`, `MissingPrivilege`, `MayCreate` |
+//! | `renames` | schemas that were renamed | `RenamedSchema` |
 //! | `schemas` | the registry against the schemas | `OrphanSchema`, `MissingSchema`, `HalfMade` |
 //! | `standing` | what tenants have applied against the files | `Failed`, `ChangedFile`, `MissingFile`, `Behind` |
 //! | `runs` | the last run over the fleet | `InterruptedRun` |
@@ -38,6 +39,7 @@ mod patient;
 mod pooler;
 mod privileges;
 mod read_only;
+mod renames;
 mod roles;
 mod roster;
 mod runs;
@@ -152,6 +154,8 @@ impl Patient<'_> {
         let looked = runs::interrupted(self).await;
         findings.extend(self.or_unexamined("the runs", looked));
         if let Some(roster) = roster.as_deref_mut() {
+            let looked = renames::look(self, roster).await;
+            findings.extend(self.or_unexamined("the names of schemas", looked));
             let looked = schemas::orphans(self, roster).await;
             findings.extend(self.or_unexamined("the schemas", looked));
             let looked = schemas::missing(self, roster).await;

@@ -1,5 +1,7 @@
 //! A database that is looked at.
 
+use std::collections::HashSet;
+
 use super::finding::{Check, Finding};
 use super::session::{Session, list};
 use crate::database::{DatabaseConfig, Layout, Route, Way};
@@ -22,6 +24,10 @@ pub(super) struct Patient<'a> {
     /// A second one like it, for questions about many schemas. `None` until there is such a question.
     second: Option<Session>,
     is_alone: bool,
+    /// The names of schemas that were renamed, old and new, which is told of each.
+    pub(super) renamed: HashSet<String>,
+    /// The schemas whose ledgers are not as they should be, which is told of each.
+    pub(super) told_of_ledger: HashSet<String>,
     /// The schema with most in it, and how much, once all were looked at.
     pub(super) largest: Option<(i64, String)>,
 }
@@ -46,6 +52,8 @@ impl<'a> Patient<'a> {
             catalog,
             second: None,
             is_alone: false,
+            renamed: HashSet::new(),
+            told_of_ledger: HashSet::new(),
             largest: None,
         }
     }

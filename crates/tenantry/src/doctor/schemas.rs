@@ -19,7 +19,8 @@ pub(super) async fn orphans(
 ) -> Result<Vec<Finding>, sqlx::Error> {
     let candidates = candidates(patient).await?;
     let orphans = roster.without_owner(patient.alias, &candidates).await?;
-    let orphans: Vec<_> = orphans.iter().map(String::as_str).collect();
+    let is_nobodys = |schema: &&str| !patient.renamed.contains(*schema);
+    let orphans: Vec<_> = orphans.iter().map(String::as_str).filter(is_nobodys).collect();
     let mut told = Told::default();
     // Somebody may have removed them, schema and row, between the two questions.
     for schema in present(patient, &orphans).await? {
@@ -92,7 +93,8 @@ pub(super) async fn missing(
         after.clone_from(&last.schema);
         let schemas: Vec<_> = page.iter().map(|entry| entry.schema.as_str()).collect();
         let present: HashSet<_> = present(patient, &schemas).await?.into_iter().collect();
-        let has_trouble = |entry: &&Entry| is_half_made(entry) || !present.contains(&entry.schema);
+        let is_there = |schema: &String| present.contains(schema) || patient.renamed.contains(schema);
+        let has_trouble = |entry: &&Entry| is_half_made(entry) || !is_there(&entry.schema);
         let suspects: Vec<_> = page.iter().filter(has_trouble).map(|entry| entry.schema.as_str()).collect();
         let suspects = patient.idle(&suspects).await?;
         let suspects: Vec<_> = suspects.iter().map(String::as_str).collect();

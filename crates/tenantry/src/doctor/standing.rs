@@ -34,6 +34,8 @@ struct Tenants {
 struct Tally {
     /// By the digest of what they have applied, as hexadecimal digits.
     by_digest: BTreeMap<String, Tenants>,
+    /// The same, without those of whom something else is told.
+    keeping_up: BTreeMap<String, Tenants>,
     /// By the error of the last command.
     failed: BTreeMap<String, Tenants>,
 }
@@ -47,7 +49,7 @@ pub(super) async fn compare(
     let mut findings: Vec<_> = failed(patient, &tally.failed).into_iter().collect();
     // Without files, or where it is not known which there are, nothing can be compared with them.
     if !files.is_none() && files.check_files().is_ok() {
-        findings.extend(against_files(patient, roster, files, &tally.by_digest).await?);
+        findings.extend(against_files(patient, roster, files, &tally).await?);
     }
     Ok(findings)
 }
@@ -72,9 +74,13 @@ async fn read(patient: &mut Patient<'_>, roster: &mut Roster) -> Result<Tally, s
         for row in patient.catalog.rows_by_index(&query).await? {
             let (schema, digest): (&str, &str) = (row.try_get("schema_name")?, row.try_get("digest")?);
             let Some(tenant) = page.get(schema) else { continue };
+            if patient.told_of_ledger.contains(schema) {
+                continue;
+            }
             note(&mut tally.by_digest, digest, schema, tenant);
-            if let Some(error) = &tenant.last_error {
-                note(&mut tally.failed, error, schema, tenant);
+            match &tenant.last_error {
+                Some(error) => note(&mut tally.failed, error, schema, tenant),
+                None => note(&mut tally.keeping_up, digest, schema, tenant),
             }
         }
     }
@@ -128,16 +134,17 @@ async fn against_files(
     patient: &mut Patient<'_>,
     roster: &mut Roster,
     files: &Migrations,
-    by_digest: &BTreeMap<String, Tenants>,
+    tally: &Tally,
 ) -> Result<Vec<Finding>, sqlx::Error> {
     let goal = Goal::latest(files.tenant());
     let newest = goal.digest().to_string();
     let (mut changed, mut missing, mut behind) = (Files::default(), Files::default(), Vec::new());
     let mut ledgers = 0;
-    for (digest, tenants) in by_digest.iter().filter(|(digest, _)| **digest != newest) {
+    for (digest, tenants) in tally.by_digest.iter().filter(|(digest, _)| **digest != newest) {
         let is_known = digest.parse().is_ok_and(|digest| files.tenant().version_of(&digest).is_some());
+        let keep_up = tally.keeping_up.get(digest).map(|tenants| (digest, tenants));
         if is_known {
-            behind.push((digest, tenants));
+            behind.extend(keep_up);
             continue;
         }
         ledgers += 1;
@@ -148,7 +155,7 @@ async fn against_files(
         let conflicts = plan(goal, &applied).err().unwrap_or_default();
         let past: Vec<_> = conflicts.into_iter().filter(Conflict::is_of_the_past).collect();
         if past.is_empty() {
-            behind.push((digest, tenants));
+            behind.extend(keep_up);
         }
         for conflict in past {
             let files =

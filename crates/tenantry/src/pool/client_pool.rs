@@ -2,8 +2,12 @@
 
 #[cfg(not(feature = "tokio-postgres"))]
 pub(super) use self::off::ClientPool;
+#[cfg(not(feature = "tokio-postgres"))]
+pub(crate) use self::off::open_client;
 #[cfg(feature = "tokio-postgres")]
 pub(super) use self::on::ClientPool;
+#[cfg(feature = "tokio-postgres")]
+pub(crate) use self::on::open_client;
 
 #[cfg(feature = "tokio-postgres")]
 mod on {
@@ -13,12 +17,19 @@ mod on {
     use crate::database::{DatabaseConfig, Layout};
     use crate::error::Result;
     use crate::pool::client::ClientDriver;
+    use crate::pool::driver::Driver as _;
     use crate::pool::opener::Opener;
     use crate::pool::preparation::Preprocessors;
     use crate::pool::shared::Pool;
 
     #[derive(Clone)]
     pub(in crate::pool) struct ClientPool(Pool<ClientDriver>);
+
+    /// Opens a connection as this pool does, and closes it.
+    pub(crate) async fn open_client(opener: &Opener, config: &DatabaseConfig) -> Result<()> {
+        let driver = ClientDriver::new(opener, config, &Preprocessors::new(Vec::new()));
+        driver.open().await.map(drop)
+    }
 
     impl ClientPool {
         /// Not filled ahead of need, because most installations use one driver.
@@ -58,6 +69,10 @@ mod off {
 
     #[derive(Clone)]
     pub(in crate::pool) struct ClientPool;
+
+    pub(crate) fn open_client(_: &Opener, _: &DatabaseConfig) -> Ready<Result<()>> {
+        ready(Ok(()))
+    }
 
     #[expect(
         clippy::unnecessary_wraps,

@@ -90,6 +90,7 @@ pub use self::checkout::Checkout;
 pub use self::client::{
     ClientCheckout, ClientNestedTransaction, ClientTransaction, MasterClient, TenantClient,
 };
+pub(crate) use self::client_pool::open_client;
 pub use self::counters::PoolCounts;
 pub(crate) use self::databases::Databases;
 pub use self::db::{MasterDb, TenantDb};

@@ -41,15 +41,16 @@ fn complete(tenant: &mut Tenant, applied: &HashMap<SchemaName, (Digest, bool)>) 
 /// on the table.
 pub(crate) fn upsert(schema: &SchemaName, version: Option<i64>, digest: Digest) -> String {
     format!(
-        "INSERT INTO tenantry.applied (schema_name, version, digest, owns_types, applied_at) \
+        "INSERT INTO tenantry.applied (schema_name, version, digest, owns_types, applied_at, schema_number) \
          SELECT {name}, {version}, {digest}, EXISTS ( \
              SELECT FROM pg_catalog.pg_depend \
              WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
                AND refobjid = {namespace}::pg_catalog.regnamespace \
                AND classid = 'pg_catalog.pg_type'::pg_catalog.regclass \
-         ), pg_catalog.now() \
+         ), pg_catalog.now(), {namespace}::pg_catalog.regnamespace \
          ON CONFLICT (schema_name) DO UPDATE SET version = excluded.version, digest = excluded.digest, \
-             owns_types = excluded.owns_types, applied_at = excluded.applied_at",
+             owns_types = excluded.owns_types, applied_at = excluded.applied_at, \
+             schema_number = excluded.schema_number",
         name = Literal(schema.as_str()),
         version = or_null(version),
         digest = Bytes(digest.as_bytes()),

@@ -24,6 +24,18 @@ pub(crate) const TABLES: &str = "\
 /// The newest step of the installation.
 pub(crate) const NEWEST_STEP: &str = "SELECT coalesce(max(step), 0) AS newest FROM tenantry.installed";
 
+/// The schemas that have another name than when they were migrated: `old`, `new`, `digest`, and whether there is a
+/// schema of the old name. None, if most numbers are those of no schema, as after a restore from a dump.
+pub(crate) const RENAMED: &str = "\
+    SELECT schema_name AS old, nspname::text AS new, digest, \
+        EXISTS (SELECT FROM pg_catalog.pg_namespace AS other WHERE other.nspname = schema_name) AS is_replaced \
+    FROM tenantry.applied JOIN pg_catalog.pg_namespace ON pg_namespace.oid = schema_number \
+    WHERE nspname::text <> schema_name AND ( \
+        SELECT count(pg_namespace.oid) * 2 >= count(*) \
+        FROM tenantry.applied LEFT JOIN pg_catalog.pg_namespace ON pg_namespace.oid = schema_number \
+        WHERE schema_number IS NOT NULL) \
+    ORDER BY 1";
+
 /// The schemas that should be in a database: `schema_name`, and `slug`, `status`, `last_error` of a tenant. Only
 /// the default database has spares.
 pub(crate) fn schemas_in(alias: &Alias) -> String {

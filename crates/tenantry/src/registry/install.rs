@@ -21,6 +21,7 @@ const STEPS: &[Step] = &[
     Step { number: 4, scope: Scope::EveryDatabase, sql: include_str!("sql/0004_run_token.sql") },
     Step { number: 5, scope: Scope::DefaultDatabase, sql: include_str!("sql/0005_runs.sql") },
     Step { number: 6, scope: Scope::EveryDatabase, sql: include_str!("sql/0006_after_file.sql") },
+    Step { number: 7, scope: Scope::EveryDatabase, sql: include_str!("sql/0007_schema_number.sql") },
 ];
 
 struct Step {

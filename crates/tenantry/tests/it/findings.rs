@@ -258,3 +258,56 @@ async fn a_public_schema_that_is_open_to_all_is_closed_by_its_mend() {
     check(&tenancy, &[]).await;
     Client::owner(&logins.database).await.run("CREATE TABLE public.plan (id int)").await;
 }
+
+#[tokio::test]
+async fn a_schema_that_was_renamed_is_found_by_its_number() {
+    let mut fixture = Fixture::new(&[NOTE]).await;
+    let mut tenants = Vec::new();
+    for slug in ["acme", "globex", "initech", "umbrella"] {
+        let tenant = fixture.create(slug).await;
+        let db = fixture.tenancy.db(&tenant).unwrap();
+        sqlx::query("INSERT INTO note (title) VALUES ($1)").bind(slug).execute(&db).await.unwrap();
+        tenants.push(tenant);
+    }
+    fixture.tenancy.fill_spares(1).await.unwrap();
+    let spare = fixture.tenancy.spares().await.unwrap().remove(0).schema;
+    let [acme, globex, initech, umbrella] = [0, 1, 2, 3].map(|index: usize| tenants[index].schema().as_str());
+    let rename = format!(
+        "ALTER SCHEMA {acme} RENAME TO \"Acme's old\"; ALTER SCHEMA {globex} RENAME TO t_globex_0123456789;
+         ALTER SCHEMA {spare} RENAME TO tenantry_spare_0123456789; ALTER SCHEMA {initech} RENAME TO aside;
+         ALTER SCHEMA {umbrella} RENAME TO {initech}; ALTER SCHEMA aside RENAME TO {umbrella}"
+    );
+    fixture.owner.run(&rename).await;
+    let found = [
+        (Check::RenamedSchema, "the schema of tenant `acme` goes by the name `Acme's old`, not `t_acme_"),
+        (Check::RenamedSchema, "the schema of tenant `globex` goes by the name `t_globex_0123456789`"),
+        (Check::RenamedSchema, "the schema of spare `tenantry_spare_"),
+        (
+            Check::RenamedSchema,
+            "taken each other's names: that of tenant `initech` goes by the name `t_umbrella_",
+        ),
+    ];
+    let findings = fixture.check(&found).await;
+    fixture.mend(&findings).await;
+    for tenant in &tenants {
+        let db = fixture.tenancy.db(tenant).unwrap();
+        let title: String = sqlx::query_scalar("SELECT title FROM note").fetch_one(&db).await.unwrap();
+        assert_eq!(title, tenant.slug().as_str());
+    }
+    // Set aside on purpose, before a backup was restored.
+    let set_aside = format!(
+        "ALTER SCHEMA {acme} RENAME TO old; CREATE SCHEMA {acme}; SET search_path TO {acme}; {NOTE}; RESET search_path;
+         CREATE TABLE {acme}._sqlx_migrations (LIKE old._sqlx_migrations INCLUDING ALL);
+         INSERT INTO {acme}._sqlx_migrations TABLE old._sqlx_migrations"
+    );
+    fixture.owner.run(&set_aside).await;
+    fixture.check(&[]).await;
+    // After a restore from a dump no number is right.
+    let shift = format!(
+        "UPDATE tenantry.applied SET schema_number = CASE schema_name
+             WHEN '{globex}' THEN (SELECT oid FROM pg_namespace WHERE nspname = 'old') ELSE 1 END;
+         ALTER SCHEMA {globex} RENAME TO vanished"
+    );
+    fixture.owner.run(&shift).await;
+    fixture.check(&[(Check::MissingSchema, "tenant `globex`")]).await;
+}
