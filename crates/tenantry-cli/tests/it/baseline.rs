@@ -69,8 +69,11 @@ async fn a_partial_baseline_says_where_it_ends_and_what_would_carry_the_rest() {
 #[tokio::test]
 async fn variables_of_the_shell_do_not_reach_pg_dump() {
     let mut project = Project::ready().await;
+    let file = project.folder.path().join(FILE);
+    project.ok(&["baseline"]);
+    let without = fs::read_to_string(&file).unwrap();
     for (name, value) in [
-        ("PGOPTIONS", "-c statement_timeout=1 -c lock_timeout=1"),
+        ("PGOPTIONS", "-c quote_all_identifiers=on"),
         ("PGSERVICE", "nosuch"),
         ("PGSERVICEFILE", "/nowhere"),
         ("PGTZ", "x"),
@@ -82,6 +85,7 @@ async fn variables_of_the_shell_do_not_reach_pg_dump() {
         project.variables.push((name, value.to_owned()));
     }
     project.ok(&["baseline"]);
+    assert_eq!(fs::read_to_string(&file).unwrap(), without);
     project.ok(&["baseline", "--check"]);
 }
 
