@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Write to the folders `master` and `tenant` in here, instead of those of the configuration
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
+    /// The schema whose name is taken out
+    #[arg(long, value_name = "NAME", default_value = "public")]
+    schema: String,
     /// Tables of a dump whose rows every new tenant gets
     #[arg(long, value_name = "TABLE", num_args = 1..)]
     with_rows: Vec<String>,
@@ -87,6 +90,7 @@ fn choices(options: &Options, config: &Config, present: &Migrations) -> anyhow::
     };
     let extensions = config.extension_schemas().and_then(<[_]>::first);
     Ok(ImportOptions {
+        schema: options.schema.clone(),
         with_rows: options.with_rows.clone(),
         extension_schema: extensions.map_or("extensions", |schema| schema.as_str()).to_owned(),
         master_digits: digits(master, tenant)?,
@@ -119,7 +123,13 @@ fn print(cx: &mut Context, options: &Options, target: &Target, imported: &Import
         findings.len() - left
     );
     note(Format::Table, &counts);
-    if !dry_run {
+    let makes_extensions = files.iter().any(|file| file.is_master);
+    if !dry_run && makes_extensions {
+        note(
+            Format::Table,
+            "next: read them, let `tenantry lint` judge them, and `tenantry migrate` make the extensions",
+        );
+    } else if !dry_run {
         note(Format::Table, "next: read them, and let `tenantry lint` judge them");
     }
 }

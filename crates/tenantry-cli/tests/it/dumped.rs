@@ -43,10 +43,11 @@ INSERT INTO person (name) VALUES ('Ada');
 INSERT INTO event VALUES ('2024-01-31', '{}');
 ";
 
-async fn dump(arguments: &[&str]) -> String {
+/// The dump of a database in which this was run.
+async fn dump(sql: &'static str, arguments: &[&str]) -> String {
     let source = ScratchDatabase::create().await.unwrap();
     let mut connection = PgConnection::connect(source.superuser_url()).await.unwrap();
-    sqlx::raw_sql(SCHEMA).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     let mut command = Command::new(Binaries::find().unwrap().directory().join("pg_dump"));
     let output = command.args(arguments).arg("--dbname").arg(source.superuser_url()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -58,7 +59,7 @@ async fn what_pg_dump_writes_makes_a_tenant_with_the_rows_that_are_wanted() {
     // Rows come as `COPY` or as `INSERT`, and what nobody wants need not be there.
     for arguments in [&[][..], &["--inserts"], &["--no-owner", "--no-privileges", "--column-inserts"]] {
         let project = Project::new().await;
-        project.write("shop.sql", &dump(arguments).await);
+        project.write("shop.sql", &dump(SCHEMA, arguments).await);
         let refused = project.refused(1, &["import-migrations", "goose", "shop.sql"]);
         assert!(refused.contains("there is no migration of goose"), "{refused}");
         let done = project.run(&["import-migrations", "dump", "shop.sql", "--with-rows", "plan"]);
@@ -111,4 +112,27 @@ async fn what_pg_dump_writes_makes_a_tenant_with_the_rows_that_are_wanted() {
         ]);
         assert_eq!(outside[0]["rows"][0]["n"].to_string().trim_matches('"'), "0", "{outside}");
     }
+}
+
+#[tokio::test]
+async fn a_schema_of_another_application_for_many_tenants_becomes_a_migration() {
+    let sql = "CREATE SCHEMA tenant_1; CREATE SCHEMA tenant_2; SET search_path = tenant_1; \
+               CREATE TABLE note (id serial PRIMARY KEY, title text); CREATE VIEW titles AS SELECT title FROM note; \
+               CREATE FUNCTION notes() RETURNS bigint LANGUAGE sql AS $$SELECT count(*) FROM tenant_1.note$$; \
+               INSERT INTO note (title) VALUES ('a'); CREATE TABLE tenant_2.other (id int)";
+    let project = Project::new().await;
+    project.write("one.sql", &dump(sql, &["--schema=tenant_1"]).await);
+    let done = project.run(&["import-migrations", "dump", "one.sql", "--schema", "tenant_1"]);
+    assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    project.ok(&["init"]);
+    assert!(!project.ok(&["lint"]).contains("tenant_1"));
+    project.ok(&["create", "acme"]);
+    project.ok(&["exec", "--tenant", "acme", "INSERT INTO note (title) VALUES ('b')"]);
+    let rows = project.ok(&[
+        "exec",
+        "--tenant",
+        "acme",
+        "SELECT id, notes(), title FROM note JOIN titles USING (title)",
+    ]);
+    assert_eq!(rows, "id  notes  title\n1   1      b\n");
 }

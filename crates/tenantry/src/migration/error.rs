@@ -117,6 +117,8 @@ pub(super) enum Problem {
     NamesItsSchema,
     #[error("there is no migration of {tool} here")]
     NothingToImport { tool: &'static str, layout: &'static str },
+    #[error("the file is an archive of `pg_dump`, and no SQL")]
+    Archive,
     #[error("it has the same version as `{other}`")]
     SameAsImported { other: String },
     #[error("`{comment}` divides the file for {tool}, and here both halves would run")]
@@ -161,6 +163,7 @@ impl Problem {
             | Self::InFolder { .. }
             | Self::NothingToImport { .. }
             | Self::Unreadable(_) => None,
+            Self::Archive => Some("`pg_restore --file=dump.sql ARCHIVE` makes SQL of it"),
             Self::SameAsImported { .. } => {
                 Some("nobody knows which is the first: give one of them another version in its name")
             }

@@ -25,7 +25,7 @@ pub(super) fn read(from: &Path) -> anyhow::Result<SourceFolder> {
     let mut source = SourceFolder::new(folder.display().to_string().trim_end_matches('/'));
     for path in paths {
         let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
-        let is_read = SourceFolder::is_text(&name);
+        let is_read = !is_folder || SourceFolder::is_text(&name);
         let bytes = if is_read { fs::read(&path).with_context(|| unreadable(&path))? } else { Vec::new() };
         source.add(&name, bytes).map_err(tenantry::Error::from)?;
     }

@@ -8,7 +8,7 @@ use super::imported::ImportedFile;
 use super::isolation::{Isolation, Kept};
 use super::numbers::Numbered;
 use super::options::ImportOptions;
-use super::public::unqualified;
+use super::qualifier::unqualified;
 use super::rows;
 use super::tool::ImportTool;
 use super::unit::{Unit, Units, whole_lines, with_its_lines};
@@ -133,7 +133,7 @@ impl<'a> Converter<'a> {
             return;
         }
         let first_words = || format!("`{}`", beginning(&work.text[range.clone()]));
-        match verdict(self.tool, &unit.tokens) {
+        match verdict(self.tool, &self.options.schema, &unit.tokens) {
             Verdict::Stays => {}
             Verdict::Unconverted(why) => {
                 let message = format!("{} stays: {why}", first_words());
@@ -150,7 +150,7 @@ impl<'a> Converter<'a> {
                 return work.leave_out(range);
             }
         }
-        let found = unqualified(&unit.tokens);
+        let found = unqualified(&unit.tokens, &self.options.schema);
         for (at, remark, message) in found.remarks {
             self.tell(work.section, at, remark, message);
         }

@@ -5,10 +5,11 @@ use super::finding::ImportFinding;
 use super::source_file::SourceFile;
 
 pub(super) fn read<'a>(files: &'a [SourceFile], findings: &mut Vec<ImportFinding>) -> Vec<Draft<'a>> {
-    let mut sql = files.iter().filter(|file| file.is_sql());
+    // A file that somebody names may have any ending.
+    let mut sql = files.iter().filter(|file| file.is_sql() || files.len() == 1 && !file.text().is_empty());
     let draft = sql.next().map(|file| Draft {
         key: SortKey::Single,
-        name: file.stem(".sql").unwrap_or_default().to_owned(),
+        name: file.name().rsplit_once('.').map_or(file.name(), |(stem, _)| stem).to_owned(),
         up: Section::whole(file),
         down: None,
     });

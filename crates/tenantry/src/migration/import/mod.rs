@@ -13,7 +13,7 @@
 //! | `convert`, `unit` | the text of a section, statement by statement |
 //! | `isolation` | whether a file runs in one |
 //! | `verdict` | what becomes of one statement |
-//! | `public` | takes `public.` away, by tokens |
+//! | `qualifier` | takes `public.` away, by tokens |
 //! | `extension` | extensions, which all tenants share, for a migration of the master |
 //! | `rows` | the data of a dump, as `INSERT` |
 //! | `source_folder`, `source_file`, `draft` | what is read |
@@ -35,7 +35,7 @@ mod isolation;
 mod numbers;
 mod options;
 mod prisma;
-mod public;
+mod qualifier;
 mod refinery;
 mod rows;
 mod source_file;
@@ -59,6 +59,7 @@ use super::error::{MigrationError, Problem};
 ///
 /// # fn example() -> Result<(), tenantry::migrate::MigrationError> {
 /// let options = ImportOptions {
+///     schema: "public".to_owned(),
 ///     with_rows: Vec::new(),
 ///     extension_schema: "extensions".to_owned(),
 ///     master_digits: "0001".to_owned(),

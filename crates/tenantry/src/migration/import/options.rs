@@ -1,6 +1,8 @@
 /// The choices that somebody makes who imports migrations.
 #[derive(Clone, Debug)]
 pub struct ImportOptions {
+    /// The schema whose name is taken away, `public` as a rule.
+    pub schema: String,
     /// The tables of a dump whose rows become part of the migration. All other rows are left out.
     pub with_rows: Vec<String>,
     /// The schema that extensions are made in, which every tenant sees.

@@ -1,4 +1,4 @@
-use crate::migration::error::MigrationError;
+use crate::migration::error::{MigrationError, Problem};
 use crate::migration::text::sql_text;
 
 /// A file of another tool, by its path in the folder that is imported.
@@ -18,6 +18,9 @@ impl SourceFile {
     pub(super) fn read(folder: &str, path: &str, bytes: Vec<u8>) -> Result<Self, MigrationError> {
         let shown = if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(bytes);
+        if bytes.starts_with(b"PGDMP") {
+            return Err(MigrationError::in_file(shown, Problem::Archive));
+        }
         let text = sql_text(&shown, bytes)?;
         Ok(Self { path: path.to_owned(), shown, text })
     }

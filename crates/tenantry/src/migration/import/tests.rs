@@ -8,6 +8,7 @@ use crate::migration::{file_name, scripts};
 
 fn options(with_rows: &[&str]) -> ImportOptions {
     ImportOptions {
+        schema: "public".to_owned(),
         with_rows: with_rows.iter().map(|&table| table.to_owned()).collect(),
         extension_schema: "extensions".to_owned(),
         master_digits: "0007".to_owned(),
@@ -464,6 +465,38 @@ fn bodies_are_converted_and_told() {
         "ALTER TABLE t SET SCHEMA public;\n",
         "ALTER TABLE t SET SCHEMA public;\n",
         &["1_a.up.sql:1: it names"],
+    );
+}
+
+#[test]
+fn another_schema_is_taken_out_instead() {
+    let sql = "CREATE SCHEMA \"Shop\";\nCREATE TABLE \"Shop\".note (id int DEFAULT nextval('\"Shop\".s'::regclass), \
+               kind public.kind);\nSELECT shop.f();\n";
+    let mut folder = SourceFolder::new("");
+    folder.add("1_a.up.sql", sql.into()).unwrap();
+    let options = ImportOptions { schema: "Shop".to_owned(), ..options(&[]) };
+    let Imported { files, findings } = import(ImportTool::GolangMigrate, &folder, &options).unwrap();
+    assert_eq!(
+        files[0].text,
+        "CREATE TABLE note (id int DEFAULT nextval('s'::regclass), kind public.kind);\nSELECT shop.f();\n"
+    );
+    assert_eq!(findings.len(), 1, "{findings:?}");
+}
+
+#[test]
+fn what_is_in_the_database_once_is_told() {
+    let sql = "ALTER DATABASE shop SET timezone = 'UTC';\nCREATE PUBLICATION p FOR TABLE a;\n";
+    check_text(sql, sql, &["1_a.up.sql:1: `ALTER DATABASE shop", "1_a.up.sql:2: `CREATE PUBLICATION p"]);
+}
+
+#[test]
+fn a_dump_may_have_any_name_and_is_no_archive() {
+    let Imported { files, .. } = run(ImportTool::Dump, &[("shop.backup", "SELECT 1;")], &[]).unwrap();
+    assert_eq!(files[0].name, "0001_shop.sql");
+    let error = SourceFolder::new("").add("shop.dump", b"PGDMP\x01\x0e".to_vec()).unwrap_err();
+    assert!(
+        error.to_string().contains("an archive") && error.hint().unwrap().contains("pg_restore"),
+        "{error}"
     );
 }
 

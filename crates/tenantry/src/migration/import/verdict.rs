@@ -18,9 +18,27 @@ pub(super) enum Verdict {
     Extension,
 }
 
+/// Beginnings of statements about what is in the database, or in the server, once.
+const SHARED: [&str; 14] = [
+    "alter database",
+    "create database",
+    "drop database",
+    "create publication",
+    "alter publication",
+    "create subscription",
+    "alter subscription",
+    "create event trigger",
+    "create language",
+    "create cast",
+    "create foreign data wrapper",
+    "create server",
+    "create user mapping",
+    "create tablespace",
+];
+
 /// The rows of a dump are not judged here.
-pub(super) fn verdict(tool: ImportTool, tokens: &[Token<'_>]) -> Verdict {
-    if is_path(tokens) || is_of_public(tokens) {
+pub(super) fn verdict(tool: ImportTool, schema: &str, tokens: &[Token<'_>]) -> Verdict {
+    if is_path(tokens) || is_of_schema(tokens, schema) {
         return if tool == ImportTool::Dump {
             Verdict::Goes
         } else {
@@ -51,6 +69,11 @@ pub(super) fn verdict(tool: ImportTool, tokens: &[Token<'_>]) -> Verdict {
     if begins(&["create schema", "alter schema", "drop schema"]) {
         return Verdict::Unconverted(
             "a tenant has one schema: put the tables into it, or into the master's".to_owned(),
+        );
+    }
+    if begins(&SHARED) {
+        return Verdict::Unconverted(
+            "all tenants share it: put it into a migration of the master".to_owned(),
         );
     }
     match Refusal::of(tokens) {
@@ -89,16 +112,20 @@ fn is_path(tokens: &[Token<'_>]) -> bool {
 }
 
 /// `CREATE SCHEMA IF NOT EXISTS public` and the like: the schema is that of the tenant now.
-fn is_of_public(tokens: &[Token<'_>]) -> bool {
+fn is_of_schema(tokens: &[Token<'_>], schema: &str) -> bool {
     let about = ["create schema", "alter schema", "drop schema", "comment on schema"];
     let is_about = about.iter().any(|words| begins_with(tokens, words));
     let mut names = tokens.iter().filter(|token| !token.is_one_of("if not exists"));
-    is_about && names.any(is_public)
+    is_about && names.any(|token| is_name_of(token, schema))
 }
 
-/// The schema's name, in whatever form.
-pub(super) fn is_public(token: &Token<'_>) -> bool {
-    token.is_keyword("public") || token.kind == TokenKind::QuotedName && token.text == "\"public\""
+/// Returns true for the name of a schema, with or without quotes.
+pub(super) fn is_name_of(token: &Token<'_>, schema: &str) -> bool {
+    match token.kind {
+        TokenKind::Word => token.text.to_lowercase() == schema,
+        TokenKind::QuotedName => token.name().is_some_and(|name| name.replace("\"\"", "\"") == schema),
+        _ => false,
+    }
 }
 
 /// The settings that every dump begins with. The one that lets functions name what comes later stays.

@@ -1,27 +1,30 @@
-//! Takes `public.` away: by tokens, in strings that the server reads as names, and in the bodies of functions.
+//! Takes the name of a schema away, `public.` as a rule: by tokens, in strings that the server reads as names, and in
+//! the bodies of functions.
 
 use std::ops::Range;
 
 use super::finding::ImportRemark;
-use super::verdict::is_public;
+use super::verdict::is_name_of;
 use crate::migration::baseline::is_cast_to_name;
+use crate::sql::Identifier;
 use crate::sql::lexer::{Lexer, Token, TokenKind, begins_with};
 
 /// The parts of a statement to take away, and what there is to say.
-#[derive(Debug, Default)]
-pub(super) struct Unqualified {
+#[derive(Debug)]
+pub(super) struct Unqualified<'s> {
+    schema: &'s str,
     pub(super) parts: Vec<Range<usize>>,
-    pub(super) remarks: Vec<(usize, ImportRemark, &'static str)>,
+    pub(super) remarks: Vec<(usize, ImportRemark, String)>,
 }
 
-/// Looks through one statement.
-pub(super) fn unqualified(tokens: &[Token<'_>]) -> Unqualified {
-    let mut found = Unqualified::default();
+/// Looks through one statement for the name of a schema.
+pub(super) fn unqualified<'s>(tokens: &[Token<'_>], schema: &'s str) -> Unqualified<'s> {
+    let mut found = Unqualified { schema, parts: Vec::new(), remarks: Vec::new() };
     let body = body(tokens);
     if let Some(path) = own_path(tokens) {
         let message = "the function has a path of its own, which is no tenant's, and its body is not converted: take \
-                       the path out, and `public.` with it";
-        found.remarks.push((path.start, ImportRemark::NotConverted, message));
+                       the path out, and the name of the schema with it";
+        found.remarks.push((path.start, ImportRemark::NotConverted, message.to_owned()));
     } else if let Some(body) = body.filter(|body| body.is_read) {
         found.look_into(&body);
     }
@@ -38,21 +41,21 @@ struct Body<'a> {
     is_read: bool,
 }
 
-impl Unqualified {
+impl Unqualified<'_> {
     fn look_through(&mut self, tokens: &[Token<'_>], body: Option<usize>, reads_strings: bool) {
         for (at, token) in tokens.iter().enumerate() {
-            if is_public(token) {
+            if is_name_of(token, self.schema) {
                 self.parts.extend(qualifier(tokens, at));
                 let is_schema = tokens[..at].last().is_some_and(|before| before.is_keyword("schema"));
                 if is_schema {
-                    let message = "it names the schema `public`, which is no tenant's";
+                    let message = format!("it names the schema `{}`, which is no tenant's", self.schema);
                     self.remarks.push((token.start, ImportRemark::NotConverted, message));
                 }
             } else if Some(token.start) != body {
-                match in_string(tokens, at) {
+                match self.in_string(tokens, at) {
                     Some(Ok(part)) => self.parts.push(part),
                     Some(Err(())) if reads_strings => {
-                        let message = "`public.` is in a string, and stays";
+                        let message = format!("`{}.` is in a string, and stays", self.schema);
                         self.remarks.push((token.start, ImportRemark::NotConverted, message));
                     }
                     _ => {}
@@ -65,8 +68,8 @@ impl Unqualified {
         let token = &body.token;
         // In a string with quotes in it, places are not what they seem.
         let Some(text) = token.literal() else {
-            if mentions(token.text) {
-                let message = "`public.` is in the body, and stays: quote the body by `$$`";
+            if self.is_mentioned(token.text) {
+                let message = format!("`{}.` is in the body, and stays: quote the body by `$$`", self.schema);
                 self.remarks.push((token.start, ImportRemark::NotConverted, message));
             }
             return;
@@ -77,10 +80,48 @@ impl Unqualified {
         let before = self.parts.len();
         self.look_through(&tokens, None, true);
         if let Some(first) = self.parts.get(before) {
-            let message = "`public.` is taken out of the body of the function, too: look whether it meant a table of \
-                           all tenants";
+            let message = format!(
+                "`{}.` is taken out of the body of the function, too: look whether it meant a table of all tenants",
+                self.schema
+            );
             self.remarks.push((first.start, ImportRemark::Changed, message));
         }
+    }
+
+    /// The same in a string that the server reads as a name: `'public.note'::regclass`. `Err` in any other string.
+    fn in_string(&self, tokens: &[Token<'_>], at: usize) -> Option<Result<Range<usize>, ()>> {
+        let token = &tokens[at];
+        let is_string = matches!(
+            token.kind,
+            TokenKind::String | TokenKind::EscapeString | TokenKind::UnicodeString | TokenKind::DollarString
+        );
+        if !is_string || !self.is_mentioned(token.text) {
+            return None;
+        }
+        let is_argument = matches!(&tokens[..at], [.., function, open]
+            if function.is_one_of("nextval setval currval") && open.is_punctuation("("));
+        let is_name = token.text.starts_with('\'') && (is_argument || is_cast_to_name(&tokens[at + 1..]));
+        let prefix = self.prefixes().into_iter().find(|prefix| token.text[1..].starts_with(prefix));
+        match prefix {
+            Some(prefix) if is_name => Some(Ok(token.start + 1..token.start + 1 + prefix.len())),
+            _ => Some(Err(())),
+        }
+    }
+
+    /// Returns true if the schema is in front of a name somewhere in a text.
+    fn is_mentioned(&self, text: &str) -> bool {
+        let is_part = |it: char| it.is_alphanumeric() || it == '_';
+        self.prefixes().into_iter().any(|prefix| {
+            text.match_indices(&prefix).any(|(at, _)| {
+                let behind = text[at + prefix.len()..].chars().next();
+                !text[..at].ends_with(is_part)
+                    && behind.is_some_and(|it| is_part(it) || it == '"' || it == '%')
+            })
+        })
+    }
+
+    fn prefixes(&self) -> [String; 2] {
+        [format!("{}.", self.schema), format!("{}.", Identifier(self.schema))]
     }
 }
 
@@ -93,37 +134,6 @@ fn qualifier(tokens: &[Token<'_>], at: usize) -> Option<Range<usize>> {
         && matches!(&tokens[..at], [.., word, open] if word.is_keyword("operator") && open.is_punctuation("("));
     let is_first = !before.is_some_and(|before| before.is_punctuation("."));
     (point.is_punctuation(".") && is_first && (is_name || is_operator)).then_some(public.start..name.start)
-}
-
-/// The same in a string that the server reads as a name: `'public.note'::regclass`. `Err` in any other string.
-fn in_string(tokens: &[Token<'_>], at: usize) -> Option<Result<Range<usize>, ()>> {
-    let token = &tokens[at];
-    let is_string = matches!(
-        token.kind,
-        TokenKind::String | TokenKind::EscapeString | TokenKind::UnicodeString | TokenKind::DollarString
-    );
-    if !is_string || !mentions(token.text) {
-        return None;
-    }
-    let is_argument = matches!(&tokens[..at], [.., function, open]
-        if function.is_one_of("nextval setval currval") && open.is_punctuation("("));
-    let is_name = token.text.starts_with('\'') && (is_argument || is_cast_to_name(&tokens[at + 1..]));
-    let prefix = ["public.", "\"public\"."].into_iter().find(|prefix| token.text[1..].starts_with(prefix));
-    match prefix {
-        Some(prefix) if is_name => Some(Ok(token.start + 1..token.start + 1 + prefix.len())),
-        _ => Some(Err(())),
-    }
-}
-
-/// Returns true if `public.` is in front of a name somewhere in a text.
-fn mentions(text: &str) -> bool {
-    let is_part = |it: char| it.is_alphanumeric() || it == '_';
-    ["public.", "\"public\"."].into_iter().any(|prefix| {
-        text.match_indices(prefix).any(|(at, _)| {
-            let behind = text[at + prefix.len()..].chars().next();
-            !text[..at].ends_with(is_part) && behind.is_some_and(|it| is_part(it) || it == '"' || it == '%')
-        })
-    })
 }
 
 /// `SET search_path` of a function itself.
