@@ -39,9 +39,11 @@ pub(crate) enum Case {
     MigrateAddColumn,
     /// The memory of a run over few and over many tenants.
     MigrateRss,
+    /// A tenant that doctor looks at, in a large fleet against a small one.
+    Doctor,
 }
 
-const ALL: [Case; 16] = [
+const ALL: [Case; 17] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -58,6 +60,7 @@ const ALL: [Case; 16] = [
     Case::MigrateNoop,
     Case::MigrateAddColumn,
     Case::MigrateRss,
+    Case::Doctor,
 ];
 
 impl Case {
@@ -80,6 +83,7 @@ impl Case {
             Self::MigrateNoop => ("migrate", "noop"),
             Self::MigrateAddColumn => ("migrate", "add-column"),
             Self::MigrateRss => ("migrate", "rss"),
+            Self::Doctor => ("doctor", "tenant"),
         }
     }
 }

@@ -14,7 +14,7 @@
 //! on: the pool differs from its defaults only in sizes.
 //!
 //! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`migrate`],
-//!   [`memory`]: the cases.
+//!   [`memory`], [`doctor`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
@@ -23,6 +23,7 @@ mod bench;
 mod case;
 mod checkout;
 mod create;
+mod doctor;
 mod fleet;
 mod http;
 mod lookup;
@@ -118,6 +119,7 @@ async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
         Case::MigrateNoop => migrate::noop(bench).await,
         Case::MigrateAddColumn => migrate::add_column(bench).await,
         Case::MigrateRss => memory::compare(bench).await,
+        Case::Doctor => doctor::per_tenant(bench).await,
     }
 }
 

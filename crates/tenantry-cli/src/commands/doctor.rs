@@ -6,6 +6,7 @@ use crate::connect;
 use crate::context::{Context, Finish};
 use crate::failure::Failure;
 use crate::output::Format;
+use crate::progress::Progress;
 use crate::visible::visible;
 
 /// Find what is wrong, why it matters, and what mends it
@@ -17,7 +18,9 @@ pub(crate) struct Options {}
 pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     let config = connect::as_configured(&cx.global).await?;
     connect::note_mistakes(cx.output.format(), &Migrations::of(&config));
-    let findings = Tenancy::builder().config(&config)?.doctor().await;
+    let progress = Progress::new(cx.output.format());
+    let findings = Tenancy::builder().config(&config)?.doctor_observed(&progress).await;
+    progress.finish();
     match cx.output.format() {
         Format::Json => cx.output.json(&findings),
         Format::Table => print(cx, &findings),

@@ -55,8 +55,10 @@ impl Project {
     pub(crate) async fn close_public(&self) {
         let url = self.database.as_ref().unwrap().superuser_url();
         let mut superuser = PgConnection::connect(url).await.unwrap();
-        let revoke = sqlx::raw_sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
-        revoke.execute(&mut superuser).await.unwrap();
+        let close = sqlx::raw_sql(
+            "ALTER SCHEMA public OWNER TO pg_database_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+        );
+        close.execute(&mut superuser).await.unwrap();
     }
 
     fn direct(&self) -> String {

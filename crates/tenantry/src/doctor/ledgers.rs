@@ -35,7 +35,7 @@ pub(super) async fn compare(
     roster: &mut Roster,
 ) -> Result<Vec<Finding>, sqlx::Error> {
     let mut told = Told::default();
-    let (mut unreadable, mut read) = (0, 0);
+    let (mut unreadable, mut read, mut remembered) = (0, 0, 0);
     let mut after = String::new();
     loop {
         let page = roster.page_after(patient.alias, &after).await?;
@@ -46,9 +46,11 @@ pub(super) async fn compare(
         told.extend(confirmed(patient, roster, &suspects).await?);
         told.extend(lost(patient, roster, &page).await?);
         read += page.len();
-        if read >= REMEMBERED {
+        patient.step("reading ledgers", read);
+        remembered += page.len();
+        if remembered >= REMEMBERED {
             patient.rest().await;
-            read = 0;
+            remembered = 0;
         }
     }
     let mut findings = told.finish();

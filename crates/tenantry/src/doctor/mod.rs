@@ -53,6 +53,7 @@ use self::roster::Roster;
 use self::session::{Session, list};
 use crate::database::{DatabaseConfig, Layout, Way};
 use crate::migrate::Migrations;
+use crate::observe::Steps;
 use crate::pool::Role;
 use crate::tenant::Alias;
 
@@ -62,6 +63,7 @@ pub(crate) async fn examine<'a>(
     layout: &Layout,
     role: Option<&Role>,
     migrations: &Migrations,
+    steps: &dyn Steps,
 ) -> Vec<Finding> {
     let databases: Vec<_> = databases.collect();
     let default = databases.iter().find(|(alias, _)| **alias == Alias::default());
@@ -71,7 +73,7 @@ pub(crate) async fn examine<'a>(
     };
     let mut findings = Vec::new();
     for (alias, config) in databases {
-        let mut patient = Patient::new(alias, config, layout, role);
+        let mut patient = Patient::new(alias, config, layout, role, steps);
         match patient.examine().await {
             Ok(found) => {
                 findings.extend(found);
@@ -154,6 +156,13 @@ impl Patient<'_> {
         let looked = runs::interrupted(self).await;
         findings.extend(self.or_unexamined("the runs", looked));
         if let Some(roster) = roster.as_deref_mut() {
+            let counted = roster.count(self.alias).await;
+            let counted = counted.map(|schemas| self.schemas = schemas).err();
+            findings.extend(
+                counted
+                    .into_iter()
+                    .flat_map(|error| self.or_unexamined::<Vec<_>>("the number of tenants", Err(error))),
+            );
             let looked = renames::look(self, roster).await;
             findings.extend(self.or_unexamined("the names of schemas", looked));
             let looked = schemas::orphans(self, roster).await;

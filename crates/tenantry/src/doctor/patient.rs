@@ -6,6 +6,7 @@ use super::finding::{Check, Finding};
 use super::session::{Session, list};
 use crate::database::{DatabaseConfig, Layout, Route, Way};
 use crate::migrate::SchemaLock;
+use crate::observe::{Step, Steps};
 use crate::pool::Role;
 use crate::registry::examination::{APPLIED, APPLIED_SCHEMA};
 use crate::sql::Literal;
@@ -18,6 +19,9 @@ pub(super) struct Patient<'a> {
     pub(super) layout: &'a Layout,
     /// Set where every tenant has a role of its own.
     pub(super) role: Option<&'a Role>,
+    steps: &'a dyn Steps,
+    /// The number of schemas that the registry knows here, for the progress.
+    pub(super) schemas: usize,
     pub(super) application: Session,
     /// The session of the schemas' owner, where there is a way for that; otherwise the application's.
     pub(super) catalog: Session,
@@ -41,6 +45,7 @@ impl<'a> Patient<'a> {
         config: &'a DatabaseConfig,
         layout: &'a Layout,
         role: Option<&'a Role>,
+        steps: &'a dyn Steps,
     ) -> Self {
         let [application, catalog] = [(); 2].map(|()| Session::new(config.application()));
         Self {
@@ -48,6 +53,8 @@ impl<'a> Patient<'a> {
             config,
             layout,
             role,
+            steps,
+            schemas: 0,
             application,
             catalog,
             second: None,
@@ -56,6 +63,11 @@ impl<'a> Patient<'a> {
             told_of_ledger: HashSet::new(),
             largest: None,
         }
+    }
+
+    /// Tells how many of the schemas are done.
+    pub(super) fn step(&self, what: &str, done: usize) {
+        self.steps.step(Step::new(what, done, Some(self.schemas.max(done))));
     }
 
     pub(super) async fn close(&mut self) {

@@ -78,6 +78,14 @@ impl Roster {
         self.read(&page).await
     }
 
+    /// The number of schemas that should be in this database.
+    pub(super) async fn count(&mut self, alias: &Alias) -> Result<usize, sqlx::Error> {
+        let query = format!("SELECT count(*) FROM ({}) AS entry", examination::schemas_in(alias));
+        let rows = self.session.rows(&query).await?;
+        let count: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
+        Ok(usize::try_from(count).unwrap_or_default())
+    }
+
     /// Returns true if somebody migrates the fleet at this moment.
     pub(super) async fn is_run_at_work(&mut self) -> Result<bool, sqlx::Error> {
         let rows = self.session.rows(&examination::is_run_at_work()).await?;

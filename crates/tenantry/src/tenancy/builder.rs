@@ -12,6 +12,7 @@ use crate::doctor::{self, Finding};
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::migrate::Migrations;
+use crate::observe::Steps;
 use crate::pool::{Databases, Preprocessor, Preprocessors, Role};
 use crate::registry::{self, Registry, RegistryConfig};
 use crate::resolve::{Head, Resolution, Resolve};
@@ -182,7 +183,13 @@ impl Builder {
 
     /// Does what [`Tenancy::doctor`] does, also where nothing can connect as it should or the registry is missing.
     pub async fn doctor(&self) -> Vec<Finding> {
-        doctor::examine(self.databases.iter(), &self.layout, self.role.as_ref(), &self.migrations).await
+        self.doctor_observed(()).await
+    }
+
+    /// Does what [`doctor`](Self::doctor) does, and tells how far it is.
+    pub async fn doctor_observed(&self, steps: impl Steps) -> Vec<Finding> {
+        let Self { databases, layout, role, migrations, .. } = self;
+        doctor::examine(databases.iter(), layout, role.as_ref(), migrations, &steps).await
     }
 }
 

@@ -55,6 +55,6 @@ impl Tenancy {
     pub async fn doctor(&self) -> Vec<Finding> {
         let context = &self.inner.context;
         let Context { databases, layout, role, migrations, .. } = &**context;
-        doctor::examine(databases.configs(), layout, role.as_ref(), migrations).await
+        doctor::examine(databases.configs(), layout, role.as_ref(), migrations, &()).await
     }
 }

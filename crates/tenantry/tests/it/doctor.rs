@@ -1,7 +1,10 @@
 //! Trouble is made, found, mended with what the finding says, and gone. What a `tenantry` command mends is
 //! in the tests of the command line.
 
+use std::sync::Mutex;
+
 use tenantry::doctor::{Check, Finding, Severity};
+use tenantry::observe::Step;
 use tenantry::pool::Role;
 use tenantry::tenant::{Alias, Status, Tenant};
 use tenantry::{DatabaseConfig, Fleet, NewTenant, PoolConfig, Tenancy};
@@ -46,9 +49,10 @@ impl Fixture {
     }
 }
 
-/// Closes `public` to all, as it is by itself from PostgreSQL 15 on.
+/// Closes `public` to all but the owner of the database, as it is by itself from PostgreSQL 15 on.
 pub(crate) async fn close_public(database: &ScratchDatabase) {
-    Client::superuser(database).await.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
+    let close = "ALTER SCHEMA public OWNER TO pg_database_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC";
+    Client::superuser(database).await.run(close).await;
 }
 
 /// The findings are these, in this order, and each says something of what and why and of what mends it.
@@ -79,6 +83,22 @@ async fn nothing_is_found_in_a_healthy_fleet() {
     fixture.tenancy.create(NewTenant::new("legacy").existing_schema(schema("legacy"))).await.unwrap();
     fixture.tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
     fixture.check(&[]).await;
+}
+
+#[tokio::test]
+async fn it_tells_how_far_it_is() {
+    let database = database().await;
+    close_public(&database).await;
+    let tenancy = tenancy(&database, &[NOTE]).await;
+    for slug in ["acme", "globex", "initech"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+    }
+    let told = Mutex::new(Vec::new());
+    let steps = |step: Step<'_>| told.lock().unwrap().push((step.what.to_owned(), step.done, step.of));
+    let findings = builder(&database).migrations(tenant_files(&[NOTE])).doctor_observed(steps).await;
+    check_findings(&findings, &[]);
+    let whole = |what: &str| (what.to_owned(), 3, Some(3));
+    assert_eq!(told.into_inner().unwrap(), [whole("reading ledgers"), whole("comparing schemas")]);
 }
 
 #[tokio::test]

@@ -86,7 +86,7 @@ async fn read_rows(
     roles: Roles<'_>,
 ) -> Result<Groups, sqlx::Error> {
     let mut groups = Groups::new();
-    let (mut after, mut read) = (String::new(), 0);
+    let (mut after, mut read, mut remembered) = (String::new(), 0, 0);
     loop {
         let page = roster.page_after(patient.alias, &after).await?;
         let Some(last) = page.last() else { return Ok(groups) };
@@ -96,6 +96,8 @@ async fn read_rows(
         let ask = async |session: &mut Session, page: &[Entry]| rows_of(session, page, roles).await;
         let looks = patient.ask_in_halves(&page, ask).await?;
         read += page.len();
+        remembered += page.len();
+        patient.step("comparing schemas", read);
         let whose: HashMap<_, _> = page.iter().map(|entry| (entry.schema.as_str(), entry)).collect();
         for SchemaRows { schema, kind, fingerprint, rows, .. } in looks {
             if patient.largest.as_ref().is_none_or(|(most, _)| rows > *most) {
@@ -108,9 +110,9 @@ async fn read_rows(
                 group.first.push((schema, owner));
             }
         }
-        if read >= REMEMBERED {
+        if remembered >= REMEMBERED {
             patient.rest().await;
-            read = 0;
+            remembered = 0;
         }
     }
 }
