@@ -107,12 +107,14 @@ impl Record {
         claimed.get_or_try_init(|| runs::set_token(connection, self.token)).await.copied()
     }
 
-    /// Notes what became of a schema. It is written with others, soon.
+    /// Notes what became of a schema. It is written with others, soon; what was undone at once, since no ledger tells
+    /// of it.
     pub(super) async fn enter(&self, entry: RunEntry) -> Result<()> {
         let is_due = {
             let mut diary = self.diary();
+            let is_untold = !entry.undone.is_empty();
             diary.entries.push(entry);
-            diary.entries.len() >= BATCH || diary.written.elapsed() > PATIENCE
+            is_untold || diary.entries.len() >= BATCH || diary.written.elapsed() > PATIENCE
         };
         if is_due { self.write().await } else { Ok(()) }
     }

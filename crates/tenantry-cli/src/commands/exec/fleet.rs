@@ -111,7 +111,9 @@ async fn run_in_tenant(
     answer: &mut Answer,
 ) -> anyhow::Result<()> {
     let mut session = Session::of_tenant(tenancy, db, orders.terms).await?;
-    run_in(&mut session, Some(db.tenant()), &orders.sql, answer).await
+    run_in(&mut session, Some(db.tenant()), &orders.sql, answer).await?;
+    session.close().await;
+    Ok(())
 }
 
 /// Sees to it that all are begun, and that those which could not be are reported like the others.

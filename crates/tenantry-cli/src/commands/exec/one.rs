@@ -33,6 +33,9 @@ pub(super) async fn run(
     let mut rows = Rows::of_one(&mut cx.output, sql);
     let (result, _) = tokio::join!(work, rows.print(tenant, pieces));
     rows.finish();
+    if result.is_ok() {
+        session.close().await;
+    }
     result.map(|()| Finish::Done)
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgQueryResult, PgRow};
-use sqlx::{AssertSqlSafe, Either, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Either, PgConnection};
 use tenantry::pool::Checkout;
 use tenantry::tenant::Tenant;
 use tenantry::{Tenancy, TenantDb};
@@ -56,6 +56,14 @@ impl Session {
             None => tenancy.master_owner_session().await?,
         };
         Ok(Self::Owner(Box::new(connection)))
+    }
+
+    /// Gives the connection back, or closes it where it is the owner's.
+    pub(super) async fn close(self) {
+        if let Self::Owner(connection) = self {
+            // It has done its work.
+            let _ = connection.close().await;
+        }
     }
 
     async fn on(mut self, terms: Terms) -> anyhow::Result<Self> {
