@@ -118,9 +118,9 @@ fn print(cx: &mut Context, options: &Options, target: &Target, imported: &Import
     let left = findings.iter().filter(|it| it.remark == ImportRemark::NotConverted).count();
     let verb = if dry_run { "would be written" } else { "written" };
     let counts = format!(
-        "{} files {verb}: {} places changed, {left} not converted",
-        files.len(),
-        findings.len() - left
+        "{} {verb}: {} changed, {left} not converted",
+        counted(files.len(), "file"),
+        counted(findings.len() - left, "place")
     );
     note(Format::Table, &counts);
     let makes_extensions = files.iter().any(|file| file.is_master);
@@ -132,4 +132,9 @@ fn print(cx: &mut Context, options: &Options, target: &Target, imported: &Import
     } else if !dry_run {
         note(Format::Table, "next: read them, and let `tenantry lint` judge them");
     }
+}
+
+/// `1 file`, `2 files`
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

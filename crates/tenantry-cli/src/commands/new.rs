@@ -3,7 +3,7 @@ mod name;
 mod text;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -65,7 +65,11 @@ pub(crate) fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> 
     let directory = if options.master { master } else { tenant };
     // Two that run at the same time get two numbers.
     let locked = File::open(&directory).map_err(|error| absent(&directory, error))?;
-    locked.lock().with_context(|| format!("`{}` cannot be locked", directory.display()))?;
+    match locked.lock() {
+        // On a file system without locks, it is only that no file is overwritten.
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+        result => result.with_context(|| format!("`{}` cannot be locked", directory.display()))?,
+    }
     let next = next_version(&Migrations::of(&config), options.master)?;
     let made = make(&directory, &options, &next)?;
     match cx.output.format() {
@@ -76,7 +80,7 @@ pub(crate) fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> 
     Ok(Finish::Done)
 }
 
-fn absent(directory: &Path, error: std::io::Error) -> anyhow::Error {
+fn absent(directory: &Path, error: io::Error) -> anyhow::Error {
     let failure = Failure::new("migration", format!("`{}` cannot be opened: {error}", directory.display()));
     failure.with_hint("`tenantry init` makes the directories of the migrations").into()
 }

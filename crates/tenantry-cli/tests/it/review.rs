@@ -99,7 +99,7 @@ async fn what_is_chosen_is_printed_forwards_and_back() {
     assert_eq!(json["schemas"].as_array().unwrap().len(), 1, "{json}");
     let group = &json["schemas"][0];
     assert_eq!((&group["slugs"][0], group["slugs"].as_array().unwrap().len()), (&"globex".into(), 1));
-    assert_eq!(group["versions"][0]["version"], 2);
+    assert_eq!(group["pending"][0]["version"], 2);
     assert!(group["sql"].as_str().unwrap().contains("\nALTER TABLE note ADD more int;\n"), "{json}");
     let back = sql_of(&project, &["--to", "0"]);
     assert!(back.starts_with("-- 2 tenants: acme, globex; "), "{back}");

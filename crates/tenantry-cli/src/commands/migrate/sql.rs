@@ -20,7 +20,7 @@ struct Group {
     master: bool,
     #[serde(rename = "slugs")]
     tenants: Vec<String>,
-    versions: Vec<Step>,
+    pending: Vec<Step>,
     /// The text for the first of them.
     sql: String,
 }
@@ -79,15 +79,15 @@ pub(super) async fn print_sql(
 fn add(groups: &mut Vec<Group>, preview: &Preview<'_>, changes: &[Change<'_>]) {
     let step =
         |change: &Change<'_>| Step { version: change.migration().version(), direction: change.direction() };
-    let (versions, master) = (changes.iter().map(step).collect::<Vec<_>>(), preview.tenant.is_none());
-    let known = groups.iter_mut().find(|group| group.master == master && group.versions == versions);
+    let (pending, master) = (changes.iter().map(step).collect::<Vec<_>>(), preview.tenant.is_none());
+    let known = groups.iter_mut().find(|group| group.master == master && group.pending == pending);
     let tenant = preview.tenant.map(|tenant| tenant.slug().to_string());
     match known {
         Some(group) => group.tenants.extend(tenant),
         None => groups.push(Group {
             master,
             tenants: tenant.into_iter().collect(),
-            versions,
+            pending,
             sql: preview.sql().unwrap_or_default(),
         }),
     }
