@@ -9,7 +9,7 @@ use super::store::PRIVILEGES;
 use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::pool::{Databases, MasterDb};
-use crate::sql::privileges::{privileges, revocation};
+use crate::sql::privileges::{default_privileges, privileges, revocation};
 use crate::sql::{Identifier, Literal};
 use crate::tenant::{Alias, SchemaName};
 
@@ -150,14 +150,17 @@ async fn grant(connection: &mut PgConnection, layout: &Layout, role: &str) -> Re
              GRANT SELECT ON ALL TABLES IN SCHEMA tenantry TO {0};",
             Identifier(role)
         );
+        let (schema, role) = (Identifier(master_schema.as_str()), Identifier(role));
         if owns_schema(connection, master_schema).await? {
-            let (schema, role) = (Identifier(master_schema.as_str()), Identifier(role));
             let mut statements = privileges(&schema, &role);
             // Among all tables is the ledger, which is nobody's business but the owner's.
             if has_ledger(connection, master_schema).await? {
                 statements.push(revocation(format_args!("{schema}.{LEDGER}"), &role));
             }
             grants.push_str(&statements.join(";\n"));
+        } else if may_create_in(connection, master_schema).await? {
+            // Until PostgreSQL 14, `public` is the superuser's, and everybody may create there.
+            grants.push_str(&default_privileges(&schema, &role).join(";\n"));
         }
     }
     sqlx::raw_sql(sqlx::AssertSqlSafe(grants)).execute(connection).await?;
@@ -167,6 +170,11 @@ async fn grant(connection: &mut PgConnection, layout: &Layout, role: &str) -> Re
 async fn has_ledger(connection: &mut PgConnection, schema: &SchemaName) -> Result<bool, sqlx::Error> {
     let ledger = format!("{}.{LEDGER}", Identifier(schema.as_str()));
     sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL").bind(ledger).fetch_one(connection).await
+}
+
+async fn may_create_in(connection: &mut PgConnection, schema: &SchemaName) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT pg_catalog.has_schema_privilege($1, 'CREATE')";
+    sqlx::query_scalar(sql).bind(schema.as_str()).fetch_one(connection).await
 }
 
 async fn owns_schema(connection: &mut PgConnection, schema: &SchemaName) -> Result<bool, sqlx::Error> {

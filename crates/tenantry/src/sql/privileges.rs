@@ -13,17 +13,21 @@ pub(crate) const SET_ONLY: &str = " WITH SET TRUE, INHERIT FALSE";
 ///
 /// Default privileges belong to who creates the objects, so the migrating role must send them.
 pub(crate) fn privileges(schema: impl Display, role: impl Display) -> Vec<String> {
-    let mut statements = vec![format!("GRANT USAGE ON SCHEMA {schema} TO {role}")];
-    for (rights, objects) in
-        [(TABLE_RIGHTS, "TABLES"), (SEQUENCE_RIGHTS, "SEQUENCES"), (FUNCTION_RIGHTS, "FUNCTIONS")]
-    {
-        statements.push(format!("GRANT {rights} ON ALL {objects} IN SCHEMA {schema} TO {role}"));
-        statements.push(format!(
-            "ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT {rights} ON {objects} TO {role}"
-        ));
-    }
-    statements
+    let usage = format!("GRANT USAGE ON SCHEMA {schema} TO {role}");
+    let present = RIGHTS
+        .map(|(rights, objects)| format!("GRANT {rights} ON ALL {objects} IN SCHEMA {schema} TO {role}"));
+    std::iter::once(usage).chain(present).chain(default_privileges(&schema, &role)).collect()
 }
+
+/// Lets a role work with what the migrating role will make in a schema, which may belong to somebody else.
+pub(crate) fn default_privileges(schema: impl Display, role: impl Display) -> [String; 3] {
+    RIGHTS.map(|(rights, objects)| {
+        format!("ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT {rights} ON {objects} TO {role}")
+    })
+}
+
+const RIGHTS: [(&str, &str); 3] =
+    [(TABLE_RIGHTS, "TABLES"), (SEQUENCE_RIGHTS, "SEQUENCES"), (FUNCTION_RIGHTS, "FUNCTIONS")];
 
 /// The rights that the application has on an object: its kinds, and what stands in a `GRANT`.
 pub(crate) const OBJECT_PRIVILEGES: [(&[&str], &str, &str); 3] = [
