@@ -17,6 +17,8 @@ pub(super) struct Pooled<C> {
     pub(super) connection: C,
     pub(super) session: SessionState,
     pub(super) opened_at: Instant,
+    /// That of the pool when the opening began.
+    pub(super) generation: u64,
     pub(super) idle_since: Instant,
     /// The thread that used it last.
     pub(super) thread: Option<ThreadId>,
@@ -42,12 +44,13 @@ const QUANTUM: u32 = 8;
 const QUANTUM_TIME: Duration = Duration::from_millis(5);
 
 impl<C> Pooled<C> {
-    pub(super) fn new(connection: C) -> Self {
+    pub(super) fn new(connection: C, generation: u64) -> Self {
         let now = Instant::now();
         Self {
             connection,
             session: SessionState::default(),
             opened_at: now,
+            generation,
             idle_since: now,
             thread: None,
             described: Described::default(),

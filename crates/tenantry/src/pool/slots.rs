@@ -5,6 +5,7 @@
 
 mod refusals;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub(super) struct Slots<D: Driver> {
     pub(super) runtime: Background,
     pub(super) alias: Alias,
     state: Mutex<State<D>>,
+    /// Grows when connections turn out to lead to a server that has to be left.
+    generation: AtomicU64,
     /// One for every second slot, so that a storm of cancellations cannot hold them all.
     drains: Arc<Semaphore>,
     slot_freed: Notify,
@@ -151,9 +154,10 @@ impl<D: Driver> Slot<D> {
     /// Opens a connection for a slot that has none. Dropped half-way, the slot stays without one.
     pub(super) async fn open(&mut self) -> Result<()> {
         let opening = BeingOpened::begin(&self.slots);
+        let generation = self.slots.generation();
         let connection = at(AwaitPoint::Open, self.slots.driver.open()).await?;
         drop(opening);
-        self.pooled = Some(Pooled::new(connection));
+        self.pooled = Some(Pooled::new(connection, generation));
         Ok(())
     }
 
@@ -235,6 +239,7 @@ impl<D: Driver> Slots<D> {
             runtime: Background::current(),
             alias,
             state: Mutex::new(state),
+            generation: AtomicU64::new(0),
             drains: Arc::new(Semaphore::new(drains as usize)),
             slot_freed: Notify::new(),
         }
@@ -391,6 +396,18 @@ impl<D: Driver> Slots<D> {
             // Nobody's slot goes to whoever is next.
             drop(Slot::new(self, HolderId::NOBODY, None));
         }
+    }
+
+    /// Gives up every connection that leads to the server of today: at once if it is idle, else when it comes back.
+    pub(super) fn leave_server(self: &Arc<Self>) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.driver.look_elsewhere();
+        self.give_up_idle(Instant::now());
+    }
+
+    /// The number of the server that connections lead to which are opened now.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Has every idle connection checked before its next use.

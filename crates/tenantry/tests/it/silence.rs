@@ -262,7 +262,14 @@ async fn after_a_failover_no_idle_connection_leads_to_the_standby() {
         let application = Tenancy::builder().database(config).connect().await.unwrap();
         warm_up(&application, *driver).await;
         proxy.lead_to(&at_new);
-        let error = run(&application, *driver, "INSERT INTO note VALUES (1)").await.unwrap_err();
+        // In use meanwhile: it leads to the standby, too, when it comes back.
+        let held = run(&application, *driver, "SELECT pg_sleep(1)");
+        let write = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            run(&application, *driver, "INSERT INTO note VALUES (1)").await.unwrap_err()
+        };
+        let (held, error) = tokio::join!(held, write);
+        held.unwrap();
         assert_eq!(error.database_code().as_deref(), Some("25006"), "{error:?}");
         // The tenant is another one on that server: what counts is who answers.
         let is_new = async || {

@@ -138,13 +138,17 @@ impl<D: Driver> Lease<D> {
         }
     }
 
-    /// Returns true if the connection has lived long enough, by its age or by the tenants it has served.
+    /// Returns true if the connection has lived long enough, by its age or by the tenants it has served, or if it leads
+    /// to a server that was left.
     fn is_used_up(&self) -> bool {
-        let config = &self.slot.slots.config;
+        let slots = &self.slot.slots;
+        let config = &slots.config;
         let (max_lifetime, most_tenants) = (config.max_lifetime, config.max_tenants_per_connection);
         // One that is read from elsewhere does not come back.
         self.slot.pooled.as_ref().is_some_and(|pooled| {
-            pooled.opened_at.elapsed() > max_lifetime || pooled.served.len() > most_tenants as usize
+            pooled.opened_at.elapsed() > max_lifetime
+                || pooled.served.len() > most_tenants as usize
+                || pooled.generation != slots.generation()
         })
     }
 
@@ -211,7 +215,7 @@ async fn drain_and_return<D: Driver>(mut lease: Lease<D>, permit: OwnedSemaphore
 }
 
 /// Asks why the connection is of no further use. A standby is what a server becomes after a failover, and
-/// then the idle connections lead to it as well.
+/// then all other connections lead to it as well.
 async fn retire<D: Driver>(mut lease: Lease<D>) {
     let slots = Arc::clone(&lease.slot.slots);
     let ask = lease.exchange(Activity::Boundary, async |driver, connection| {
@@ -221,8 +225,7 @@ async fn retire<D: Driver>(mut lease: Lease<D>) {
         && answer == "true"
     {
         tracing::warn!(database = %slots.alias, "The server takes no writes: it is a standby");
-        slots.driver.look_elsewhere();
-        slots.give_up_idle(Instant::now());
+        slots.leave_server();
     }
     lease.worsen(Condition::Broken);
 }
