@@ -29,7 +29,7 @@ const KEYS: &[(&str, &str)] = &[
         "migrate",
         "behind column direction error failed failures file groups hint kind line marked master \
          message migrated pending refused rule run schemas slug slugs sql stopped tenants transaction \
-         untouched up_to_date version versions warnings",
+         untouched up_to_date version warnings",
     ),
     ("new", "files version"),
     ("runs", "digest ended_at error failed migrated operator run started_at state up_to_date version wave"),
