@@ -231,11 +231,19 @@ async fn a_slot_is_free_before_the_rest_of_a_large_answer_is_read() {
     installation.create("acme").await;
     let acme = installation.db("acme").await;
     let mut outside = installation.outside().await;
-    let mut rows = sqlx::query(many).fetch(&acme);
-    rows.next().await.unwrap().unwrap();
-    drop(rows);
-    assert_eq!(text(&acme, "SELECT 'fine'").await, "fine");
-    assert_eq!(running(&mut outside, many).await, 1, "the next request had to wait for all rows");
+    let mut goes_on = 0;
+    // Now and then the server notices at once that nobody reads any more.
+    for _ in 0..3 {
+        let mut rows = sqlx::query(many).fetch(&acme);
+        rows.next().await.unwrap().unwrap();
+        drop(rows);
+        assert_eq!(text(&acme, "SELECT 'fine'").await, "fine");
+        goes_on += running(&mut outside, many).await;
+        if goes_on > 0 {
+            break;
+        }
+    }
+    assert!(goes_on > 0, "the next request had to wait for all rows");
 
     let mut tx = acme.begin().await.unwrap();
     let mut rows = sqlx::query(many).fetch(&mut *tx);
