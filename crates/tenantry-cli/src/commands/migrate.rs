@@ -1,6 +1,7 @@
 //! Migrates the fleet.
 mod dry_run;
 mod marking;
+mod previewed;
 mod progress;
 mod sql;
 

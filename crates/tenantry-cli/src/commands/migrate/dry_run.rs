@@ -1,11 +1,9 @@
 //! Prints what a run would do, and does nothing.
-use serde_json::json;
 use tenantry::Tenancy;
 use tenantry::migrate::{Change, Direction, MigrateOptions, Preview, Warning};
 
-use crate::causes::Causes;
+use super::previewed::Previewed;
 use crate::commands::{Context, Finish};
-use crate::failure::Report;
 use crate::output::Format;
 
 /// Prints what would be done. Exit code 3 if some schema would be refused.
@@ -15,38 +13,21 @@ pub(super) async fn dry_run(
     options: MigrateOptions,
     warnings: &[Warning],
 ) -> anyhow::Result<Finish> {
-    let (mut behind, mut up_to_date) = (Vec::new(), 0);
-    let (mut refused, mut causes) = (Vec::new(), Causes::default());
+    let mut behind = Vec::new();
     let format = cx.output.format();
-    tenancy
-        .preview(options, |preview| match &preview.changes {
-            Ok(changes) if changes.is_empty() => up_to_date += 1,
-            Ok(changes) => behind.push(Behind::of(&preview, changes)),
-            Err(error) => {
-                let report = Report::of(error);
-                causes.tell(format, &report);
-                refused.push(report);
-            }
-        })
-        .await?;
-    causes.finish(format);
+    let add = |preview: &Preview<'_>, changes: &[Change<'_>]| behind.push(Behind::of(preview, changes));
+    let seen = Previewed::look(format, tenancy, options, add).await?;
     match format {
-        Format::Json => cx.output.json(&json!({
-            "behind": behind,
-            "up_to_date": up_to_date,
-            "refused": refused,
-            "groups": causes,
-            "warnings": warnings,
-        })),
+        Format::Json => cx.output.json(&seen.to_json("behind", &behind, warnings)),
         Format::Table => {
             for schema in &behind {
                 cx.output.line(&schema.to_text());
             }
-            let (behind, refused) = (behind.len(), refused.len());
+            let (behind, up_to_date, refused) = (behind.len(), seen.up_to_date, seen.refused.len());
             cx.output.line(&format!("schemas: {behind} behind, {up_to_date} up to date, {refused} refused"));
         }
     }
-    Ok(if refused.is_empty() { Finish::Done } else { Finish::SomeFailed })
+    Ok(seen.finish())
 }
 
 /// A schema that would be migrated.

@@ -1,12 +1,10 @@
 //! Prints the SQL that a run would send, and does nothing.
 use serde::Serialize;
-use serde_json::json;
 use tenantry::Tenancy;
 use tenantry::migrate::{Change, Direction, MigrateOptions, Preview, Warning};
 
-use crate::causes::Causes;
+use super::previewed::Previewed;
 use crate::commands::{Context, Finish};
-use crate::failure::Report;
 use crate::output::Format;
 use crate::visible::visible;
 
@@ -38,29 +36,12 @@ pub(super) async fn print_sql(
     options: MigrateOptions,
     warnings: &[Warning],
 ) -> anyhow::Result<Finish> {
-    let (mut groups, mut refused, mut up_to_date) = (Vec::new(), Vec::new(), 0);
-    let mut causes = Causes::default();
+    let mut groups = Vec::new();
     let format = cx.output.format();
-    tenancy
-        .preview(options, |preview| match &preview.changes {
-            Ok(changes) if changes.is_empty() => up_to_date += 1,
-            Ok(changes) => add(&mut groups, &preview, changes),
-            Err(error) => {
-                let report = Report::of(error);
-                causes.tell(format, &report);
-                refused.push(report);
-            }
-        })
-        .await?;
-    causes.finish(format);
+    let add = |preview: &Preview<'_>, changes: &[Change<'_>]| add(&mut groups, preview, changes);
+    let seen = Previewed::look(format, tenancy, options, add).await?;
     match format {
-        Format::Json => cx.output.json(&json!({
-            "schemas": groups,
-            "up_to_date": up_to_date,
-            "refused": refused,
-            "groups": causes,
-            "warnings": warnings,
-        })),
+        Format::Json => cx.output.json(&seen.to_json("schemas", &groups, warnings)),
         Format::Table => {
             for (index, group) in groups.iter().enumerate() {
                 let gap = if index > 0 { "\n" } else { "" };
@@ -72,7 +53,7 @@ pub(super) async fn print_sql(
             }
         }
     }
-    Ok(if refused.is_empty() { Finish::Done } else { Finish::SomeFailed })
+    Ok(seen.finish())
 }
 
 /// Adds a schema to those for which the same would run.
