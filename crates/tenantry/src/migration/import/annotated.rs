@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::draft::{Section, lines};
+use super::draft::{Draft, Section, SortKey, digits_and_name, lines};
 use super::finding::{ImportFinding, ImportRemark};
 use super::source_file::SourceFile;
 use crate::sql::lexer::Lexer;
@@ -43,8 +43,52 @@ impl Annotated<'_> {
     }
 }
 
+/// The way in which a tool annotates its files.
+pub(super) struct Style {
+    pub(super) name: &'static str,
+    /// The ending of its migrations that are programs, if it has such.
+    pub(super) program: &'static str,
+    /// The line without which there is no way there.
+    pub(super) first_line: &'static str,
+    /// The remark on an [`Annotation::Unknown`].
+    pub(super) unknown: &'static str,
+    pub(super) annotation: fn(&str) -> Option<Annotation>,
+}
+
+/// Reads files that have a number and a name, and both scripts in them.
+pub(super) fn read<'a>(
+    files: &'a [SourceFile],
+    findings: &mut Vec<ImportFinding>,
+    style: &Style,
+) -> Vec<Draft<'a>> {
+    files.iter().filter_map(|file| read_file(file, findings, style)).collect()
+}
+
+fn read_file<'a>(
+    file: &'a SourceFile,
+    findings: &mut Vec<ImportFinding>,
+    style: &Style,
+) -> Option<Draft<'a>> {
+    let named = file.stem(".sql").filter(|_| file.folder().is_empty()).and_then(digits_and_name);
+    let Some((digits, name)) = named else {
+        let why = format!("{}'s files have a number, `_` and a name, and are in no folder", style.name);
+        findings.extend(ImportFinding::left_out(file, style.program, &why));
+        return None;
+    };
+    let divided = divide(file, style.annotation);
+    let unknown = |at: &usize| ImportFinding::at(file, *at, ImportRemark::NotConverted, style.unknown);
+    findings.extend(divided.unknown.iter().map(unknown));
+    findings.extend(divided.left_out(file));
+    let Some(up) = divided.up else {
+        let why = format!("it has no line `{}`", style.first_line);
+        findings.extend(ImportFinding::left_out(file, style.program, &why));
+        return None;
+    };
+    Some(Draft { key: SortKey::Number(digits.to_owned()), name: name.to_owned(), up, down: divided.down })
+}
+
 /// Divides a file by the lines that are annotations.
-pub(super) fn divide(file: &SourceFile, annotation: impl Fn(&str) -> Option<Annotation>) -> Annotated<'_> {
+fn divide(file: &SourceFile, annotation: impl Fn(&str) -> Option<Annotation>) -> Annotated<'_> {
     let mut divided = Annotated::default();
     // A line belongs to the section that is open: neither, the first, the second.
     let mut open = None;

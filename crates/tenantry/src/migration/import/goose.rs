@@ -1,32 +1,20 @@
 //! goose: one file, divided by `-- +goose Up` and `-- +goose Down`.
 
-use super::annotated::{Annotation, divide};
-use super::draft::{Draft, SortKey, digits_and_name};
-use super::finding::{ImportFinding, ImportRemark};
+use super::annotated::{self, Annotation, Style};
+use super::draft::Draft;
+use super::finding::ImportFinding;
 use super::source_file::SourceFile;
 
-pub(super) fn read<'a>(files: &'a [SourceFile], findings: &mut Vec<ImportFinding>) -> Vec<Draft<'a>> {
-    files.iter().filter_map(|file| read_file(file, findings)).collect()
-}
+const STYLE: Style = Style {
+    name: "goose",
+    program: ".go",
+    first_line: "-- +goose Up",
+    unknown: "variables of the environment are goose's: write the values",
+    annotation,
+};
 
-fn read_file<'a>(file: &'a SourceFile, findings: &mut Vec<ImportFinding>) -> Option<Draft<'a>> {
-    let named = file.stem(".sql").filter(|_| file.folder().is_empty()).and_then(digits_and_name);
-    let Some((digits, name)) = named else {
-        let why = "goose's files have a number, `_` and a name, and are in no folder";
-        findings.extend(ImportFinding::left_out(file, ".go", why));
-        return None;
-    };
-    let divided = divide(file, annotation);
-    for at in &divided.unknown {
-        let message = "variables of the environment are goose's: write the values";
-        findings.push(ImportFinding::at(file, *at, ImportRemark::NotConverted, message));
-    }
-    findings.extend(divided.left_out(file));
-    let Some(up) = divided.up else {
-        findings.extend(ImportFinding::left_out(file, ".go", "it has no line `-- +goose Up`"));
-        return None;
-    };
-    Some(Draft { key: SortKey::Number(digits.to_owned()), name: name.to_owned(), up, down: divided.down })
+pub(super) fn read<'a>(files: &'a [SourceFile], findings: &mut Vec<ImportFinding>) -> Vec<Draft<'a>> {
+    annotated::read(files, findings, &STYLE)
 }
 
 fn annotation(line: &str) -> Option<Annotation> {
