@@ -139,3 +139,33 @@ async fn who_fails_or_is_in_the_way_among_several_is_found_and_the_others_go_on(
         }
     }
 }
+
+#[tokio::test]
+async fn nobody_stands_still_for_a_neighbour_that_is_in_the_way() {
+    let (database, folder) = fleet().await;
+    folder.write("tenant/0002_done.sql", "ALTER TABLE note ADD done bool");
+    let tenancy = open(&database, &folder).await;
+    let mut report = Client::owner(&database).await;
+    report.run("BEGIN").await;
+    report.count(&table(&tenancy.tenant("tenant-12").await.unwrap(), "note")).await;
+    let others = tenancy.tenants_after("", 100).await.unwrap().into_iter();
+    let others: Vec<_> = others.filter(|tenant| tenant.slug().as_str() != "tenant-12").collect();
+
+    let mut reader = Client::owner(&database).await;
+    reader.run("SET lock_timeout TO '1s'").await;
+    let read = async {
+        loop {
+            for tenant in &others {
+                reader.run(&format!("SELECT count(*) FROM {}", table(tenant, "note"))).await;
+            }
+        }
+    };
+    // Longer than anybody reads for.
+    let limits = Limits { lock_timeout: Duration::from_secs(3), ..Limits::default() };
+    let options = MigrateOptions { limits, ..options() };
+    let summary = tokio::select! {
+        summary = tenancy.migrate(options, |_: &Outcome<'_>| {}) => summary.unwrap(),
+        () = read => unreachable!(),
+    };
+    assert_eq!((summary.migrated, summary.failed), (19, 1));
+}
