@@ -76,12 +76,19 @@ pub(crate) fn note_mistakes(format: Format, migrations: &Migrations) {
 /// Pools that read no answer to its end for which nobody waits: a command that is done with one is at its
 /// end.
 fn builder(config: &Config) -> tenantry::Result<Builder> {
-    let mut builder = Tenancy::builder().config(config)?;
+    let mut builder = Tenancy::builder().config(config)?.operator(operator());
     for (alias, database) in config.databases()? {
         let pool = PoolConfig { drain_timeout: Duration::ZERO, ..database.pool_config().clone() };
         builder = builder.database_as(alias, database.pool(pool));
     }
     Ok(builder)
+}
+
+/// The operator, as the diary and the audit call them.
+pub(crate) fn operator() -> String {
+    let user = whoami::username().unwrap_or_else(|_| "somebody".to_owned());
+    let host = whoami::hostname().unwrap_or_else(|_| "localhost".to_owned());
+    format!("{user}@{host} (process {})", std::process::id())
 }
 
 /// The configuration with a default database in it, for commands, which work in sessions of their own.

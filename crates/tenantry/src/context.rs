@@ -17,6 +17,8 @@ pub(crate) struct Context {
     pub(crate) reserved: ReservedSlugs,
     /// Set where every tenant has a role of its own.
     pub(crate) role: Option<Role>,
+    /// The operator, for the audit.
+    pub(crate) operator: String,
     /// The tenants that were found to have applied no other files than these.
     pub(crate) agreement: Agreement,
     /// Wakes the spare keeper.

@@ -19,7 +19,7 @@ use self::marking::{Marks, carry_out};
 use self::progress::{Failures, Progress};
 use self::sql::print_sql;
 use super::lint;
-use crate::connect::{note_mistakes, with_files};
+use crate::connect::{note_mistakes, operator, with_files};
 use crate::context::{Context, Finish};
 use crate::duration::parse_duration;
 use crate::failure::Failure;
@@ -202,12 +202,6 @@ fn with_effort(what: MigrateOptions, effort: &Effort, wait: bool) -> MigrateOpti
 }
 
 /// The user, the host and the process that call.
-fn operator() -> String {
-    let user = whoami::username().unwrap_or_else(|_| "somebody".to_owned());
-    let host = whoami::hostname().unwrap_or_else(|_| "localhost".to_owned());
-    format!("{user}@{host} (process {})", std::process::id())
-}
-
 /// Asks before migrations are undone, which takes tables and columns with all that is in them.
 async fn confirm_undoing(tenancy: &Tenancy, options: &MigrateOptions, is_sure: bool) -> anyhow::Result<bool> {
     let mut schemas = 0;

@@ -6,9 +6,9 @@ use super::create::lock_schema;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::drop_schema;
-use crate::registry::store;
+use crate::registry::{AuditState, audit, store};
 use crate::sql::Identifier;
-use crate::tenant::{Alias, Slug, Status, Tenant};
+use crate::tenant::{Alias, Slug, Status, Tenant, Verb};
 
 /// Removes the schema and the row of a tenant that never became active. Safe to repeat.
 pub(crate) async fn abort(context: &Context, slug: &Slug) -> Result<Tenant> {
@@ -27,7 +27,10 @@ pub(crate) async fn abort(context: &Context, slug: &Slug) -> Result<Tenant> {
         status => return Err(not_half_made(&tenant, status)),
     };
     remove_schema(context, &mut workplace, &tenant).await?;
-    store::delete_tenant(&mut registry, tenant.id()).await?;
+    let mut tx = registry.begin().await?;
+    store::delete_tenant(&mut tx, tenant.id()).await?;
+    audit::end(&mut tx, tenant.id(), Verb::Create, AuditState::Undone).await?;
+    tx.commit().await?;
     Ok(tenant)
 }
 

@@ -15,8 +15,9 @@ use crate::migrate::{
     send, start_from_baseline,
 };
 use crate::migration::Migration;
-use crate::registry::{store, with_applied};
-use crate::tenant::{Alias, DomainName, Status, Tenant, TenantRecord};
+use crate::registry::audit::{self, Action};
+use crate::registry::{AuditState, store, with_applied};
+use crate::tenant::{Alias, DomainName, Status, Tenant, TenantRecord, Verb};
 
 /// Makes the tenant, or goes on with making it, and answers with what the registry now holds.
 pub(crate) async fn create(context: &Context, new: &NewTenant) -> Result<Tenant> {
@@ -99,6 +100,7 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     // Should a file end the transaction, what is left is a tenant that nobody serves.
     let tenant = &Tenant::from(TenantRecord { status: Status::Provisioning, ..tenant.to_record() });
     enter(&mut tx, tenant, domains).await?;
+    audit::enter(&mut tx, tenant, &Action::new(Verb::Create, &context.operator), AuditState::Done).await?;
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = Site::of_tenant(&context.layout, tenant);
     send(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
@@ -116,6 +118,7 @@ async fn create_stepwise(context: &Context, registry: &mut PgConnection, new: &N
     let mut workplace = lock_schema(context, &tenant).await?;
     let mut tx = registry.begin().await?;
     enter(&mut tx, &tenant, new.domains()).await?;
+    audit::enter(&mut tx, &tenant, &Action::new(Verb::Create, &context.operator), AuditState::Begun).await?;
     tx.commit().await?;
     finish(context, registry, &mut workplace, &tenant).await
 }
@@ -140,7 +143,12 @@ async fn finish(
     tenant: &Tenant,
 ) -> Result<()> {
     match fill_schema(context, workplace, tenant).await {
-        Ok(()) => store::set_status(registry, tenant, Status::Active).await,
+        Ok(()) => {
+            let mut tx = registry.begin().await?;
+            store::set_status(&mut tx, tenant, Status::Active).await?;
+            audit::end(&mut tx, tenant.id(), Verb::Create, AuditState::Done).await?;
+            Ok(tx.commit().await?)
+        }
         Err(error) => {
             // What failed says more than that it could not be noted.
             let _ = store::set_last_error(registry, tenant, Some(&error.to_string())).await;

@@ -6,8 +6,9 @@ use super::grants::grants;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{Ledger, read_ledger};
-use crate::registry::store;
-use crate::tenant::{Alias, DomainName, Tenant};
+use crate::registry::audit::{self, Action};
+use crate::registry::{AuditState, store};
+use crate::tenant::{Alias, DomainName, Tenant, Verb};
 
 /// Enters the tenant and reads what its schema has applied. No table is changed.
 pub(super) async fn register(
@@ -23,6 +24,7 @@ pub(super) async fn register(
     }
     let mut tx = registry.begin().await?;
     enter(&mut tx, tenant, domains).await?;
+    audit::enter(&mut tx, tenant, &Action::new(Verb::Adopt, &context.operator), AuditState::Done).await?;
     if *tenant.database() == Alias::default() {
         take_over(context, &mut tx, tenant).await?;
     }

@@ -21,10 +21,11 @@ use crate::migrate::{
 };
 use crate::migration::MigrationSet;
 use crate::observe::{Step, Steps};
-use crate::registry::applied;
+use crate::registry::audit::{self, Action};
 use crate::registry::spares::{self, Spare};
+use crate::registry::{AuditState, applied};
 use crate::sql::Identifier;
-use crate::tenant::{Alias, DomainName, SchemaName, Tenant};
+use crate::tenant::{Alias, DomainName, SchemaName, Tenant, Verb};
 
 /// The outcome for the spares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -210,6 +211,8 @@ pub(super) async fn claim(
             return Ok(false);
         };
         enter(&mut tx, tenant, domains).await?;
+        audit::enter(&mut tx, tenant, &Action::new(Verb::Create, &context.operator), AuditState::Done)
+            .await?;
         match rename(&mut tx, &spare, tenant.schema()).await {
             Ok(()) => {
                 fail_point::reached(FailPoint::BeforeClaim);

@@ -1,7 +1,7 @@
 //! The catalog of tenants: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
-//! statement, and so have `settings`, `spares`, `runs` and `diary`; `selection` reads the tenants that somebody chose,
+//! statement, and so have `settings`, `spares`, `runs`, `diary` and `audit`; `selection` reads the tenants that somebody chose,
 //! and `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
 //! `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a trigger, whoever
 //! made it. `probe` asks one database who it is.
@@ -10,10 +10,11 @@
 //! arrives within milliseconds. While it is not, nothing is served longer than
 //! [`RegistryConfig::cache_ttl`] after it was read, and the cache is emptied when the listener is back.
 //!
-//! The default database holds tenants, domains, spares and runs; every database holds `tenantry.applied`
+//! The default database holds tenants, domains, spares, runs and the audit of tenants; every database holds `tenantry.applied`
 //! and the token of the run that may migrate there.
 
 pub(crate) mod applied;
+pub(crate) mod audit;
 mod cache;
 pub(crate) mod diary;
 mod domains;
@@ -29,6 +30,7 @@ pub(crate) mod spares;
 pub(crate) mod store;
 
 pub(crate) use self::applied::with_applied;
+pub use self::audit::{AuditEntry, AuditState};
 pub(crate) use self::find::Registry;
 pub use self::find::{CacheStatus, RegistryConfig};
 pub(crate) use self::install::{LEDGER, install, newest_step, verify};

@@ -36,6 +36,7 @@ pub struct Builder {
     layout: Layout,
     reserved: ReservedSlugs,
     registry: RegistryConfig,
+    operator: String,
     installs: bool,
 }
 
@@ -51,6 +52,7 @@ impl Default for Builder {
             layout: Layout::default(),
             reserved: ReservedSlugs::default(),
             registry: RegistryConfig::default(),
+            operator: format!("process {}", std::process::id()),
             installs: false,
         }
     }
@@ -142,6 +144,12 @@ impl Builder {
         self
     }
 
+    /// Says who is at work, for those who read the [audit](Tenancy::audit). Default: `process` and its number.
+    pub fn operator(mut self, operator: impl Into<String>) -> Self {
+        self.operator = operator.into();
+        self
+    }
+
     /// Installs or upgrades the registry before anything else; safe when many servers start at
     /// once. Default: `false`, and `tenantry init` does it.
     pub fn install(mut self, installs: bool) -> Self {
@@ -174,6 +182,7 @@ impl Builder {
             migrations: self.migrations,
             reserved: self.reserved,
             role: self.role,
+            operator: self.operator,
             agreement: Agreement::default(),
             spare_taken: Notify::new(),
         };

@@ -28,6 +28,7 @@ mod slug;
 mod status;
 mod tenant_id;
 mod text;
+mod verb;
 
 pub(crate) use self::settings::{SettingsChange, checked_settings};
 pub use self::{
@@ -42,4 +43,5 @@ pub use self::{
     slug::{InvalidSlug, Slug},
     status::{InvalidStatus, Status},
     tenant_id::TenantId,
+    verb::{InvalidVerb, Verb},
 };
