@@ -352,7 +352,7 @@ async fn an_application_on_its_own_says_what_it_could_not_read() {
     check_findings(&alone.doctor().await, &[(Check::Unexamined, says)]);
     let mut owner = Client::owner(&logins.database).await;
     owner.run(&format!("REVOKE USAGE ON SCHEMA tenantry FROM {}", logins.application)).await;
-    check_findings(&alone.doctor().await, &[(Check::MissingPrivilege, "may not read `applied`, `domain`")]);
+    check_findings(&alone.doctor().await, &[(Check::MissingPrivilege, "may not read `applied`, `audit`")]);
 }
 
 #[tokio::test]
