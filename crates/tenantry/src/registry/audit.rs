@@ -24,7 +24,7 @@ pub struct AuditEntry {
     pub operator: String,
     /// The end it came to, or that it has not ended.
     pub state: AuditState,
-    /// What was asked for, as a JSON object.
+    /// The particulars of the action, as a JSON object.
     pub options: serde_json::Value,
     /// The digest of the archive that was written or read, if there was one.
     pub digest: Option<Digest>,
@@ -95,7 +95,7 @@ impl FromRow<'_, PgRow> for AuditEntry {
 pub(crate) struct Action<'a> {
     pub(crate) verb: Verb,
     pub(crate) operator: &'a str,
-    /// What was asked for: a JSON object.
+    /// The particulars: a JSON object.
     pub(crate) options: serde_json::Value,
 }
 

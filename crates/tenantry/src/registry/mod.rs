@@ -1,8 +1,8 @@
 //! The catalog of tenants: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
-//! statement, and so have `settings`, `spares`, `runs`, `diary` and `audit`; `selection` reads the tenants that somebody chose,
-//! and `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
+//! statement, and so have `settings`, `spares`, `runs`, `diary` and `audit`; `selection` reads the tenants that somebody
+//! chose, and `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
 //! `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a trigger, whoever
 //! made it. `probe` asks one database who it is.
 //!
@@ -10,8 +10,8 @@
 //! arrives within milliseconds. While it is not, nothing is served longer than
 //! [`RegistryConfig::cache_ttl`] after it was read, and the cache is emptied when the listener is back.
 //!
-//! The default database holds tenants, domains, spares, runs and the audit of tenants; every database holds `tenantry.applied`
-//! and the token of the run that may migrate there.
+//! The default database holds tenants, domains, spares, runs and the audit of tenants; every database holds
+//! `tenantry.applied` and the token of the run that may migrate there.
 
 pub(crate) mod applied;
 pub(crate) mod audit;

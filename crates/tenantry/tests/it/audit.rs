@@ -1,4 +1,4 @@
-//! What is done to a tenant is entered with who did it.
+//! The audit says of each tenant what was done to it, and by whom.
 
 use serde_json::json;
 use tenantry::registry::AuditState;
