@@ -35,6 +35,14 @@ pub(crate) enum FailPoint {
     BeforeFinish,
     /// The ledger knows that a file without a transaction has run.
     AfterFinish,
+    /// A tenant is suspended, which is not committed yet.
+    BeforeSuspend,
+    /// A tenant was suspended.
+    AfterSuspend,
+    /// A tenant is resumed, which is not committed yet.
+    BeforeResume,
+    /// A tenant was resumed.
+    AfterResume,
     /// The migrations were replayed in a scratch schema, of which a baseline is to be made.
     InScratch,
 }
@@ -63,6 +71,10 @@ impl FailPoint {
     ];
 
     #[cfg(test)]
+    pub(crate) const OF_SUSPENSION: [Self; 4] =
+        [Self::BeforeSuspend, Self::AfterSuspend, Self::BeforeResume, Self::AfterResume];
+
+    #[cfg(test)]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BeforeCreate => "before-create",
@@ -79,6 +91,10 @@ impl FailPoint {
             Self::AfterMark => "after-mark",
             Self::BeforeFinish => "before-finish",
             Self::AfterFinish => "after-finish",
+            Self::BeforeSuspend => "before-suspend",
+            Self::AfterSuspend => "after-suspend",
+            Self::BeforeResume => "before-resume",
+            Self::AfterResume => "after-resume",
             Self::InScratch => "in-scratch",
         }
     }

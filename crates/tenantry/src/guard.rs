@@ -102,6 +102,10 @@ pub(crate) enum Guard {
     /// Test: `invariants::client::a_switch_that_fails_before_its_transaction_leaves_its_statement_in_the_void`.
     #[cfg(feature = "tokio-postgres")]
     VoidFirst,
+    /// A tenant that may only be read is served by sessions that are read-only.
+    ///
+    /// Test: `invariants::suspended::a_tenant_that_may_only_be_read_is_not_written_on_a_warm_connection`.
+    ReadOnlySession,
     /// A handle that is kept asks whether its tenant is still served.
     ///
     /// Test: `invariants::kept_handles::a_kept_handle_notices_that_its_tenant_is_suspended`.

@@ -106,6 +106,7 @@ mod guard;
 pub mod http;
 #[cfg(test)]
 mod invariants;
+mod lifecycle;
 pub mod migrate;
 mod migration;
 pub mod observe;

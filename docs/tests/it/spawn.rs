@@ -62,5 +62,5 @@ async fn a_task_that_keeps_its_handle_learns_of_a_suspension() {
     let kept = world.acme();
     world.suspend_acme().await;
     let refusal = sqlx::query("SELECT 1").execute(&kept).await.map_err(Error::from).unwrap_err();
-    assert_eq!(refusal.kind(), tenantry::ErrorKind::TenantUnavailable);
+    assert_eq!(refusal.kind(), tenantry::ErrorKind::Suspended);
 }

@@ -60,7 +60,9 @@ impl Error {
             ErrorKind::RowNotFound | ErrorKind::UnknownTenant => StatusCode::NOT_FOUND,
             ErrorKind::InvalidInput => StatusCode::BAD_REQUEST,
             ErrorKind::AlreadyExists => StatusCode::CONFLICT,
-            ErrorKind::TenantUnavailable | ErrorKind::PoolClosed => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::TenantUnavailable | ErrorKind::Suspended | ErrorKind::PoolClosed => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             _ if self.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -63,6 +63,11 @@ impl Error {
         self.refusal().is_some_and(ServerError::is_stale_plan)
     }
 
+    /// Returns true if the transaction is read-only, and the statement would have written.
+    pub(crate) fn is_refused_write(&self) -> bool {
+        self.refusal().is_some_and(ServerError::is_refused_write)
+    }
+
     /// Returns true if the connection that it came from is of no further use, though it answers.
     pub(crate) fn makes_unfit(&self) -> bool {
         self.refusal().is_some_and(ServerError::makes_unfit)
@@ -72,6 +77,11 @@ impl Error {
 /// Returns true if a cached plan is stale, so that the statement did not run.
 pub(crate) fn is_stale_plan(error: &sqlx::Error) -> bool {
     ServerError::of_sqlx(error).is_some_and(ServerError::is_stale_plan)
+}
+
+/// Returns true if the transaction is read-only, and the statement would have written.
+pub(crate) fn is_refused_write(error: &sqlx::Error) -> bool {
+    ServerError::of_sqlx(error).is_some_and(ServerError::is_refused_write)
 }
 
 /// Returns true if the connection that it came from is of no further use, though it answers.
@@ -172,12 +182,16 @@ impl From<Error> for sqlx::Error {
 /// Returns true if the connection that produced this error can no longer be used.
 pub(crate) fn breaks_connection(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-            true
-        }
+        sqlx::Error::Io(io) => own(io).is_none_or(|own| own.kind() == ErrorKind::DatabaseUnavailable),
+        sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(refusal) => ends_connection(&refusal.code().unwrap_or_default()),
         _ => false,
     }
+}
+
+/// The error of this library's that travels in one of sqlx's.
+fn own(io: &io::Error) -> Option<&Error> {
+    io.get_ref()?.downcast_ref()
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use self::database::{breaks_connection, is_stale_plan, makes_unfit};
-use crate::tenant::{NotServed, Slug};
+pub(crate) use self::database::{breaks_connection, is_refused_write, is_stale_plan, makes_unfit};
+use crate::tenant::{NotServed, Slug, Status, Suspension};
 
 /// The result of everything in this library that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -31,6 +31,9 @@ pub enum ErrorKind {
     UnknownTenant,
     /// The tenant exists but its status does not allow to serve it.
     TenantUnavailable,
+    /// The tenant is suspended, or may only be read and a statement would write:
+    /// [`suspension`](Error::suspension) has the message for its customer, and the end.
+    Suspended,
     /// The slug, the domain or the schema is taken.
     AlreadyExists,
     /// A tenant's schema is missing, was renamed, or may not be used by the role that looked.
@@ -82,6 +85,7 @@ struct Inner {
     message: String,
     hint: Option<String>,
     tenant: Option<Slug>,
+    suspension: Option<Box<Suspension>>,
     source: Option<BoxError>,
 }
 
@@ -89,7 +93,14 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Arc::new(Inner { kind, message: message.into(), hint: None, tenant: None, source: None }))
+        Self(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            hint: None,
+            tenant: None,
+            suspension: None,
+            source: None,
+        }))
     }
 
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
@@ -98,6 +109,10 @@ impl Error {
 
     pub(crate) fn with_tenant(self, slug: &Slug) -> Self {
         self.with(|inner| inner.tenant = Some(slug.clone()))
+    }
+
+    pub(crate) fn with_suspension(self, suspension: Option<&Suspension>) -> Self {
+        self.with(|inner| inner.suspension = suspension.cloned().map(Box::new))
     }
 
     pub(crate) fn with_source(self, source: impl Into<BoxError>) -> Self {
@@ -132,6 +147,12 @@ impl Error {
     /// The tenant that was being served, when there was one.
     pub fn tenant(&self) -> Option<&Slug> {
         self.0.tenant.as_ref()
+    }
+
+    /// The terms on which the tenant is suspended, of an error of the kind [`Suspended`](ErrorKind::Suspended), if they
+    /// were said.
+    pub fn suspension(&self) -> Option<&Suspension> {
+        self.0.suspension.as_deref()
     }
 
     /// The advice, in one sentence, where there is something to do.
@@ -218,10 +239,15 @@ invalid_input!(
     crate::tenant::InvalidAlias,
     crate::tenant::InvalidTenantName,
     crate::tenant::InvalidSettings,
+    crate::tenant::InvalidSuspension,
 );
 
 impl From<NotServed> for Error {
     fn from(error: NotServed) -> Self {
-        Self::new(ErrorKind::TenantUnavailable, error.to_string()).with_tenant(error.slug())
+        let kind = match error.status() {
+            Status::Suspended => ErrorKind::Suspended,
+            _ => ErrorKind::TenantUnavailable,
+        };
+        Self::new(kind, error.to_string()).with_tenant(error.slug()).with_suspension(error.suspension())
     }
 }

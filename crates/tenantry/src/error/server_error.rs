@@ -32,6 +32,11 @@ impl<'a> ServerError<'a> {
             || self.is_stale_plan()
     }
 
+    /// Returns true if the transaction may not write, and the statement would have.
+    pub(super) fn is_refused_write(self) -> bool {
+        self.code == sqlstate::READ_ONLY_SQL_TRANSACTION
+    }
+
     /// Returns true if its connection answers and is of no further use: it leads to a server that takes no writes,
     /// or what its driver knows of types is about types that are gone.
     pub(super) fn makes_unfit(self) -> bool {

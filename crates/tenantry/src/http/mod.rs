@@ -17,6 +17,8 @@
 //! be served, a full pool and a database that is down 503 with `Retry-After`: for an `Option` too, which is `None`
 //! for nothing but a request that is for no tenant.
 //!
+//! A tenant that is suspended is 503, too, with the message for its customer, and `Retry-After` where there is an end.
+//!
 //! People get a short page, clients that ask for JSON get JSON, and `TenancyLayer::on_rejection` answers in the
 //! application's own words. [`Error`](crate::Error) is a response as well, so that `?` works in a handler.
 

@@ -11,9 +11,10 @@ use http::{HeaderMap, StatusCode};
 
 use super::layer::TenancyLayer;
 use super::rejection_kind::RejectionKind;
-use super::response::{log, page, problem, with_retry_after};
+use super::response::{Words, log, page, problem, with_retry_after};
 use crate::error::Error;
 use crate::resolve::InvalidRequest;
+use crate::tenant::Suspension;
 
 /// The answer to a request that got no further.
 ///
@@ -97,6 +98,13 @@ impl Rejection {
         self.kind.status()
     }
 
+    /// The terms on which the tenant is suspended, if it is and they were said: the
+    /// [message](Suspension::message) for its customer, which is not HTML, and the [end](Suspension::end).
+    pub fn suspension(&self) -> Option<&Suspension> {
+        let source: &(dyn StdError + 'static) = self.refused.source.as_deref()?;
+        source.downcast_ref::<Error>()?.suspension()
+    }
+
     /// The headers of the request, such as the languages that its sender reads.
     pub fn headers(&self) -> &HeaderMap {
         &self.refused.headers
@@ -116,9 +124,10 @@ impl IntoResponse for Rejection {
         if let Some(OwnAnswer(answer)) = self.refused.answer.take() {
             return answer(self);
         }
-        let (status, message) = (self.status(), self.kind.message());
-        let response = if self.wants_json() { problem(status, message) } else { page(status, message) };
-        with_retry_after(response, self.kind)
+        let (status, suspension) = (self.status(), self.suspension());
+        let words = Words::of(self.kind, suspension);
+        let response = if self.wants_json() { problem(status, &words) } else { page(status, &words) };
+        with_retry_after(response, self.kind, suspension)
     }
 }
 

@@ -18,6 +18,9 @@ pub enum RejectionKind {
     NotMaster,
     /// 503: the tenant is not served at the moment.
     TenantUnavailable,
+    /// 503: the tenant is suspended. [`Rejection::suspension`](super::Rejection::suspension) has the message for its
+    /// customer.
+    Suspended,
     /// 503: no connection became free, the database is down, or the application is about to end.
     Busy,
     /// 500: what the tenant needs is broken.
@@ -32,7 +35,7 @@ impl RejectionKind {
         match self {
             Self::InvalidHost => StatusCode::BAD_REQUEST,
             Self::NoTenant | Self::UnknownTenant | Self::NotMaster => StatusCode::NOT_FOUND,
-            Self::TenantUnavailable | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TenantUnavailable | Self::Suspended | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken | Self::NoLayer => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -44,13 +47,14 @@ impl RejectionKind {
             Self::NoTenant | Self::UnknownTenant => "There is no account at this address.",
             Self::NotMaster => "There is no such page at this address.",
             Self::TenantUnavailable => "This account is not available at the moment.",
+            Self::Suspended => "This account is suspended.",
             Self::Busy => "The service is busy. Please try again in a moment.",
             Self::Broken => "Something went wrong on our side.",
             Self::NoLayer => "This service is not set up completely.",
         }
     }
 
-    /// In seconds.
+    /// In seconds. When a suspension ends, only that knows.
     pub(super) fn retry_after(self) -> Option<HeaderValue> {
         match self {
             Self::Busy => Some(HeaderValue::from_static("1")),
@@ -65,6 +69,7 @@ impl From<&Error> for RejectionKind {
         match error.kind() {
             ErrorKind::UnknownTenant => Self::UnknownTenant,
             ErrorKind::TenantUnavailable => Self::TenantUnavailable,
+            ErrorKind::Suspended => Self::Suspended,
             ErrorKind::PoolClosed => Self::Busy,
             _ if error.is_retryable() => Self::Busy,
             _ => Self::Broken,
@@ -81,6 +86,7 @@ impl fmt::Display for RejectionKind {
             Self::UnknownTenant => "the request is for a tenant that does not exist",
             Self::NotMaster => "the request is not for the master",
             Self::TenantUnavailable => "the tenant is not served at the moment",
+            Self::Suspended => "the tenant is suspended",
             Self::Busy => "no connection to the database is free",
             Self::Broken => "what the tenant needs is broken",
             Self::NoLayer => "the application has no `.layer(tenancy.layer())` around this route",

@@ -1,39 +1,98 @@
 //! The answers to requests that fail, for people and for programs.
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use time::OffsetDateTime;
 
 use super::rejection_kind::RejectionKind;
 use crate::error::{Error, ErrorKind};
+use crate::tenant::Suspension;
 
-/// A problem document of RFC 9457.
-pub(super) fn problem(status: StatusCode, title: &str) -> Response {
-    let body = serde_json::json!({ "status": status.as_u16(), "title": title }).to_string();
-    (status, [(CONTENT_TYPE, "application/problem+json")], body).into_response()
+/// The words of an answer.
+pub(super) struct Words<'a> {
+    pub(super) title: &'a str,
+    /// The message for the customer of a suspended tenant.
+    pub(super) detail: Option<&'a str>,
 }
 
-pub(super) fn page(status: StatusCode, message: &str) -> Response {
+impl<'a> Words<'a> {
+    /// The usual ones.
+    pub(super) fn of(kind: RejectionKind, suspension: Option<&'a Suspension>) -> Self {
+        let title = match suspension {
+            Some(suspension) if suspension.is_read_only() => "This account can only be read at the moment.",
+            _ => kind.message(),
+        };
+        Self { title, detail: suspension.and_then(Suspension::message) }
+    }
+}
+
+/// A problem document of RFC 9457.
+pub(super) fn problem(status: StatusCode, words: &Words<'_>) -> Response {
+    let mut body = serde_json::json!({ "status": status.as_u16(), "title": words.title });
+    if let Some(detail) = words.detail {
+        body["detail"] = detail.into();
+    }
+    (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}
+
+pub(super) fn page(status: StatusCode, words: &Words<'_>) -> Response {
+    let title = escaped(words.title);
+    let detail = words.detail.map_or_else(String::new, |detail| {
+        format!("<p style=\"white-space: pre-line\">{}</p>", escaped(detail))
+    });
     let body = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{message}</title>\
+         <title>{title}</title>\
          <body style=\"font: 1.1rem/1.5 system-ui, sans-serif; max-width: 36rem; margin: 20vh auto; padding: 0 1rem\">\
-         <h1 style=\"font-size: 1.4rem\">{message}</h1></body></html>\n"
+         <h1 style=\"font-size: 1.4rem\">{title}</h1>{detail}</body></html>\n"
     );
     (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response()
 }
 
-pub(super) fn with_retry_after(mut response: Response, kind: RejectionKind) -> Response {
-    if let Some(seconds) = kind.retry_after() {
+/// The text as HTML shows it, wherever it stands.
+fn escaped(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            other => html.push(other),
+        }
+    }
+    html
+}
+
+/// Says when to come back, where that is known.
+pub(super) fn with_retry_after(
+    mut response: Response,
+    kind: RejectionKind,
+    suspension: Option<&Suspension>,
+) -> Response {
+    let end = suspension.and_then(Suspension::end);
+    let until_end = end.map(|end| HeaderValue::from(seconds_from(OffsetDateTime::now_utc(), end)));
+    if let Some(seconds) = until_end.or_else(|| kind.retry_after()) {
         response.headers_mut().insert(RETRY_AFTER, seconds);
     }
     response
 }
 
-/// Logs what is ours to mend, because the answer does not say it.
+/// Whole seconds, of which the last has passed at the end; at least one.
+fn seconds_from(now: OffsetDateTime, end: OffsetDateTime) -> u64 {
+    let left = end - now;
+    let begun = i64::from(left.subsec_nanoseconds() > 0);
+    u64::try_from(left.whole_seconds() + begun).unwrap_or_default().max(1)
+}
+
+/// Logs what is ours to mend, because the answer does not say it. A suspension is somebody's decision.
 pub(super) fn log(error: &Error, status: StatusCode) {
-    if status.is_server_error() {
+    if error.kind() == ErrorKind::Suspended {
+        tracing::debug!("Answered {status}: {error}");
+    } else if status.is_server_error() {
         tracing::error!(hint = error.hint(), "Answered {status}: {error:#}");
     }
 }
@@ -45,11 +104,40 @@ impl IntoResponse for Error {
         let status = self.status();
         log(&self, status);
         let kind = RejectionKind::from(&self);
-        let title = match self.kind() {
-            ErrorKind::RowNotFound => "There is no such thing.".to_owned(),
-            ErrorKind::InvalidInput | ErrorKind::AlreadyExists => self.to_string(),
-            _ => kind.message().to_owned(),
-        };
-        with_retry_after(problem(status, &title), kind)
+        let mut words = Words::of(kind, self.suspension());
+        let text = self.to_string();
+        match self.kind() {
+            ErrorKind::RowNotFound => words.title = "There is no such thing.",
+            ErrorKind::InvalidInput | ErrorKind::AlreadyExists => words.title = &text,
+            _ => {}
+        }
+        with_retry_after(problem(status, &words), kind, self.suspension())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_text_is_shown_and_never_read_as_html() {
+        assert_eq!(escaped("<b a=\"'\"> & ä"), "&lt;b a=&quot;&#39;&quot;&gt; &amp; ä");
+    }
+
+    #[test]
+    fn who_comes_back_when_told_finds_the_end_has_come() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        for (left, seconds) in [
+            (Duration::ZERO, 1),
+            (Duration::seconds(-5), 1),
+            (Duration::milliseconds(1), 1),
+            (Duration::milliseconds(1_001), 2),
+            (Duration::seconds(60), 60),
+            (Duration::weeks(1_000), 604_800_000),
+        ] {
+            assert_eq!(seconds_from(now, now + left), seconds, "{left}");
+        }
     }
 }

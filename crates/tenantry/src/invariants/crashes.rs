@@ -9,7 +9,8 @@ use sqlx::{Connection as _, PgConnection};
 use crate::fail_point::FailPoint;
 use crate::migrate::{BaselineOptions, MigrateOptions};
 use crate::observe::Outcome;
-use crate::registry::RunState;
+use crate::registry::{AuditState, RunState};
+use crate::tenant::{Status, Suspension};
 use crate::testing::{Installation, installation};
 use crate::{Fleet, NewTenant};
 
@@ -94,6 +95,41 @@ async fn whoever_dies_while_migrating_leaves_a_run_that_goes_on() {
         assert_eq!(told, expect, "{point:?}: the diary tells of everything, whoever did it");
         check_agreement(&installation, point).await;
     }
+}
+
+#[tokio::test]
+async fn whoever_dies_while_suspending_or_resuming_has_done_it_or_not() {
+    for point in FailPoint::OF_SUSPENSION {
+        let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
+        let tenancy = &installation.tenancy;
+        let acme = installation.create("acme").await;
+        let suspends = matches!(point, FailPoint::BeforeSuspend | FailPoint::AfterSuspend);
+        if !suspends {
+            tenancy.suspend(&acme, Suspension::new()).await.unwrap();
+        }
+        run_victim(&installation, point, 1);
+        let is_done = matches!(point, FailPoint::AfterSuspend | FailPoint::AfterResume);
+        let verb = if suspends { "suspend" } else { "resume" };
+        let entered = async || {
+            let entries = tenancy.audit(acme.id(), 10).await.unwrap();
+            assert!(entries.iter().all(|entry| entry.state == AuditState::Done), "{point:?}");
+            entries.iter().filter(|entry| entry.verb == verb).count()
+        };
+        assert_eq!(entered().await, usize::from(is_done), "{point:?}");
+
+        let wanted = if suspends { Status::Suspended } else { Status::Active };
+        for _ in 0..2 {
+            let done = match suspends {
+                true => tenancy.suspend(&acme, Suspension::new()).await,
+                false => tenancy.resume(&acme).await,
+            };
+            assert_eq!(done.unwrap().status(), wanted, "{point:?}");
+            assert_eq!(entered().await, 1, "{point:?}");
+        }
+        tenancy.resume(&acme).await.unwrap();
+        check_agreement(&installation, point).await;
+    }
+    println!("{} boundaries", FailPoint::OF_SUSPENSION.len());
 }
 
 #[tokio::test]
@@ -184,6 +220,12 @@ async fn victim() {
         tenancy.migrate(Fleet::all(), |_: &Outcome<'_>| {}).await.unwrap();
     } else if is_one_of(&[FailPoint::BeforeFill, FailPoint::AfterFill]) {
         tenancy.fill_spares(1).await.unwrap();
+    } else if is_one_of(&[FailPoint::BeforeSuspend, FailPoint::AfterSuspend]) {
+        let acme = tenancy.tenant("acme").await.unwrap();
+        tenancy.suspend(&acme, Suspension::new()).await.unwrap();
+    } else if is_one_of(&[FailPoint::BeforeResume, FailPoint::AfterResume]) {
+        let acme = tenancy.tenant("acme").await.unwrap();
+        tenancy.resume(&acme).await.unwrap();
     } else if die_at == FailPoint::InScratch.name() {
         let no_dump = async |_: &[String]| Err(crate::Error::invalid_input("no dump"));
         tenancy.make_baseline(BaselineOptions::default(), no_dump).await.unwrap();

@@ -44,8 +44,8 @@ async fn a_kept_handle_notices_that_its_tenant_is_suspended() {
         held.commit().await.unwrap();
         for handle in [&acme, &acme.clone()] {
             let error = handle.run("INSERT INTO note VALUES ('lost')").await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::TenantUnavailable, "{driver:?}: {error}");
-            assert_eq!(handle.begin().await.err().unwrap().kind(), ErrorKind::TenantUnavailable);
+            assert_eq!(error.kind(), ErrorKind::Suspended, "{driver:?}: {error}");
+            assert_eq!(handle.begin().await.err().unwrap().kind(), ErrorKind::Suspended);
         }
         change(&installation, "UPDATE tenantry.tenant SET status = 'active'").await;
         assert_eq!(acme.text("SELECT count(*)::text FROM note").await, "4", "{driver:?}");
@@ -72,7 +72,7 @@ async fn a_kept_handle_follows_its_tenant_to_another_slug() {
         acme.run("INSERT INTO note VALUES ('after')").await.unwrap();
         change_of(&installation, "acme2", "UPDATE tenantry.tenant SET status = 'suspended'").await;
         let error = acme.run("INSERT INTO note VALUES ('lost')").await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::TenantUnavailable, "{driver:?}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Suspended, "{driver:?}: {error}");
         assert_eq!(error.tenant().map(crate::Slug::as_str), Some("acme2"));
     }
 }

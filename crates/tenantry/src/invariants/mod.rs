@@ -20,6 +20,7 @@ mod runs;
 mod session_pooler;
 mod spares;
 mod statements;
+mod suspended;
 mod switching;
 
 use crate::testing::Driver;

@@ -8,6 +8,7 @@ use tenantry_embedded::{ScratchDatabase, ScratchPooler};
 
 use crate::database::PoolMode;
 use crate::pool::{IsolationLevel, TxOptions};
+use crate::tenant::Suspension;
 use crate::testing::{migrations, text};
 use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy, TenantDb};
 
@@ -67,6 +68,33 @@ async fn a_statement_and_what_prepares_it_are_one_transaction() {
     }
     let path = behind.next_text("SHOW search_path").await;
     assert!(path.starts_with("\"$user\""), "{path}");
+}
+
+#[tokio::test]
+async fn a_tenant_that_may_only_be_read_is_not_written() {
+    let behind = Behind::new(&["CREATE TABLE note (title text)"]).await;
+    let (acme, globex) = (behind.db("acme").await, behind.db("globex").await);
+    let write =
+        async |db: &TenantDb| sqlx::query("INSERT INTO note VALUES ('x')").execute(db).await.map(drop);
+    write(&acme).await.unwrap();
+    let acme_then = acme.tenant().clone();
+    behind.tenancy.suspend(&acme_then, Suspension::new().read_only()).await.unwrap();
+    for _ in 0..3 {
+        let error = crate::Error::from(write(&acme).await.unwrap_err());
+        assert_eq!((error.kind(), error.database_code().as_deref()), (ErrorKind::Suspended, Some("25006")));
+        assert_eq!(text(&acme, "SELECT count(*)::text FROM note").await, "1");
+        let mut tx = acme.begin().await.unwrap();
+        let refused = sqlx::query("INSERT INTO note VALUES ('x')").execute(&mut *tx).await.unwrap_err();
+        assert_eq!(crate::Error::from(refused).kind(), ErrorKind::Suspended);
+        tx.rollback().await.unwrap();
+        write(&globex).await.unwrap();
+        for next in ["SHOW transaction_read_only", "SHOW default_transaction_read_only"] {
+            assert_eq!(behind.next_text(next).await, "off");
+        }
+    }
+    behind.tenancy.resume(&acme_then).await.unwrap();
+    write(&acme).await.unwrap();
+    assert_eq!(text(&acme, "SELECT count(*)::text FROM note").await, "2");
 }
 
 #[derive(Clone, Copy, sqlx::Type)]

@@ -120,7 +120,7 @@ impl Fleet {
             only: self.only.as_deref(),
             condition: self.condition.as_deref(),
             except: &self.except,
-            statuses: &[Status::Active, Status::Suspended],
+            ..Selection::of(&[Status::Active, Status::Suspended])
         }
     }
 
@@ -136,7 +136,7 @@ impl Fleet {
         after: &str,
         limit: u32,
     ) -> Result<Vec<Tenant>> {
-        let served = Selection { statuses: &[Status::Active], ..self.selection() };
+        let served = Selection { only_served: true, ..self.selection() };
         served.page_in(registry, after, i64::from(limit)).await
     }
 }

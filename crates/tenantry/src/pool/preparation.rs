@@ -66,6 +66,8 @@ impl Preprocessors {
                 Error::new(ErrorKind::Configuration, message).with_hint("add `search_path` to the list")
             );
         }
+        settings.is_read_only =
+            request.tenant().is_some_and(Tenant::is_read_only) && stands(Guard::ReadOnlySession);
         Ok(Preparation { request, settings })
     }
 }
@@ -185,6 +187,10 @@ impl Preparation {
         message.push_str("BEGIN; ");
         let set = if span == Span::Session { "SET" } else { "SET LOCAL" };
         self.settings.render(set, &mut message);
+        if span == Span::Session && self.settings.is_read_only {
+            // What was set is for the transactions behind this one.
+            message.push_str("SET LOCAL transaction_read_only TO on; ");
+        }
         // Behind the settings, of which one may be the isolation level: that comes before any snapshot.
         if stands(Guard::Sequences) {
             message.push_str("DISCARD SEQUENCES; ");
@@ -209,6 +215,14 @@ impl Preparation {
         }
         let _ = write!(message, "SET search_path TO {VOID_SCHEMA}; SELECT pg_catalog.current_schema()");
         message
+    }
+
+    /// The error of a statement that writes, if the tenant may only be read.
+    pub(super) fn refused_write(&self) -> Option<Error> {
+        let tenant = self.tenant().filter(|_| self.settings.is_read_only)?;
+        let message = format!("tenant `{}` is suspended and may only be read", tenant.slug());
+        let error = Error::new(ErrorKind::Suspended, message).with_tenant(tenant.slug());
+        Some(error.with_suspension(tenant.suspension()))
     }
 
     /// The statements that prepare a session which holds nothing.
@@ -266,6 +280,11 @@ impl SessionSettings {
         for (name, value) in &self.variables {
             let _ = write!(message, "{set} {} TO {}; ", variable(name), Literal(value));
         }
+        if self.is_read_only {
+            // The session is for many transactions, and what is local to one is for that.
+            let name = if set == "SET" { "default_transaction_read_only" } else { "transaction_read_only" };
+            let _ = write!(message, "{set} {name} TO on; ");
+        }
         if let Some(role) = &self.role {
             let _ = write!(message, "{set} ROLE {}; ", Identifier(role));
         }
@@ -276,6 +295,9 @@ impl SessionSettings {
         if self.role.is_some() {
             // Also when the next one sets a role: `SET` must not run with this one's privileges.
             message.push_str("RESET ROLE; ");
+        }
+        if self.is_read_only && !next.is_read_only {
+            message.push_str("RESET default_transaction_read_only; ");
         }
         for (name, _) in &self.variables {
             if !next.variables.iter().any(|(other, _)| other == name) {

@@ -176,6 +176,8 @@ pub struct SessionSettings {
     pub(super) search_path: Option<String>,
     pub(super) role: Option<String>,
     pub(super) variables: Vec<(String, String)>,
+    /// Nothing is written, whatever the variables say.
+    pub(super) is_read_only: bool,
 }
 
 impl SessionSettings {

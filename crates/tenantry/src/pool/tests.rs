@@ -43,6 +43,7 @@ pub(super) fn tenant_at(slug: &str, epoch: i64) -> Target {
         slug,
         database: Alias::default(),
         status: Status::Active,
+        suspension: None,
         settings: serde_json::Value::Null,
         epoch,
         digest: None,

@@ -112,6 +112,7 @@ impl NewTenant {
             schema,
             database: self.database.clone(),
             status,
+            suspension: None,
             settings: Value::Object(settings),
             epoch: 0,
             digest: None,

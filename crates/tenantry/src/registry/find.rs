@@ -153,8 +153,7 @@ impl Registry {
         after: &str,
         limit: u32,
     ) -> Result<Vec<Tenant>> {
-        let selection =
-            Selection { only: None, condition: Some(condition), except: &[], statuses: &Status::ALL };
+        let selection = Selection { condition: Some(condition), ..Selection::of(&Status::ALL) };
         let page = selection.page_in(&self.master(), after, i64::from(limit)).await?;
         Ok(self.complete(page).await)
     }

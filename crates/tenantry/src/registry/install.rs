@@ -23,6 +23,7 @@ const STEPS: &[Step] = &[
     Step { number: 6, scope: Scope::EveryDatabase, sql: include_str!("sql/0006_after_file.sql") },
     Step { number: 7, scope: Scope::EveryDatabase, sql: include_str!("sql/0007_schema_number.sql") },
     Step { number: 8, scope: Scope::DefaultDatabase, sql: include_str!("sql/0008_audit.sql") },
+    Step { number: 9, scope: Scope::DefaultDatabase, sql: include_str!("sql/0009_suspension.sql") },
 ];
 
 struct Step {

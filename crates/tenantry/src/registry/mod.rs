@@ -1,9 +1,9 @@
 //! The catalog of tenants: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
-//! statement, and so have `settings`, `spares`, `runs`, `diary` and `audit`; `selection` reads the tenants that somebody
-//! chose, and `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
-//! `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a trigger, whoever
+//! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary` and `audit`; `selection` reads the
+//! tenants that somebody chose, and `examination` has the questions of doctor. `cache` finds most tenants without
+//! any statement, and `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a trigger, whoever
 //! made it. `probe` asks one database who it is.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
@@ -28,6 +28,7 @@ mod selection;
 mod settings;
 pub(crate) mod spares;
 pub(crate) mod store;
+pub(crate) mod suspension;
 
 pub(crate) use self::applied::with_applied;
 pub use self::audit::{AuditEntry, AuditState};

@@ -18,6 +18,15 @@ pub(crate) struct Selection<'a> {
     pub(crate) condition: Option<&'a str>,
     pub(crate) except: &'a [Slug],
     pub(crate) statuses: &'a [Status],
+    /// Only those that are served: active, or suspended and readable, or no longer suspended.
+    pub(crate) only_served: bool,
+}
+
+impl<'a> Selection<'a> {
+    /// All tenants in one of these statuses.
+    pub(crate) fn of(statuses: &'a [Status]) -> Self {
+        Self { only: None, condition: None, except: &[], statuses, only_served: false }
+    }
 }
 
 impl Selection<'_> {
@@ -91,6 +100,12 @@ impl Selection<'_> {
         let mut filter = "($1::text[] IS NULL OR tenant.slug = ANY ($1)) AND tenant.slug <> ALL ($2) \
                           AND tenant.status = ANY ($3)"
             .to_owned();
+        if self.only_served {
+            filter.push_str(
+                " AND (tenant.status = 'active' OR tenant.status = 'suspended' AND (\
+                 tenant.suspension @> '{\"read_only\": true}' OR (tenant.suspension->>'until')::timestamptz <= now()))",
+            );
+        }
         if let Some(condition) = self.condition {
             filter.push_str(" AND tenant.id IN (SELECT id FROM tenantry.tenant WHERE (\n");
             filter.push_str(condition);

@@ -3,10 +3,13 @@
 use std::collections::HashMap;
 
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{Executor, FromRow, PgConnection, Postgres, Row as _};
 
 use crate::error::{Error, ErrorKind, Result, sqlstate};
-use crate::tenant::{Alias, Digest, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord};
+use crate::tenant::{
+    Alias, Digest, DomainName, SchemaName, Slug, Status, Suspension, Tenant, TenantId, TenantRecord,
+};
 
 /// The hint where the registry may not be read.
 pub(super) const PRIVILEGES: &str =
@@ -16,8 +19,8 @@ pub(super) const PRIVILEGES: &str =
 macro_rules! select_tenant {
     ($rest:literal) => {
         concat!(
-            "SELECT tenant.id, tenant.slug, tenant.schema_name, tenant.database, tenant.status, tenant.settings,
-                    tenant.epoch, tenant.last_error, tenant.created_at,
+            "SELECT tenant.id, tenant.slug, tenant.schema_name, tenant.database, tenant.status, tenant.suspension,
+                    tenant.settings,                    tenant.epoch, tenant.last_error, tenant.created_at,
                     applied.digest, coalesce(applied.owns_types, false) AS owns_types
              FROM tenantry.tenant
              LEFT JOIN tenantry.applied
@@ -49,6 +52,7 @@ impl FromRow<'_, PgRow> for TenantRow {
             schema: parsed(row, "schema_name", SchemaName::parse).map_err(nonsense)?,
             database: parsed(row, "database", Alias::parse).map_err(nonsense)?,
             status: parsed(row, "status", Status::parse).map_err(nonsense)?,
+            suspension: suspension(row).map_err(nonsense)?,
             settings: row.try_get("settings")?,
             epoch: row.try_get("epoch")?,
             digest: digest(row.try_get("digest")?)?,
@@ -82,6 +86,12 @@ where
 {
     let text: &str = row.try_get(column)?;
     parse(text).map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() })
+}
+
+fn suspension(row: &PgRow) -> Result<Option<Suspension>, sqlx::Error> {
+    let json: Option<Json<serde_json::Value>> = row.try_get("suspension")?;
+    let read = json.map(|Json(json)| serde_json::from_value(json)).transpose();
+    read.map_err(|error| sqlx::Error::ColumnDecode { index: "suspension".to_owned(), source: error.into() })
 }
 
 fn digest(bytes: Option<Vec<u8>>) -> Result<Option<Digest>, sqlx::Error> {
@@ -128,6 +138,15 @@ pub(crate) async fn tenant_by_id(
         .fetch_optional(executor)
         .await
         .map_err(unreadable)?;
+    Ok(row.map(|row| row.0))
+}
+
+/// The same, which nobody else changes until the transaction ends.
+pub(crate) async fn lock_tenant(connection: &mut PgConnection, id: TenantId) -> Result<Option<Tenant>> {
+    let row = sqlx::query_as::<_, TenantRow>(select_tenant!("WHERE tenant.id = $1 FOR UPDATE OF tenant"))
+        .bind(id.as_uuid())
+        .fetch_optional(connection)
+        .await?;
     Ok(row.map(|row| row.0))
 }
 
@@ -230,22 +249,24 @@ fn taken(error: &sqlx::Error, tenant: &Tenant) -> Option<Error> {
 
 /// Moves a tenant on. Fails if it is not where the caller thinks it is.
 pub(crate) async fn set_status(connection: &mut PgConnection, tenant: &Tenant, status: Status) -> Result<()> {
-    if !tenant.status().can_become(status) {
-        let message = format!("tenant `{}` is {} and cannot become {status}", tenant.slug(), tenant.status());
+    // A suspension whose end has come is over, and still written down.
+    let recorded = tenant.recorded_status();
+    if !recorded.can_become(status) {
+        let message = format!("tenant `{}` is {recorded} and cannot become {status}", tenant.slug());
         return Err(Error::new(ErrorKind::TenantUnavailable, message).with_tenant(tenant.slug()));
     }
     let updated = sqlx::query(
         "UPDATE tenantry.tenant SET status = $3, last_error = NULL WHERE id = $1 AND status = $2",
     )
     .bind(tenant.id().as_uuid())
-    .bind(tenant.status().as_str())
+    .bind(recorded.as_str())
     .bind(status.as_str())
     .execute(connection)
     .await?;
     if updated.rows_affected() == 1 {
         return Ok(());
     }
-    let message = format!("tenant `{}` is no longer {}", tenant.slug(), tenant.status());
+    let message = format!("tenant `{}` is no longer {recorded}", tenant.slug());
     Err(Error::new(ErrorKind::Conflict, message).with_tenant(tenant.slug()))
 }
 

@@ -12,6 +12,7 @@ mod owner;
 mod scope;
 mod spares;
 mod status;
+mod suspend;
 mod tenants;
 
 use std::fmt;
@@ -69,7 +70,8 @@ impl Tenancy {
     /// each checkout: a handle may be kept.
     ///
     /// # Errors
-    /// [`ErrorKind::TenantUnavailable`] unless the tenant is active.
+    /// [`ErrorKind::Suspended`] if the tenant is suspended, and may not be read; [`ErrorKind::TenantUnavailable`]
+    /// unless it is active otherwise.
     pub fn db(&self, tenant: &Tenant) -> Result<TenantDb> {
         self.db_of(tenant, false)
     }
@@ -104,7 +106,7 @@ impl Tenancy {
     /// mode: every statement fails with [`ErrorKind::Unsupported`].
     ///
     /// # Errors
-    /// [`ErrorKind::TenantUnavailable`] unless the tenant is active.
+    /// Like [`db`](Self::db).
     #[cfg(feature = "tokio-postgres")]
     pub fn client(&self, tenant: &Tenant) -> Result<TenantClient> {
         tenant.check_served()?;

@@ -26,6 +26,7 @@ mod schema_name;
 mod settings;
 mod slug;
 mod status;
+mod suspension;
 mod tenant_id;
 mod text;
 mod verb;
@@ -42,6 +43,7 @@ pub use self::{
     settings::InvalidSettings,
     slug::{InvalidSlug, Slug},
     status::{InvalidStatus, Status},
+    suspension::{InvalidSuspension, Suspension},
     tenant_id::TenantId,
     verb::{InvalidVerb, Verb},
 };

@@ -2,9 +2,10 @@ use std::{fmt, sync::Arc};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::settings::NAME;
-use super::{Alias, Digest, SchemaName, Slug, Status, TenantId};
+use super::{Alias, Digest, SchemaName, Slug, Status, Suspension, TenantId};
 
 /// One customer, as the registry knew it when it was read. Cheap to clone, never changes.
 ///
@@ -20,6 +21,7 @@ use super::{Alias, Digest, SchemaName, Slug, Status, TenantId};
 ///     slug,
 ///     database: Alias::default(),
 ///     status: Status::Active,
+///     suspension: None,
 ///     settings: serde_json::json!({ "name": "Acme Ltd", "plan": "gold" }),
 ///     epoch: 0,
 ///     digest: None,
@@ -36,11 +38,11 @@ use super::{Alias, Digest, SchemaName, Slug, Status, TenantId};
 pub struct Tenant(Arc<TenantRecord>);
 
 /// A tenant that may not be worked for in its status.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("tenant `{slug}` is {status}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotServed {
     slug: Slug,
     status: Status,
+    suspension: Option<Suspension>,
 }
 
 impl NotServed {
@@ -53,7 +55,24 @@ impl NotServed {
     pub fn status(&self) -> Status {
         self.status
     }
+
+    /// The terms on which it is suspended, if it is.
+    pub fn suspension(&self) -> Option<&Suspension> {
+        self.suspension.as_ref()
+    }
 }
+
+impl fmt::Display for NotServed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "tenant `{}` is {}", self.slug, self.status)?;
+        match self.suspension.as_ref().and_then(Suspension::end).and_then(|end| end.format(&Rfc3339).ok()) {
+            Some(end) => write!(f, " until {end}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for NotServed {}
 
 /// The fields of a [`Tenant`], to make one from: what a row of the registry holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +85,10 @@ pub struct TenantRecord {
     pub schema: SchemaName,
     /// See [`Tenant::database`].
     pub database: Alias,
-    /// See [`Tenant::status`].
+    /// The status that was written down: a suspension whose end has come is still there. See [`Tenant::status`].
     pub status: Status,
+    /// See [`Tenant::suspension`].
+    pub suspension: Option<Suspension>,
     /// See [`Tenant::settings`].
     pub settings: serde_json::Value,
     /// See [`Tenant::epoch`].
@@ -103,20 +124,44 @@ impl Tenant {
         &self.0.database
     }
 
-    /// Its status: where it is in its life.
+    /// Its status at this moment: where it is in its life. A suspension whose [end](Suspension::until) has come
+    /// is over, so the tenant is active.
     pub fn status(&self) -> Status {
+        match self.0.status {
+            Status::Suspended if self.0.suspension.as_ref().is_some_and(Suspension::has_ended) => {
+                Status::Active
+            }
+            status => status,
+        }
+    }
+
+    /// The status as it was written down, which a statement on its row compares.
+    pub(crate) fn recorded_status(&self) -> Status {
         self.0.status
     }
 
-    /// Refuses a tenant that is not served, because it is not active.
+    /// The terms on which it is suspended, or was when it was deleted. `None` if they were never said, or their end has
+    /// come.
+    pub fn suspension(&self) -> Option<&Suspension> {
+        self.0.suspension.as_ref().filter(|suspension| !suspension.has_ended())
+    }
+
+    /// Returns true if it is suspended in a way that lets reads go on.
+    pub fn is_read_only(&self) -> bool {
+        self.0.status == Status::Suspended && self.suspension().is_some_and(Suspension::is_read_only)
+    }
+
+    /// Refuses a tenant that is not served: all but one that is active, or suspended and may be read.
     ///
     /// # Errors
     /// [`NotServed`] says what it is instead.
     pub fn check_served(&self) -> Result<(), NotServed> {
-        if self.status() == Status::Active {
+        let status = self.status();
+        if status == Status::Active || self.is_read_only() {
             return Ok(());
         }
-        Err(NotServed { slug: self.slug().clone(), status: self.status() })
+        let suspension = self.suspension().filter(|_| status == Status::Suspended).cloned();
+        Err(NotServed { slug: self.slug().clone(), status, suspension })
     }
 
     /// The data that the application stored with it, free in form.
@@ -179,24 +224,25 @@ impl fmt::Debug for Tenant {
 
 impl Serialize for Tenant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Tenant", 11)?;
+        let mut object = serializer.serialize_struct("Tenant", 12)?;
         object.serialize_field("id", &self.id())?;
         object.serialize_field("slug", self.slug())?;
         object.serialize_field("name", self.name())?;
         object.serialize_field("schema", self.schema())?;
         object.serialize_field("database", self.database())?;
         object.serialize_field("status", &self.status())?;
+        object.serialize_field("suspension", &self.suspension())?;
         object.serialize_field("settings", self.settings())?;
         object.serialize_field("digest", &self.digest())?;
         object.serialize_field("owns_types", &self.owns_types())?;
         object.serialize_field("last_error", &self.last_error())?;
-        object.serialize_field("created_at", &Rfc3339(self.created_at()))?;
+        object.serialize_field("created_at", &AsRfc3339(self.created_at()))?;
         object.end()
     }
 }
 
 #[derive(Serialize)]
-struct Rfc3339(#[serde(with = "time::serde::rfc3339")] OffsetDateTime);
+struct AsRfc3339(#[serde(with = "time::serde::rfc3339")] OffsetDateTime);
 
 #[cfg(test)]
 mod tests {
@@ -214,6 +260,7 @@ mod tests {
             schema: SchemaName::parse("t_acme_4e3f2a1b0c").unwrap(),
             database: Alias::default(),
             status: Status::Active,
+            suspension: None,
             settings: json!({ "name": "Acme Ltd" }),
             epoch: 3,
             digest: Some(Digest::from_bytes([1; 32])),
@@ -236,6 +283,36 @@ mod tests {
             let expected = (status != Status::Active).then(|| format!("tenant `acme` is {status}"));
             assert_eq!(refusal, expected);
         }
+    }
+
+    fn suspended(suspension: Suspension) -> Tenant {
+        let suspension = Some(suspension);
+        Tenant::from(TenantRecord { status: Status::Suspended, suspension, ..record() })
+    }
+
+    #[test]
+    fn a_suspension_ends_by_itself() {
+        let ended = suspended(Suspension::new().until(OffsetDateTime::now_utc()).read_only());
+        assert_eq!((ended.status(), ended.recorded_status()), (Status::Active, Status::Suspended));
+        assert_eq!((ended.check_served(), ended.suspension(), ended.is_read_only()), (Ok(()), None, false));
+
+        let end = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap() + time::Duration::DAY;
+        let lasting = suspended(Suspension::new().until(end));
+        let refusal = lasting.check_served().unwrap_err();
+        assert_eq!((lasting.status(), refusal.suspension()), (Status::Suspended, lasting.suspension()));
+        let end = end.format(&Rfc3339).unwrap();
+        assert_eq!(refusal.to_string(), format!("tenant `acme` is suspended until {end}"));
+    }
+
+    #[test]
+    fn a_tenant_that_may_be_read_is_served() {
+        let tenant = suspended(Suspension::new().read_only());
+        assert_eq!((tenant.status(), tenant.is_read_only()), (Status::Suspended, true));
+        assert_eq!(tenant.check_served(), Ok(()));
+        let deleted = Tenant::from(TenantRecord { status: Status::Deleted, ..tenant.to_record() });
+        assert_eq!(deleted.suspension(), tenant.suspension(), "it is kept");
+        let refusal = deleted.check_served().unwrap_err();
+        assert_eq!((refusal.to_string().as_str(), refusal.suspension()), ("tenant `acme` is deleted", None));
     }
 
     #[test]
@@ -267,6 +344,7 @@ mod tests {
             "schema": "t_acme_4e3f2a1b0c",
             "database": "default",
             "status": "active",
+            "suspension": null,
             "settings": { "name": "Acme Ltd" },
             "digest": "01".repeat(32),
             "owns_types": true,

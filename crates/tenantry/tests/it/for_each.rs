@@ -119,7 +119,7 @@ async fn who_is_asked_for_by_name_and_not_served_is_told_before_anything_begins(
     let tenancy = tenancy(&database, &[]).await;
     enter(&database, 2).await;
     set_status(&database, "slug = 't2'", "suspended").await;
-    for (name, kind) in [("nobody", ErrorKind::UnknownTenant), ("t2", ErrorKind::TenantUnavailable)] {
+    for (name, kind) in [("nobody", ErrorKind::UnknownTenant), ("t2", ErrorKind::Suspended)] {
         let fleet = Fleet::only([slug("t1"), slug(name)]);
         let job = async |_: TenantDb| -> Result<(), Error> { panic!("nothing begins") };
         let mut done = tenancy.for_each(fleet, 1, job);

@@ -38,5 +38,6 @@ mod spares;
 mod sqlx_migrator;
 mod stock;
 mod support;
+mod suspend;
 mod to_version;
 mod together;

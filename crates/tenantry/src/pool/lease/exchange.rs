@@ -6,9 +6,11 @@
 use std::ops::{Deref, DerefMut};
 
 use super::{Condition, Lease};
-use crate::error::{Error, ErrorKind, breaks_connection, makes_unfit};
+use crate::error::{Error, ErrorKind, breaks_connection, is_refused_write, makes_unfit};
 use crate::guard::{Guard, stands};
 use crate::pool::driver::Driver;
+use crate::pool::pooled::Pooled;
+use crate::pool::session::SessionState;
 use crate::pool::slots::{Slot, Slots};
 
 /// Work that a connection is busy with.
@@ -35,6 +37,12 @@ pub(in crate::pool) trait BreaksConnection {
 
     /// Returns true if the connection answers and is of no further use.
     fn makes_unfit(&self) -> bool;
+
+    /// Returns true if the server refused a write, because the transaction is read-only.
+    fn is_refused_write(&self) -> bool;
+
+    /// Says what the error means, of which it is the source.
+    fn explained_by(self, explanation: Error) -> Self;
 }
 
 impl BreaksConnection for Error {
@@ -44,6 +52,14 @@ impl BreaksConnection for Error {
 
     fn makes_unfit(&self) -> bool {
         Self::makes_unfit(self)
+    }
+
+    fn is_refused_write(&self) -> bool {
+        Self::is_refused_write(self)
+    }
+
+    fn explained_by(self, explanation: Self) -> Self {
+        explanation.with_source(self)
     }
 }
 
@@ -55,6 +71,14 @@ impl BreaksConnection for sqlx::Error {
     fn makes_unfit(&self) -> bool {
         makes_unfit(self)
     }
+
+    fn is_refused_write(&self) -> bool {
+        is_refused_write(self)
+    }
+
+    fn explained_by(self, explanation: Error) -> Self {
+        explanation.with_source(self).into()
+    }
 }
 
 /// A connection on which something is under way.
@@ -64,6 +88,7 @@ impl BreaksConnection for sqlx::Error {
 pub(in crate::pool) struct Exchange<'a, D: Driver> {
     slots: &'a Slots<D>,
     connection: &'a mut D::Connection,
+    session: &'a SessionState,
     activity: Activity,
     busy_with: &'a mut Option<Activity>,
     condition: &'a mut Condition,
@@ -93,7 +118,8 @@ impl<D: Driver> Lease<D> {
         }
         let Self { slot: Slot { slots, pooled, .. }, activity: busy_with, condition, .. } = self;
         let pooled = pooled.as_mut().expect("a lease has a connection until it is dropped");
-        Exchange { slots, connection: &mut pooled.connection, activity, busy_with, condition }
+        let Pooled { connection, session, .. } = pooled;
+        Exchange { slots, connection, session, activity, busy_with, condition }
     }
 }
 
@@ -115,6 +141,14 @@ impl<D: Driver> Exchange<'_, D> {
 
     /// The answer was an error, and here is judged whether the connection survives it.
     pub(in crate::pool) fn fail<E: BreaksConnection>(self, error: E) -> E {
+        let refused_write = self.session.last().and_then(|last| last.refused_write());
+        // Refused for the tenant's sake: the server would write.
+        if let Some(explanation) = refused_write.filter(|_| error.is_refused_write()) {
+            if self.activity != Activity::Boundary {
+                self.finish();
+            }
+            return error.explained_by(explanation);
+        }
         if self.activity == Activity::Boundary || error.breaks_connection() {
             return self.give_up(error);
         }

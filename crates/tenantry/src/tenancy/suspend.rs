@@ -1,0 +1,70 @@
+//! Suspending a tenant, and resuming it.
+
+use super::Tenancy;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::lifecycle;
+use crate::tenant::{Suspension, Tenant};
+
+impl Tenancy {
+    /// Suspends a tenant: from its next checkout on, anywhere, it is not served, or may only be read. Answers with the
+    /// tenant as it is now. One that is suspended already is suspended on these terms from now on.
+    ///
+    /// Requests get 503 with the message, and `Retry-After` where there is an end. Checkouts fail with
+    /// [`ErrorKind::Suspended`], those of jobs and of handles that are kept too; what is under way goes on.
+    /// Migrations still reach the tenant.
+    ///
+    /// ```no_run
+    /// use time::{Duration, OffsetDateTime};
+    /// use tenantry::tenant::Suspension;
+    ///
+    /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
+    /// let acme = tenancy.tenant("acme").await?;
+    /// let terms = Suspension::new()
+    ///     .because("moves to another plan")
+    ///     .saying("We are upgrading your account. Back in an hour!")
+    ///     .until(OffsetDateTime::now_utc() + Duration::HOUR);
+    /// let acme = tenancy.suspend(&acme, terms).await?;
+    /// assert!(tenancy.db(&acme).is_err());
+    ///
+    /// let acme = tenancy.resume(&acme).await?;
+    /// assert!(tenancy.db(&acme).is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Reads that go on
+    ///
+    /// With [`Suspension::read_only`] the tenant is served on sessions whose transactions are read-only, which is
+    /// part of the switch: `default_transaction_read_only`, or behind a pooler `SET LOCAL transaction_read_only`. A
+    /// statement that writes, takes a row lock or draws from a sequence fails with [`ErrorKind::Suspended`]. It keeps
+    /// an application from writing by mistake, and is no defence against SQL that sets its transaction to `READ
+    /// WRITE`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for terms that are over already or hold what cannot be shown,
+    /// [`ErrorKind::TenantUnavailable`] for a tenant that is neither active nor suspended,
+    /// [`ErrorKind::UnknownTenant`] if it was removed.
+    pub async fn suspend(&self, tenant: &Tenant, terms: Suspension) -> Result<Tenant> {
+        let suspended = lifecycle::suspend(&self.inner.context, tenant, &terms).await?;
+        self.changed(suspended).await
+    }
+
+    /// Has a suspended tenant served again, and tells every process. An active one stays as it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TenantUnavailable`] for a tenant that is neither active nor suspended,
+    /// [`ErrorKind::UnknownTenant`] if it was removed.
+    pub async fn resume(&self, tenant: &Tenant) -> Result<Tenant> {
+        let resumed = lifecycle::resume(&self.inner.context, tenant).await?;
+        self.changed(resumed).await
+    }
+
+    /// Forgets what was known of a tenant, and answers with all that is known now.
+    async fn changed(&self, tenant: Tenant) -> Result<Tenant> {
+        let registry = &self.inner.registry;
+        registry.forget_tenant(&tenant).await;
+        Ok(registry.complete(vec![tenant.clone()]).await.pop().unwrap_or(tenant))
+    }
+}
