@@ -186,6 +186,9 @@ fn hint_of(error: &tenantry::Error) -> Option<String> {
     let hint = match error.kind() {
         ErrorKind::UnknownTenant => "`tenantry list` shows the tenants there are",
         ErrorKind::DatabaseUnavailable => "check that PostgreSQL runs there and that the URL is right",
+        ErrorKind::Suspended => {
+            "`tenantry show SLUG` says why, and `tenantry resume SLUG` has it served again"
+        }
         ErrorKind::TenantUnavailable => "`tenantry list` shows the status of each tenant",
         _ => return None,
     };

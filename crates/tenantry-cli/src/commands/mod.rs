@@ -13,11 +13,13 @@ mod list;
 mod migrate;
 mod new;
 mod psql;
+mod resume;
 mod runs;
 mod set;
 mod show;
 mod spare;
 mod status;
+mod suspend;
 
 use clap::{Parser, Subcommand};
 
@@ -52,6 +54,8 @@ pub(crate) enum Command {
     List(list::Options),
     Show(show::Options),
     Set(set::Options),
+    Suspend(suspend::Options),
+    Resume(resume::Options),
     Domain(domain::Options),
     New(new::Options),
     ImportMigrations(import_migrations::Options),
@@ -86,6 +90,8 @@ impl Command {
             Self::List(options) => list::run(options, cx).await,
             Self::Show(options) => show::run(options, cx).await,
             Self::Set(options) => set::run(options, cx).await,
+            Self::Suspend(options) => suspend::run(options, cx).await,
+            Self::Resume(options) => resume::run(options, cx).await,
             Self::Domain(options) => domain::run(options, cx).await,
             Self::New(options) => new::run(options, cx),
             Self::ImportMigrations(options) => import_migrations::run(options, cx),

@@ -3,10 +3,11 @@ use clap_complete::ArgValueCompleter;
 use serde_json::Value;
 use tenantry::Tenancy;
 use tenantry::resolve::TenantKey;
-use tenantry::tenant::{DomainName, Slug, Tenant};
+use tenantry::tenant::{DomainName, Slug, Suspension, Tenant};
 
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
+use crate::duration::shown;
 use crate::fleet::Migrated;
 use crate::output::Format;
 use crate::slugs::complete_slugs;
@@ -21,11 +22,16 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     with_tenancy(cx, async |cx, _, tenancy| {
-        let tenant = tenancy.find(&key_of(&options.tenant)?).await?;
+        let tenant = find(tenancy, &options.tenant).await?;
         print(cx, tenancy, &tenant).await
     })
     .await?;
     Ok(Finish::Done)
+}
+
+/// Finds a tenant by what was typed.
+pub(super) async fn find(tenancy: &Tenancy, text: &str) -> tenantry::Result<Tenant> {
+    tenancy.find(&key_of(text)?).await
 }
 
 /// A dot makes it a domain: no slug has one.
@@ -60,11 +66,26 @@ pub(super) async fn print(cx: &mut Context, tenancy: &Tenancy, tenant: &Tenant) 
         ("domains", domains.iter().map(DomainName::as_str).collect::<Vec<_>>().join(", ")),
         ("settings", settings(tenant)),
     ];
+    if let Some(suspension) = tenant.suspension() {
+        facts.extend(terms(suspension));
+    }
     if let Some(error) = tenant.last_error() {
         facts.push(("last error", error.to_owned()));
     }
     cx.output.facts(&facts);
     Ok(())
+}
+
+/// The terms of a suspension, as far as they were said.
+fn terms(suspension: &Suspension) -> impl Iterator<Item = (&'static str, String)> {
+    let read_only = suspension.is_read_only().then(|| "reads go on".to_owned());
+    let all = [
+        ("suspension", read_only),
+        ("until", suspension.end().map(shown)),
+        ("reason", suspension.reason().map(str::to_owned)),
+        ("message", suspension.message().map(str::to_owned)),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
 
 /// Everything but the name, which has a line of its own.

@@ -11,7 +11,7 @@ const KEYS: &[(&str, &str)] = &[
     (
         "create",
         "created_at database digest domains id last_error migrations name owns_types schema settings slug \
-         status",
+         status suspension",
     ),
     ("dev status", "running"),
     ("dev url", "url"),
@@ -23,7 +23,7 @@ const KEYS: &[(&str, &str)] = &[
     ("lint", "column errors file hint line message rule warnings"),
     (
         "list",
-        "created_at database digest id last_error migrations name owns_types schema settings slug status",
+        "created_at database digest id last_error migrations name owns_types schema settings slug status suspension",
     ),
     (
         "migrate",
@@ -32,6 +32,10 @@ const KEYS: &[(&str, &str)] = &[
          untouched up_to_date version warnings",
     ),
     ("new", "files version"),
+    (
+        "resume",
+        "created_at database digest id last_error name owns_types schema settings slug status suspension",
+    ),
     ("runs", "digest ended_at error failed migrated operator run started_at state up_to_date version wave"),
     (
         "runs show",
@@ -41,12 +45,12 @@ const KEYS: &[(&str, &str)] = &[
     (
         "set",
         "created_at database digest domains id last_error migrations name owns_types schema settings slug \
-         status",
+         status suspension",
     ),
     (
         "show",
         "created_at database digest domains id last_error migrations name owns_types schema settings slug \
-         status",
+         status suspension",
     ),
     ("spare fill", "made removed"),
     ("spare list", "created_at is_current schema"),
@@ -56,6 +60,11 @@ const KEYS: &[(&str, &str)] = &[
          last_run latest master migrated migrations moving operator path provisioning purging registry \
          run server_version slug slugs spares started_at state suspended tenant tenants total up_to_date \
          version versions wave",
+    ),
+    (
+        "suspend",
+        "created_at database digest id last_error message name owns_types read_only reason schema settings slug \
+         status suspension until",
     ),
 ];
 
@@ -112,6 +121,8 @@ async fn one_thing_has_one_key_in_all_commands() {
         "list",
         "show|acme",
         "set|acme|--setting|plan=silver",
+        "suspend|acme|--reason|unpaid|--message|Please pay|--for|1h",
+        "resume|acme",
         "domain|list|acme",
         "dev|url|--tenant|acme",
         "exec|--all|INSERT INTO note VALUES (1, NULL); DO $$ BEGIN RAISE NOTICE 'x'; END $$",

@@ -38,5 +38,7 @@ mod review;
 mod runs;
 /// URLs and psql: other programs in the schema of a tenant.
 mod sessions;
+/// Tenants that are suspended and resumed.
+mod suspend;
 /// Colour, pipes, completions.
 mod terminal;

@@ -1,0 +1,59 @@
+use serde_json::json;
+
+use crate::bench::Project;
+
+#[tokio::test]
+async fn tenants_are_suspended_and_resumed_by_slug_or_domain() {
+    let project = Project::new().await;
+    project.ok(&["init"]);
+    project.ok(&["create", "acme", "--domain", "notes.acme.com"]);
+    project.ok(&["create", "globex"]);
+
+    let terms =
+        ["--reason", "invoice 4711", "--message", "Please pay", "--until", "2999-12-24T18:00:00+01:00"];
+    let told = project.ok(&[&["suspend", "notes.acme.com", "globex"], &terms[..]].concat());
+    assert_eq!(
+        told,
+        "acme is suspended until 2999-12-24T18:00:00+01:00\nglobex is suspended until 2999-12-24T18:00:00+01:00\n"
+    );
+    let shown = project.ok(&["show", "acme"]);
+    for line in ["status      suspended", "reason      invoice 4711", "message     Please pay"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    let listed = project.json(&["list", "--status", "suspended"]);
+    assert_eq!((listed[0]["slug"].as_str(), listed[1]["slug"].as_str()), (Some("acme"), Some("globex")));
+    let suspension = &listed[0]["suspension"];
+    assert_eq!((&suspension["reason"], &suspension["read_only"]), (&json!("invoice 4711"), &json!(false)));
+    let refused = project.run(&["exec", "--tenant", "acme", "SELECT 1", "--format", "json"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("\"kind\":\"suspended\""), "{}", refused.stderr);
+    assert!(refused.stderr.contains("tenantry resume"), "{}", refused.stderr);
+
+    assert_eq!(project.ok(&["suspend", "acme", "--read-only"]), "acme may only be read\n");
+    assert_eq!(project.json(&["resume", "acme", "globex"])[1]["status"], "active");
+    assert_eq!(project.ok(&["resume", "acme"]), "acme is served\n");
+    assert_eq!(project.json(&["show", "acme"])["suspension"], json!(null));
+}
+
+#[tokio::test]
+async fn one_that_fails_is_reported_and_stops_nobody() {
+    let project = Project::new().await;
+    project.ok(&["init"]);
+    project.ok(&["create", "acme"]);
+    let done = project.run(&["suspend", "nobody", "acme"]);
+    assert_eq!((done.code, done.stdout.as_str()), (3, "acme is suspended\n"));
+    assert!(done.stderr.contains("nobody"), "{}", done.stderr);
+    let done = project.run(&["resume", "nobody"]);
+    assert_eq!((done.code, done.stdout.as_str()), (1, ""));
+    for wrong in [
+        &["suspend"][..],
+        &["suspend", "acme", "--for", "1fortnight"],
+        &["suspend", "acme", "--until", "tomorrow"],
+        &["suspend", "acme", "--for", "1h", "--until", "2999-12-24T18:00:00Z"],
+    ] {
+        assert_eq!(project.run(wrong).code, 2, "{wrong:?}");
+    }
+    let over = project.run(&["suspend", "acme", "--until", "2001-01-01T00:00:00Z"]);
+    assert_eq!(over.code, 1);
+    assert!(over.stderr.contains("not in the future"), "{}", over.stderr);
+}
