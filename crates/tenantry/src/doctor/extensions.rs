@@ -7,7 +7,8 @@ use crate::sql::{Identifier, Literal};
 use crate::tenant::SchemaName;
 
 /// The extensions of other schemas, with what decides how they are moved. Those that are about the server, such as
-/// `pg_stat_statements`, have views and no types, and no tenant needs them.
+/// `pg_stat_statements`, have views and no types, and no tenant needs them. Since PostgreSQL 17 the arrays of what an
+/// extension has are members of it, too.
 const ELSEWHERE: &str = "\
     SELECT extname::text AS name, nspname::text AS schema, extrelocatable AS is_relocatable, rolname::text AS owner \
     FROM pg_catalog.pg_extension JOIN pg_catalog.pg_namespace ON pg_namespace.oid = extnamespace \
@@ -19,6 +20,7 @@ const ELSEWHERE: &str = "\
             ON classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND pg_class.oid = objid \
         LEFT JOIN pg_catalog.pg_type \
             ON classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND pg_type.oid = objid AND typrelid = 0 \
+            AND typcategory <> 'A' \
         WHERE refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND refobjid = pg_extension.oid \
             AND deptype = 'e') AS member \
     WHERE (has_types OR NOT has_views) AND nspname <> 'pg_catalog' AND nspname NOT IN";
