@@ -151,12 +151,31 @@ pub(crate) fn confirm(action: &str, is_sure: bool) -> anyhow::Result<bool> {
     if is_sure {
         return Ok(true);
     }
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        let refused = Failure::usage(format!("nobody is there to confirm: {action}"));
-        return Err(refused.with_hint("add `--yes`").into());
+    refuse_without_terminal(action)?;
+    let answer = ask(&format!("{}? [y/N] ", visible(action)))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Asks for a word that nobody types by mistake, before something is destroyed that people would miss.
+pub(crate) fn confirm_by_typing(action: &str, word: &str, is_sure: bool) -> anyhow::Result<bool> {
+    if is_sure {
+        return Ok(true);
     }
-    tell(&format!("{}? [y/N] ", visible(action)));
+    refuse_without_terminal(action)?;
+    Ok(ask(&format!("{}: type `{word}` to confirm: ", visible(action)))?.trim() == word)
+}
+
+fn ask(question: &str) -> anyhow::Result<String> {
+    tell(question);
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(answer)
+}
+
+fn refuse_without_terminal(action: &str) -> anyhow::Result<()> {
+    if io::stdin().is_terminal() && io::stderr().is_terminal() {
+        return Ok(());
+    }
+    let refused = Failure::usage(format!("nobody is there to confirm: {action}"));
+    Err(refused.with_hint("add `--yes`").into())
 }

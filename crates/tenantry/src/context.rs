@@ -19,6 +19,8 @@ pub(crate) struct Context {
     pub(crate) role: Option<Role>,
     /// The operator, for the audit.
     pub(crate) operator: String,
+    /// The time for which a deleted tenant can come back.
+    pub(crate) keep_deleted: Duration,
     /// The tenants that were found to have applied no other files than these.
     pub(crate) agreement: Agreement,
     /// Wakes the spare keeper.

@@ -2,7 +2,8 @@
 //!
 //! With `TENANTRY_DIE_AT=<name>` in the environment of a test run, the process ends when it first comes to
 //! the point of that name: nothing is cleaned up, no destructor runs, and the server learns of it from the
-//! closed socket, as after `kill -9`. In any other build the points do not exist.
+//! closed socket, as after `kill -9`. `TENANTRY_DIE_AFTER=2` lets it pass twice before. In any other build the points
+//! do not exist.
 
 /// A moment before or after something becomes permanent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,34 @@ pub(crate) enum FailPoint {
     AfterResume,
     /// The migrations were replayed in a scratch schema, of which a baseline is to be made.
     InScratch,
+    /// A tenant is deleted, which is not committed yet.
+    BeforeDelete,
+    /// A tenant was deleted.
+    AfterDelete,
+    /// A tenant comes back, which is not committed yet.
+    BeforeUndelete,
+    /// A tenant came back.
+    AfterUndelete,
+    /// A purge begins, which is not committed yet.
+    BeforePurge,
+    /// A purge has begun, and all is still there.
+    AfterPurge,
+    /// Some objects of a schema are about to be dropped.
+    BeforeBatch,
+    /// Some objects of a schema were dropped.
+    AfterBatch,
+    /// The schema is dropped, which is not committed yet.
+    BeforeDrop,
+    /// The schema was dropped, and the registry still has its tenant.
+    AfterDrop,
+    /// The registry has forgotten the tenant, which is not committed yet.
+    BeforeForget,
+    /// The registry has forgotten the tenant.
+    AfterForget,
+    /// A tenant is renamed, which is not committed yet.
+    BeforeRename,
+    /// A tenant was renamed.
+    AfterRename,
 }
 
 impl FailPoint {
@@ -68,6 +97,25 @@ impl FailPoint {
         Self::AfterMark,
         Self::BeforeFinish,
         Self::AfterFinish,
+    ];
+
+    /// The points at the boundaries of renaming, deleting, undeleting and purging.
+    #[cfg(test)]
+    pub(crate) const OF_LIFE: [Self; 14] = [
+        Self::BeforeRename,
+        Self::AfterRename,
+        Self::BeforeDelete,
+        Self::AfterDelete,
+        Self::BeforeUndelete,
+        Self::AfterUndelete,
+        Self::BeforePurge,
+        Self::AfterPurge,
+        Self::BeforeBatch,
+        Self::AfterBatch,
+        Self::BeforeDrop,
+        Self::AfterDrop,
+        Self::BeforeForget,
+        Self::AfterForget,
     ];
 
     #[cfg(test)]
@@ -96,6 +144,20 @@ impl FailPoint {
             Self::BeforeResume => "before-resume",
             Self::AfterResume => "after-resume",
             Self::InScratch => "in-scratch",
+            Self::BeforeDelete => "before-delete",
+            Self::AfterDelete => "after-delete",
+            Self::BeforeUndelete => "before-undelete",
+            Self::AfterUndelete => "after-undelete",
+            Self::BeforePurge => "before-purge",
+            Self::AfterPurge => "after-purge",
+            Self::BeforeBatch => "before-batch",
+            Self::AfterBatch => "after-batch",
+            Self::BeforeDrop => "before-drop",
+            Self::AfterDrop => "after-drop",
+            Self::BeforeForget => "before-forget",
+            Self::AfterForget => "after-forget",
+            Self::BeforeRename => "before-rename",
+            Self::AfterRename => "after-rename",
         }
     }
 }
@@ -104,8 +166,17 @@ impl FailPoint {
 #[cfg(test)]
 pub(crate) fn reached(point: FailPoint) {
     use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
     static DIES_AT: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("TENANTRY_DIE_AT").ok());
-    if DIES_AT.as_deref() == Some(point.name()) {
+    static PASSES: LazyLock<AtomicU32> = LazyLock::new(|| {
+        let passes = std::env::var("TENANTRY_DIE_AFTER").ok();
+        AtomicU32::new(passes.and_then(|passes| passes.parse().ok()).unwrap_or_default())
+    });
+    if DIES_AT.as_deref() != Some(point.name()) {
+        return;
+    }
+    let passes = PASSES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |passes| passes.checked_sub(1));
+    if passes.is_err() {
         std::process::abort();
     }
 }

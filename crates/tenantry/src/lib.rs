@@ -71,6 +71,7 @@
 //! | use it with axum, or any tower service | [`http`] |
 //! | set more than the schema on each connection | [`pool::Preprocessor`] |
 //! | do something for every tenant | [`Tenancy::for_each`] |
+//! | delete a tenant, and bring it back | [`Tenancy::delete`], [`Tenancy::undelete`], [`Tenancy::purge`] |
 //! | write migrations, and bring a fleet up to date | [`migrate`], [`Tenancy::migrate`] |
 //! | configure it by file and environment | [`Config`] |
 //! | work behind a pooler such as `PgBouncer` | [`database::PoolMode`] |
@@ -122,6 +123,7 @@ mod testing;
 
 pub use self::database::{Config, DatabaseConfig, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};
+pub use self::lifecycle::PurgeOptions;
 pub use self::migrate::{Fleet, Migrations};
 pub use self::pool::{MasterDb, TenantDb, Transaction};
 pub use self::provision::{KeepSpares, NewTenant, SpareKeeper, SpareSummary};

@@ -2,6 +2,7 @@
 mod baseline;
 mod completions;
 mod create;
+mod delete;
 mod dev;
 mod doctor;
 mod domain;
@@ -13,6 +14,8 @@ mod list;
 mod migrate;
 mod new;
 mod psql;
+mod purge;
+mod rename;
 mod resume;
 mod runs;
 mod set;
@@ -20,6 +23,7 @@ mod show;
 mod spare;
 mod status;
 mod suspend;
+mod undelete;
 
 use clap::{Parser, Subcommand};
 
@@ -57,6 +61,10 @@ pub(crate) enum Command {
     Suspend(suspend::Options),
     Resume(resume::Options),
     Domain(domain::Options),
+    Rename(rename::Options),
+    Delete(delete::Options),
+    Undelete(undelete::Options),
+    Purge(purge::Options),
     New(new::Options),
     ImportMigrations(import_migrations::Options),
     Migrate(migrate::Options),
@@ -93,6 +101,10 @@ impl Command {
             Self::Suspend(options) => suspend::run(options, cx).await,
             Self::Resume(options) => resume::run(options, cx).await,
             Self::Domain(options) => domain::run(options, cx).await,
+            Self::Rename(options) => rename::run(options, cx).await,
+            Self::Delete(options) => delete::run(options, cx).await,
+            Self::Undelete(options) => undelete::run(options, cx).await,
+            Self::Purge(options) => purge::run(options, cx).await,
             Self::New(options) => new::run(options, cx),
             Self::ImportMigrations(options) => import_migrations::run(options, cx),
             Self::Migrate(options) => Box::pin(migrate::run(options, cx)).await,

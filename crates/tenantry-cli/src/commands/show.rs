@@ -1,13 +1,15 @@
 //! Shows one tenant.
 use clap_complete::ArgValueCompleter;
 use serde_json::Value;
-use tenantry::Tenancy;
 use tenantry::resolve::TenantKey;
 use tenantry::tenant::{DomainName, Slug, Suspension, Tenant};
+use tenantry::{ErrorKind, Tenancy};
+use time::format_description::well_known::Rfc3339;
 
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
 use crate::duration::shown;
+use crate::failure::Failure;
 use crate::fleet::Migrated;
 use crate::output::Format;
 use crate::slugs::complete_slugs;
@@ -22,8 +24,14 @@ pub(crate) struct Options {
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     with_tenancy(cx, async |cx, _, tenancy| {
-        let tenant = find(tenancy, &options.tenant).await?;
-        print(cx, tenancy, &tenant).await
+        let key = key_of(&options.tenant)?;
+        match tenancy.find(&key).await {
+            Ok(tenant) => print(cx, tenancy, &tenant).await,
+            Err(error) => Err(match called_now(tenancy, &key, &error).await? {
+                Some(failure) => failure.into(),
+                None => error.into(),
+            }),
+        }
     })
     .await?;
     Ok(Finish::Done)
@@ -43,14 +51,32 @@ fn key_of(text: &str) -> tenantry::Result<TenantKey> {
     }
 }
 
+/// The error for a slug that a tenant had before.
+async fn called_now(
+    tenancy: &Tenancy,
+    key: &TenantKey,
+    error: &tenantry::Error,
+) -> tenantry::Result<Option<Failure>> {
+    let TenantKey::Slug(slug) = key else { return Ok(None) };
+    let now = if error.kind() == ErrorKind::UnknownTenant { tenancy.formerly(slug).await? } else { None };
+    Ok(now.map(|now| {
+        let failure = Failure::new("unknown_tenant", error.to_string()).with_tenant(slug.as_str());
+        failure.with_hint(format!("it is called `{}` now", now.slug()))
+    }))
+}
+
 /// Prints all there is to know of a tenant.
 pub(super) async fn print(cx: &mut Context, tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<()> {
     let domains = tenancy.domains(tenant).await?;
     let migrated = Migrated::of(tenancy, tenant);
+    let purge_after = tenancy.purge_after(tenant).await?.map(|date| date.format(&Rfc3339)).transpose()?;
+    let former = tenancy.former_slugs(tenant).await?;
     let mut json = serde_json::to_value(tenant)?;
     if cx.output.format() == Format::Json {
         json["domains"] = serde_json::to_value(&domains)?;
         json["migrations"] = serde_json::to_value(migrated)?;
+        json["former_slugs"] = serde_json::to_value(&former)?;
+        json["purge_after"] = serde_json::to_value(purge_after)?;
         cx.output.json(&json);
         return Ok(());
     }
@@ -68,6 +94,13 @@ pub(super) async fn print(cx: &mut Context, tenancy: &Tenancy, tenant: &Tenant) 
     ];
     if let Some(suspension) = tenant.suspension() {
         facts.extend(terms(suspension));
+    }
+    if !former.is_empty() {
+        let slugs = former.iter().map(|former| former.slug.as_str());
+        facts.push(("former slugs", slugs.collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(date) = purge_after {
+        facts.push(("purge after", date));
     }
     if let Some(error) = tenant.last_error() {
         facts.push(("last error", error.to_owned()));

@@ -10,8 +10,13 @@ const KEYS: &[(&str, &str)] = &[
     ("baseline", "file first_rows version"),
     (
         "create",
-        "created_at database digest domains id last_error migrations name owns_types schema settings slug \
-         status suspension",
+        "created_at database digest domains former_slugs id last_error migrations name owns_types \
+         purge_after schema settings slug status suspension",
+    ),
+    (
+        "delete",
+        "created_at database digest domains former_slugs id last_error migrations name owns_types \
+         purge_after schema settings slug status suspension",
     ),
     ("dev status", "running"),
     ("dev url", "url"),
@@ -32,6 +37,12 @@ const KEYS: &[(&str, &str)] = &[
          untouched up_to_date version warnings",
     ),
     ("new", "files version"),
+    ("purge", "failed purged"),
+    (
+        "rename",
+        "created_at database digest domains former_slugs id last_error migrations name owns_types \
+         purge_after redirect_until schema settings slug status suspension",
+    ),
     (
         "resume",
         "created_at database digest id last_error name owns_types schema settings slug status suspension",
@@ -44,13 +55,13 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "set",
-        "created_at database digest domains id last_error migrations name owns_types schema settings slug \
-         status suspension",
+        "created_at database digest domains former_slugs id last_error migrations name owns_types \
+         purge_after schema settings slug status suspension",
     ),
     (
         "show",
-        "created_at database digest domains id last_error migrations name owns_types schema settings slug \
-         status suspension",
+        "created_at database digest domains former_slugs id last_error migrations name owns_types \
+         purge_after schema settings slug status suspension",
     ),
     ("spare fill", "made removed"),
     ("spare list", "created_at is_current schema"),
@@ -65,6 +76,11 @@ const KEYS: &[(&str, &str)] = &[
         "suspend",
         "created_at database digest id last_error message name owns_types read_only reason schema settings slug \
          status suspension until",
+    ),
+    (
+        "undelete",
+        "created_at database digest domains former_slugs id last_error migrations name owns_types \
+         purge_after schema settings slug status suspension",
     ),
 ];
 
@@ -153,6 +169,12 @@ async fn one_thing_has_one_key_in_all_commands() {
         "show",
         "dev|status",
         "new|more",
+        "rename|acme|apex",
+        "rename|apex|acme|--redirect-for|0d",
+        "delete|acme|--yes",
+        "undelete|acme",
+        "delete|acme|--yes|--keep|0d",
+        "purge|acme|--yes",
     ] {
         keys(command);
     }

@@ -13,6 +13,8 @@ mod doctor;
 mod documents;
 /// A dump that `pg_dump` wrote, converted and applied.
 mod dumped;
+/// Tenants that leave: delete, undelete, purge.
+mod endings;
 /// SQL in one schema and in all.
 mod exec;
 /// Migration files that are wrong, late, changed or gone.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::config::{DatabaseConfig, PoolConfig, PoolMode};
 use super::environment::{Variables, variable_name};
 use super::layers::{self, Origins};
+use super::period::Period;
 use super::sections::{DatabaseSection, Sections};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::{Alias, ReservedSlugs, SchemaName};
@@ -51,6 +52,9 @@ const FILE: &str = "tenantry.toml";
 /// min_connections = 0
 /// acquire_timeout_ms = 5000
 /// verify = "switch"                        # or "always"
+///
+/// [lifecycle]
+/// keep_deleted = "30d"                     # the time for which a deleted tenant can come back
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -244,6 +248,10 @@ impl Config {
 
     pub(crate) fn installation(&self) -> Option<&str> {
         self.sections.installation.as_deref()
+    }
+
+    pub(crate) fn keep_deleted(&self) -> Option<Period> {
+        self.sections.lifecycle.keep_deleted
     }
 
     pub(crate) fn reserved_slugs(&self) -> Option<&ReservedSlugs> {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::config::{PoolMode, Verify};
+use super::period::Period;
 use crate::tenant::{Alias, ReservedSlugs, SchemaName};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -19,6 +20,7 @@ pub(super) struct Sections {
     pub(super) databases: BTreeMap<Alias, DatabaseSection>,
     pub(super) migrations: MigrationsSection,
     pub(super) pool: PoolSection,
+    pub(super) lifecycle: LifecycleSection,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
@@ -32,6 +34,11 @@ pub(super) struct DatabaseSection {
 pub(super) struct MigrationsSection {
     pub(super) master: Option<PathBuf>,
     pub(super) tenant: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct LifecycleSection {
+    pub(super) keep_deleted: Option<Period>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -113,7 +113,7 @@ fn half_made(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
     let TenantEntry { slug, status, last_error } = entry.tenant.as_ref()?;
     let mend = match status {
         Status::Provisioning => format!("tenantry create {slug}{}", database_option(patient)),
-        Status::Purging => format!("tenantry create {slug} --abort --yes"),
+        Status::Purging => format!("tenantry purge {slug} --yes"),
         _ => return None,
     };
     let reason = last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
@@ -132,7 +132,13 @@ fn without_schema(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
     match status {
         // There need not be one yet, or any more.
         Status::Provisioning | Status::Purging | Status::Moving => None,
-        Status::Active | Status::Suspended | Status::Deleted => {
+        Status::Deleted => {
+            let why = "it cannot come back";
+            let purge = format!("tenantry purge {slug} --now --yes");
+            let mend = format!("restore the schema from a backup; or forget the tenant: `{purge}`");
+            Some(patient.error(Check::MissingSchema, what, why).mend_by(mend))
+        }
+        Status::Active | Status::Suspended => {
             let why = "every statement of the tenant fails, and so do migrations";
             let begin_anew = examination::begin_anew(slug);
             let create = format!("tenantry create {slug}{}", database_option(patient));

@@ -59,7 +59,7 @@ impl Error {
         match self.kind() {
             ErrorKind::RowNotFound | ErrorKind::UnknownTenant => StatusCode::NOT_FOUND,
             ErrorKind::InvalidInput => StatusCode::BAD_REQUEST,
-            ErrorKind::AlreadyExists => StatusCode::CONFLICT,
+            ErrorKind::AlreadyExists | ErrorKind::Dependents => StatusCode::CONFLICT,
             ErrorKind::TenantUnavailable | ErrorKind::Suspended | ErrorKind::PoolClosed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

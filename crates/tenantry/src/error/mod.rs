@@ -27,7 +27,7 @@ pub enum ErrorKind {
     Configuration,
     /// A value given by a caller breaks a rule: a slug, a domain, a schema name.
     InvalidInput,
-    /// No tenant goes by that slug, domain or id.
+    /// No tenant goes by that slug, domain or id, or the one that does is deleted.
     UnknownTenant,
     /// The tenant exists but its status does not allow to serve it.
     TenantUnavailable,
@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Suspended,
     /// The slug, the domain or the schema is taken.
     AlreadyExists,
+    /// Objects elsewhere depend on what is to be dropped.
+    Dependents,
     /// A tenant's schema is missing, was renamed, or may not be used by the role that looked.
     MissingSchema,
     /// No connection became free in time.
@@ -246,6 +248,8 @@ impl From<NotServed> for Error {
     fn from(error: NotServed) -> Self {
         let kind = match error.status() {
             Status::Suspended => ErrorKind::Suspended,
+            // To those who ask for one that is deleted, it is as if it had never been.
+            status if status.is_hidden() => ErrorKind::UnknownTenant,
             _ => ErrorKind::TenantUnavailable,
         };
         Self::new(kind, error.to_string()).with_tenant(error.slug()).with_suspension(error.suspension())

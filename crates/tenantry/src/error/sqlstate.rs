@@ -46,6 +46,10 @@ pub(crate) const TOO_MANY_CONNECTIONS: &str = "53300";
 pub(crate) const OBJECT_IN_USE: &str = "55006";
 /// A row would be there twice.
 pub(crate) const UNIQUE_VIOLATION: &str = "23505";
+/// Others depend on what is to be dropped.
+pub(crate) const DEPENDENT_OBJECTS_STILL_EXIST: &str = "2BP01";
+/// The server has no room left: for another lock, for one.
+pub(crate) const OUT_OF_MEMORY: &str = "53200";
 /// Something that the server has no better number for.
 pub(crate) const INTERNAL_ERROR: &str = "XX000";
 /// A lock was not to be had in time.

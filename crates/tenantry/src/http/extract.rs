@@ -9,6 +9,8 @@ use http::request::Parts;
 use super::layer::Resolved;
 use super::rejection::Rejection;
 use super::rejection_kind::RejectionKind;
+use super::renamed;
+use crate::error::ErrorKind;
 use crate::pool::{MasterDb, TenantDb};
 use crate::resolve::Resolution;
 use crate::tenancy::Tenancy;
@@ -99,7 +101,12 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for MasterDb {
 async fn tenant_of(parts: &Parts, resolved: &Resolved) -> Result<Option<Tenant>, Rejection> {
     match resolved.resolution() {
         Resolution::Invalid(reason) => Err(Rejection::invalid(reason, parts)),
-        _ => resolved.tenant().await.map_err(|error| Rejection::of(error, parts)),
+        _ => match resolved.tenant().await {
+            Err(error) if error.kind() == ErrorKind::UnknownTenant => {
+                Err(renamed::redirect(parts, resolved).await.unwrap_or_else(|| Rejection::of(error, parts)))
+            }
+            answer => answer.map_err(|error| Rejection::of(error, parts)),
+        },
     }
 }
 

@@ -9,7 +9,8 @@ use tower_service::Service;
 
 use super::{original_uri, peer};
 use crate::error::Result;
-use crate::resolve::{Head, Resolution};
+use crate::registry::unknown;
+use crate::resolve::{Head, Resolution, TenantKey};
 use crate::tenancy::Tenancy;
 use crate::tenant::Tenant;
 
@@ -80,13 +81,28 @@ impl Resolved {
         format!("{prefix}{path}")
     }
 
+    /// The tenant that had the slug of this request before it was renamed; `None` if nobody had, or it is deleted.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn formerly(&self) -> Result<Option<Tenant>> {
+        let Resolution::Tenant { key: TenantKey::Slug(slug), .. } = &self.resolution else { return Ok(None) };
+        let tenant = self.tenancy.formerly(slug).await?;
+        Ok(tenant.filter(|tenant| !tenant.status().is_hidden()))
+    }
+
     /// The tenant the request is for; `None` if it is for no tenant.
     ///
     /// # Errors
-    /// [`ErrorKind::UnknownTenant`](crate::ErrorKind::UnknownTenant) if it is for one that does not exist.
+    /// [`ErrorKind::UnknownTenant`](crate::ErrorKind::UnknownTenant) if it is for one that does not exist, or is
+    /// deleted.
     pub async fn tenant(&self) -> Result<Option<Tenant>> {
         match &self.resolution {
-            Resolution::Tenant { key, .. } => self.tenancy.find(key).await.map(Some),
+            Resolution::Tenant { key, .. } => {
+                let tenant = self.tenancy.find(key).await?;
+                // The same error as where there is none.
+                if tenant.status().is_hidden() { Err(unknown(key)) } else { Ok(Some(tenant)) }
+            }
             Resolution::Master | Resolution::None | Resolution::Invalid(_) => Ok(None),
         }
     }

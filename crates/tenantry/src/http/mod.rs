@@ -20,7 +20,8 @@
 //! A tenant that is suspended is 503, too, with the message for its customer, and `Retry-After` where there is an end.
 //!
 //! People get a short page, clients that ask for JSON get JSON, and `TenancyLayer::on_rejection` answers in the
-//! application's own words. [`Error`](crate::Error) is a response as well, so that `?` works in a handler.
+//! application's own words. `TenancyLayer::redirect_renamed` redirects from slugs that tenants had before.
+//! [`Error`](crate::Error) is a response as well, so that `?` works in a handler.
 
 #[cfg(feature = "axum")]
 mod extract;
@@ -31,6 +32,8 @@ mod peer;
 mod rejection;
 #[cfg(feature = "axum")]
 mod rejection_kind;
+#[cfg(feature = "axum")]
+mod renamed;
 #[cfg(feature = "axum")]
 mod response;
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use axum::response::{IntoResponse, Response};
 use http::header::ACCEPT;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::layer::TenancyLayer;
 use super::rejection_kind::RejectionKind;
-use super::response::{Words, log, page, problem, with_retry_after};
+use super::response::{Words, log, page, problem, redirect_to, with_retry_after};
 use crate::error::Error;
 use crate::resolve::InvalidRequest;
 use crate::tenant::Suspension;
@@ -31,6 +31,8 @@ struct Refused {
     headers: HeaderMap,
     source: Option<Arc<dyn StdError + Send + Sync>>,
     answer: Option<OwnAnswer>,
+    /// The address that a redirect leads to.
+    address: Option<HeaderValue>,
 }
 
 /// The application's own way to answer, which the layer attaches to each request.
@@ -70,7 +72,13 @@ impl TenancyLayer {
 impl Rejection {
     pub(super) fn new(kind: RejectionKind, request: &Parts) -> Self {
         let answer = request.extensions.get().cloned();
-        Self { kind, refused: Box::new(Refused { headers: request.headers.clone(), source: None, answer }) }
+        let headers = request.headers.clone();
+        Self { kind, refused: Box::new(Refused { headers, source: None, answer, address: None }) }
+    }
+
+    pub(super) fn leading_to(mut self, address: HeaderValue) -> Self {
+        self.refused.address = Some(address);
+        self
     }
 
     pub(super) fn of(error: Error, request: &Parts) -> Self {
@@ -121,6 +129,10 @@ impl Rejection {
 
 impl IntoResponse for Rejection {
     fn into_response(mut self) -> Response {
+        // Asked for by the application, so there are no other words for it.
+        if let Some(address) = self.refused.address.take() {
+            return redirect_to(address);
+        }
         if let Some(OwnAnswer(answer)) = self.refused.answer.take() {
             return answer(self);
         }

@@ -14,6 +14,9 @@ pub enum RejectionKind {
     NoTenant,
     /// 404: the address could be a tenant's, but nobody has it.
     UnknownTenant,
+    /// 308: the address was the tenant's before it was renamed, and the application
+    /// [redirects](super::TenancyLayer::redirect_renamed).
+    Renamed,
     /// 404: the address is a tenant's, and this is only for the application itself.
     NotMaster,
     /// 503: the tenant is not served at the moment.
@@ -34,6 +37,7 @@ impl RejectionKind {
     pub fn status(self) -> StatusCode {
         match self {
             Self::InvalidHost => StatusCode::BAD_REQUEST,
+            Self::Renamed => StatusCode::PERMANENT_REDIRECT,
             Self::NoTenant | Self::UnknownTenant | Self::NotMaster => StatusCode::NOT_FOUND,
             Self::TenantUnavailable | Self::Suspended | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Broken | Self::NoLayer => StatusCode::INTERNAL_SERVER_ERROR,
@@ -45,6 +49,7 @@ impl RejectionKind {
         match self {
             Self::InvalidHost => "The address of this request is not valid.",
             Self::NoTenant | Self::UnknownTenant => "There is no account at this address.",
+            Self::Renamed => "This account has another address now.",
             Self::NotMaster => "There is no such page at this address.",
             Self::TenantUnavailable => "This account is not available at the moment.",
             Self::Suspended => "This account is suspended.",
@@ -84,6 +89,7 @@ impl fmt::Display for RejectionKind {
             Self::InvalidHost => "the request does not say clearly whom it is for",
             Self::NoTenant => "the request is for no tenant",
             Self::UnknownTenant => "the request is for a tenant that does not exist",
+            Self::Renamed => "the tenant has another slug now",
             Self::NotMaster => "the request is not for the master",
             Self::TenantUnavailable => "the tenant is not served at the moment",
             Self::Suspended => "the tenant is suspended",

@@ -1,7 +1,7 @@
 //! The answers to requests that fail, for people and for programs.
 
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use time::OffsetDateTime;
 
@@ -49,6 +49,12 @@ pub(super) fn page(status: StatusCode, words: &Words<'_>) -> Response {
          <h1 style=\"font-size: 1.4rem\">{title}</h1>{detail}</body></html>\n"
     );
     (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response()
+}
+
+/// Leads to another address, with the same method. Not for good: whoever was renamed may be renamed back.
+pub(super) fn redirect_to(address: HeaderValue) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, address), (CACHE_CONTROL, no_store)]).into_response()
 }
 
 /// The text as HTML shows it, wherever it stands.

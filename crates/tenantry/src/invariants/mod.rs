@@ -9,6 +9,7 @@ mod cancellation;
 mod client;
 mod crashes;
 mod crossing;
+mod endings;
 mod fall_through;
 mod handles;
 mod kept_handles;

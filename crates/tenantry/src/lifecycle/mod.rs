@@ -5,7 +5,22 @@
 //! So whoever dies on the way leaves all of it, nothing, or what the same verb finishes.
 //!
 //! Making a tenant is [`provision`](crate::provision)'s work, and nothing here serves requests.
+//!
+//! | file | what it does | its undo |
+//! | --- | --- | --- |
+//! | `suspend` | stops serving a tenant; serves it again | each other |
+//! | `rename` | gives a tenant another slug | itself, back |
+//! | `delete` | hides a tenant and dates its purge; brings it back | each other |
+//! | `purge` | drops the schema of a deleted tenant, then its row | none |
 
+mod delete;
+mod find;
+mod purge;
+mod rename;
 mod suspend;
 
+pub(crate) use self::delete::{delete, undelete};
+pub use self::purge::PurgeOptions;
+pub(crate) use self::purge::purge;
+pub(crate) use self::rename::rename;
 pub(crate) use self::suspend::{resume, suspend};

@@ -13,7 +13,7 @@
 //! | | `mark` | has ledgers say that a version is applied, or that it is not | yes |
 //! | | `preview` | tells what a run would do | yes |
 //! | beside it | `squash` | makes a baseline, and compares it with a replay | yes |
-//! | | `creation`, `removal` | makes a schema and all that is in it; drops one | yes |
+//! | | `creation`, `removal` | makes a schema and all that is in it; drops one, a large one in parts | yes |
 //! | | `survey` | looks for what stands in the way of a run before any schema is touched | yes |
 //! | fleet, wave | `wave` | goes through the master schema and the tenants, several at a time | yes |
 //! | tenant | `tenant` | tries several that are alike at once, or one until it succeeds | yes |
@@ -94,7 +94,7 @@ pub use self::plan::{Change, Direction};
 pub use self::preview::Preview;
 pub(crate) use self::preview::preview;
 pub use self::progress::{Stopped, Summary};
-pub(crate) use self::removal::drop_schema;
+pub(crate) use self::removal::{Dependents, drop_schema, empty_schema, refuse_dependents};
 pub(crate) use self::schema::migrate_schema;
 pub(crate) use self::send::{commit, send};
 pub(crate) use self::site::Site;

@@ -1,13 +1,13 @@
 //! Gives a half-made tenant up.
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::Connection as _;
 
 use super::create::lock_schema;
+use super::removal::remove_schema;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::migrate::drop_schema;
+use crate::migrate::Dependents;
 use crate::registry::{AuditState, audit, store};
-use crate::sql::Identifier;
 use crate::tenant::{Alias, Slug, Status, Tenant, Verb};
 
 /// Removes the schema and the row of a tenant that never became active. Safe to repeat.
@@ -26,10 +26,11 @@ pub(crate) async fn abort(context: &Context, slug: &Slug) -> Result<Tenant> {
         Status::Purging => lock_schema(context, &tenant).await?,
         status => return Err(not_half_made(&tenant, status)),
     };
-    remove_schema(context, &mut workplace, &tenant).await?;
+    remove_schema(context, &mut workplace, &tenant, Dependents::Refuse, &()).await?;
     let mut tx = registry.begin().await?;
     store::delete_tenant(&mut tx, tenant.id()).await?;
     audit::end(&mut tx, tenant.id(), Verb::Create, AuditState::Undone).await?;
+    audit::end(&mut tx, tenant.id(), Verb::Purge, AuditState::Done).await?;
     tx.commit().await?;
     Ok(tenant)
 }
@@ -39,14 +40,4 @@ fn not_half_made(tenant: &Tenant, status: Status) -> Error {
     Error::new(ErrorKind::TenantUnavailable, message)
         .with_tenant(tenant.slug())
         .with_hint("only a tenant that is still `provisioning` can be aborted")
-}
-
-async fn remove_schema(context: &Context, workplace: &mut PgConnection, tenant: &Tenant) -> Result<()> {
-    let mut tx = workplace.begin().await?;
-    drop_schema(&mut tx, tenant.schema()).await?;
-    if let Some(role) = &context.role {
-        let drop = format!("DROP ROLE IF EXISTS {}", Identifier(&role.name_for(tenant.schema())));
-        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *tx).await?;
-    }
-    Ok(tx.commit().await?)
 }

@@ -77,9 +77,18 @@ fn is_half_made_by(known: &Tenant, new: &NewTenant, draft: &Tenant) -> bool {
 }
 
 fn already_exists(tenant: &Tenant) -> Error {
-    let message = format!("tenant `{}` already exists and is {}", tenant.slug(), tenant.status());
-    let error = Error::new(ErrorKind::AlreadyExists, message).with_tenant(tenant.slug());
-    match tenant.status() {
+    let (slug, status) = (tenant.slug(), tenant.status());
+    // The message may reach whoever signs up, and says nothing of one that is hidden but that the slug is taken.
+    let message = if status == Status::Deleted {
+        format!("tenant `{slug}` already exists")
+    } else {
+        format!("tenant `{slug}` already exists and is {status}")
+    };
+    let error = Error::new(ErrorKind::AlreadyExists, message).with_tenant(slug);
+    match status {
+        Status::Deleted => error.with_hint(format!(
+            "it is deleted: `tenantry undelete {slug}` brings it back, `tenantry purge {slug}` removes it for good"
+        )),
         Status::Provisioning => {
             error.with_hint("complete it with the command that began it, or remove it with `--abort`")
         }
@@ -171,7 +180,7 @@ async fn fill_schema(context: &Context, workplace: &mut PgConnection, tenant: &T
 }
 
 /// A connection to the tenant's database that holds the lock of its schema. The lock ends with it.
-pub(super) async fn lock_schema(context: &Context, tenant: &Tenant) -> Result<PgConnection> {
+pub(crate) async fn lock_schema(context: &Context, tenant: &Tenant) -> Result<PgConnection> {
     let mut connection = context.databases.owner_connection(tenant.database()).await?;
     if SchemaLock::of(tenant.schema()).try_take(&mut connection).await? {
         return Ok(connection);

@@ -13,12 +13,15 @@ mod create;
 mod grants;
 mod new_tenant;
 mod register;
+mod removal;
 mod spare_keeper;
 mod spares;
 
 pub(crate) use self::abort::abort;
-pub(crate) use self::create::create;
+pub(crate) use self::create::{create, lock_schema};
 pub use self::new_tenant::NewTenant;
+pub(crate) use self::new_tenant::checked_slug;
+pub(crate) use self::removal::{refuse_shared, remove_schema};
 pub use self::spare_keeper::{KeepSpares, SpareKeeper};
 pub use self::spares::SpareSummary;
 pub(crate) use self::spares::{Stale, fill as fill_spares, list as list_spares};

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use super::removal::refuse_shared;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::VOID_SCHEMA;
 use crate::tenant::{
     Alias, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord, checked_settings,
 };
@@ -86,23 +86,15 @@ impl NewTenant {
 
     /// The tenant this becomes, checked against the rules but not yet against the registry.
     pub(super) fn draft(&self, context: &Context, status: Status) -> Result<Tenant> {
-        let slug = Slug::parse(&self.slug).map_err(|error| {
-            Error::new(
-                ErrorKind::InvalidInput,
-                format!("{:?} cannot be a slug: {error}", shortened(&self.slug)),
-            )
-            .with_hint("use lower-case letters, digits and hyphens, at most 63")
-        })?;
-        if context.reserved.contains(&slug) {
-            let message = format!("the slug `{slug}` is reserved");
-            return Err(Error::new(ErrorKind::InvalidInput, message)
-                .with_hint("choose another one, or change the list of reserved slugs"));
-        }
+        let slug = checked_slug(context, &self.slug)?;
         let settings = checked_settings(self.settings.clone())?;
         self.domains.iter().try_for_each(DomainName::check_registrable)?;
         let id = TenantId::random();
         let schema = match &self.existing_schema {
-            Some(schema) => checked(schema, context)?,
+            Some(schema) => {
+                refuse_shared(context, schema)?;
+                schema.clone()
+            }
             None => SchemaName::generate(&slug, id),
         };
         check_role(context, &schema)?;
@@ -123,6 +115,21 @@ impl NewTenant {
     }
 }
 
+/// Reads a slug that a tenant may take: a legal one that is not reserved.
+pub(crate) fn checked_slug(context: &Context, text: &str) -> Result<Slug> {
+    let slug = Slug::parse(text).map_err(|error| {
+        let message = format!("{:?} cannot be a slug: {error}", shortened(text));
+        Error::new(ErrorKind::InvalidInput, message)
+            .with_hint("use lower-case letters, digits and hyphens, at most 63")
+    })?;
+    if context.reserved.contains(&slug) {
+        let message = format!("the slug `{slug}` is reserved");
+        return Err(Error::new(ErrorKind::InvalidInput, message)
+            .with_hint("choose another one, or change the list of reserved slugs"));
+    }
+    Ok(slug)
+}
+
 /// PostgreSQL would cut a long name without a word, and the tenant would ask for the whole one.
 fn check_role(context: &Context, schema: &SchemaName) -> Result<()> {
     let Some(name) = context.role.as_ref().map(|role| role.name_for(schema)) else { return Ok(()) };
@@ -136,19 +143,6 @@ fn check_role(context: &Context, schema: &SchemaName) -> Result<()> {
     );
     Err(Error::new(ErrorKind::InvalidInput, message)
         .with_hint("give the installation or the tenant a shorter name"))
-}
-
-/// The shared schemas belong to nobody.
-fn checked(schema: &SchemaName, context: &Context) -> Result<SchemaName> {
-    let layout = &context.layout;
-    let is_shared = *schema == layout.master_schema
-        || layout.extension_schemas.contains(schema)
-        || schema.as_str() == VOID_SCHEMA;
-    if is_shared {
-        let message = format!("schema `{schema}` is shared and cannot become a tenant's");
-        return Err(Error::new(ErrorKind::InvalidInput, message));
-    }
-    Ok(schema.clone())
 }
 
 /// The part that is shown of a text of any length.

@@ -10,11 +10,11 @@ use tokio::task::JoinHandle;
 
 use super::cache::Cache;
 use super::selection::Selection;
-use super::{listener, store, with_applied};
+use super::{former_slugs, listener, store, with_applied};
 use crate::error::{Error, ErrorKind, Result};
 use crate::pool::{Databases, MasterDb, Opener, Standing};
 use crate::resolve::TenantKey;
-use crate::tenant::{Alias, Status, Tenant};
+use crate::tenant::{Alias, Slug, Status, Tenant};
 
 /// Settings of the cache in front of the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,18 +57,14 @@ pub(crate) struct Registry {
 struct Finder {
     databases: Databases,
     cache: Arc<Cache>,
+    /// The tenants that had a slug before. Asked only where nobody has it.
+    former: Arc<Cache>,
 }
 
 impl Finder {
     async fn find(&self, key: &TenantKey) -> Result<Tenant> {
         let found = self.cache.get(key, || self.load(key)).await?;
-        found.ok_or_else(|| {
-            let error = Error::new(ErrorKind::UnknownTenant, format!("no tenant goes by `{key}`"));
-            match key {
-                TenantKey::Slug(slug) => error.with_tenant(slug),
-                TenantKey::Domain(_) | TenantKey::Id(_) => error,
-            }
-        })
+        found.ok_or_else(|| unknown(key))
     }
 
     async fn load(&self, key: &TenantKey) -> Result<Option<Tenant>> {
@@ -81,8 +77,30 @@ impl Finder {
         Ok(with_applied(&self.databases, found.into_iter().collect()).await?.pop())
     }
 
+    /// The tenant that had this slug before.
+    async fn formerly(&self, slug: &Slug) -> Result<Option<Tenant>> {
+        let load = async || {
+            let found = former_slugs::tenant_formerly(&self.master(), slug).await?;
+            Ok(with_applied(&self.databases, found.into_iter().collect()).await?.pop())
+        };
+        self.former.get(&TenantKey::Slug(slug.clone()), load).await
+    }
+
+    fn caches(&self) -> [&Cache; 2] {
+        [&self.cache, &self.former]
+    }
+
     fn master(&self) -> MasterDb {
         MasterDb::new(self.databases.default_pool().clone())
+    }
+}
+
+/// The error that nobody goes by this key.
+pub(crate) fn unknown(key: &TenantKey) -> Error {
+    let error = Error::new(ErrorKind::UnknownTenant, format!("no tenant goes by `{key}`"));
+    match key {
+        TenantKey::Slug(slug) => error.with_tenant(slug),
+        TenantKey::Domain(_) | TenantKey::Id(_) => error,
     }
 }
 
@@ -118,15 +136,17 @@ impl Registry {
     /// of the server nobody listens.
     pub(crate) fn start(databases: Databases, config: &RegistryConfig) -> Result<Self> {
         let direct = Opener::of_direct(&Alias::default(), databases.config(&Alias::default())?);
-        let cache = Arc::new(Cache::new(config.cache_capacity, config.cache_ttl, config.negative_ttl));
+        let cache = || Arc::new(Cache::new(config.cache_capacity, config.cache_ttl, config.negative_ttl));
+        let (cache, former) = (cache(), cache());
         if direct.is_none() {
             tracing::warn!(
                 "Without a `direct_url` nothing listens behind the pooler: changes of tenants are seen after {:?}",
                 config.cache_ttl
             );
         }
-        let listener = direct.map(|direct| tokio::spawn(listener::listen(direct, Arc::clone(&cache))));
-        let finder = Arc::new(Finder { databases, cache });
+        let caches = [Arc::clone(&cache), Arc::clone(&former)];
+        let listener = direct.map(|direct| tokio::spawn(listener::listen(direct, caches)));
+        let finder = Arc::new(Finder { databases, cache, former });
         Ok(Self { finder, listener: tokio::sync::Mutex::new(listener) })
     }
 
@@ -138,6 +158,11 @@ impl Registry {
     /// The tenant that goes by this key.
     pub(crate) async fn find(&self, key: &TenantKey) -> Result<Tenant> {
         self.finder.find(key).await
+    }
+
+    /// The tenant that had this slug before it was renamed, mostly from memory.
+    pub(crate) async fn formerly(&self, slug: &Slug) -> Result<Option<Tenant>> {
+        self.finder.formerly(slug).await
     }
 
     /// Up to `limit` tenants in the order of their slugs, after this one.
@@ -182,12 +207,12 @@ impl Registry {
 
     /// Drops what this process knows of a key, without waiting for the announcement.
     pub(super) fn forget(&self, key: &TenantKey) {
-        self.finder.cache.forget(key);
+        self.finder.caches().into_iter().for_each(|cache| cache.forget(key));
     }
 
     /// Drops what this process knows of a tenant: of its slug, and of all its domains.
     pub(crate) async fn forget_tenant(&self, tenant: &Tenant) {
-        self.finder.cache.forget_tenant(tenant.id());
+        self.finder.caches().into_iter().for_each(|cache| cache.forget_tenant(tenant.id()));
         self.forget(&TenantKey::Slug(tenant.slug().clone()));
         match self.domains(tenant).await {
             Ok(domains) => domains.into_iter().for_each(|domain| self.forget(&TenantKey::Domain(domain))),
@@ -197,13 +222,13 @@ impl Registry {
     }
 
     pub(crate) fn forget_all(&self) {
-        self.finder.cache.clear();
+        self.finder.caches().into_iter().for_each(Cache::clear);
     }
 
     pub(crate) fn status(&self) -> CacheStatus {
         CacheStatus {
-            entries: self.finder.cache.len(),
-            loads: self.finder.cache.loads.load(Ordering::Relaxed),
+            entries: self.finder.caches().into_iter().map(Cache::len).sum(),
+            loads: self.finder.caches().into_iter().map(|cache| cache.loads.load(Ordering::Relaxed)).sum(),
         }
     }
 

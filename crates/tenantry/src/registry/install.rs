@@ -24,6 +24,8 @@ const STEPS: &[Step] = &[
     Step { number: 7, scope: Scope::EveryDatabase, sql: include_str!("sql/0007_schema_number.sql") },
     Step { number: 8, scope: Scope::DefaultDatabase, sql: include_str!("sql/0008_audit.sql") },
     Step { number: 9, scope: Scope::DefaultDatabase, sql: include_str!("sql/0009_suspension.sql") },
+    Step { number: 10, scope: Scope::DefaultDatabase, sql: include_str!("sql/0010_deletion.sql") },
+    Step { number: 11, scope: Scope::DefaultDatabase, sql: include_str!("sql/0011_former_slugs.sql") },
 ];
 
 struct Step {

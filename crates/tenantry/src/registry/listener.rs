@@ -22,11 +22,11 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Listens until it is aborted; reconnects with growing pauses.
-pub(super) async fn listen(opener: Opener, cache: Arc<Cache>) {
+pub(super) async fn listen(opener: Opener, caches: [Arc<Cache>; 2]) {
     let mut pause = SHORTEST_PAUSE;
     let mut told = None;
     loop {
-        match listen_once(&opener, &cache, &mut pause).await {
+        match listen_once(&opener, &caches, &mut pause).await {
             Ok(()) => tracing::info!("The registry's listener lost its connection"),
             Err(error) => {
                 let error = Some(error.to_string());
@@ -45,15 +45,25 @@ pub(super) async fn listen(opener: Opener, cache: Arc<Cache>) {
 }
 
 /// Listens on one connection until it is lost.
-async fn listen_once(opener: &Opener, cache: &Cache, pause: &mut Duration) -> Result<(), sqlx::Error> {
+async fn listen_once(
+    opener: &Opener,
+    caches: &[Arc<Cache>; 2],
+    pause: &mut Duration,
+) -> Result<(), sqlx::Error> {
     let mut listener = opener.listener().await?;
     listener.listen(CHANNEL).await?;
     // Whatever changed before this moment was announced to nobody.
-    cache.clear();
+    for cache in caches {
+        cache.clear();
+    }
     *pause = SHORTEST_PAUSE;
     loop {
         match tokio::time::timeout(PING_AFTER, listener.try_recv()).await {
-            Ok(Ok(Some(notification))) => apply(cache, notification.payload()),
+            Ok(Ok(Some(notification))) => {
+                for cache in caches {
+                    apply(cache, notification.payload());
+                }
+            }
             Ok(Ok(None)) => return Ok(()),
             Ok(Err(error)) => return Err(error),
             Err(_) => ping(&mut listener).await?,

@@ -1,10 +1,10 @@
 //! The catalog of tenants: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
-//! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary` and `audit`; `selection` reads the
-//! tenants that somebody chose, and `examination` has the questions of doctor. `cache` finds most tenants without
-//! any statement, and `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a trigger, whoever
-//! made it. `probe` asks one database who it is.
+//! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `deletion` and `former_slugs`;
+//! `selection` reads the tenants that somebody chose, and `examination` has the questions of doctor. `cache` finds most
+//! tenants without any statement, and `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a
+//! trigger, whoever made it. `probe` asks one database who it is.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
 //! arrives within milliseconds. While it is not, nothing is served longer than
@@ -16,10 +16,12 @@
 pub(crate) mod applied;
 pub(crate) mod audit;
 mod cache;
+pub(crate) mod deletion;
 pub(crate) mod diary;
 mod domains;
 pub(crate) mod examination;
 mod find;
+pub(crate) mod former_slugs;
 mod install;
 mod listener;
 mod probe;
@@ -32,8 +34,9 @@ pub(crate) mod suspension;
 
 pub(crate) use self::applied::with_applied;
 pub use self::audit::{AuditEntry, AuditState};
-pub(crate) use self::find::Registry;
 pub use self::find::{CacheStatus, RegistryConfig};
+pub(crate) use self::find::{Registry, unknown};
+pub use self::former_slugs::FormerSlug;
 pub(crate) use self::install::{LEDGER, install, newest_step, verify};
 pub use self::probe::{Probe, slugs_beginning_with};
 pub use self::runs::{Run, RunEntry, RunState};

@@ -235,9 +235,10 @@ pub(crate) async fn insert_tenant(connection: &mut PgConnection, tenant: &Tenant
     }
 }
 
-fn taken(error: &sqlx::Error, tenant: &Tenant) -> Option<Error> {
+/// The error that a slug or a schema is somebody else's, if it is that. A slug counts that somebody had until recently.
+pub(super) fn taken(error: &sqlx::Error, tenant: &Tenant) -> Option<Error> {
     let message = match error.as_database_error()?.constraint()? {
-        "tenant_slug_key" => format!("tenant `{}` already exists", tenant.slug()),
+        "tenant_slug_key" | "former_slug_pkey" => format!("tenant `{}` already exists", tenant.slug()),
         "tenant_database_schema_name_key" => {
             let (schema, database) = (tenant.schema(), tenant.database());
             format!("schema `{schema}` of database `{database}` already belongs to a tenant")

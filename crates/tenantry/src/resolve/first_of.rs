@@ -1,6 +1,7 @@
 use std::fmt;
 
 use super::{Head, InvalidResolver, Resolution, Resolve};
+use crate::tenant::Slug;
 
 /// The first answer of several resolvers that is not [`None`](Resolution::None).
 ///
@@ -51,6 +52,15 @@ impl Resolve for FirstOf {
             }
         }
         otherwise
+    }
+
+    fn address(&self, head: &Head<'_>, slug: &Slug) -> Option<String> {
+        let answers = |resolution| match resolution {
+            Resolution::None => false,
+            Resolution::Invalid(reason) => !reason.is_of_a_name_outside_of_dns(),
+            _ => true,
+        };
+        self.resolvers.iter().find(|resolver| answers(resolver.resolve(head)))?.address(head, slug)
     }
 
     fn is_catch_all(&self) -> bool {

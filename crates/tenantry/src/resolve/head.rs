@@ -47,6 +47,11 @@ impl<'a> Head<'a> {
         Self { extensions: Some(extensions), peer: extensions.get().copied(), ..self }
     }
 
+    /// Looks at the same request as it was at another URI.
+    pub fn at(self, uri: &'a Uri) -> Self {
+        Self { uri, ..self }
+    }
+
     /// The method.
     pub fn method(&self) -> &'a Method {
         self.method
@@ -123,6 +128,23 @@ impl<'a> Head<'a> {
         match self.only(&X_FORWARDED_HOST)? {
             Some(value) => host_in(&X_FORWARDED_HOST, value).map(Some),
             None => self.host(),
+        }
+    }
+
+    /// The text of the same host, with the port that was asked for.
+    pub(super) fn authority_behind(
+        &self,
+        proxies: &TrustedNetworks,
+    ) -> Result<Option<&'a str>, InvalidRequest> {
+        if proxies.contain(self.peer, self.headers, &X_FORWARDED_HOST)
+            && let Some(value) = self.only(&X_FORWARDED_HOST)?
+        {
+            return text_in(&X_FORWARDED_HOST, value).map(Some);
+        }
+        match (self.uri.authority(), self.only(&HOST)?) {
+            (Some(authority), _) => Ok(Some(authority.as_str())),
+            (None, Some(value)) => text_in(&HOST, value).map(Some),
+            (None, None) => Ok(None),
         }
     }
 

@@ -74,6 +74,12 @@ impl Resolve for PathSegment {
     fn resolve(&self, head: &Head<'_>) -> Resolution {
         self.try_resolve(head).unwrap_or_else(Resolution::Invalid)
     }
+
+    fn address(&self, head: &Head<'_>, slug: &Slug) -> Option<String> {
+        let (_, rest) = self.split(head.uri().path())?;
+        let query = head.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        Some(format!("{}/{slug}{rest}{query}", self.prefix))
+    }
 }
 
 fn invalid_prefix(prefix: &str) -> InvalidResolver {

@@ -29,6 +29,16 @@ pub trait Resolve: Send + Sync + 'static {
     /// Runs on every request: no I/O, no locks.
     fn resolve(&self, head: &Head<'_>) -> Resolution;
 
+    /// The address of the same page for a tenant of another slug, as in `//acme.example.com/notes?page=2`, without the
+    /// scheme, which a proxy may have changed; or a path. `None` where a slug is no part of the address.
+    ///
+    /// Asked only where [`redirect_renamed`](crate::http::TenancyLayer::redirect_renamed) is set, about a request that
+    /// this resolver has found to be for a slug that a tenant had before.
+    fn address(&self, head: &Head<'_>, slug: &Slug) -> Option<String> {
+        let _ = (head, slug);
+        None
+    }
+
     /// Returns true if every request with a host is answered with a tenant, so that no resolver after this one is
     /// ever asked. [`FirstOf`](super::FirstOf) accepts such a resolver only at the end.
     fn is_catch_all(&self) -> bool {
@@ -51,6 +61,10 @@ impl<R: Resolve + ?Sized> Resolve for Arc<R> {
         (**self).resolve(head)
     }
 
+    fn address(&self, head: &Head<'_>, slug: &Slug) -> Option<String> {
+        (**self).address(head, slug)
+    }
+
     fn is_catch_all(&self) -> bool {
         (**self).is_catch_all()
     }
@@ -59,6 +73,10 @@ impl<R: Resolve + ?Sized> Resolve for Arc<R> {
 impl Resolve for Box<dyn Resolve> {
     fn resolve(&self, head: &Head<'_>) -> Resolution {
         (**self).resolve(head)
+    }
+
+    fn address(&self, head: &Head<'_>, slug: &Slug) -> Option<String> {
+        (**self).address(head, slug)
     }
 
     fn is_catch_all(&self) -> bool {

@@ -1,3 +1,5 @@
+use http::uri::PathAndQuery;
+
 use super::{Head, InvalidRequest, InvalidResolver, Resolution, Resolve, peer::TrustedNetworks};
 use crate::tenant::{DomainName, Slug};
 
@@ -103,5 +105,15 @@ impl Subdomain {
 impl Resolve for Subdomain {
     fn resolve(&self, head: &Head<'_>) -> Resolution {
         self.try_resolve(head).unwrap_or_else(Resolution::Invalid)
+    }
+
+    fn address(&self, head: &Head<'_>, slug: &Slug) -> Option<String> {
+        let authority = head.authority_behind(&self.proxies).ok()??;
+        self.slug_in(&DomainName::from_host(authority).ok()?)?;
+        let is_port = |port: &&str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+        let port = authority.rsplit_once(':').map(|(_, port)| port).filter(is_port);
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let path = head.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        path.starts_with('/').then(|| format!("//{slug}.{}{port}{path}", self.base))
     }
 }

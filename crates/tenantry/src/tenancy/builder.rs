@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::{Inner, Tenancy};
 use crate::context::{Agreement, Context};
-use crate::database::{Config, DatabaseConfig, Layout};
+use crate::database::{Config, DatabaseConfig, Layout, Period};
 use crate::doctor::{self, Finding};
 #[cfg(doc)]
 use crate::error::ErrorKind;
@@ -37,6 +37,7 @@ pub struct Builder {
     reserved: ReservedSlugs,
     registry: RegistryConfig,
     operator: String,
+    keep_deleted: Period,
     installs: bool,
 }
 
@@ -53,6 +54,7 @@ impl Default for Builder {
             reserved: ReservedSlugs::default(),
             registry: RegistryConfig::default(),
             operator: format!("process {}", std::process::id()),
+            keep_deleted: Period::days(30),
             installs: false,
         }
     }
@@ -81,6 +83,9 @@ impl Builder {
         }
         self.chosen = config.preprocessors().map(<[String]>::to_vec);
         self.role = config.installation().map(Role::of);
+        if let Some(period) = config.keep_deleted() {
+            self.keep_deleted = period;
+        }
         Ok(self)
     }
 
@@ -150,6 +155,12 @@ impl Builder {
         self
     }
 
+    /// Sets the time for which a [deleted](Tenancy::delete) tenant can come back. Default: 30 days.
+    pub fn keep_deleted(mut self, period: Period) -> Self {
+        self.keep_deleted = period;
+        self
+    }
+
     /// Installs or upgrades the registry before anything else; safe when many servers start at
     /// once. Default: `false`, and `tenantry init` does it.
     pub fn install(mut self, installs: bool) -> Self {
@@ -183,6 +194,7 @@ impl Builder {
             reserved: self.reserved,
             role: self.role,
             operator: self.operator,
+            keep_deleted: self.keep_deleted.duration(),
             agreement: Agreement::default(),
             spare_taken: Notify::new(),
         };

@@ -7,6 +7,7 @@ mod audit;
 mod builder;
 mod fleet;
 mod for_each;
+mod life;
 mod listen;
 mod owner;
 mod scope;

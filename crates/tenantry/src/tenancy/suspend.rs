@@ -62,7 +62,7 @@ impl Tenancy {
     }
 
     /// Forgets what was known of a tenant, and answers with all that is known now.
-    async fn changed(&self, tenant: Tenant) -> Result<Tenant> {
+    pub(super) async fn changed(&self, tenant: Tenant) -> Result<Tenant> {
         let registry = &self.inner.registry;
         registry.forget_tenant(&tenant).await;
         Ok(registry.complete(vec![tenant.clone()]).await.pop().unwrap_or(tenant))

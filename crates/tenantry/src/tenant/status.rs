@@ -53,6 +53,11 @@ impl Status {
         self.successors().contains(&next)
     }
 
+    /// Returns true if requests are answered as if there were no such tenant: it is deleted, or being purged.
+    pub const fn is_hidden(self) -> bool {
+        matches!(self, Self::Deleted | Self::Purging)
+    }
+
     /// The table of transitions: everything this status may become.
     pub const fn successors(self) -> &'static [Self] {
         match self {
