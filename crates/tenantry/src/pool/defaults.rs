@@ -1,9 +1,10 @@
 //! The settings that every session begins with, and gets again whenever it was cleaned.
 //!
 //! A pooler refuses most parameters of a start-up message, or drops them without a word. So settings are made
-//! by the first message on a new connection, whose answer confirms them. What no message can make is the
-//! value that `RESET` goes back to. That the server takes from the start-up options; they are offered, and
-//! left out from there on where somebody refuses them. The first message tells whether they arrived.
+//! by the first message on a new connection, whose answer confirms them; that of cleaning makes them again, and fails
+//! unless they are in force. What no message can make is the value that `RESET` goes back to. That the server
+//! takes from the start-up options; they are offered, and left out from there on where somebody refuses them. The
+//! first message tells whether they arrived.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,14 +24,42 @@ const OF_SQLX: &str = "SET client_encoding TO 'UTF8'; SET DateStyle TO 'ISO, MDY
 const KEEPALIVE: &str = "SET tcp_keepalives_idle TO 30; SET tcp_keepalives_interval TO 10; \
     SET tcp_keepalives_count TO 3; SET tcp_user_timeout TO 60000; ";
 
+/// The settings that change what a text means, as they are in force.
+macro_rules! in_force {
+    () => {
+        "pg_catalog.concat_ws('|', pg_catalog.current_setting('standard_conforming_strings'), \
+         pg_catalog.current_setting('client_encoding'), pg_catalog.current_setting('DateStyle'), \
+         pg_catalog.current_setting('TimeZone'))"
+    };
+}
+
+/// The same, as they are to be.
+macro_rules! wanted {
+    () => {
+        "on|UTF8|ISO, MDY|UTC"
+    };
+}
+
 /// Answers with the path that a session falls back to, and with the settings that are in force.
-const CONFIRM: &str = "SELECT pg_catalog.concat_ws('|', pg_catalog.current_setting('search_path'), \
-    pg_catalog.set_config('search_path', 'tenantry_void', false), \
-    pg_catalog.current_setting('standard_conforming_strings'), pg_catalog.current_setting('client_encoding'), \
-    pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('TimeZone'))";
+const CONFIRM: &str = concat!(
+    "SELECT pg_catalog.concat_ws('|', pg_catalog.current_setting('search_path'), \
+     pg_catalog.set_config('search_path', 'tenantry_void', false), ",
+    in_force!(),
+    ")"
+);
 
 /// The end of that answer: all but the path that a session falls back to.
-const CONFIRMED: &str = "|tenantry_void|on|UTF8|ISO, MDY|UTC";
+const CONFIRMED: &str = concat!("|tenantry_void|", wanted!());
+
+/// Leaves the session in the void, if the settings are in force. Otherwise it asks for one that nobody has, whose name
+/// is the error.
+const INSIST: &str = concat!(
+    "SELECT pg_catalog.set_config('search_path', CASE ",
+    in_force!(),
+    " WHEN '",
+    wanted!(),
+    "' THEN 'tenantry_void' ELSE pg_catalog.current_setting('the settings that were made') END, false); "
+);
 
 /// The settings of sessions that are reached in one way, and what stands in that way.
 pub(crate) struct Defaults {
@@ -60,7 +89,7 @@ impl Defaults {
         Self {
             is_session: true,
             first_messages: settings.each_ref().map(|settings| format!("{settings}{CONFIRM}")),
-            statements: settings.map(|settings| format!("{settings}SET search_path TO {VOID_SCHEMA}; ")),
+            statements: settings.map(|settings| format!("{settings}{INSIST}")),
             refuses_client_check: AtomicBool::new(interval.is_zero()),
             refuses_options: AtomicBool::new(false),
             resets_elsewhere: AtomicBool::new(false),
@@ -88,7 +117,8 @@ impl Defaults {
         }
     }
 
-    /// The statements that make the settings, each ending in `; `. Without a schema the session is in the void.
+    /// The statements that make the settings, each ending in `; `. A session is in the void then; they fail where it
+    /// does not have the settings.
     pub(super) fn statements(&self) -> &str {
         if stands(Guard::Defaults) { self.without_refused(&self.statements) } else { "" }
     }
@@ -156,6 +186,8 @@ mod tests {
 
     use std::time::Duration;
 
+    use sqlx::Connection as _;
+
     use super::*;
 
     fn defaults(interval: Duration) -> Defaults {
@@ -202,6 +234,29 @@ mod tests {
         }
         for answer in [None, Some("x|tenantry_void|on|UTF8|ISO, MDY|Asia/Tokyo")] {
             defaults(Duration::ZERO).confirm(answer).unwrap_err();
+        }
+    }
+
+    #[tokio::test]
+    async fn settings_that_do_not_last_through_a_cleaning_are_an_error() {
+        let database = tenantry_embedded::ScratchDatabase::create().await.unwrap();
+        let defaults = defaults(Duration::ZERO);
+        let made = ["client_encoding", "DateStyle", "TimeZone", "standard_conforming_strings"];
+        let others = ["'LATIN1'", "'SQL, DMY'", "'Asia/Tokyo'", "off"];
+        for (name, other) in made.into_iter().zip(others) {
+            let mut connection = sqlx::PgConnection::connect(database.url()).await.unwrap();
+            let mut send = async |message: &str| crate::pool::message::send(&mut connection, message).await;
+            send(&format!("SET {name} TO {other}; {}", defaults.statements())).await.unwrap();
+            assert_eq!(send("SHOW search_path").await.unwrap().as_deref(), Some(VOID_SCHEMA));
+            // Somebody in between makes another one of it.
+            let swallowed = format!("SET {name} TO");
+            let swallowed =
+                defaults.statements().replace(&swallowed, &format!("{swallowed} {other}; SET my.own TO"));
+            let error = send(&swallowed).await.unwrap_err();
+            assert!(
+                error.database_error().unwrap().message().contains("the settings that were made"),
+                "{name}: {error}"
+            );
         }
     }
 
