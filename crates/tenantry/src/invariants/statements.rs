@@ -2,11 +2,16 @@
 
 #[cfg(feature = "tokio-postgres")]
 use std::error::Error;
+use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use sqlx::AssertSqlSafe;
+use tenantry_embedded::ScratchDatabase;
 #[cfg(feature = "tokio-postgres")]
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, private::BytesMut, to_sql_checked};
 
+use crate::error::BoxError;
+use crate::pool::{CheckoutRequest, Hook, Preprocessor, SessionSettings};
 #[cfg(feature = "tokio-postgres")]
 use crate::testing::installation;
 use crate::testing::{Driver, Installation, Tables, builder, migrations, with_one_connection};
@@ -113,6 +118,56 @@ async fn types_that_a_bare_connection_has_met_reach_no_other_tenant() {
             .execute(bare)
             .await
             .unwrap();
+    }
+}
+
+/// Sends a value of the tenant's own type, where there is one.
+struct Cheer;
+
+impl Preprocessor for Cheer {
+    fn name(&self) -> &'static str {
+        "cheer"
+    }
+
+    fn prepare(&self, _: &CheckoutRequest, _: &mut SessionSettings) -> crate::Result<()> {
+        Ok(())
+    }
+
+    fn hook(&self) -> Option<&dyn Hook> {
+        Some(self)
+    }
+}
+
+impl Hook for Cheer {
+    fn after_switch<'a>(
+        &'a self,
+        _: &'a CheckoutRequest,
+        connection: &'a mut sqlx::PgConnection,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        Box::pin(async move {
+            let has_type = "SELECT to_regtype('mood') IS NOT NULL";
+            if sqlx::query_scalar(has_type).fetch_one(&mut *connection).await? {
+                let cheer = sqlx::query("SELECT $1::mood").bind(Mood::Happy).persistent(false);
+                cheer.execute(&mut *connection).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[tokio::test]
+async fn types_that_a_hook_has_met_reach_no_other_tenant() {
+    let database = Arc::new(ScratchDatabase::create().await.unwrap());
+    let pool = PoolConfig { max_connections: 1, ..PoolConfig::default() };
+    let tenancy = builder(&database, &[FIRST], pool).preprocessor(Cheer).connect().await.unwrap();
+    let installation = Installation { tenancy, database };
+    let tenants = with_types_made_at_run_time(&installation).await;
+    // No statement but those of the hook, on a connection that is switched or cleaned.
+    for db in tenants.iter().cycle().take(6) {
+        drop(db.acquire().await.unwrap());
+    }
+    for db in tenants.iter().cycle().take(6) {
+        db.acquire().await.unwrap().as_pg_connection().unwrap();
     }
 }
 

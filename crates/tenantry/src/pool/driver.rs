@@ -45,6 +45,11 @@ pub(crate) trait Driver: Send + Sync + 'static {
         message: &str,
     ) -> impl Future<Output = Result<Option<String>>> + Send;
 
+    /// Returns true if preprocessors have hooks.
+    fn has_hooks(&self) -> bool {
+        false
+    }
+
     /// Runs the hooks of the preprocessors.
     fn after_switch(
         &self,
@@ -136,6 +141,10 @@ impl Driver for PgDriver {
 
     async fn send(&self, connection: &mut PgConnection, message: &str) -> Result<Option<String>> {
         send(connection, message).await
+    }
+
+    fn has_hooks(&self) -> bool {
+        self.preprocessors.have_hooks()
     }
 
     async fn after_switch(&self, connection: &mut PgConnection, request: &CheckoutRequest) -> Result<()> {

@@ -194,8 +194,9 @@ impl<D: Driver> Lease<D> {
         });
         let has_forgotten = switch.await?;
 
+        types.note(has_forgotten, &mut self.pooled().described);
+        self.suspect_hooks();
         let pooled = self.pooled();
-        types.note(has_forgotten, &mut pooled.described);
         if is_session {
             pooled.session = SessionState::in_force(preparation);
             pooled.serve(preparation);
@@ -263,6 +264,13 @@ impl<D: Driver> Lease<D> {
     /// A statement that is new to the connection begins: it makes the driver look at types, also if it fails.
     pub(super) fn suspect_types(&mut self) {
         self.pooled().described.suspect();
+    }
+
+    /// Hooks have run, whose statements nobody sees.
+    fn suspect_hooks(&mut self) {
+        if self.slot.slots.driver.has_hooks() {
+            self.suspect_types();
+        }
     }
 
     /// A statement failed: nobody knows which types the driver has looked at before.

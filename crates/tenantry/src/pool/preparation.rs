@@ -53,6 +53,10 @@ impl Preprocessors {
         self.iter().all(|preprocessor| preprocessor.is_constant())
     }
 
+    pub(super) fn have_hooks(&self) -> bool {
+        self.iter().any(|preprocessor| preprocessor.hook().is_some())
+    }
+
     /// Asks what the session of this checkout must look like.
     pub(super) fn prepare(&self, request: CheckoutRequest) -> Result<Preparation> {
         let mut settings = SessionSettings::default();

@@ -172,6 +172,10 @@ impl Driver for ClientDriver {
         Ok(last_row.and_then(|row| row.get(0)).map(str::to_owned))
     }
 
+    fn has_hooks(&self) -> bool {
+        self.preprocessors.have_hooks()
+    }
+
     async fn after_switch(&self, connection: &mut ClientConnection, request: &CheckoutRequest) -> Result<()> {
         for preprocessor in self.preprocessors.iter() {
             let Some(hook) = preprocessor.hook() else { continue };
@@ -207,7 +211,7 @@ impl Driver for ClientDriver {
 
     fn can_send_ahead(&self) -> bool {
         // A hook has to see the session between the switch and the statement.
-        !self.preprocessors.iter().any(|preprocessor| preprocessor.hook().is_some())
+        !self.has_hooks()
     }
 
     async fn close(&self, connection: ClientConnection) {

@@ -193,6 +193,7 @@ impl<D: Driver> Lease<D> {
         if has_stale_statements {
             pooled.described.doubt();
         }
+        self.suspect_hooks();
         self.condition = Condition::Clean;
         Ok(())
     }
