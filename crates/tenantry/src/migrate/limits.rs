@@ -1,10 +1,7 @@
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
 
-use crate::error::{Error, sqlstate};
 use crate::sql::Literal;
 
 /// The longest that a transaction which changes several tenants is meant to take.
@@ -65,39 +62,8 @@ pub(super) struct Terms {
     pub(super) token: Uuid,
 }
 
-/// The pauses between this many attempts at one tenant.
-pub(super) fn pauses(attempts: NonZeroU32) -> impl Iterator<Item = Duration> {
-    const FIRST: Duration = Duration::from_millis(500);
-    let pauses = std::iter::successors(Some(FIRST), |pause| pause.checked_mul(2));
-    pauses.take(attempts.get() as usize - 1)
-}
-
-/// Returns true for `lock_timeout`, a deadlock, a serialization failure, and for what two get who change the same row
-/// of a catalog at once: it may go well a moment later.
-pub(super) fn is_in_the_way(error: &Error) -> bool {
-    error.database_code().is_some_and(|code| sqlstate::is_in_the_way(&code))
-        || error
-            .database_error()
-            .and_then(|refusal| refusal.try_downcast_ref())
-            .is_some_and(meets_others_in_catalog)
-}
-
-/// Returns true if another transaction changed the same row of a catalog: that of a role, an extension, a schema.
-fn meets_others_in_catalog(refusal: &PgDatabaseError) -> bool {
-    match refusal.code() {
-        // PostgreSQL does not translate messages of internal errors.
-        sqlstate::INTERNAL_ERROR => {
-            ["tuple concurrently updated", "tuple concurrently deleted"].contains(&refusal.message())
-        }
-        sqlstate::UNIQUE_VIOLATION => refusal.schema() == Some("pg_catalog"),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     #[test]
@@ -120,14 +86,5 @@ mod tests {
         assert_eq!(of(0, 0), (10, 50));
         assert_eq!(of(3_000, 600_000), (10, 50));
         assert_eq!(of(2, 7), (2, 7));
-    }
-
-    #[test]
-    fn there_is_one_pause_less_than_there_are_attempts() {
-        let pauses = |attempts| {
-            pauses(NonZeroU32::new(attempts).unwrap()).map(|it| it.as_millis()).collect::<Vec<_>>()
-        };
-        assert_eq!(pauses(1), []);
-        assert_eq!(pauses(4), [500, 1000, 2000]);
     }
 }

@@ -32,7 +32,8 @@
 //! | message | `send` | sends a message, and maps an error back to file and line | yes |
 //! | | `message` | puts statements of our own and files into one text | no |
 //! | | `site` | the schema that is worked on, its owner, and the terms | no |
-//! | | `limits` | timeouts, pauses between attempts, the terms of a run | no |
+//! | | `limits` | timeouts, the terms of a run | no |
+//! | | `patience` | the attempts while others are in the way | no |
 //! | | `plan`, `conflict` | compares a goal with one schema's ledger | no |
 //! | | `ledger`, `lock` | what a schema has applied; the process that works on it | yes |
 //!
@@ -60,6 +61,7 @@ mod lock;
 mod mark;
 mod message;
 mod options;
+mod patience;
 mod pending;
 mod plan;
 mod preview;
@@ -88,6 +90,7 @@ pub(crate) use self::lock::{SchemaLock, jittered};
 pub(crate) use self::mark::mark;
 pub use self::mark::{Mark, Marking};
 pub use self::options::{MigrateOptions, Resumed};
+pub(crate) use self::patience::Patience;
 pub(crate) use self::pending::lint_pending;
 pub(crate) use self::plan::{Applied, Goal, plan};
 pub use self::plan::{Change, Direction};

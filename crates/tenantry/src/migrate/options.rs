@@ -50,8 +50,9 @@ pub struct MigrateOptions {
     pub jobs: NonZeroU32,
     /// Limits for how long files may wait and run. A file may set other limits for itself.
     pub limits: Limits,
-    /// The number of attempts for a tenant whose migration could not get a lock, or was the victim of a deadlock.
-    /// Between the attempts it rests, for half a second at first and twice as long each time.
+    /// The number of attempts for a schema whose migration could not get a lock, was the victim of a deadlock, or met
+    /// somebody else who changed the same row of a catalog. Between the attempts it rests, for half a second at first
+    /// and twice as long each time.
     ///
     /// Default: 4.
     pub attempts: NonZeroU32,

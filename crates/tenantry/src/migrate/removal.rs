@@ -10,8 +10,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 
 use self::batch::{Batch, Behaviour, first_batch};
 pub(crate) use self::dependents::{Dependents, refuse_dependents};
-use super::limits::is_in_the_way;
 use super::lock::jittered;
+use super::patience::is_in_the_way;
 use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::observe::{Step, Steps};

@@ -7,8 +7,7 @@ use sqlx::PgConnection;
 
 use super::blockers::blockers;
 use super::file::{apply_at_once, apply_together};
-use super::limits::{is_in_the_way, pauses};
-use super::lock::jittered;
+use super::patience::{Patience, is_in_the_way};
 use super::plan::Changed;
 use super::progress::Done;
 use super::record::Record;
@@ -108,14 +107,9 @@ impl FleetRun<'_> {
     async fn migrate_patiently(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
         let mut seen = Vec::new();
         let mut result = self.migrate_once(record, tenant).await;
-        for (pause, attempt) in pauses(self.options.attempts).zip(1..) {
-            match &result {
-                Err(error) if is_in_the_way(error) => {
-                    tracing::info!(tenant = %tenant.slug(), %error, attempt, "Migrates tenant {} later", tenant.slug());
-                }
-                _ => return result,
-            }
-            tokio::time::sleep(jittered(pause)).await;
+        while let Err(error) = &result
+            && patience.rest(error, &name).await
+        {
             result = self.migrate_watched(record, tenant, &mut seen).await;
         }
         match result {
@@ -127,6 +121,8 @@ impl FleetRun<'_> {
     }
 
     async fn migrate_once(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
+        let mut patience = Patience::of_run(self.options.attempts);
+        let name = format!("tenant {}", tenant.slug());
         let work = async |connection: &mut PgConnection| {
             unless_lost(self.migrate_on(record, connection, tenant).await)
         };

@@ -13,6 +13,7 @@ use super::fleet::tenants;
 use super::ledger;
 use super::lock::SchemaLock;
 use super::options::MigrateOptions;
+use super::patience::Patience;
 use super::plan::{Changed, Goal};
 use super::progress::{Done, Progress, Stopped, Summary};
 use super::record::PATIENCE;
@@ -104,7 +105,14 @@ impl FleetRun<'_> {
             let record = self.record(progress.wave).await?;
             record.claim(&Alias::default(), connection).await?;
             let site = Site::master(&self.context.layout).on(self.terms(record));
-            migrate_schema(connection, site, self.options.in_order(Goal::latest(files))).await
+            let goal = self.options.in_order(Goal::latest(files));
+            let mut patience = Patience::of_run(self.options.attempts);
+            loop {
+                match migrate_schema(connection, site, goal).await {
+                    Err(error) if patience.rest(&error, &"the master schema").await => {}
+                    result => break result,
+                }
+            }
         };
         let from = digest.and_then(|digest| files.version_of(&digest));
         let done = Done { tenant: None, from, result, elapsed: started.elapsed() };

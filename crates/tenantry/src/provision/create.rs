@@ -11,8 +11,8 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::{
-    Goal, SchemaLock, Site, commit, creation_message, migrate_schema, needs_own_transaction, schema_message,
-    send, start_from_baseline,
+    Goal, Patience, SchemaLock, Site, commit, creation_message, migrate_schema, needs_own_transaction,
+    schema_message, send, start_from_baseline,
 };
 use crate::migration::Migration;
 use crate::registry::audit::{self, Action};
@@ -57,16 +57,44 @@ async fn create_new(
     new: &NewTenant,
     draft: &Tenant,
 ) -> Result<()> {
-    if !fits_one_transaction(context, draft) {
-        return create_stepwise(context, registry, new).await;
+    if fits_one_transaction(context, draft) {
+        match create_patiently(context, registry, new, draft).await {
+            Err(error) if needs_own_transaction(&error) => {}
+            result => return result,
+        }
     }
+    create_stepwise(context, registry, new).await
+}
+
+async fn create_patiently(
+    context: &Context,
+    registry: &mut PgConnection,
+    new: &NewTenant,
+    draft: &Tenant,
+) -> Result<()> {
+    let mut patience = Patience::of_creation();
+    loop {
+        match create_whole(context, registry, new, draft).await {
+            Err(error) if patience.rest(&error, &name_of(draft)).await => {}
+            result => return result,
+        }
+    }
+}
+
+async fn create_whole(
+    context: &Context,
+    registry: &mut PgConnection,
+    new: &NewTenant,
+    draft: &Tenant,
+) -> Result<()> {
     if spares::claim(context, registry, draft, new.domains()).await? {
         return Ok(());
     }
-    match create_at_once(context, draft, new.domains()).await {
-        Err(error) if needs_own_transaction(&error) => create_stepwise(context, registry, new).await,
-        result => result,
-    }
+    create_at_once(context, draft, new.domains()).await
+}
+
+fn name_of(tenant: &Tenant) -> String {
+    format!("tenant {}", tenant.slug())
 }
 
 /// Returns true if the same command was interrupted before: another one would get what it did not ask for.
@@ -151,7 +179,7 @@ async fn finish(
     workplace: &mut PgConnection,
     tenant: &Tenant,
 ) -> Result<()> {
-    match fill_schema(context, workplace, tenant).await {
+    match fill_patiently(context, workplace, tenant).await {
         Ok(()) => {
             let mut tx = registry.begin().await?;
             store::set_status(&mut tx, tenant, Status::Active).await?;
@@ -162,6 +190,16 @@ async fn finish(
             // What failed says more than that it could not be noted.
             let _ = store::set_last_error(registry, tenant, Some(&error.to_string())).await;
             Err(error)
+        }
+    }
+}
+
+async fn fill_patiently(context: &Context, workplace: &mut PgConnection, tenant: &Tenant) -> Result<()> {
+    let mut patience = Patience::of_creation();
+    loop {
+        match fill_schema(context, workplace, tenant).await {
+            Err(error) if patience.rest(&error, &name_of(tenant)).await => {}
+            result => return result,
         }
     }
 }

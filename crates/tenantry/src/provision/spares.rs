@@ -16,8 +16,8 @@ use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
 use crate::migrate::{
-    Goal, Site, commit, creation_message, drop_schema, migrate_schema, needs_own_transaction, schema_message,
-    send, start_from_baseline,
+    Goal, Patience, Site, commit, creation_message, drop_schema, migrate_schema, needs_own_transaction,
+    schema_message, send, start_from_baseline,
 };
 use crate::migration::MigrationSet;
 use crate::observe::{Step, Steps};
@@ -109,6 +109,20 @@ async fn remove_stale(
 
 /// Answers `false` if there are enough.
 async fn make_one(context: &Context, connection: &mut PgConnection, count: u32) -> Result<bool> {
+    let mut patience = Patience::of_creation();
+    loop {
+        match make_at_once_or_stepwise(context, connection, count).await {
+            Err(error) if patience.rest(&error, &"a spare").await => {}
+            result => return result,
+        }
+    }
+}
+
+async fn make_at_once_or_stepwise(
+    context: &Context,
+    connection: &mut PgConnection,
+    count: u32,
+) -> Result<bool> {
     match make_at_once(context, connection, count).await {
         Err(error) if needs_own_transaction(&error) => make_stepwise(context, connection, count).await,
         result => result,

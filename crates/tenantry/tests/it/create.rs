@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use tenantry::tenant::{Alias, ReservedSlugs, Status};
-use tenantry::{ErrorKind, Migrations, NewTenant, Tenancy};
+use tenantry::{ErrorKind, Fleet, Migrations, NewTenant, Tenancy};
+use tenantry_embedded::ScratchDatabase;
 use tokio::task::JoinSet;
 
 use crate::support::{
@@ -324,6 +325,50 @@ async fn unqualified_names_of_a_file_never_reach_another_schema() {
     assert_eq!(client.count("public.shared").await, 0);
 }
 
+/// A file that changes a row of a catalog which all tenants share.
+const GRANT: &str = "-- lint: allow outside-name\nGRANT SELECT ON public.plan TO PUBLIC";
+
+/// Changes that row, works, and commits when the work waits for that.
+async fn beside<T>(database: &ScratchDatabase, work: impl Future<Output = T>) -> T {
+    let mut other = Client::owner(database).await;
+    other.run("BEGIN; GRANT INSERT ON public.plan TO PUBLIC").await;
+    let commit = async {
+        let mut client = Client::owner(database).await;
+        let waits = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        eventually("it waits", async || client.count(waits).await == 1).await;
+        other.run("COMMIT").await;
+    };
+    tokio::join!(work, commit).0
+}
+
+#[tokio::test]
+async fn others_who_change_the_same_row_of_a_catalog_do_not_fail_it() {
+    let database = database().await;
+    Client::owner(&database).await.run("CREATE TABLE public.plan ()").await;
+    let at_once = tenancy(&database, &[NOTE, GRANT]).await;
+    assert_eq!(
+        beside(&database, at_once.create(NewTenant::new("acme"))).await.unwrap().status(),
+        Status::Active
+    );
+    assert_eq!(beside(&database, at_once.fill_spares(1)).await.unwrap().made, 1);
+
+    let files = [NOTE, GRANT, "-- no-transaction\nCREATE INDEX CONCURRENTLY note_title ON note (title)"];
+    let stepwise = tenancy(&database, &files).await;
+    let globex = beside(&database, stepwise.create(NewTenant::new("globex"))).await.unwrap();
+    assert_eq!((globex.status(), globex.last_error()), (Status::Active, None));
+}
+
+#[tokio::test]
+async fn others_who_change_the_same_row_of_a_catalog_do_not_fail_the_master_schema() {
+    let database = database().await;
+    Client::owner(&database).await.run("CREATE TABLE public.plan ()").await;
+    let folder = Folder::new();
+    folder.write("master/0001_grant.sql", "GRANT SELECT ON public.plan TO PUBLIC");
+    let tenancy = builder(&database).migrations(folder.migrations()).connect().await.unwrap();
+    let summary = beside(&database, tenancy.migrate(Fleet::all(), unobserved)).await.unwrap();
+    assert_eq!((summary.migrated, summary.failed), (1, 0));
+}
+
 /// Sessions in which somebody forgot to end a transaction.
 const IDLE: &str =
     "pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
@@ -395,7 +440,7 @@ async fn a_tenant_in_another_database_is_made_served_and_migrated_there() {
 
     folder.write("tenant/0002_body.sql", "ALTER TABLE note ADD COLUMN body text DEFAULT 'none'");
     let tenancy = open().await;
-    let summary = tenancy.migrate(tenantry::Fleet::all(), unobserved).await.unwrap();
+    let summary = tenancy.migrate(Fleet::all(), unobserved).await.unwrap();
     assert_eq!((summary.migrated, summary.failed), (1, 0));
     let acme = tenancy.find(&by_domain("acme.test")).await.unwrap();
     assert_eq!(acme.digest(), Some(&tenancy.migrations().tenant().digest()));
