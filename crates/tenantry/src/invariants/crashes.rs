@@ -162,6 +162,30 @@ async fn whoever_migrates_next_completes_the_diary_of_who_died() {
 }
 
 #[tokio::test]
+async fn who_finds_nothing_left_to_do_completes_the_diary_of_who_died() {
+    let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
+    installation.create("acme").await;
+    run_victim(&installation, FailPoint::AfterMigrate, 3);
+    let tenancy = open(installation.database.url(), &RELEASE[..3]).await;
+    // The server may need a moment until it gives the lock back.
+    for _ in 0..100 {
+        let summary = tenancy.migrate(Fleet::all(), |_: &Outcome<'_>| {}).await.unwrap();
+        assert_eq!((summary.run, summary.migrated, summary.up_to_date), (None, 0, 2));
+        if tenancy.runs(1).await.unwrap()[0].ended_at.is_some() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let runs = tenancy.runs(2).await.unwrap();
+    let [run] = &runs[..] else { panic!("{runs:?}") };
+    assert_eq!((run.state, run.error.as_deref()), (RunState::Stopped, Some("it was interrupted")));
+    let diary = tenancy.run_entries_after(run, None, 10).await.unwrap();
+    let told: Vec<_> = diary.iter().map(|entry| (entry.slug.as_deref(), &*entry.applied)).collect();
+    assert_eq!(told, [(Some("acme"), &[2, 3][..])]);
+    check_agreement(&installation, FailPoint::AfterMigrate).await;
+}
+
+#[tokio::test]
 async fn whoever_dies_while_making_a_baseline_leaves_a_schema_that_the_next_one_removes() {
     let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
     run_victim(&installation, FailPoint::InScratch, 1);

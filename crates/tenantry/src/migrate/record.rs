@@ -78,6 +78,7 @@ impl Record {
                 options: options.to_keep(),
                 wave: wave.number(),
             };
+            runs::end_interrupted(&mut session).await?;
             runs::insert(&mut session, run).await?
         };
         fail_point::reached(FailPoint::AfterRun);
@@ -164,6 +165,19 @@ impl Record {
         .with_hint("`tenantry migrate --resume` continues it")
         .with_source(error)
     }
+}
+
+/// Completes the diary of each run that was interrupted, unless somebody migrates the fleet, who has done that.
+pub(super) async fn complete_diaries(context: &Context, workers: &Workers<'_>) -> Result<()> {
+    let complete = async |registry: &mut PgConnection| {
+        if runs::with_gaps(registry, None).await?.is_empty() || !runs::try_lock(registry).await? {
+            return Ok(());
+        }
+        catch_up(context, workers, registry, None).await?;
+        runs::end_interrupted(registry).await?;
+        runs::unlock(registry).await
+    };
+    workers.in_registry(complete).await
 }
 
 /// Names who has the lock.

@@ -20,6 +20,16 @@ use crate::observe::Wave;
 use crate::registry::store;
 use crate::tenant::Tenant;
 
+/// The end of an attempt at several tenants.
+enum Together {
+    /// This was done to each of them.
+    Done(Changed),
+    /// Nothing was done: they are not several, or not quick, or something is in the way of one of them.
+    Apart,
+    /// The connection was lost. This was done to all of them or to none.
+    Unheard(Changed),
+}
+
 impl FleetRun<'_> {
     /// Migrates tenants that are alike: in one transaction, or else one after the other.
     ///
@@ -27,8 +37,9 @@ impl FleetRun<'_> {
     pub(super) async fn migrate_tenants(&self, tenants: Vec<Tenant>, wave: Wave) -> Vec<Result<Done>> {
         let started = Instant::now();
         let changed = match self.migrate_together(&tenants, wave).await {
-            Ok(Some(changed)) => changed,
-            Ok(None) => return self.migrate_each(tenants, wave).await,
+            Ok(Together::Done(changed)) => changed,
+            Ok(Together::Apart) => return self.migrate_each(tenants, wave, &Changed::default()).await,
+            Ok(Together::Unheard(changed)) => return self.migrate_each(tenants, wave, &changed).await,
             Err(error) => return vec![Err(error)],
         };
         let elapsed = started.elapsed() / u32::try_from(tenants.len()).unwrap_or(u32::MAX);
@@ -41,14 +52,22 @@ impl FleetRun<'_> {
         tenants.into_iter().map(|tenant| Ok(done(tenant))).collect()
     }
 
-    async fn migrate_each(&self, tenants: Vec<Tenant>, wave: Wave) -> Vec<Result<Done>> {
+    /// Migrates one after the other. A tenant that turns out to have everything got it by what was sent before and not
+    /// answered.
+    async fn migrate_each(&self, tenants: Vec<Tenant>, wave: Wave, unheard: &Changed) -> Vec<Result<Done>> {
         let mut answers = Vec::with_capacity(tenants.len());
         for tenant in tenants {
             // What one of them has shown may be enough.
             if !answers.is_empty() && self.is_over() {
                 break;
             }
-            answers.push(self.migrate_tenant(tenant, wave).await);
+            let mut done = self.migrate_tenant(tenant, wave).await;
+            if let Ok(Done { result: Ok(changed), .. }) = &mut done
+                && changed.is_empty()
+            {
+                changed.clone_from(unheard);
+            }
+            answers.push(done);
             if answers.last().is_some_and(Result::is_err) {
                 break;
             }
@@ -56,24 +75,26 @@ impl FleetRun<'_> {
         answers
     }
 
-    /// Answers what was done to each of them. `None` if nothing was: they are not several, or not quick, or something
-    /// is in the way of one of them.
-    async fn migrate_together(&self, tenants: &[Tenant], wave: Wave) -> Result<Option<Changed>> {
-        let [first, _, ..] = tenants else { return Ok(None) };
+    async fn migrate_together(&self, tenants: &[Tenant], wave: Wave) -> Result<Together> {
+        let [first, _, ..] = tenants else { return Ok(Together::Apart) };
         let record = self.record(wave).await?;
+        let mut sent = None;
         let work = async |connection: &mut PgConnection| {
             record.claim(first.database(), connection).await?;
-            let Some(group) = self.groups.find(connection, first).await? else { return Ok(None) };
+            let Some(group) = self.groups.find(connection, first).await? else { return Ok(Together::Apart) };
+            let changed: Changed = group.batch.iter().copied().collect();
+            sent = Some(changed.clone());
             let terms = self.terms(record);
             let sites = tenants.iter().map(|tenant| Site::of_tenant(&self.context.layout, tenant).on(terms));
             let started = Instant::now();
             let is_done =
                 apply_together(connection, &sites.collect::<Vec<_>>(), &group.rows, &group.batch).await?;
             group.note_pace(started.elapsed(), tenants.len());
-            Ok(is_done.then(|| group.batch.iter().copied().collect()))
+            Ok(if is_done { Together::Done(changed) } else { Together::Apart })
         };
         // Where the connection was lost, each finds out for itself.
-        Ok(self.workers.with(first.database(), work).await.unwrap_or_default())
+        let done = self.workers.with(first.database(), work).await;
+        Ok(done.unwrap_or_else(|_| sent.map_or(Together::Apart, Together::Unheard)))
     }
 
     fn version_of(&self, tenant: &Tenant) -> Option<i64> {
@@ -106,6 +127,8 @@ impl FleetRun<'_> {
     /// Tries again while others are in the way.
     async fn migrate_patiently(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
         let mut seen = Vec::new();
+        let mut patience = Patience::of_run(self.options.attempts);
+        let name = format!("tenant {}", tenant.slug());
         let mut result = self.migrate_once(record, tenant).await;
         while let Err(error) = &result
             && patience.rest(error, &name).await
@@ -121,8 +144,6 @@ impl FleetRun<'_> {
     }
 
     async fn migrate_once(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
-        let mut patience = Patience::of_run(self.options.attempts);
-        let name = format!("tenant {}", tenant.slug());
         let work = async |connection: &mut PgConnection| {
             unless_lost(self.migrate_on(record, connection, tenant).await)
         };

@@ -16,7 +16,7 @@ use super::options::MigrateOptions;
 use super::patience::Patience;
 use super::plan::{Changed, Goal};
 use super::progress::{Done, Progress, Stopped, Summary};
-use super::record::PATIENCE;
+use super::record::{PATIENCE, complete_diaries};
 use super::run::FleetRun;
 use super::schema::migrate_schema;
 use super::site::Site;
@@ -278,7 +278,9 @@ impl FleetRun<'_> {
     }
 
     async fn end(&self, progress: &mut Progress, error: Option<&Error>) -> Result<()> {
-        let Some(record) = self.record.get() else { return Ok(()) };
+        let Some(record) = self.record.get() else {
+            return complete_diaries(self.context, &self.workers).await;
+        };
         let Summary { failed, up_to_date, stopped, .. } = progress.summary;
         progress.summary.run = Some(record.id());
         let error = error.map(ToString::to_string).or(stopped.map(|stopped| stopped.to_string()));

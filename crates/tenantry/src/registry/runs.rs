@@ -174,13 +174,9 @@ pub(crate) struct NewRun<'a> {
     pub(crate) wave: i32,
 }
 
-/// Enters a run. Whoever is still said to run was interrupted, since the caller has the lock.
+/// Enters a run.
 pub(crate) async fn insert(connection: &mut PgConnection, run: NewRun<'_>) -> Result<i64> {
-    let insert = "WITH gone AS (
-                      UPDATE tenantry.run SET state = 'stopped', error = 'it was interrupted', ended_at = now()
-                      WHERE state = 'running'
-                  )
-                  INSERT INTO tenantry.run (state, operator, version, digest, options, wave)
+    let insert = "INSERT INTO tenantry.run (state, operator, version, digest, options, wave)
                   VALUES ('running', $1, $2, $3, $4, $5) RETURNING id";
     let id = sqlx::query_scalar(insert)
         .bind(run.operator)
@@ -191,6 +187,14 @@ pub(crate) async fn insert(connection: &mut PgConnection, run: NewRun<'_>) -> Re
         .fetch_one(connection)
         .await?;
     Ok(id)
+}
+
+/// Notes that whoever is said to run was interrupted: the caller has the lock.
+pub(crate) async fn end_interrupted(connection: &mut PgConnection) -> Result<()> {
+    let end = "UPDATE tenantry.run SET state = 'stopped', error = 'it was interrupted', ended_at = now()
+               WHERE state = 'running'";
+    sqlx::query(end).execute(connection).await?;
+    Ok(())
 }
 
 /// Notes that a run that was recorded goes on.

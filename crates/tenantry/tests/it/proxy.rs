@@ -1,6 +1,6 @@
-//! A way to a server that can fall silent, as a network does that swallows what is sent.
+//! A way to a server that can fall silent, as a network does that swallows what is sent, or lose an answer.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -21,6 +21,9 @@ struct Way {
     swallows_new: AtomicBool,
     /// One for each connection: nothing of it is forwarded any more.
     silent: Mutex<Vec<Arc<AtomicBool>>>,
+    /// A connection is lost when a message that holds this text so many times is answered.
+    loses: Mutex<Option<(String, usize)>>,
+    lost: AtomicUsize,
     forwarding: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -33,6 +36,8 @@ impl Proxy {
             target: AtomicU16::new(port_of(url)),
             swallows_new: AtomicBool::new(false),
             silent: Mutex::default(),
+            loses: Mutex::default(),
+            lost: AtomicUsize::new(0),
             forwarding: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&way)));
@@ -54,6 +59,16 @@ impl Proxy {
     /// Nothing is heard of new connections, or they are forwarded again.
     pub(crate) fn swallow_new(&self, swallows: bool) {
         self.way.swallows_new.store(swallows, Ordering::SeqCst);
+    }
+
+    /// The next connection on which a message holds this text so many times is lost before its `COMMIT` is answered.
+    pub(crate) fn lose_commit_of(&self, text: &str, times: usize) {
+        *self.way.loses.lock().unwrap() = Some((text.to_owned(), times));
+    }
+
+    /// The number of connections that were lost so.
+    pub(crate) fn lost(&self) -> usize {
+        self.way.lost.load(Ordering::SeqCst)
     }
 
     /// New connections lead to the server that this URL names.
@@ -88,21 +103,55 @@ async fn accept(listener: TcpListener, way: Arc<Way>) {
         };
         let silent = Arc::new(AtomicBool::new(false));
         way.silent.lock().unwrap().push(Arc::clone(&silent));
-        let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-        way.forwarding.lock().unwrap().extend([
-            tokio::spawn(forward(from_client, to_server, Arc::clone(&silent))),
-            tokio::spawn(forward(from_server, to_client, silent)),
-        ]);
+        let (client, server) = (client.into_split(), server.into_split());
+        let connection = tokio::spawn(carry(client, server, silent, Arc::clone(&way)));
+        way.forwarding.lock().unwrap().push(connection);
     }
 }
 
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, silent: Arc<AtomicBool>) {
+async fn carry(
+    (from_client, to_client): (OwnedReadHalf, OwnedWriteHalf),
+    (from_server, to_server): (OwnedReadHalf, OwnedWriteHalf),
+    silent: Arc<AtomicBool>,
+    way: Arc<Way>,
+) {
+    let loses = AtomicBool::new(false);
+    let sent = |message: &[u8]| {
+        let mut wanted = way.loses.lock().unwrap();
+        if wanted.as_ref().is_some_and(|(text, times)| count(message, text) >= *times) {
+            *wanted = None;
+            loses.store(true, Ordering::SeqCst);
+        }
+        true
+    };
+    let answered = |answer: &[u8]| {
+        let is_lost = loses.load(Ordering::SeqCst) && count(answer, "COMMIT") > 0;
+        way.lost.fetch_add(usize::from(is_lost), Ordering::SeqCst);
+        !is_lost
+    };
+    // The end of one way is that of the other.
+    tokio::select! {
+        () = forward(from_client, to_server, &silent, sent) => {}
+        () = forward(from_server, to_client, &silent, answered) => {}
+    }
+}
+
+fn count(bytes: &[u8], text: &str) -> usize {
+    bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
+}
+
+async fn forward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    silent: &AtomicBool,
+    may_pass: impl Fn(&[u8]) -> bool,
+) {
     let mut buffer = vec![0; 16 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         if silent.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        if to.write_all(&buffer[..length]).await.is_err() {
+        if !may_pass(&buffer[..length]) || to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
     }
