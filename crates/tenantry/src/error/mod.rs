@@ -39,6 +39,9 @@ pub enum ErrorKind {
     /// Objects elsewhere depend on what is to be dropped.
     Dependents,
     /// A tenant's schema is missing, was renamed, or may not be used by the role that looked.
+    ///
+    /// A schema that vanishes while a transaction is open is an error of PostgreSQL's there
+    /// ([`Database`](Self::Database)): nobody can ask for the reason in a transaction that has failed.
     MissingSchema,
     /// No connection became free in time.
     PoolTimeout,
