@@ -1,12 +1,13 @@
 //! The abilities of a handle besides statements, whichever the driver: nested transactions, kinds of transactions,
 //! settings, `COPY`.
 
-use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::cancellation::{BACKEND, send_and_drop_unanswered};
 use crate::pool::{IsolationLevel, TxOptions};
 use crate::testing::{Driver, Installation, Tables, Tx, with_one_connection};
-use crate::{ErrorKind, Result};
+use crate::{Error, ErrorKind, Result};
 
 const TABLE: &str = "CREATE TABLE note (title text UNIQUE)";
 const TITLES: &str = "SELECT coalesce(string_agg(title, ' ' ORDER BY title), '') FROM note";
@@ -140,7 +141,7 @@ async fn the_bare_connection_is_not_lent_before_what_was_dropped_is_undone() {
     installation.create("acme").await;
     let mut tx = installation.db("acme").await.begin().await.unwrap();
     drop(tx.begin().await.unwrap());
-    let error = crate::Error::from(tx.as_pg_connection().err().unwrap());
+    let error = Error::from(tx.as_pg_connection().err().unwrap());
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     // sqlx's own way to acquire can wait for it.
     sqlx::Acquire::acquire(&mut *tx).await.unwrap();
@@ -320,7 +321,7 @@ async fn a_source_that_fails_writes_nothing() {
     for driver in Driver::ALL {
         let (installation, acme, _) = two_tenants(*driver).await;
         let copied = match &acme {
-            Tables::Sqlx(db) => db.copy_in(into, Failing(false)).await.map_err(crate::Error::from),
+            Tables::Sqlx(db) => db.copy_in(into, Failing(false)).await.map_err(Error::from),
             #[cfg(feature = "tokio-postgres")]
             Tables::TokioPostgres(client) => client.copy_in(into, Failing(false)).await,
         };
@@ -361,14 +362,61 @@ async fn a_transaction_in_which_a_copy_was_cut_off_does_not_go_on() {
     assert_eq!(acme.text(TITLES).await, "");
 }
 
+/// Values of a text column, as they come.
+fn fetch_owned(
+    tables: &Tables,
+    sql: &'static str,
+    parameter: &'static str,
+) -> BoxStream<'static, Result<String>> {
+    match tables {
+        Tables::Sqlx(db) => {
+            let rows = db.fetch_owned::<(String,)>(sqlx::query(sql).bind(parameter));
+            rows.map_ok(|(value,)| value).map_err(Error::from).boxed()
+        }
+        #[cfg(feature = "tokio-postgres")]
+        Tables::TokioPostgres(client) => {
+            client.fetch_owned(sql, vec![Box::new(parameter)]).map_ok(|row| row.get(0)).boxed()
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_owned_stream_outlives_its_handle() {
-    let (_installation, acme, _) = two_tenants(Driver::Sqlx).await;
-    acme.run("INSERT INTO note SELECT generate_series(1, 9)").await.unwrap();
-    let Tables::Sqlx(db) = acme else { return };
-    let query = sqlx::query("SELECT title FROM note WHERE title <> $1 ORDER BY title").bind("5");
-    let rows = db.fetch_owned::<(String,)>(query);
-    drop(db);
-    let titles = tokio::spawn(rows.map_ok(|(title,)| title).try_collect::<Vec<_>>());
-    assert_eq!(titles.await.unwrap().unwrap().concat(), "12346789");
+    for driver in Driver::ALL {
+        let (_installation, acme, _) = two_tenants(*driver).await;
+        acme.run("INSERT INTO note SELECT generate_series(1, 9)").await.unwrap();
+        let titles = "SELECT title FROM note WHERE title <> $1 ORDER BY title";
+        let titles = fetch_owned(&acme, titles, "5");
+        drop(acme);
+        let titles = tokio::spawn(titles.try_collect::<Vec<_>>());
+        assert_eq!(titles.await.unwrap().unwrap().concat(), "12346789", "{driver:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_owned_stream_reaches_nobody() {
+    for driver in Driver::ALL {
+        let (installation, acme, globex) = two_tenants(*driver).await;
+        for rows in ["10", "1000000"] {
+            let series = "SELECT generate_series(1, $1::text::int)::text";
+            let mut first = fetch_owned(&acme, series, rows);
+            assert_eq!(first.try_next().await.unwrap().as_deref(), Some("1"), "{driver:?}");
+            drop(first);
+            assert_eq!(globex.text("SELECT current_schema()::text").await, globex.schema(), "{driver:?}");
+        }
+        let error = fetch_owned(&acme, "SELECT (1 / length($1))::text", "").try_next().await.unwrap_err();
+        assert_eq!(error.database_code().as_deref(), Some("22012"), "{driver:?}: {error}");
+        assert_eq!(acme.text("SELECT current_schema()::text").await, acme.schema(), "{driver:?}");
+        // A table that changes under a prepared statement.
+        let notes = "SELECT note::text FROM note WHERE title = $1";
+        acme.run("INSERT INTO note VALUES ('a')").await.unwrap();
+        for column in ["b", "c"] {
+            let found: Vec<_> =
+                fetch_owned(&acme, "SELECT * FROM note WHERE title = $1", "a").try_collect().await.unwrap();
+            assert_eq!(found, ["a"], "{driver:?}");
+            installation.run(&format!("ALTER TABLE {}.note ADD {column} int", acme.schema())).await;
+        }
+        let found: Vec<_> = fetch_owned(&acme, notes, "a").try_collect().await.unwrap();
+        assert_eq!(found, ["(a,,)"], "{driver:?}");
+    }
 }

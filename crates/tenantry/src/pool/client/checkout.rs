@@ -129,8 +129,8 @@ impl ClientCheckout {
     async fn run_statement(&mut self, sql: &str, parameters: Parameters<'_>) -> Result<Answer> {
         self.settle().await?;
         self.note_effect(sql)?;
-        let schema = self.schema.clone();
-        let query = Query::Statement { owner: self.owner, schema: schema.as_str(), sql, parameters };
+        let (owner, schema) = self.whose();
+        let query = Query::Statement { owner, schema: schema.as_str(), sql, parameters };
         let may_try_again = self.may_try_again();
         match self.send(query).await {
             Err(error) if error.is_stale_plan() => {
@@ -147,7 +147,7 @@ impl ClientCheckout {
 
     /// A schema that vanished under a warm connection looks like a missing table, until somebody asks. Nobody can in
     /// a transaction, which has failed.
-    async fn explain(&mut self, error: Error) -> Error {
+    pub(super) async fn explain(&mut self, error: Error) -> Error {
         let code = error.database_code();
         let may_be_missing = code.is_some_and(|code| may_be_missing_schema(&code));
         if !may_be_missing || self.purpose == Purpose::Transaction || self.nesting.is_inside() {
@@ -157,6 +157,11 @@ impl ClientCheckout {
             Some(missing) => missing.with_source(error),
             None => error,
         }
+    }
+
+    /// The owner of what is prepared here, and the schema that it is for.
+    pub(super) fn whose(&self) -> (Owner, SchemaName) {
+        (self.owner, self.schema.clone())
     }
 
     pub(super) fn note_effect(&mut self, sql: &str) -> Result<()> {
@@ -169,7 +174,7 @@ impl ClientCheckout {
     }
 
     /// A statement whose cached plan is stale was not executed, but inside a transaction it has ended that.
-    fn may_try_again(&self) -> bool {
+    pub(super) fn may_try_again(&self) -> bool {
         let is_inside = self.purpose == Purpose::Transaction || self.nesting.is_inside();
         !is_inside && !self.lease.is_touched() && stands(Guard::SecondAttempt)
     }

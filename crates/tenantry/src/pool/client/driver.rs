@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Row, SimpleQueryMessage, Statement};
+use tokio_postgres::{Client, Row, RowStream, SimpleQueryMessage, Statement};
 
 use super::connect::Connector;
 use super::statements::{Owner, StatementCache};
@@ -19,6 +19,7 @@ use crate::pool::driver::{Driver, hook_error};
 use crate::pool::opener::Opener;
 use crate::pool::preparation::Preprocessors;
 use crate::pool::preprocessor::CheckoutRequest;
+use crate::tenant::SchemaName;
 
 /// The time that the server's half of a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -263,6 +264,25 @@ impl ClientConnection {
         }
     }
 
+    /// Sends a statement, which is prepared unless it is known, and answers when its rows are about to come.
+    pub(super) async fn begin_rows(
+        &mut self,
+        (owner, schema): &(Owner, SchemaName),
+        sql: &str,
+        parameters: &[Box<dyn ToSql + Send + Sync>],
+    ) -> Result<RowStream> {
+        let statement = if let Some(known) = self.statements.find(*owner, sql) {
+            known
+        } else {
+            let statement = self.client.prepare(sql).await?;
+            self.statements.keep(owner.of(&statement, schema.as_str()), sql, statement.clone());
+            statement
+        };
+        check_number(&statement, parameters.len())?;
+        let parameters = parameters.iter().map(|parameter| &**parameter as &(dyn ToSql + Sync));
+        Ok(self.client.query_raw(&statement, parameters).await?)
+    }
+
     /// Returns true if the statement was prepared on this connection.
     pub(super) fn knows(&self, query: Query<'_>) -> bool {
         match query {
@@ -304,11 +324,7 @@ async fn message(client: &Client, sql: Option<&str>) -> Result<()> {
 }
 
 async fn execute(client: &Client, statement: &Statement, parameters: Parameters<'_>) -> Result<Answer> {
-    let (takes, given) = (statement.params().len(), parameters.len());
-    if takes != given {
-        let message = format!("the statement takes {takes} parameters and was given {given}");
-        return Err(Error::new(ErrorKind::Database, message));
-    }
+    check_number(statement, parameters.len())?;
     let rows = client.query_raw(statement, parameters.iter().copied()).await?;
     pin_mut!(rows);
     let mut answer = Answer::default();
@@ -317,4 +333,13 @@ async fn execute(client: &Client, statement: &Statement, parameters: Parameters<
     }
     answer.affected = rows.rows_affected().unwrap_or_default();
     Ok(answer)
+}
+
+fn check_number(statement: &Statement, given: usize) -> Result<()> {
+    let takes = statement.params().len();
+    if takes == given {
+        return Ok(());
+    }
+    let message = format!("the statement takes {takes} parameters and was given {given}");
+    Err(Error::new(ErrorKind::Database, message))
 }

@@ -193,6 +193,38 @@ macro_rules! handle {
                 self.checkout_for(sql).await?.batch_execute(sql).await
             }
 
+            /// Runs a statement and hands out its rows as they come, in a stream that borrows nothing: it outlives
+            /// the handler, as the body of a response does.
+            ///
+            /// The stream keeps its connection until it ends or is dropped. Its errors are those of
+            /// [`query`](Self::query).
+            ///
+            /// ```no_run
+            #[doc = concat!("use tenantry::pool::", stringify!($handle), ";")]
+            #[doc = concat!("# async fn example(client: ", stringify!($handle), ") -> tenantry::Result<()> {")]
+            /// use futures_util::TryStreamExt as _;
+            ///
+            /// let rows = client.fetch_owned("SELECT title FROM note WHERE id > $1", vec![Box::new(7_i64)]);
+            /// let titles = tokio::spawn(rows.map_ok(|row| row.get::<_, String>(0)).try_collect::<Vec<_>>());
+            /// # drop(titles);
+            /// # Ok(())
+            /// # }
+            /// ```
+            pub fn fetch_owned(
+                &self,
+                sql: &str,
+                parameters: Vec<Box<dyn ToSql + Send + Sync>>,
+            ) -> BoxStream<'static, Result<Row>> {
+                let (access, sql) = (self.access.clone(), sql.to_owned());
+                Box::pin(async_stream::try_stream! {
+                    let mut checkout = access.hold_for(Purpose::Session).await?;
+                    let mut rows = checkout.fetch(&sql, &parameters);
+                    while let Some(row) = rows.next().await {
+                        yield row?;
+                    }
+                })
+            }
+
             /// Takes a connection for several statements that need the same session.
             ///
             /// # Errors

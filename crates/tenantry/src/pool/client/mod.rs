@@ -15,6 +15,7 @@ mod handle;
 mod nested;
 mod secrets;
 mod statements;
+mod stream;
 mod tls;
 mod transaction;
 
