@@ -586,6 +586,52 @@ async fn a_function_a_trigger_a_view_a_policy_or_a_type_that_differs_is_found() 
 }
 
 #[tokio::test]
+async fn a_partition_of_another_table_and_an_aggregate_that_differs_are_found() {
+    const KINDS: &str = "CREATE TABLE old (at int) PARTITION BY RANGE (at);
+        CREATE TABLE new (LIKE old) PARTITION BY RANGE (at);
+        CREATE TABLE part PARTITION OF old FOR VALUES FROM (1) TO (2);
+        CREATE TABLE one (id int); CREATE TABLE other (id int); CREATE TABLE heir () INHERITS (one);
+        CREATE FUNCTION plus(a int, b int) RETURNS int LANGUAGE sql AS 'SELECT a + b';
+        CREATE AGGREGATE total(int) (SFUNC = plus, STYPE = int, INITCOND = '0');
+        CREATE AGGREGATE many(*) (SFUNC = int8inc, STYPE = int8, INITCOND = '0', PARALLEL = SAFE);
+        CREATE AGGREGATE most(int) (SFUNC = int4larger, STYPE = int, SORTOP = >)";
+    let mut fixture = Fixture::new(&[KINDS]).await;
+    let acme = fixture.create("acme").await;
+    fixture.create("globex").await;
+    fixture.create("initech").await;
+    fixture.check(&[]).await;
+    let path = format!("SET search_path TO {}", acme.schema());
+    let attach = |from: &str, to: &str, one: &str, other: &str| {
+        format!(
+            "{path}; ALTER TABLE {from} DETACH PARTITION part;
+             ALTER TABLE {to} ATTACH PARTITION part FOR VALUES FROM (1) TO (2);
+             ALTER TABLE heir NO INHERIT {one}; ALTER TABLE heir INHERIT {other}"
+        )
+    };
+    fixture.owner.run(&attach("old", "new", "one", "other")).await;
+    let findings = fixture.check(&[(Check::Drift, "tenant `acme` differs from")]).await;
+    for words in ["table `heir` is `INHERITS other` instead of `INHERITS one`", "table `part` is"] {
+        assert!(findings[0].what.contains(words), "{findings:#?}");
+    }
+    assert!(findings[0].mend.contains("/* by hand: table \"part\" */"), "{findings:#?}");
+    fixture.owner.run(&attach("new", "old", "other", "one")).await;
+    fixture.check(&[]).await;
+
+    for change in [
+        "DROP AGGREGATE total(int); CREATE AGGREGATE total(int) (SFUNC = plus, STYPE = int, INITCOND = '1')",
+        "DROP AGGREGATE total(int);
+         CREATE AGGREGATE total(int) (SFUNC = int4larger, STYPE = int, INITCOND = '0')",
+        "DROP AGGREGATE many(*); CREATE AGGREGATE many(*) (SFUNC = int8inc, STYPE = int8, INITCOND = '0')",
+        "DROP AGGREGATE most(int); CREATE AGGREGATE most(int) (SFUNC = int4larger, STYPE = int)",
+    ] {
+        fixture.owner.run(&format!("{path}; {change}")).await;
+        let findings = fixture.check(&[(Check::Drift, "tenant `acme` differs from")]).await;
+        assert!(findings[0].what.contains("function `"), "{findings:#?}");
+        fixture.mend(&findings).await;
+    }
+}
+
+#[tokio::test]
 async fn many_that_differ_in_the_same_way_are_one_finding() {
     let mut fixture = Fixture::new(&[NOTE]).await;
     for number in 0..11 {

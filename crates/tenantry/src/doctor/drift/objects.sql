@@ -76,7 +76,11 @@ object AS (
         CASE relkind WHEN 'f' THEN 'foreign table' ELSE 'table' END AS kind,
         relname::text AS parent, relname::text AS name,
         pg_catalog.concat_ws(' ', CASE relpersistence WHEN 'u' THEN 'UNLOGGED' END,
-            'PARTITION BY ' || pg_catalog.pg_get_partkeydef(oid), pg_catalog.pg_get_expr(relpartbound, oid)
+            'PARTITION BY ' || pg_catalog.pg_get_partkeydef(oid),
+            (SELECT CASE WHEN relpartbound IS NULL THEN 'INHERITS ' ELSE 'PARTITION OF ' END || pg_catalog.string_agg(
+                inhparent::pg_catalog.regclass::text, ', ' ORDER BY inhseqno)
+             FROM pg_catalog.pg_inherits WHERE inhrelid = relation.oid),
+            pg_catalog.pg_get_expr(relpartbound, oid)
         ) AS definition,
         NULL::text AS make,
         NULL::text AS alter,
@@ -192,11 +196,34 @@ object AS (
         LATERAL (SELECT pg_catalog.quote_ident(proname) || '('
                 || pg_catalog.regexp_replace(
                     pg_catalog.pg_get_function_identity_arguments(pg_proc.oid), pattern, '', 'g') || ')',
-            -- An aggregate has no text.
             CASE WHEN prokind <> 'a' THEN pg_catalog.replace(pg_catalog.regexp_replace(
                 pg_catalog.pg_get_functiondef(pg_proc.oid), '^(CREATE OR REPLACE [A-Z]+ )' || escaped, '\1'),
                 'SET search_path TO ' || pg_catalog.quote_literal(schema_name),
-                'SET search_path TO ''__own_schema__''') END) AS text (signature, definition)
+                'SET search_path TO ''__own_schema__''')
+            -- The server writes no text of one.
+            ELSE (SELECT pg_catalog.format('CREATE AGGREGATE %I(%s) (%s)', proname,
+                coalesce(nullif(pg_catalog.pg_get_function_arguments(pg_proc.oid), ''), '*'), pg_catalog.concat_ws(', ',
+                    'SFUNC = ' || aggtransfn::text, 'STYPE = ' || pg_catalog.format_type(aggtranstype, NULL),
+                    'SSPACE = ' || nullif(aggtransspace, 0)::text, 'FINALFUNC = ' || nullif(aggfinalfn::text, '-'),
+                    CASE WHEN aggfinalextra THEN 'FINALFUNC_EXTRA' END, 'FINALFUNC_MODIFY = ' || CASE aggfinalmodify
+                        WHEN 'r' THEN 'READ_ONLY' WHEN 's' THEN 'SHAREABLE' ELSE 'READ_WRITE' END,
+                    'COMBINEFUNC = ' || nullif(aggcombinefn::text, '-'),
+                    'SERIALFUNC = ' || nullif(aggserialfn::text, '-'),
+                    'DESERIALFUNC = ' || nullif(aggdeserialfn::text, '-'),
+                    'INITCOND = ' || pg_catalog.quote_literal(agginitval),
+                    'MSFUNC = ' || nullif(aggmtransfn::text, '-'), 'MINVFUNC = ' || nullif(aggminvtransfn::text, '-'),
+                    'MSTYPE = ' || pg_catalog.format_type(nullif(aggmtranstype, 0), NULL),
+                    'MSSPACE = ' || nullif(aggmtransspace, 0)::text, 'MFINALFUNC = ' || nullif(aggmfinalfn::text, '-'),
+                    CASE WHEN aggmfinalextra THEN 'MFINALFUNC_EXTRA' END,
+                    CASE WHEN aggmtransfn <> 0 THEN 'MFINALFUNC_MODIFY = ' || CASE aggmfinalmodify
+                        WHEN 'r' THEN 'READ_ONLY' WHEN 's' THEN 'SHAREABLE' ELSE 'READ_WRITE' END END,
+                    'MINITCOND = ' || pg_catalog.quote_literal(aggminitval),
+                    (SELECT pg_catalog.format('SORTOP = OPERATOR(%I.%s)', nspname, oprname)
+                     FROM pg_catalog.pg_operator JOIN pg_catalog.pg_namespace ON pg_namespace.oid = oprnamespace
+                     WHERE pg_operator.oid = aggsortop),
+                    CASE proparallel WHEN 's' THEN 'PARALLEL = SAFE' WHEN 'r' THEN 'PARALLEL = RESTRICTED' END,
+                    CASE aggkind WHEN 'h' THEN 'HYPOTHETICAL' END))
+                FROM pg_catalog.pg_aggregate WHERE aggfnoid = pg_proc.oid) END) AS text (signature, definition)
     WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
 
     UNION ALL

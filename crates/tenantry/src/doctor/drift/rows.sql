@@ -144,4 +144,21 @@ row AS (
         pg_catalog.hash_record_extended(ROW(12, defaclrole, defaclobjtype), 0), defaclacl::text
     FROM member JOIN pg_catalog.pg_default_acl ON pg_default_acl.oid = objid
     WHERE classid = 'pg_catalog.pg_default_acl'::pg_catalog.regclass
+
+    UNION ALL
+    SELECT schema, prefix, pattern, schema_name, is_unique,
+        pg_catalog.hash_record_extended(ROW(13, relname, inhseqno), 0), inhparent::pg_catalog.regclass::text
+    FROM relation JOIN pg_catalog.pg_inherits ON inhrelid = relation.oid
+    WHERE relkind IN ('r', 'p', 'f')
+
+    UNION ALL
+    SELECT schema, prefix, pattern, schema_name, is_unique,
+        pg_catalog.hash_record_extended(ROW(
+            14, proname, aggkind, aggnumdirectargs, aggfinalextra, aggmfinalextra, aggfinalmodify, aggmfinalmodify,
+            aggtransspace, aggmtransspace, agginitval, aggminitval), 0),
+        pg_catalog.concat_ws(' ', pg_catalog.pg_get_function_arguments(pg_proc.oid), aggtransfn, aggfinalfn, aggcombinefn,
+            aggserialfn, aggdeserialfn, aggmtransfn, aggminvtransfn, aggmfinalfn, aggsortop::pg_catalog.regoperator,
+            pg_catalog.format_type(aggtranstype, NULL), pg_catalog.format_type(aggmtranstype, NULL))
+    FROM member JOIN pg_catalog.pg_proc ON pg_proc.oid = objid JOIN pg_catalog.pg_aggregate ON aggfnoid = pg_proc.oid
+    WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
 )
