@@ -52,13 +52,11 @@ pub(crate) async fn until_interrupted<T>(work: impl Future<Output = T>, cancel: 
 }
 
 /// Works until it is done, or is interrupted and dropped.
-pub(crate) async fn unless_interrupted<T, E: From<Failure>>(
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
+pub(crate) async fn unless_interrupted<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let mut signals = Signals::listen();
     tokio::select! {
-        result = work => result,
-        _ = signals.next() => Err(interrupted().into()),
+        result = work => Ok(result),
+        _ = signals.next() => Err(interrupted()),
     }
 }
 

@@ -12,6 +12,7 @@ use self::order::Order;
 use super::show;
 use crate::connect::{with_files, with_tenancy};
 use crate::context::{Context, Finish};
+use crate::interrupt::unless_interrupted;
 use crate::output::{Format, confirm, note};
 use crate::setting::{Setting, parse_setting, settings_of};
 
@@ -75,7 +76,10 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
     };
     let new = order.new_tenant()?;
     with_files(cx, async |cx, tenancy| {
-        let tenant = tenancy.create(new).await?;
+        // What is dropped half-way leaves nothing, or what the same command completes.
+        let made = unless_interrupted(tenancy.create(new)).await;
+        let tenant =
+            made.map_err(|cut| cut.with_hint("repeat the command: it goes on where it stopped"))??;
         // In another database, only its database tells what its schema has applied.
         let tenant = tenancy.tenant(tenant.slug().as_str()).await?;
         note(cx.output.format(), &format!("created tenant {}", tenant.slug()));

@@ -5,6 +5,7 @@ use tenantry::{Migrations, Tenancy};
 use crate::connect;
 use crate::context::{Context, Finish};
 use crate::failure::Failure;
+use crate::interrupt::unless_interrupted;
 use crate::output::Format;
 use crate::progress::Progress;
 use crate::visible::visible;
@@ -19,8 +20,9 @@ pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> 
     let config = connect::as_configured(&cx.global).await?;
     connect::note_mistakes(cx.output.format(), &Migrations::of(&config));
     let progress = Progress::new(cx.output.format());
-    let findings = Tenancy::builder().config(&config)?.doctor_observed(&progress).await;
+    let findings = unless_interrupted(Tenancy::builder().config(&config)?.doctor_observed(&progress)).await;
     progress.finish();
+    let findings = findings?;
     match cx.output.format() {
         Format::Json => cx.output.json(&findings),
         Format::Table => print(cx, &findings),

@@ -2,7 +2,7 @@ use std::{
     env, fs,
     io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
 };
 
 use serde_json::Value;
@@ -179,6 +179,12 @@ impl From<Output> for Done {
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
+}
+
+/// Returns true if the signal could be sent.
+pub(crate) fn signal(name: &str, child: &Child) -> bool {
+    let mut kill = Command::new("kill");
+    kill.args([format!("-{name}"), child.id().to_string()]).status().unwrap().success()
 }
 
 /// Compares a table by its words: the widths depend on names that are random.

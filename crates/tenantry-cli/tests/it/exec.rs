@@ -6,7 +6,7 @@ use std::{
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection};
 
-use crate::bench::Project;
+use crate::bench::{Project, signal};
 
 #[tokio::test]
 async fn each_tenant_sees_its_own_rows() {
@@ -133,8 +133,7 @@ fn check_signal(project: &Project, name: &str, target: &[&str]) {
     };
     wait_until("it sleeps", || sleepers() == 1);
     let start = Instant::now();
-    let mut kill = std::process::Command::new("kill");
-    assert!(kill.args([&format!("-{name}"), &child.id().to_string()]).status().unwrap().success());
+    assert!(signal(name, &child));
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{stderr}");

@@ -23,8 +23,11 @@ mod files;
 mod fleet;
 /// Migrations of other tools, converted and applied.
 mod import;
-/// Warnings about the migration files.
+/// Commands that are told to end while they wait.
+mod interrupts;
+/// The keys of all JSON.
 mod keys;
+/// Warnings about the migration files.
 mod lint;
 /// Many tenants at once, their settings, and choosing among them.
 mod many;

@@ -1,11 +1,11 @@
 use std::io::Read as _;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::bench::Project;
+use crate::bench::{Project, signal};
 
 const FAILS: &str = "ALTER TABLE note ADD COLUMN more int NOT NULL;";
 
@@ -266,9 +266,4 @@ async fn check_once(client: &mut PgConnection) {
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     let locks: i64 = sqlx::query_scalar(locks).fetch_one(client).await.unwrap();
     assert_eq!(locks, 0);
-}
-
-fn signal(name: &str, child: &Child) -> bool {
-    let mut kill = std::process::Command::new("kill");
-    kill.args([format!("-{name}"), child.id().to_string()]).status().unwrap().success()
 }

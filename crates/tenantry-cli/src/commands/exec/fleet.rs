@@ -79,10 +79,10 @@ pub(super) async fn run(
     counts.causes.finish(format);
     let Counts { tenants, failed, .. } = counts;
     // A choice that is a mistake leaves nothing to count.
-    if result.is_ok() || tenants > 0 {
+    if matches!(result, Ok(Ok(()))) || tenants > 0 {
         note(format, &format!("{tenants} tenants, {failed} failed, {}", counted(rows, changed)));
     }
-    result?;
+    result??;
     Ok(if failed > 0 { Finish::SomeFailed } else { Finish::Done })
 }
 

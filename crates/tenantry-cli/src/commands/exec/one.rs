@@ -28,7 +28,7 @@ pub(super) async fn run(
     let work = async {
         let result = unless_interrupted(run_in(&mut session, tenant, sql, &mut answer)).await;
         answer.end(None).await;
-        result
+        result?
     };
     let mut rows = Rows::of_one(&mut cx.output, sql);
     let (result, _) = tokio::join!(work, rows.print(tenant, pieces));
