@@ -7,8 +7,8 @@ use crate::failure::Failure;
 
 /// Print the completion script of a shell
 ///
-/// The script asks this program for what fits: commands, options, and the slugs of tenants, of the database that
-/// `tenantry.toml` and the environment name where you type.
+/// The script asks this program for what fits: commands, options, and the slugs of tenants, of the database that the
+/// options of your line, the environment or `tenantry.toml` name.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "For bash: tenantry completions bash > ~/.local/share/bash-completion/completions/tenantry"

@@ -94,6 +94,24 @@ async fn a_shell_completes_slugs_by_asking_for_them() {
 }
 
 #[tokio::test]
+async fn a_shell_asks_the_database_that_the_line_names() {
+    let mut project = Project::with_tenants().await;
+    let (_, url) = project.variables.pop().unwrap();
+    project.write("elsewhere/tenantry.toml", &format!("[databases.default]\nurl = \"{url}\"\n"));
+    for line in [
+        &["show", "--config", "elsewhere/tenantry.toml", "gl"][..],
+        &["--config", "=", "elsewhere/tenantry.toml", "show", "gl"],
+        &["--config=elsewhere/tenantry.toml", "exec", "--tenant", "gl"],
+        &["--database-url", &url, "show", "gl"],
+    ] {
+        assert_eq!(offered(&project, line), ["globex"], "{line:?}");
+    }
+    project.variables = vec![("HOME", project.folder.path().join("elsewhere").display().to_string())];
+    assert_eq!(offered(&project, &["show", "--config", "~/tenantry.toml", "gl"]), ["globex"]);
+    assert_eq!(offered(&project, &["show", "--config", "none.toml", "gl"]), [""; 0]);
+}
+
+#[tokio::test]
 async fn a_shell_that_completes_starts_nothing_and_says_nothing() {
     let mut project = Project::without_database();
     assert_eq!(offered(&project, &["show", "a"]), [""; 0]);
