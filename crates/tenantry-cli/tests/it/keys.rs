@@ -14,16 +14,23 @@ const KEYS: &[(&str, &str)] = &[
          purge_after schema settings slug status suspension",
     ),
     (
+        "create --abort",
+        "created_at database digest id last_error name owns_types removed schema settings slug status \
+         suspension",
+    ),
+    (
         "delete",
         "created_at database digest domains former_slugs id last_error migrations name owns_types \
          purge_after schema settings slug status suspension",
     ),
+    ("dev start", "data_directory host log_file pid port running version"),
     ("dev status", "running"),
     ("dev url", "url"),
     ("doctor", "check database mend severity what why"),
     ("domain list", "domains slug"),
     ("errors", "error hint kind slug"),
     ("exec", "affected error kind message notices rows severity slug"),
+    ("import-migrations", "dry_run file files findings line master message remark version"),
     ("init", "created name what"),
     ("lint", "column errors file hint line message rule warnings"),
     (
@@ -110,6 +117,7 @@ fn keys_of(project: &Project, command: &str, found: &mut BTreeMap<String, BTreeS
     let name = words.take_while(|word| !word.starts_with('-')).take(2).collect::<Vec<_>>();
     let name = match name[..] {
         [command @ ("runs" | "spare" | "dev" | "domain"), action] => format!("{command} {action}"),
+        _ if command.contains("--abort") => format!("{} --abort", name[0]),
         _ => name[0].to_owned(),
     };
     let keys = found.entry(name).or_default();
@@ -128,6 +136,7 @@ async fn one_thing_has_one_key_in_all_commands() {
     project.write("migrations/master/0001_plan.sql", "CREATE TABLE plan (name text);");
     project.write("migrations/tenant/0001_note.sql", "CREATE TABLE note (id int, title text);");
     project.write("tenants", "initech\nhooli\n");
+    project.write("old/20240131120000_more.sql", "-- +goose Up\nSET ROLE a;\nCREATE TABLE more (id int);\n");
     let mut found = BTreeMap::new();
     let mut keys = |command: &str| keys_of(&project, command, &mut found);
     for command in [
@@ -175,9 +184,13 @@ async fn one_thing_has_one_key_in_all_commands() {
         "undelete|acme",
         "delete|acme|--yes|--keep|0d",
         "purge|acme|--yes",
+        "exec|--master|UPDATE tenantry.tenant SET status = 'provisioning' WHERE slug = 'hooli'",
+        "create|hooli|--abort|--yes",
+        "import-migrations|goose|old",
     ] {
         keys(command);
     }
+    keys_of(&Project::without_database(), "dev|start", &mut found);
     let found: Vec<_> = found
         .into_iter()
         .map(|(command, keys)| (command, keys.into_iter().collect::<Vec<_>>().join(" ")))

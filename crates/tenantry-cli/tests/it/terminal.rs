@@ -144,6 +144,46 @@ async fn the_help_is_one_screen() {
     assert!(project.ok(&["help", "list"]).contains("--database-url"));
 }
 
+/// The output of a command whose output is a terminal.
+fn on_a_terminal(project: &Project, arguments: &[&str]) -> String {
+    const TERMINAL: &str =
+        "import os, pty, sys\nsys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+    let program = project.command(arguments);
+    let mut command = Command::new("python3");
+    command.args(["-c", TERMINAL]).arg(program.get_program()).args(program.get_args());
+    command.current_dir(project.folder.path()).stdin(Stdio::null()).env("TERM", "xterm");
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn a_live_line_says_how_far_long_work_is() {
+    let project = Project::ready().await;
+    project.write("migrations/tenant/0002_slow.sql", "CREATE TABLE slow (); SELECT pg_sleep(0.2);");
+    let fill = |count: &str, more: &[&str]| {
+        on_a_terminal(&project, &[&["spare", "fill", "--count", count][..], more].concat())
+    };
+    let live = fill("3", &[]);
+    assert!(live.contains("making spares ") && live.contains(" 2/3 "), "{live:?}");
+    // It is gone in the end, and what was found out stays.
+    let last = live.rsplit("\x1b[2K").next().unwrap();
+    assert_eq!(last.trim(), "spares: 3 made, 0 stale ones removed", "{live:?}");
+    for quiet in [&["--quiet"][..], &["--format", "json"]] {
+        let told = fill("4", quiet);
+        assert!(!told.contains("making spares") && !told.contains("\x1b[2K"), "{told:?}");
+        project.ok(&["exec", "--master", "DELETE FROM tenantry.spare"]);
+    }
+    // Elsewhere, what is soon done says nothing.
+    assert_eq!(project.run(&["spare", "fill", "--count", "1"]).stderr, "");
+}
+
 #[tokio::test]
 async fn verbose_logs_to_stderr_only() {
     let project = Project::ready().await;
