@@ -26,6 +26,10 @@ use crate::slugs::complete_slugs;
 /// Several statements are one transaction, unless they say otherwise. The answers of several tenants are one
 /// table, in the order of their slugs. The answer of a tenant that is done early waits in memory for its turn:
 /// at most 64 do, with a few hundred kB each.
+///
+/// As JSON, numbers, booleans, JSON and arrays of what PostgreSQL brings are what they are; all else is a text, as
+/// PostgreSQL writes it: enums, and also composite types, ranges, and arrays of types that are made by `CREATE TYPE`.
+/// Rows that a statement among several returns of those it changes count as rows, not as changed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]
