@@ -27,7 +27,11 @@ const LOCK_TIMEOUT: &str = "1s";
 /// Drops a schema, if it is there, and forgets what it had applied: both or neither, which is why it takes a
 /// transaction.
 pub(crate) async fn drop_schema(tx: &mut Transaction<'_, Postgres>, schema: &SchemaName) -> Result<()> {
-    let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", Identifier(schema.as_str()));
+    // Nobody asked for a list of all that goes with it.
+    let drop = format!(
+        "SET LOCAL client_min_messages TO warning; DROP SCHEMA IF EXISTS {} CASCADE",
+        Identifier(schema.as_str())
+    );
     sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut **tx).await?;
     applied::forget(tx, schema).await
 }
