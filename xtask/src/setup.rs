@@ -36,6 +36,7 @@ const NEEDS: &[Need] = &[
         homebrew: "postgresql@17",
     },
     Need { program: "pgbouncer", find: pgbouncer, debian: "pgbouncer", homebrew: "pgbouncer" },
+    Need { program: "openssl", find: || in_path("openssl"), debian: "openssl", homebrew: "openssl@3" },
     Need { program: "ps", find: || in_path("ps"), debian: "procps", homebrew: "procps" },
     Need {
         program: "python3 with psycopg",
@@ -104,7 +105,7 @@ fn install(missing: &[&Need]) -> Result<()> {
     let Some(manager) = Manager::of_this_machine() else {
         let message = format!("there is no {}, and neither apt-get nor brew to install it", names(missing));
         return Err(Failure::new(message)
-            .with_hint(format!("install PostgreSQL {OLDEST} or later, PgBouncer, ps and Python")));
+            .with_hint(format!("install PostgreSQL {OLDEST} or later, PgBouncer, OpenSSL, ps and Python")));
     };
     let packages = manager.packages(missing);
     let Some(commands) = manager.commands(&packages) else {

@@ -58,10 +58,16 @@ fn not_trusted(chain: &str) -> Option<&'static str> {
             "no authority that is trusted has signed the server's certificate: name the one that has in `sslrootcert`",
         );
     }
-    chain.contains("NotValidForName").then_some(
-        "the server's certificate is for another name: use that as host, or `sslmode=verify-ca` where names do not \
-         matter",
-    )
+    if chain.contains("certificate not valid for name") {
+        return Some(
+            "the server's certificate is for another name: use that as host, or `sslmode=verify-ca` where names do not \
+             matter",
+        );
+    }
+    let is_of_another_time =
+        ["certificate expired", "certificate not valid yet"].iter().any(|it| chain.contains(it));
+    is_of_another_time
+        .then_some("give the server a certificate that is valid now, or set this machine's clock")
 }
 
 #[cfg(test)]
@@ -88,7 +94,11 @@ mod tests {
         for (source, hint) in [
             ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "CA:FALSE"),
             ("invalid peer certificate: UnknownIssuer", "`sslrootcert`"),
-            ("certificate not valid for name \"h\": NotValidForName", "verify-ca"),
+            (
+                "certificate not valid for name \"h\"; certificate is only valid for DnsName(\"g\")",
+                "verify-ca",
+            ),
+            ("invalid peer certificate: certificate expired: verification time 2 (UNIX)", "clock"),
         ] {
             let error = error("postgres://u@h1,h2/d", source);
             assert!(error.to_string().contains("u@h1:5432,h2:5432/d"), "{error}");

@@ -41,5 +41,6 @@ mod sqlx_migrator;
 mod stock;
 mod support;
 mod suspend;
+mod tls;
 mod to_version;
 mod together;

@@ -80,7 +80,7 @@ impl Folder {
         self.path().join("tenant")
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
