@@ -21,8 +21,12 @@ const OF_SQLX: &str = "SET client_encoding TO 'UTF8'; SET DateStyle TO 'ISO, MDY
 
 /// The time after which the server looks whether a silent client is there; it keeps the way open through whatever
 /// forgets connections that are not used. A client that does not answer is given up after half a minute more.
-const KEEPALIVE: &str = "SET tcp_keepalives_idle TO 30; SET tcp_keepalives_interval TO 10; \
-    SET tcp_keepalives_count TO 3; SET tcp_user_timeout TO 60000; ";
+const KEEPALIVE: [(&str, &str); 4] = [
+    ("tcp_keepalives_idle", "30"),
+    ("tcp_keepalives_interval", "10"),
+    ("tcp_keepalives_count", "3"),
+    ("tcp_user_timeout", "60s"),
+];
 
 /// The settings that change what a text means, as they are in force.
 macro_rules! in_force {
@@ -67,32 +71,43 @@ pub(crate) struct Defaults {
     /// All settings, and all but the one that a server whose platform cannot look at its client refuses.
     statements: [String; 2],
     first_messages: [String; 2],
+    /// The interval at which the server looks for its client, in milliseconds.
+    client_check: Option<String>,
     refuses_client_check: AtomicBool,
     refuses_options: AtomicBool,
     resets_elsewhere: AtomicBool,
+    /// It was logged that the server cannot look for its client.
+    is_told: AtomicBool,
 }
 
 impl Defaults {
     /// Settings of sessions that call themselves this.
     pub(crate) fn of_sessions(application_name: &str, config: &PoolConfig) -> Self {
-        let shared = format!(
-            "{OF_SQLX}SET application_name TO {}; SET standard_conforming_strings TO on; {KEEPALIVE}",
+        let mut shared = format!(
+            "{OF_SQLX}SET application_name TO {}; SET standard_conforming_strings TO on; ",
             Literal(application_name)
         );
+        for (name, value) in KEEPALIVE {
+            let _ = write!(shared, "SET {name} TO '{value}'; ");
+        }
         let interval = config.client_connection_check_interval;
+        // Rounded up: zero would turn it off.
+        let milliseconds = interval.as_nanos().div_ceil(1_000_000).to_string();
+        let client_check = (!interval.is_zero()).then_some(milliseconds);
         let mut all = shared.clone();
-        if !interval.is_zero() {
-            // Rounded up: zero would turn it off.
-            let _ = write!(all, "SET {CLIENT_CHECK} TO {}; ", interval.as_nanos().div_ceil(1_000_000));
+        if let Some(milliseconds) = &client_check {
+            let _ = write!(all, "SET {CLIENT_CHECK} TO {milliseconds}; ");
         }
         let settings = [all, shared];
         Self {
             is_session: true,
             first_messages: settings.each_ref().map(|settings| format!("{settings}{CONFIRM}")),
             statements: settings.map(|settings| format!("{settings}{INSIST}")),
-            refuses_client_check: AtomicBool::new(interval.is_zero()),
+            refuses_client_check: AtomicBool::new(client_check.is_none()),
+            client_check,
             refuses_options: AtomicBool::new(false),
             resets_elsewhere: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
         }
     }
 
@@ -103,9 +118,11 @@ impl Defaults {
             is_session: false,
             statements: [statements.clone(), statements],
             first_messages: Default::default(),
+            client_check: None,
             refuses_client_check: AtomicBool::new(true),
             refuses_options: AtomicBool::new(true),
             resets_elsewhere: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
         }
     }
 
@@ -123,19 +140,36 @@ impl Defaults {
         if stands(Guard::Defaults) { self.without_refused(&self.statements) } else { "" }
     }
 
-    /// The options to start a session with, unless somebody has refused them.
-    pub(super) fn options(&self) -> Option<[(&'static str, &'static str); 2]> {
-        let are_offered = !self.refuses_options.load(Ordering::Relaxed);
-        are_offered.then_some([("search_path", VOID_SCHEMA), ("standard_conforming_strings", "on")])
+    /// The options to start a session with, but for those that somebody has refused. `RESET ALL` goes back to them,
+    /// which migrations say after each file.
+    pub(super) fn options(&self) -> Vec<(&'static str, &str)> {
+        if self.refuses_options.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let client_check = self.client_check.as_deref().filter(|_| !self.has_no_client_check());
+        let of_void = [("search_path", VOID_SCHEMA), ("standard_conforming_strings", "on")];
+        let client_check = client_check.map(|milliseconds| (CLIENT_CHECK, milliseconds));
+        of_void.into_iter().chain(KEEPALIVE).chain(client_check).collect()
     }
 
-    /// Returns true if a session may have been refused for its options. From there on they are left out.
+    /// Returns true if a session may have been refused for its options. From there on they are left out: first the one
+    /// that a platform may refuse, then all.
     pub(super) fn are_options_refused(&self, code: &str) -> bool {
-        let is_refused = self.options().is_some() && sqlstate::is_about_parameters(code);
-        if is_refused {
-            self.refuses_options.store(true, Ordering::Relaxed);
+        if self.options().is_empty() || !sqlstate::is_about_parameters(code) {
+            return false;
         }
-        is_refused
+        if code == sqlstate::INVALID_PARAMETER_VALUE && !self.has_no_client_check() {
+            self.refuses_client_check.store(true, Ordering::Relaxed);
+            return true;
+        }
+        self.refuses_options.store(true, Ordering::Relaxed);
+        // It was not for that one, so the first message asks for it.
+        self.refuses_client_check.store(self.client_check.is_none(), Ordering::Relaxed);
+        true
+    }
+
+    fn has_no_client_check(&self) -> bool {
+        self.refuses_client_check.load(Ordering::Relaxed)
     }
 
     /// The first message on a new connection, whose answer is for [`confirm`](Self::confirm).
@@ -145,13 +179,10 @@ impl Defaults {
 
     /// Returns true if the first message failed where another one may not.
     pub(super) fn is_first_message_refused(&self, error: &Error) -> bool {
-        let is_refused = !self.refuses_client_check.load(Ordering::Relaxed)
+        let is_refused = !self.has_no_client_check()
             && error.database_code().as_deref() == Some(sqlstate::INVALID_PARAMETER_VALUE);
         if is_refused {
             self.refuses_client_check.store(true, Ordering::Relaxed);
-            tracing::warn!(
-                "The server refuses `{CLIENT_CHECK}`: the statement of a cancelled request will run to its end"
-            );
         }
         is_refused
     }
@@ -164,6 +195,14 @@ impl Defaults {
             return Err(Error::new(ErrorKind::Configuration, message)
                 .with_hint("check what stands between this program and the server"));
         };
+        if self.client_check.is_some()
+            && self.has_no_client_check()
+            && !self.is_told.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(
+                "The server refuses `{CLIENT_CHECK}`: the statement of a cancelled request will run to its end"
+            );
+        }
         if default_path != VOID_SCHEMA && !self.resets_elsewhere.swap(true, Ordering::Relaxed) {
             tracing::debug!(default_path, "The start-up options did not arrive");
         }
@@ -176,7 +215,7 @@ impl Defaults {
     }
 
     fn without_refused<'a>(&self, variants: &'a [String; 2]) -> &'a str {
-        &variants[usize::from(self.refuses_client_check.load(Ordering::Relaxed))]
+        &variants[usize::from(self.has_no_client_check())]
     }
 }
 
@@ -215,14 +254,28 @@ mod tests {
     fn options_that_were_refused_are_left_out() {
         for (code, expect) in [("08P01", true), ("0A000", true), ("22023", true), ("28P01", false)] {
             let defaults = defaults(Duration::ZERO);
-            assert!(defaults.options().is_some());
+            assert!(!defaults.options().is_empty());
             assert_eq!(defaults.are_options_refused(code), expect, "{code}");
-            assert_eq!(defaults.options().is_none(), expect, "{code}");
+            assert_eq!(defaults.options().is_empty(), expect, "{code}");
             assert!(
                 !expect || !defaults.are_options_refused(code),
                 "refused again, it is for something else"
             );
         }
+    }
+
+    #[test]
+    fn what_a_platform_may_refuse_is_left_out_first() {
+        let defaults = defaults(Duration::from_secs(1));
+        let has_check = || defaults.options().contains(&(CLIENT_CHECK, "1000"));
+        assert!(has_check());
+        assert!(defaults.are_options_refused("22023"));
+        assert!(!has_check() && defaults.options().contains(&("search_path", VOID_SCHEMA)));
+        assert!(!defaults.statements().contains(CLIENT_CHECK));
+        // It was for another one.
+        assert!(defaults.are_options_refused("22023"));
+        assert!(defaults.options().is_empty() && defaults.statements().contains(CLIENT_CHECK));
+        assert!(!defaults.are_options_refused("22023"));
     }
 
     #[test]
@@ -264,7 +317,7 @@ mod tests {
     fn behind_a_pooler_in_transaction_mode_nothing_is_asked_first() {
         let config = PoolConfig { mode: PoolMode::Transaction, ..PoolConfig::default() };
         let defaults = Defaults::of_pool("a", &config);
-        assert_eq!((defaults.first_message(), defaults.options()), (None, None));
+        assert_eq!((defaults.first_message(), defaults.options()), (None, Vec::new()));
         assert!(!defaults.statements().contains("search_path"));
     }
 }

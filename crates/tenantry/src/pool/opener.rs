@@ -141,14 +141,12 @@ impl Opener {
     }
 
     async fn connect(&self, host: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-        let connected = PgConnection::connect_with(&self.with_defaults(host)).await;
-        match &connected {
-            Err(sqlx::Error::Database(refusal))
-                if self.defaults.are_options_refused(&refusal.code().unwrap_or_default()) =>
-            {
-                PgConnection::connect_with(&self.with_defaults(host)).await
+        loop {
+            match PgConnection::connect_with(&self.with_defaults(host)).await {
+                Err(sqlx::Error::Database(refusal))
+                    if self.defaults.are_options_refused(&refusal.code().unwrap_or_default()) => {}
+                connected => return connected,
             }
-            _ => connected,
         }
     }
 
@@ -160,8 +158,8 @@ impl Opener {
 
     fn with_defaults(&self, host: &PgConnectOptions) -> PgConnectOptions {
         match self.defaults.options() {
-            Some(defaults) => host.clone().options(defaults),
-            None => host.clone(),
+            defaults if defaults.is_empty() => host.clone(),
+            defaults => host.clone().options(defaults),
         }
     }
 

@@ -451,6 +451,27 @@ async fn what_a_file_sets_reaches_neither_the_next_file_nor_the_next_tenant() {
 }
 
 #[tokio::test]
+async fn what_every_session_begins_with_outlasts_a_file() {
+    let seen = "SELECT concat_ws(' ', current_setting('client_connection_check_interval'), current_setting('TimeZone'),
+                current_setting('standard_conforming_strings')) AS it";
+    let (database, folder) = (database().await, Folder::of(&["CREATE TABLE note ()"]));
+    folder.write("tenant/0002_seen.sql", &format!("CREATE TABLE seen AS {seen}"));
+    let tenancy = open(&database, &folder).await;
+    for slug in ["acme", "globex"] {
+        tenancy.create(NewTenant::new(slug)).await.unwrap();
+    }
+    folder.write("tenant/0003_seen.sql", &format!("INSERT INTO seen {seen}"));
+    let tenancy = open(&database, &folder).await;
+    let options = MigrateOptions { jobs: NonZeroU32::MIN, ..MigrateOptions::default() };
+    tenancy.migrate(options, unobserved).await.unwrap();
+    let mut client = Client::owner(&database).await;
+    for tenant in tenancy.tenants_after("", 10).await.unwrap() {
+        let all: Vec<(String,)> = client.rows(&format!("SELECT it FROM {}", table(&tenant, "seen"))).await;
+        assert_eq!(all, [(); 2].map(|()| ("1s UTC on".to_owned(),)), "{}", tenant.slug());
+    }
+}
+
+#[tokio::test]
 async fn a_function_may_move_the_path_if_it_moves_it_back() {
     let database = database().await;
     let folder = Folder::new();

@@ -46,14 +46,12 @@ impl Connector {
     }
 
     pub(super) async fn connect(&self, host: &PgConnectOptions) -> Result<Connected> {
-        let connected = self.config(host).connect(self.tls.clone()).await;
-        let connected = match &connected {
-            Err(error) if self.are_options_refused(error) => {
-                self.config(host).connect(self.tls.clone()).await
+        loop {
+            match self.config(host).connect(self.tls.clone()).await {
+                Err(error) if self.are_options_refused(&error) => {}
+                connected => return connected.map_err(|error| self.opener.unreachable(error.into())),
             }
-            _ => connected,
-        };
-        connected.map_err(|error| self.opener.unreachable(error.into()))
+        }
     }
 
     fn are_options_refused(&self, error: &tokio_postgres::Error) -> bool {
@@ -65,7 +63,7 @@ impl Connector {
     fn config(&self, host: &PgConnectOptions) -> Config {
         let mut config = config(host, Secrets::of(host).password.as_deref());
         let options: Vec<_> = config.get_options().map(str::to_owned).into_iter().collect();
-        let defaults = self.opener.defaults().options().into_iter().flatten();
+        let defaults = self.opener.defaults().options().into_iter();
         let defaults = defaults.map(|(name, value)| format!("-c {name}={value}"));
         let options: Vec<_> = options.into_iter().chain(defaults).collect();
         if !options.is_empty() {
