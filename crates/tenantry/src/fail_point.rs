@@ -74,6 +74,18 @@ pub(crate) enum FailPoint {
     BeforeRename,
     /// A tenant was renamed.
     AfterRename,
+    /// A clone has its tables, and no rows.
+    CloneBegun,
+    /// A clone has its rows, and nothing behind them.
+    CloneFilled,
+    /// A clone is complete and was found to be like its source.
+    CloneProven,
+    /// A clone is entered in the registry, and not committed yet.
+    BeforeClone,
+    /// A clone was committed.
+    AfterClone,
+    /// The structure of a clone is kept, and the planner knows nothing of its rows.
+    StructureKept,
 }
 
 impl FailPoint {
@@ -123,6 +135,16 @@ impl FailPoint {
         [Self::BeforeSuspend, Self::AfterSuspend, Self::BeforeResume, Self::AfterResume];
 
     #[cfg(test)]
+    pub(crate) const OF_CLONE: [Self; 6] = [
+        Self::CloneBegun,
+        Self::CloneFilled,
+        Self::CloneProven,
+        Self::BeforeClone,
+        Self::AfterClone,
+        Self::StructureKept,
+    ];
+
+    #[cfg(test)]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BeforeCreate => "before-create",
@@ -158,6 +180,12 @@ impl FailPoint {
             Self::AfterForget => "after-forget",
             Self::BeforeRename => "before-rename",
             Self::AfterRename => "after-rename",
+            Self::CloneBegun => "clone-begun",
+            Self::CloneFilled => "clone-filled",
+            Self::CloneProven => "clone-proven",
+            Self::BeforeClone => "before-clone",
+            Self::AfterClone => "after-clone",
+            Self::StructureKept => "structure-kept",
         }
     }
 }

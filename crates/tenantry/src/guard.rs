@@ -80,6 +80,10 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::spares::a_function_that_names_its_schema_is_never_renamed_away_from_it`.
     OwnName,
+    /// A clone is compared with its source before anybody can see it.
+    ///
+    /// Test: `invariants::clones::a_clone_that_is_not_like_its_source_is_never_served`.
+    CloneProof,
     /// The value of `lastval()` is discarded on a switch.
     ///
     /// Test: `invariants::crossing::the_last_value_of_a_sequence_does_not_cross`.

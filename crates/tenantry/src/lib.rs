@@ -116,6 +116,7 @@ mod provision;
 pub mod registry;
 pub mod resolve;
 mod sql;
+mod structure;
 mod tenancy;
 pub mod tenant;
 #[cfg(test)]
@@ -123,7 +124,7 @@ mod testing;
 
 pub use self::database::{Config, DatabaseConfig, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};
-pub use self::lifecycle::PurgeOptions;
+pub use self::lifecycle::{CloneOptions, Cloned, PurgeOptions};
 pub use self::migrate::{Fleet, Migrations};
 pub use self::pool::{MasterDb, TenantDb, Transaction};
 pub use self::provision::{KeepSpares, NewTenant, SpareKeeper, SpareSummary};

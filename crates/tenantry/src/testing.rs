@@ -90,6 +90,15 @@ pub(crate) async fn backend(connection: &mut PgConnection) -> i32 {
     sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(connection).await.unwrap()
 }
 
+/// Calls `pg_dump` of the server's own programs.
+pub(crate) fn pg_dump(url: &str, arguments: &[String]) -> String {
+    let program = tenantry_embedded::Binaries::find().unwrap().directory().join("pg_dump");
+    let output =
+        std::process::Command::new(program).args(arguments).arg("--dbname").arg(url).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// A directory that is gone with its owner.
 pub(crate) struct TemporaryDirectory(PathBuf);
 

@@ -1,5 +1,6 @@
 //! One file per command: its `Options`, as clap reads them, and `run`.
 mod baseline;
+mod clone;
 mod completions;
 mod create;
 mod delete;
@@ -55,6 +56,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Init(init::Options),
     Create(create::Options),
+    Clone(clone::Options),
     List(list::Options),
     Show(show::Options),
     Set(set::Options),
@@ -95,6 +97,7 @@ impl Command {
         match self {
             Self::Init(options) => init::run(options, cx).await,
             Self::Create(options) => create::run(options, cx).await,
+            Self::Clone(options) => Box::pin(clone::run(options, cx)).await,
             Self::List(options) => list::run(options, cx).await,
             Self::Show(options) => show::run(options, cx).await,
             Self::Set(options) => set::run(options, cx).await,

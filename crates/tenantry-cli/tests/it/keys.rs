@@ -9,6 +9,11 @@ use crate::bench::Project;
 const KEYS: &[(&str, &str)] = &[
     ("baseline", "file first_rows version"),
     (
+        "clone",
+        "copied created_at database digest domains id last_error name notes owns_types schema settings slug status \
+         suspension",
+    ),
+    (
         "create",
         "created_at database digest domains former_slugs id last_error migrations name owns_types \
          purge_after schema settings slug status suspension",
@@ -148,6 +153,7 @@ async fn one_thing_has_one_key_in_all_commands() {
         "set|acme|--setting|plan=silver",
         "suspend|acme|--reason|unpaid|--message|Please pay|--for|1h",
         "resume|acme",
+        "clone|acme|copy",
         "domain|list|acme",
         "dev|url|--tenant|acme",
         "exec|--all|INSERT INTO note VALUES (1, NULL); DO $$ BEGIN RAISE NOTICE 'x'; END $$",
@@ -198,6 +204,12 @@ async fn one_thing_has_one_key_in_all_commands() {
     let expect: Vec<_> =
         KEYS.iter().map(|(command, keys)| ((*command).to_owned(), (*keys).to_owned())).collect();
     assert_eq!(found, expect);
+    check_spelling(&found);
+}
+
+/// Asserts that no key is another word for a thing that has one.
+#[track_caller]
+fn check_spelling(found: &[(String, String)]) {
     for other in ["tenant", "alias", "run_id", "tenant_slug", "schema_name", "example"] {
         let spelt = found.iter().find(|(_, keys)| keys.split(' ').any(|key| key == other));
         // The directories of migrations are those of the master schema and of tenants.

@@ -5,6 +5,8 @@
 mod baseline;
 /// A folder with a database, and the program run in it.
 mod bench;
+/// Tenants that are made as copies of others.
+mod clone;
 /// The embedded server: started, found, stopped.
 mod dev;
 /// Trouble of an installation, and what mends it.

@@ -205,6 +205,54 @@ async fn whoever_dies_while_making_a_baseline_leaves_a_schema_that_the_next_one_
     check_agreement(&installation, FailPoint::InScratch).await;
 }
 
+#[tokio::test]
+async fn whoever_dies_while_cloning_leaves_all_of_it_or_nothing() {
+    for point in FailPoint::OF_CLONE {
+        let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
+        installation.create("acme").await;
+        let acme = installation.db("acme").await;
+        sqlx::query("INSERT INTO note VALUES (1), (2)").execute(&acme).await.unwrap();
+        run_victim(&installation, point, 1);
+        let is_made = matches!(point, FailPoint::AfterClone | FailPoint::StructureKept);
+        until_nobody_holds_a_lock(&installation).await;
+        check_agreement(&installation, point).await;
+        assert_eq!(installation.tenancy.tenant("copy").await.is_ok(), is_made, "{point:?}");
+
+        let cloned = clone_acme(&installation.tenancy, installation.database.url()).await;
+        match cloned {
+            Ok(_) => assert!(!is_made, "{point:?}"),
+            Err(error) => {
+                assert_eq!((error.kind(), is_made), (crate::ErrorKind::AlreadyExists, true), "{error}");
+            }
+        }
+        let copy = installation.db("copy").await;
+        let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&copy).await.unwrap();
+        assert_eq!(notes, 2, "{point:?}");
+        until_nobody_holds_a_lock(&installation).await;
+        check_agreement(&installation, point).await;
+    }
+}
+
+async fn clone_acme(tenancy: &crate::Tenancy, url: &str) -> crate::Result<crate::Cloned> {
+    let acme = tenancy.tenant("acme").await?;
+    let dump = async |arguments: &[String]| Ok(crate::testing::pg_dump(url, arguments));
+    tenancy.clone_tenant(&acme, NewTenant::new("copy"), crate::CloneOptions::default(), dump).await
+}
+
+/// The server notices a moment later that a process is gone.
+async fn until_nobody_holds_a_lock(installation: &Installation) {
+    let mut connection = installation.outside().await;
+    let count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    for _ in 0..100 {
+        let locks: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
+        if locks == 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
 async fn scratch_schemas(connection: &mut PgConnection) -> i64 {
     let count = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'tenantry\\_baseline\\_%'";
     sqlx::query_scalar(count).fetch_one(connection).await.unwrap()
@@ -253,6 +301,8 @@ async fn victim() {
     } else if die_at == FailPoint::InScratch.name() {
         let no_dump = async |_: &[String]| Err(crate::Error::invalid_input("no dump"));
         tenancy.make_baseline(BaselineOptions::default(), no_dump).await.unwrap();
+    } else if is_one_of(&FailPoint::OF_CLONE) {
+        clone_acme(&tenancy, &url).await.unwrap();
     } else {
         tenancy.create(NewTenant::new("acme")).await.unwrap();
     }

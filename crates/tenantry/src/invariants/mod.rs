@@ -7,6 +7,7 @@ mod ambient;
 mod cancellation;
 #[cfg(feature = "tokio-postgres")]
 mod client;
+mod clones;
 mod crashes;
 mod crossing;
 mod endings;

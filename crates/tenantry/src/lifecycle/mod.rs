@@ -10,15 +10,19 @@
 //! | --- | --- | --- |
 //! | `suspend` | stops serving a tenant; serves it again | each other |
 //! | `rename` | gives a tenant another slug | itself, back |
+//! | `clone` | makes a tenant as a copy of another one | `delete` and `purge` |
 //! | `delete` | hides a tenant and dates its purge; brings it back | each other |
 //! | `purge` | drops the schema of a deleted tenant, then its row | none |
 
+mod clone;
 mod delete;
 mod find;
 mod purge;
 mod rename;
 mod suspend;
 
+pub(crate) use self::clone::clone;
+pub use self::clone::{CloneOptions, Cloned};
 pub(crate) use self::delete::{delete, undelete};
 pub use self::purge::PurgeOptions;
 pub(crate) use self::purge::purge;

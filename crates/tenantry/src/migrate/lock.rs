@@ -64,11 +64,11 @@ impl SchemaLock {
 
     /// Polls for the lock. A session that blocked on it could deadlock with `CREATE INDEX
     /// CONCURRENTLY`, which waits for every open snapshot.
-    async fn take(self, connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    pub(crate) async fn take(self, connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !self.try_take(connection).await? {
             if Instant::now() > deadline {
-                let message = format!("schema `{schema}` is being migrated by another process");
+                let message = format!("another process works on schema `{schema}`");
                 return Err(Error::new(ErrorKind::Conflict, message).with_hint("wait for it, then try again"));
             }
             tokio::time::sleep(jittered(Duration::from_millis(40))).await;

@@ -25,6 +25,14 @@ pub(crate) async fn send(connection: &mut PgConnection, site: Site<'_>, message:
     }
 }
 
+/// Sends statements of our own, and answers with the number of rows that they changed.
+pub(crate) async fn send_own(connection: &mut PgConnection, site: Site<'_>, sql: &str) -> Result<u64> {
+    match sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await {
+        Ok(done) => Ok(done.rows_affected()),
+        Err(error) => Err(located(error, site, &Message::new(), 0)),
+    }
+}
+
 /// Commits what was sent with [`send`]. Deferred constraints fail here, in no file's line.
 pub(crate) async fn commit(tx: Transaction<'_, Postgres>, site: Site<'_>) -> Result<()> {
     tx.commit().await.map_err(|error| located(error, site, &Message::new(), 0))

@@ -69,7 +69,7 @@ impl<'a> Site<'a> {
     }
 
     /// The `search_path` that a file begins with.
-    pub(super) fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         self.search_path().to_string()
     }
 

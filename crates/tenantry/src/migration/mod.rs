@@ -44,7 +44,7 @@ mod text;
 mod types;
 
 pub use self::baseline::Baseline;
-pub(crate) use self::baseline::{BaselineHead, baseline_of};
+pub(crate) use self::baseline::{BaselineHead, baseline_of, is_cast_to_name};
 pub(crate) use self::code::Code;
 pub use self::code::CodeFuture;
 pub(crate) use self::concurrently::IndexStep;
@@ -55,6 +55,7 @@ pub use self::import::{
 pub(crate) use self::lint::{Home, lint};
 pub use self::lint::{Rule, Warning};
 pub use self::next_version::NextVersion;
+pub(crate) use self::plain_dump::{is_complete, without_meta_commands};
 pub(crate) use self::reach::FileReach;
 pub use self::script::Script;
 #[cfg(test)]

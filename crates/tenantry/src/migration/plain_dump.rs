@@ -1,4 +1,9 @@
-//! Recognises the output of `pg_dump`, which is a script for psql and makes a whole database.
+//! The output of `pg_dump`, which is a script for psql: recognises it, and takes psql's part out of it.
+
+use crate::sql::lexer::{Lexer, TokenKind};
+
+/// The last line that every `pg_dump` writes, when it comes to its end.
+const COMPLETE: &str = "-- PostgreSQL database dump complete";
 
 /// The beginnings of lines that every dump has, of whichever version and however it was asked for.
 const MARKS: [&str; 5] = [
@@ -13,6 +18,23 @@ const MARKS: [&str; 5] = [
 pub(super) fn shown_on(text: &str) -> Option<usize> {
     let is_mark = |line: &str| MARKS.iter().any(|mark| line.starts_with(mark));
     text.lines().position(is_mark).map(|index| index + 1)
+}
+
+/// Returns true for a dump that was not cut off.
+pub(crate) fn is_complete(dump: &str) -> bool {
+    dump.lines().any(|line| line == COMPLETE)
+}
+
+/// The SQL of a dump. Newer versions of `pg_dump` put `\restrict` around it.
+pub(crate) fn without_meta_commands(dump: &str) -> String {
+    let mut sql = String::with_capacity(dump.len());
+    let mut copied = 0;
+    for token in Lexer::new(dump).flatten().filter(|token| token.kind == TokenKind::MetaCommand) {
+        sql.push_str(&dump[copied..token.start]);
+        copied = token.end();
+    }
+    sql.push_str(&dump[copied..]);
+    sql
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use sqlx::SqlSafeStr as _;
+
 use super::{
     around::{Around, Bracket},
     code,
@@ -69,6 +71,16 @@ impl Script {
             comments,
             refusals,
         }))
+    }
+
+    /// Reads SQL that is no migration, and is to stay in its schema like one.
+    pub(crate) fn of_sql(file: &str, sql: String) -> Self {
+        let sql = sqlx::AssertSqlSafe(sql).into_sql_str();
+        let kind = sqlx::migrate::MigrationType::Simple;
+        let is_without_transaction = sql.as_str().starts_with("-- no-transaction");
+        let source =
+            sqlx::migrate::Migration::new(0, file.to_owned().into(), kind, sql, is_without_transaction);
+        Self::parse(file.to_owned(), source)
     }
 
     /// The lines that no migration may hold. There are none if it is accepted.

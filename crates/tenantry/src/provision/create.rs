@@ -104,7 +104,7 @@ fn is_half_made_by(known: &Tenant, new: &NewTenant, draft: &Tenant) -> bool {
         && !new.registers_existing()
 }
 
-fn already_exists(tenant: &Tenant) -> Error {
+pub(crate) fn already_exists(tenant: &Tenant) -> Error {
     let (slug, status) = (tenant.slug(), tenant.status());
     // The message may reach whoever signs up, and says nothing of one that is hidden but that the slug is taken.
     let message = if status == Status::Deleted {

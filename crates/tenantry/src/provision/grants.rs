@@ -34,6 +34,22 @@ pub(super) async fn grants(
     Ok(statements)
 }
 
+/// The statements that make the tenant's own role, if tenants have one. Safe to repeat.
+pub(crate) async fn own_role(
+    connection: &mut PgConnection,
+    context: &Context,
+    database: &Alias,
+    schema: &SchemaName,
+) -> Result<Vec<String>> {
+    let Some(role) = &context.role else { return Ok(Vec::new()) };
+    let version: i32 =
+        sqlx::query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(connection).await?;
+    let application = context.databases.config(database)?.application_role();
+    let mut statements = Vec::new();
+    push_role(&mut statements, &role.name_for(schema), application, version);
+    Ok(statements)
+}
+
 /// Everything but the ledger.
 fn push_privileges(statements: &mut Vec<String>, schema: &SchemaName, role: &str) {
     statements.extend(privileges(Identifier(schema.as_str()), Identifier(role)));

@@ -18,9 +18,11 @@ mod spare_keeper;
 mod spares;
 
 pub(crate) use self::abort::abort;
-pub(crate) use self::create::{create, lock_schema};
+pub(crate) use self::create::{already_exists, create, lock_schema};
+pub(crate) use self::grants::own_role;
 pub use self::new_tenant::NewTenant;
 pub(crate) use self::new_tenant::checked_slug;
+pub(crate) use self::register::enter;
 pub(crate) use self::removal::{refuse_shared, remove_schema};
 pub use self::spare_keeper::{KeepSpares, SpareKeeper};
 pub use self::spares::SpareSummary;

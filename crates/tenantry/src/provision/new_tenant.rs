@@ -76,16 +76,33 @@ impl NewTenant {
         self
     }
 
-    pub(super) fn domains(&self) -> &[DomainName] {
+    pub(crate) fn domains(&self) -> &[DomainName] {
         &self.domains
     }
 
-    pub(super) fn registers_existing(&self) -> bool {
+    pub(crate) fn is_in(&self, database: &Alias) -> bool {
+        self.database == *database
+    }
+
+    /// Adds the settings that it has not chosen itself.
+    pub(crate) fn with_defaults<'a>(
+        mut self,
+        settings: impl Iterator<Item = (&'a String, &'a Value)>,
+    ) -> Self {
+        for (key, value) in settings {
+            if !self.settings.contains_key(key) {
+                self.settings.insert(key.clone(), value.clone());
+            }
+        }
+        self
+    }
+
+    pub(crate) fn registers_existing(&self) -> bool {
         self.existing_schema.is_some()
     }
 
     /// The tenant this becomes, checked against the rules but not yet against the registry.
-    pub(super) fn draft(&self, context: &Context, status: Status) -> Result<Tenant> {
+    pub(crate) fn draft(&self, context: &Context, status: Status) -> Result<Tenant> {
         let slug = checked_slug(context, &self.slug)?;
         let settings = checked_settings(self.settings.clone())?;
         self.domains.iter().try_for_each(DomainName::check_registrable)?;

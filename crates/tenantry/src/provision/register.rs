@@ -32,7 +32,7 @@ pub(super) async fn register(
 }
 
 /// Writes the rows of a tenant.
-pub(super) async fn enter(
+pub(crate) async fn enter(
     connection: &mut PgConnection,
     tenant: &Tenant,
     domains: &[DomainName],

@@ -1,17 +1,17 @@
 //! The catalog of tenants: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
-//! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `deletion` and `former_slugs`;
-//! `selection` reads the tenants that somebody chose, and `examination` has the questions of doctor. `cache` finds most
-//! tenants without any statement, and `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a
-//! trigger, whoever made it. `probe` asks one database who it is.
+//! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `structures`, `deletion` and
+//! `former_slugs`; `selection` reads the tenants that somebody chose, and `examination` has the questions of doctor.
+//! `cache` finds most tenants without any statement, and `listener` keeps it true: every change of a row is announced
+//! with `NOTIFY`, by a trigger, whoever made it. `probe` asks one database who it is.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
 //! arrives within milliseconds. While it is not, nothing is served longer than
 //! [`RegistryConfig::cache_ttl`] after it was read, and the cache is emptied when the listener is back.
 //!
 //! The default database holds tenants, domains, spares, runs and the audit of tenants; every database holds
-//! `tenantry.applied` and the token of the run that may migrate there.
+//! `tenantry.applied`, the structures that are kept, and the token of the run that may migrate there.
 
 pub(crate) mod applied;
 pub(crate) mod audit;
@@ -30,6 +30,7 @@ mod selection;
 mod settings;
 pub(crate) mod spares;
 pub(crate) mod store;
+pub(crate) mod structures;
 pub(crate) mod suspension;
 
 pub(crate) use self::applied::with_applied;

@@ -5,6 +5,7 @@
 
 mod audit;
 mod builder;
+mod clone;
 mod fleet;
 mod for_each;
 mod life;

@@ -3,6 +3,7 @@
 
 mod audit;
 mod baseline;
+mod clone;
 mod code;
 mod create;
 mod create_stepwise;

@@ -12,6 +12,7 @@ const ORDER: &[&[&str]] = &[
     &["pool"],
     &["registry", "migration"],
     &["context"],
+    &["structure"],
     &["migrate"],
     &["provision"],
     &["lifecycle", "doctor"],

@@ -3,15 +3,13 @@
 use super::head::{BaselineHead, PLACEHOLDER};
 use super::rename::NamePlaces;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::lexer::{Lexer, Statements, Token, TokenKind};
+use crate::migration::plain_dump::{is_complete, without_meta_commands};
+use crate::sql::lexer::{Statements, Token};
 use crate::tenant::SchemaName;
-
-/// The last line that every `pg_dump` writes, when it comes to its end.
-const COMPLETE: &str = "-- PostgreSQL database dump complete";
 
 /// The text of a baseline file, head included.
 pub(crate) fn baseline_of(dump: &str, schema: &SchemaName, head: &BaselineHead) -> Result<String> {
-    if !dump.lines().any(|line| line == COMPLETE) {
+    if !is_complete(dump) {
         return Err(
             refused("the dump was cut off before its end").with_hint("check which program runs as `pg_dump`")
         );
@@ -46,18 +44,6 @@ pub(super) fn statements_of(dump: &str, schema: &SchemaName) -> Result<Vec<Strin
         }
     }
     Ok(kept)
-}
-
-/// Newer versions of `pg_dump` put `\restrict` around the rest.
-fn without_meta_commands(dump: &str) -> String {
-    let mut sql = String::with_capacity(dump.len());
-    let mut copied = 0;
-    for token in Lexer::new(dump).flatten().filter(|token| token.kind == TokenKind::MetaCommand) {
-        sql.push_str(&dump[copied..token.start]);
-        copied = token.end();
-    }
-    sql.push_str(&dump[copied..]);
-    sql
 }
 
 fn is_kept(tokens: &[Token<'_>]) -> Result<bool> {

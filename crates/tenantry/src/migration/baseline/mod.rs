@@ -22,7 +22,7 @@ pub(crate) use self::dump::baseline_of;
 pub(crate) use self::head::BaselineHead;
 use self::head::PLACEHOLDER;
 use self::rename::NamePlaces;
-pub(super) use self::rename::is_cast_to_name;
+pub(crate) use self::rename::is_cast_to_name;
 use super::error::{MigrationError, Problem};
 use super::script::Script;
 use super::set::MigrationSet;

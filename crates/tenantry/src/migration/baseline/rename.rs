@@ -114,7 +114,7 @@ fn is_argument_of_setval(before: &[Token<'_>]) -> bool {
 }
 
 /// `::regclass` and its siblings.
-pub(in crate::migration) fn is_cast_to_name(after: &[Token<'_>]) -> bool {
+pub(crate) fn is_cast_to_name(after: &[Token<'_>]) -> bool {
     let [first, second, rest @ ..] = after else { return false };
     let is_cast = first.is_punctuation(":") && second.is_punctuation(":");
     let target = match rest {

@@ -1,0 +1,206 @@
+//! Copies the rows of a schema.
+
+use futures_util::TryStreamExt as _;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::look::{SourceTable, members, qualified};
+use super::pair::Pair;
+use crate::error::{Error, ErrorKind, Result};
+use crate::migrate::{Site, send_own};
+use crate::observe::Step;
+use crate::sql::{Identifier, Literal};
+
+/// Settings under which a value that is written as text is the same when it is read.
+const AS_TEXT: &str = "SET LOCAL extra_float_digits = 3; SET LOCAL datestyle = 'ISO, DMY'; \
+    SET LOCAL intervalstyle = postgres; SET LOCAL xmloption = content; SET LOCAL row_security = off";
+
+impl Pair<'_> {
+    /// Copies the rows of the tables that are meant, as the writer's snapshot has them, and answers with their number.
+    ///
+    /// A table that fails is tried again behind the others, because a `CHECK` may ask another table.
+    pub(super) async fn copy_rows(&self, writer: &mut PgConnection, tables: &[SourceTable]) -> Result<u64> {
+        let mut left: Vec<_> =
+            tables.iter().filter(|table| self.options.includes(&table.name, table.root.as_deref())).collect();
+        let total = left.len();
+        let mut reader = None;
+        if left.iter().any(|table| table.by_text) {
+            reader = Some(self.reader(writer).await?);
+        }
+        send_own(writer, self.site(), AS_TEXT).await?;
+        let (mut rows, mut done) = (0, 0);
+        while !left.is_empty() {
+            let mut failed = Vec::new();
+            let mut reason = None;
+            let before = left.len();
+            for table in std::mem::take(&mut left) {
+                self.check_wanted()?;
+                self.steps.step(Step::new("copying tables", done, Some(total)));
+                match self.copy_table(writer, reader.as_mut(), table).await {
+                    Ok(copied) => (rows, done) = (rows + copied, done + 1),
+                    Err(error) => {
+                        // Where the connection is what failed, this fails, too.
+                        let undone = send_own(writer, self.site(), "ROLLBACK TO SAVEPOINT copied").await;
+                        if undone.is_err() {
+                            return Err(error);
+                        }
+                        reason = Some(error);
+                        failed.push(table);
+                    }
+                }
+            }
+            if let Some(error) = reason
+                && failed.len() == before
+            {
+                return Err(error);
+            }
+            left = failed;
+        }
+        self.steps.step(Step::new("copying tables", total, Some(total)));
+        Ok(rows)
+    }
+
+    /// A second connection that sees the same rows as the first.
+    async fn reader(&self, writer: &mut PgConnection) -> Result<PgConnection> {
+        let snapshot: String =
+            sqlx::query_scalar("SELECT pg_catalog.pg_export_snapshot()").fetch_one(&mut *writer).await?;
+        let mut reader = self.context.databases.unlimited_owner_connection(self.source.database()).await?;
+        let site = Site::of_tenant(&self.context.layout, self.source);
+        let path = site.path();
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}; \
+             SET LOCAL search_path TO {path}; {AS_TEXT}",
+            Literal(&snapshot)
+        );
+        send_own(&mut reader, site, &begin).await?;
+        Ok(reader)
+    }
+
+    async fn copy_table(
+        &self,
+        writer: &mut PgConnection,
+        reader: Option<&mut PgConnection>,
+        table: &SourceTable,
+    ) -> Result<u64> {
+        let columns: Vec<_> = table.columns.iter().map(|name| Identifier(name).to_string()).collect();
+        let columns = columns.join(", ");
+        let listed = if columns.is_empty() { String::new() } else { format!("({columns})") };
+        let from = qualified(self.source.schema(), &table.name);
+        send_own(writer, self.site(), "SAVEPOINT copied").await?;
+        let rows = match reader.filter(|_| table.by_text) {
+            None => {
+                let to = qualified(self.clone.schema(), &table.name);
+                let insert = format!(
+                    "INSERT INTO {to} {listed} OVERRIDING SYSTEM VALUE SELECT {columns} FROM ONLY {from}"
+                );
+                send_own(writer, self.site(), &insert).await?
+            }
+            Some(reader) => {
+                let to = qualified(self.clone.schema(), table.root.as_ref().unwrap_or(&table.name));
+                let copy = CopyStatements {
+                    from: format!("COPY {from} {listed} TO STDOUT"),
+                    to: format!("COPY {to} {listed} FROM STDIN"),
+                };
+                copy.run(reader, writer).await.map_err(|error| self.told(&table.name, error))?
+            }
+        };
+        send_own(writer, self.site(), "RELEASE SAVEPOINT copied").await?;
+        Ok(rows)
+    }
+
+    fn told(&self, table: &str, error: sqlx::Error) -> Error {
+        let message = format!("the rows of table `{table}` cannot be copied");
+        Error::new(ErrorKind::Migration, message).with_tenant(self.source.slug()).with_source(error)
+    }
+
+    /// Sets the sequences to where those of the source are now, which is at or beyond what the rows hold.
+    pub(super) async fn set_sequences(&self, writer: &mut PgConnection) -> Result<()> {
+        let statements = self.of_each(writer, "relkind = 'S'", |from, to| {
+            format!(
+                "SELECT pg_catalog.setval({}::pg_catalog.regclass, last_value, is_called) FROM {from}",
+                Literal(to)
+            )
+        });
+        let statements = statements.await?.join(";\n");
+        send_own(writer, self.site(), &statements).await?;
+        Ok(())
+    }
+
+    /// Fills the materialized views that are filled in the source. One that reads another comes behind it.
+    pub(super) async fn refresh(&self, writer: &mut PgConnection) -> Result<()> {
+        let statements = self.of_each(writer, "relkind = 'm' AND relispopulated", |_, to| {
+            format!("REFRESH MATERIALIZED VIEW {to}")
+        });
+        let mut left = statements.await?;
+        while !left.is_empty() {
+            let (mut failed, mut reason) = (Vec::new(), None);
+            let before = left.len();
+            for statement in left {
+                self.check_wanted()?;
+                send_own(writer, self.site(), "SAVEPOINT refreshed").await?;
+                if let Err(error) = send_own(writer, self.site(), &statement).await {
+                    reason = Some(error);
+                    failed.push(statement);
+                    send_own(writer, self.site(), "ROLLBACK TO SAVEPOINT refreshed").await?;
+                }
+                send_own(writer, self.site(), "RELEASE SAVEPOINT refreshed").await?;
+            }
+            match reason {
+                Some(error) if failed.len() == before => return Err(error),
+                _ => left = failed,
+            }
+        }
+        Ok(())
+    }
+
+    /// A statement for each relation of the source of which a condition holds, by its name there and in the clone.
+    async fn of_each(
+        &self,
+        connection: &mut PgConnection,
+        condition: &str,
+        statement: impl Fn(&str, &str) -> String,
+    ) -> Result<Vec<String>> {
+        let names: Vec<String> = sqlx::query_scalar(AssertSqlSafe(members(condition)))
+            .bind(self.source.schema().as_str())
+            .persistent(false)
+            .fetch_all(connection)
+            .await?;
+        let [source, clone] = [self.source.schema(), self.clone.schema()];
+        Ok(names.iter().map(|name| statement(&qualified(source, name), &qualified(clone, name))).collect())
+    }
+}
+
+/// The two ends of a copy by text.
+struct CopyStatements {
+    from: String,
+    to: String,
+}
+
+impl CopyStatements {
+    /// Answers with the number of rows, which are as many lines of text.
+    async fn run(&self, reader: &mut PgConnection, writer: &mut PgConnection) -> Result<u64, sqlx::Error> {
+        let mut into = writer.copy_in_raw(&self.to).await?;
+        let sent = async {
+            let mut chunks = reader.copy_out_raw(&self.from).await?;
+            let mut lines = 0;
+            while let Some(chunk) = chunks.try_next().await? {
+                lines += chunk.split(|byte| *byte == b'\n').skip(1).count() as u64;
+                into.send(&chunk[..]).await?;
+            }
+            Ok::<_, sqlx::Error>(lines)
+        };
+        match sent.await {
+            Ok(lines) => {
+                let rows = into.finish().await?;
+                if rows == lines {
+                    return Ok(rows);
+                }
+                Err(sqlx::Error::Protocol(format!("{rows} rows arrived of {lines}")))
+            }
+            Err(error) => {
+                // The copy ends with an error, which says less than the one that is known.
+                let _ = into.abort("the rows cannot be read").await;
+                Err(error)
+            }
+        }
+    }
+}

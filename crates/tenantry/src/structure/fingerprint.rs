@@ -1,0 +1,124 @@
+//! A hash of everything that makes the structure of a schema.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use crate::error::Result;
+use crate::sql::Identifier;
+use crate::tenant::SchemaName;
+
+/// Opens a query with `object`s.
+const OBJECTS: &str = include_str!("fingerprint.sql");
+
+/// Differences that an error tells of.
+const TOLD: usize = 3;
+
+/// A schema whose structure is asked for, with the role that only its tenant has, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    pub(crate) schema: &'a SchemaName,
+    pub(crate) own_role: Option<&'a str>,
+}
+
+/// A hash of the structure of a schema: of its objects, their options, comments and privileges, without its name.
+///
+/// Two schemas that the same statements have made have the same one, and two that `pg_dump` would write in other ways
+/// have others. It holds for one major version of the server, because the next one writes expressions in another way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fingerprint([u8; 32]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Fingerprint {
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Has the server compute it, in a transaction that is open. The transaction's `search_path` is another afterwards.
+    pub(crate) async fn of(connection: &mut PgConnection, subject: Subject<'_>) -> Result<Self> {
+        let line = "pg_catalog.jsonb_build_array(kind, name, definition)::text COLLATE \"C\"";
+        let all = format!("coalesce(pg_catalog.string_agg({line}, E'\\n' ORDER BY {line}), '')");
+        let hash = format!("pg_catalog.sha256(pg_catalog.convert_to({all}, 'UTF8'))");
+        let query = format!("{OBJECTS} SELECT {hash} FROM object");
+        prepare(connection, subject).await?;
+        let hash = sqlx::query_scalar(AssertSqlSafe(query))
+            .bind(subject.schema.as_str())
+            .bind(subject.own_role)
+            .persistent(false)
+            .fetch_one(&mut *connection)
+            .await?;
+        restore(connection).await?;
+        Ok(Self(hash))
+    }
+}
+
+/// The objects that a [`Fingerprint`] is a hash of.
+#[derive(Debug)]
+pub(crate) struct Objects(BTreeMap<(String, String), Vec<String>>);
+
+impl Objects {
+    /// Reads them, as [`Fingerprint::of`] does.
+    pub(crate) async fn of(connection: &mut PgConnection, subject: Subject<'_>) -> Result<Self> {
+        let query = format!("{OBJECTS} SELECT kind, name::text, definition::text FROM object");
+        prepare(connection, subject).await?;
+        let rows: Vec<(String, String, String)> = sqlx::query_as(AssertSqlSafe(query))
+            .bind(subject.schema.as_str())
+            .bind(subject.own_role)
+            .persistent(false)
+            .fetch_all(&mut *connection)
+            .await?;
+        restore(connection).await?;
+        let mut objects = BTreeMap::<_, Vec<_>>::new();
+        for (kind, name, definition) in rows {
+            objects.entry((kind, name)).or_default().push(definition);
+        }
+        for definitions in objects.values_mut() {
+            definitions.sort();
+        }
+        Ok(Self(objects))
+    }
+
+    /// Names what is not the same in both.
+    pub(crate) fn difference(&self, other: &Self) -> String {
+        let keys = self.0.iter().filter(|(key, is)| other.0.get(*key) != Some(*is)).map(|(key, _)| key);
+        let missing = other.0.keys().filter(|key| !self.0.contains_key(*key));
+        let names: Vec<_> = keys.chain(missing).map(|(kind, name)| format!("{kind} `{name}`")).collect();
+        match names.len().saturating_sub(TOLD) {
+            0 => names.join(", "),
+            more => format!("{} and {more} more", names[..TOLD].join(", ")),
+        }
+    }
+}
+
+/// Has the names of a schema written without it, those of the server's with `pg_catalog` where both have it, and every
+/// catalog read by an index, whatever the planner thinks of tables that it has no statistics of.
+async fn prepare(connection: &mut PgConnection, subject: Subject<'_>) -> Result<()> {
+    let path = Identifier(subject.schema.as_str());
+    run(
+        connection,
+        &format!(
+            "SET LOCAL search_path TO {path}, pg_catalog; SET LOCAL enable_seqscan = off; \
+             SET LOCAL enable_hashjoin = off; \
+             SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; SET LOCAL quote_all_identifiers = off"
+        ),
+    )
+    .await
+}
+
+async fn restore(connection: &mut PgConnection) -> Result<()> {
+    run(connection, "RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin; RESET jit").await
+}
+
+async fn run(connection: &mut PgConnection, sql: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

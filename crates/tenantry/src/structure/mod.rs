@@ -1,0 +1,24 @@
+//! The structure of a schema: everything in it but its rows, and the same for every tenant at one version.
+//!
+//! It is told by its [`Fingerprint`], which the server computes, and made by two texts, which `pg_dump` writes once for
+//! all schemas that have it: a dump of one schema reads the whole catalog, and costs more the more tenants there are.
+//! Nothing here knows rows, migrations or the registry of tenants, and nothing here runs `pg_dump`.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `source` | finds the texts of a structure, or has them made; makes a structure in another schema |
+//! | `fingerprint` | hashes what the server says of a schema, and names what two schemas differ in |
+//! | `dumped` | divides a dump into what comes before the rows and what comes behind them |
+//! | `casts` | reads what a dump of one schema leaves out |
+//! | `rename` | puts placeholders where a statement names its own schema |
+//! | `placeholder` | puts the names of a tenant in their places |
+
+mod casts;
+mod dumped;
+mod fingerprint;
+mod placeholder;
+mod rename;
+mod source;
+
+pub(crate) use self::fingerprint::{Fingerprint, Objects, Subject};
+pub(crate) use self::source::Structure;
