@@ -20,7 +20,8 @@ pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> 
     let config = connect::as_configured(&cx.global).await?;
     connect::note_mistakes(cx.output.format(), &Migrations::of(&config));
     let progress = Progress::new(cx.output.format());
-    let findings = unless_interrupted(Tenancy::builder().config(&config)?.doctor_observed(&progress)).await;
+    let builder = Tenancy::builder().config(&config)?;
+    let findings = unless_interrupted(Box::pin(builder.doctor_observed(&progress))).await;
     progress.finish();
     let findings = findings?;
     match cx.output.format() {

@@ -365,7 +365,8 @@ async fn others_who_change_the_same_row_of_a_catalog_do_not_fail_the_master_sche
     let folder = Folder::new();
     folder.write("master/0001_grant.sql", "GRANT SELECT ON public.plan TO PUBLIC");
     let tenancy = builder(&database).migrations(folder.migrations()).connect().await.unwrap();
-    let summary = beside(&database, tenancy.migrate(Fleet::all(), unobserved)).await.unwrap();
+    let migrate = Box::pin(tenancy.migrate(Fleet::all(), unobserved));
+    let summary = beside(&database, migrate).await.unwrap();
     assert_eq!((summary.migrated, summary.failed), (1, 0));
 }
 
