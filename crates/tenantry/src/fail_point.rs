@@ -86,6 +86,10 @@ pub(crate) enum FailPoint {
     AfterClone,
     /// The structure of a clone is kept, and the planner knows nothing of its rows.
     StructureKept,
+    /// A tenant is released, which is not committed yet.
+    BeforeRelease,
+    /// A tenant was released.
+    AfterRelease,
 }
 
 impl FailPoint {
@@ -111,9 +115,11 @@ impl FailPoint {
         Self::AfterFinish,
     ];
 
-    /// The points at the boundaries of renaming, deleting, undeleting and purging.
+    /// The points at the boundaries of releasing, renaming, deleting, undeleting and purging.
     #[cfg(test)]
-    pub(crate) const OF_LIFE: [Self; 14] = [
+    pub(crate) const OF_LIFE: [Self; 16] = [
+        Self::BeforeRelease,
+        Self::AfterRelease,
         Self::BeforeRename,
         Self::AfterRename,
         Self::BeforeDelete,
@@ -186,6 +192,8 @@ impl FailPoint {
             Self::BeforeClone => "before-clone",
             Self::AfterClone => "after-clone",
             Self::StructureKept => "structure-kept",
+            Self::BeforeRelease => "before-release",
+            Self::AfterRelease => "after-release",
         }
     }
 }

@@ -107,7 +107,7 @@ mod guard;
 pub mod http;
 #[cfg(test)]
 mod invariants;
-mod lifecycle;
+pub mod lifecycle;
 pub mod migrate;
 mod migration;
 pub mod observe;

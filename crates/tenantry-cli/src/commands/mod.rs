@@ -1,4 +1,5 @@
 //! One file per command: its `Options`, as clap reads them, and `run`.
+mod adopt;
 mod baseline;
 mod clone;
 mod completions;
@@ -16,6 +17,7 @@ mod migrate;
 mod new;
 mod psql;
 mod purge;
+mod release;
 mod rename;
 mod resume;
 mod runs;
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Suspend(suspend::Options),
     Resume(resume::Options),
     Domain(domain::Options),
+    Adopt(adopt::Options),
+    Release(release::Options),
     Rename(rename::Options),
     Delete(delete::Options),
     Undelete(undelete::Options),
@@ -104,6 +108,8 @@ impl Command {
             Self::Suspend(options) => suspend::run(options, cx).await,
             Self::Resume(options) => resume::run(options, cx).await,
             Self::Domain(options) => domain::run(options, cx).await,
+            Self::Adopt(options) => Box::pin(adopt::run(options, cx)).await,
+            Self::Release(options) => release::run(options, cx).await,
             Self::Rename(options) => rename::run(options, cx).await,
             Self::Delete(options) => delete::run(options, cx).await,
             Self::Undelete(options) => undelete::run(options, cx).await,

@@ -47,7 +47,7 @@ async fn those_whose_time_has_come_are_purged_whatever_one_of_them_does() {
     assert_eq!(purged.code, 3, "{}", purged.stderr);
     let json: serde_json::Value = serde_json::from_str(&purged.stdout).unwrap();
     assert_eq!(json, json!({ "purged": ["acme", "initech"], "failed": 1 }));
-    assert!(purged.stderr.contains("view all_notes"), "{}", purged.stderr);
+    assert!(purged.stderr.contains("view public.all_notes"), "{}", purged.stderr);
     assert_eq!(project.json(&["show", "globex"])["status"], "deleted");
 
     assert_eq!(project.ok(&["purge", "--due", "--yes", "--drop-dependents"]), "purged globex\n");

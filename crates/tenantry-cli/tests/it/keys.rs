@@ -7,6 +7,7 @@ use crate::bench::Project;
 /// The keys of each command's JSON. One thing has one key in all of them: `slug` is a tenant, `database` the alias of a
 /// database, `schema` the name of a schema, `run` the number of a run, `version` that of a migration.
 const KEYS: &[(&str, &str)] = &[
+    ("adopt", "domain noted refused schema slug tables tool version"),
     ("baseline", "file first_rows version"),
     (
         "clone",
@@ -50,6 +51,7 @@ const KEYS: &[(&str, &str)] = &[
     ),
     ("new", "files version"),
     ("purge", "failed purged"),
+    ("release", "released schema"),
     (
         "rename",
         "created_at database digest domains former_slugs id last_error migrations name owns_types \
@@ -184,6 +186,8 @@ async fn one_thing_has_one_key_in_all_commands() {
         "show",
         "dev|status",
         "new|more",
+        "release|hooli|--yes",
+        "adopt|--like|t%hooli%|--dry-run",
         "rename|acme|apex",
         "rename|apex|acme|--redirect-for|0d",
         "delete|acme|--yes",

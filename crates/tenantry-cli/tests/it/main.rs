@@ -1,6 +1,8 @@
 //! The built program, against real servers.
 #![allow(clippy::unwrap_used)]
 
+/// Schemas that are there become tenants, and tenants schemas.
+mod adoption;
 /// The baseline that new tenants start from.
 mod baseline;
 /// A folder with a database, and the program run in it.

@@ -40,8 +40,8 @@ async fn whoever_dies_while_ending_a_tenant_leaves_what_the_same_command_finishe
             boundaries += 1;
         }
     }
-    println!("killed at {boundaries} boundaries of rename, delete, undelete and purge");
-    assert_eq!(boundaries, 14 + 2 * (BATCHES - 1) + 2);
+    println!("killed at {boundaries} boundaries of release, rename, delete, undelete and purge");
+    assert_eq!(boundaries, 16 + 2 * (BATCHES - 1) + 2);
 }
 
 async fn make_alone(installation: &Installation, acme: &Tenant) {
@@ -58,6 +58,9 @@ async fn make_alone(installation: &Installation, acme: &Tenant) {
 /// Brings what is left to its end, and checks that nothing is left.
 async fn check_end(installation: &Installation, acme: &Tenant, point: FailPoint) {
     let tenancy = &installation.tenancy;
+    if matches!(point, FailPoint::BeforeRelease | FailPoint::AfterRelease) {
+        return check_release(tenancy, acme, point).await;
+    }
     // Only the registry knows at once what the other process did.
     let found = tenancy.tenants_after("", 1).await.unwrap().pop();
     if let Some(found) = found {
@@ -92,6 +95,26 @@ async fn check_end(installation: &Installation, acme: &Tenant, point: FailPoint)
     let entries = tenancy.audit(acme.id(), 20).await.unwrap();
     assert_eq!((entries[0].verb.as_str(), entries[0].state), ("purge", AuditState::Done), "{point:?}");
     assert!(entries.iter().all(|entry| entry.state == AuditState::Done), "{point:?}: {entries:?}");
+}
+
+/// Lets the tenant go, takes its schema back, and lets it go again.
+async fn check_release(tenancy: &Tenancy, acme: &Tenant, point: FailPoint) {
+    let mut is_there = !tenancy.tenants_after("", 1).await.unwrap().is_empty();
+    assert_eq!(is_there, point == FailPoint::BeforeRelease);
+    let mut tenant = acme.clone();
+    for _ in 0..2 {
+        while is_there && let Err(error) = tenancy.release(&tenant).await {
+            assert_eq!(error.kind(), ErrorKind::Conflict, "{point:?}: {error:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let others = tenancy.doctor().await;
+        let others = others.iter().filter(|finding| finding.check != Check::SharedForeignKey);
+        assert_eq!(others.count(), 0, "{point:?}");
+        let new = crate::NewTenant::new("acme").existing_schema(acme.schema().clone());
+        tenant = tenancy.create(new).await.unwrap();
+        assert_eq!((tenant.schema(), tenant.digest()), (acme.schema(), acme.digest()), "{point:?}");
+        is_there = true;
+    }
 }
 
 /// Waits until doctor tells of a purge that was interrupted, and of nothing else; or finds nothing, where none was.
@@ -131,6 +154,9 @@ async fn victim() {
     let builder = crate::testing::builder_at(&url, &[NOTE], crate::PoolConfig::default());
     let tenancy = builder.keep_deleted(Period::days(0)).connect().await.unwrap();
     let acme = tenancy.tenant("acme").await.unwrap();
+    if std::env::var("TENANTRY_DIE_AT").is_ok_and(|point| point.ends_with("release")) {
+        tenancy.release(&acme).await.unwrap();
+    }
     tenancy.rename(&acme, "apex").await.unwrap();
     tenancy.delete(&acme).await.unwrap();
     tenancy.undelete(&acme).await.unwrap();

@@ -4,27 +4,34 @@
 //! entry in the audit; what takes several is entered before the first of them, and the same call goes on with it.
 //! So whoever dies on the way leaves all of it, nothing, or what the same verb finishes.
 //!
-//! Making a tenant is [`provision`](crate::provision)'s work, and nothing here serves requests.
+//! Making a tenant is `provision`'s work, and nothing here serves requests.
 //!
 //! | file | what it does | its undo |
 //! | --- | --- | --- |
 //! | `suspend` | stops serving a tenant; serves it again | each other |
+//! | `adopt` | finds schemas that may become tenants, as other tools have left them | `release` |
+//! | `release` | takes a tenant out of the registry, and leaves its schema | adopting it |
 //! | `rename` | gives a tenant another slug | itself, back |
 //! | `clone` | makes a tenant as a copy of another one | `delete` and `purge` |
 //! | `delete` | hides a tenant and dates its purge; brings it back | each other |
 //! | `purge` | drops the schema of a deleted tenant, then its row | none |
 
+mod adopt;
 mod clone;
 mod delete;
 mod find;
 mod purge;
+mod release;
 mod rename;
 mod suspend;
 
+pub(crate) use self::adopt::adoptable;
+pub use self::adopt::{Adoptable, SchemaChoice};
 pub(crate) use self::clone::clone;
 pub use self::clone::{CloneOptions, Cloned};
 pub(crate) use self::delete::{delete, undelete};
 pub use self::purge::PurgeOptions;
 pub(crate) use self::purge::purge;
+pub(crate) use self::release::release;
 pub(crate) use self::rename::rename;
 pub(crate) use self::suspend::{resume, suspend};

@@ -40,7 +40,7 @@ async fn create_in(
         Some(known) if is_half_made_by(&known, new, draft) => go_on(context, registry, &known).await?,
         Some(known) => return Err(already_exists(&known)),
         None if new.registers_existing() => {
-            register(context, registry, draft, new.domains()).await?;
+            register(context, registry, draft, new).await?;
         }
         None => {
             context.migrations.check_creation()?;

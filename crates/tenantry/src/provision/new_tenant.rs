@@ -25,6 +25,7 @@ pub struct NewTenant {
     database: Alias,
     domains: Vec<DomainName>,
     existing_schema: Option<SchemaName>,
+    applied_through: Option<i64>,
 }
 
 impl NewTenant {
@@ -36,6 +37,7 @@ impl NewTenant {
             database: Alias::default(),
             domains: Vec::new(),
             existing_schema: None,
+            applied_through: None,
         }
     }
 
@@ -74,6 +76,17 @@ impl NewTenant {
     pub fn existing_schema(mut self, schema: SchemaName) -> Self {
         self.existing_schema = Some(schema);
         self
+    }
+
+    /// Notes in the ledger of an [existing schema](Self::existing_schema) that all files up to this version are
+    /// applied, which nobody checks. A schema with a ledger of its own knows better.
+    pub fn applied_through(mut self, version: i64) -> Self {
+        self.applied_through = Some(version);
+        self
+    }
+
+    pub(super) fn through(&self) -> Option<i64> {
+        self.applied_through
     }
 
     pub(crate) fn domains(&self) -> &[DomainName] {

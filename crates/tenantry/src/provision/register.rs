@@ -3,9 +3,11 @@
 use sqlx::{Connection as _, PgConnection};
 
 use super::grants::grants;
+use super::new_tenant::NewTenant;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{Ledger, read_ledger};
+use crate::migration::Migration;
 use crate::registry::audit::{self, Action};
 use crate::registry::{AuditState, store};
 use crate::tenant::{Alias, DomainName, Tenant, Verb};
@@ -15,18 +17,19 @@ pub(super) async fn register(
     context: &Context,
     registry: &mut PgConnection,
     tenant: &Tenant,
-    domains: &[DomainName],
+    new: &NewTenant,
 ) -> Result<()> {
+    let files = applied_files(context, new.through())?;
     if *tenant.database() != Alias::default() {
         // Repeating this is harmless, so it may come before the row.
         let mut connection = context.databases.owner_connection(tenant.database()).await?;
-        take_over(context, &mut connection, tenant).await?;
+        take_over(context, &mut connection, tenant, &files).await?;
     }
     let mut tx = registry.begin().await?;
-    enter(&mut tx, tenant, domains).await?;
+    enter(&mut tx, tenant, new.domains()).await?;
     audit::enter(&mut tx, tenant, &Action::new(Verb::Adopt, &context.operator), AuditState::Done).await?;
     if *tenant.database() == Alias::default() {
-        take_over(context, &mut tx, tenant).await?;
+        take_over(context, &mut tx, tenant, &files).await?;
     }
     Ok(tx.commit().await?)
 }
@@ -44,7 +47,24 @@ pub(crate) async fn enter(
     Ok(())
 }
 
-async fn take_over(context: &Context, connection: &mut PgConnection, tenant: &Tenant) -> Result<()> {
+/// The files up to a version, which has to be one of theirs.
+fn applied_files(context: &Context, through: Option<i64>) -> Result<Vec<&Migration>> {
+    let Some(version) = through else { return Ok(Vec::new()) };
+    context.migrations.check_files()?;
+    let files = context.migrations.tenant();
+    if files.get(version).is_none() {
+        return Err(Error::new(ErrorKind::InvalidInput, format!("no file has the version {version}"))
+            .with_hint("name the version of a file of the tenants' migrations"));
+    }
+    Ok(files.iter().filter(|file| file.version() <= version).collect())
+}
+
+async fn take_over(
+    context: &Context,
+    connection: &mut PgConnection,
+    tenant: &Tenant,
+    files: &[&Migration],
+) -> Result<()> {
     let schema = tenant.schema();
     let exists: bool =
         sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)")
@@ -58,8 +78,15 @@ async fn take_over(context: &Context, connection: &mut PgConnection, tenant: &Te
             .with_hint("leave `--schema` out to make a new one"));
     }
     let rows = read_ledger(connection, schema).await?;
-    let ledger = Ledger::of(schema, &rows);
-    let mut statements = vec![ledger.create(), ledger.summarise()];
+    let mut ledger = Ledger::of(schema, &rows);
+    let mut statements = vec![ledger.create()];
+    if rows.is_empty() {
+        for file in files {
+            statements.push(ledger.insert(file, true));
+            ledger.add(file);
+        }
+    }
+    statements.push(ledger.summarise());
     statements.extend(grants(connection, context, tenant.database(), schema).await?);
     sqlx::raw_sql(sqlx::AssertSqlSafe(statements.join(";\n"))).execute(connection).await?;
     Ok(())

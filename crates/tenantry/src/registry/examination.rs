@@ -50,11 +50,14 @@ pub(crate) fn schemas_in(alias: &Alias) -> String {
     )
 }
 
-/// Picks the schemas that belong to a tenant or a spare, in whatever database. `names` is a list of literals.
+/// Picks the schemas that belong to a tenant or a spare, in whatever database, and those that were released
+/// on purpose. `names` is a list of literals.
 pub(crate) fn owned(names: &str) -> String {
     format!(
         "SELECT schema_name FROM tenantry.tenant WHERE schema_name IN ({names}) \
-         UNION ALL SELECT schema_name FROM tenantry.spare WHERE schema_name IN ({names})"
+         UNION ALL SELECT schema_name FROM tenantry.spare WHERE schema_name IN ({names}) \
+         UNION ALL SELECT options->>'schema' FROM tenantry.audit \
+             WHERE verb = 'release' AND options->>'schema' IN ({names})"
     )
 }
 

@@ -1,10 +1,10 @@
 //! The catalog of tenants: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
-//! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `structures`, `deletion` and
-//! `former_slugs`; `selection` reads the tenants that somebody chose, and `examination` has the questions of doctor.
-//! `cache` finds most tenants without any statement, and `listener` keeps it true: every change of a row is announced
-//! with `NOTIFY`, by a trigger, whoever made it. `probe` asks one database who it is.
+//! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `structures`, `deletion`,
+//! `former_slugs` and `adoption`; `selection` reads the tenants that somebody chose, and `examination` has the
+//! questions of doctor. `cache` finds most tenants without any statement, and `listener` keeps it true: every change of
+//! a row is announced with `NOTIFY`, by a trigger, whoever made it. `probe` asks one database who it is.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
 //! arrives within milliseconds. While it is not, nothing is served longer than
@@ -13,6 +13,7 @@
 //! The default database holds tenants, domains, spares, runs and the audit of tenants; every database holds
 //! `tenantry.applied`, the structures that are kept, and the token of the run that may migrate there.
 
+pub(crate) mod adoption;
 pub(crate) mod applied;
 pub(crate) mod audit;
 mod cache;

@@ -7,13 +7,38 @@ use crate::database::Period;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::lifecycle::{self, PurgeOptions};
+use crate::lifecycle::{self, Adoptable, PurgeOptions, SchemaChoice};
 use crate::observe::Steps;
 use crate::registry::{FormerSlug, deletion, former_slugs};
 use crate::resolve::Head;
-use crate::tenant::{Slug, Tenant};
+use crate::tenant::{Alias, Slug, Tenant};
 
 impl Tenancy {
+    /// Looks for schemas that belong to nobody and may become tenants, in the order of their names, and changes
+    /// nothing. [`create`](Self::create) makes a tenant of one, by
+    /// [`NewTenant::existing_schema`](crate::NewTenant::existing_schema).
+    ///
+    /// Tables in which other tools note what they have applied are read, and left alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if no database goes by this alias.
+    pub async fn adoptable(&self, database: &Alias, choice: &SchemaChoice) -> Result<Vec<Adoptable>> {
+        lifecycle::adoptable(&self.inner.context, database, choice).await
+    }
+
+    /// Takes a tenant out of the registry, with its domains. Its schema stays as it is, its ledger and its role
+    /// included, and can be adopted again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TenantUnavailable`] if it is neither active, suspended nor deleted; [`ErrorKind::Conflict`] if
+    /// another process works on it.
+    pub async fn release(&self, tenant: &Tenant) -> Result<()> {
+        let released = lifecycle::release(&self.inner.context, tenant.id()).await?;
+        self.inner.registry.forget_tenant(tenant).await;
+        self.inner.registry.forget_tenant(&released).await;
+        Ok(())
+    }
+
     /// Gives a tenant another slug. Answers with the tenant as it is now.
     ///
     /// Its schema keeps its name, so connections, transactions and handles that are kept go on. For 30 days nobody else

@@ -1,6 +1,7 @@
 //! Tenantry on a real PostgreSQL, from outside. Every test has a database of its own.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod adopt;
 mod audit;
 mod baseline;
 mod clone;

@@ -1,0 +1,46 @@
+use serde_json::json;
+
+use crate::bench::{Project, assert_rows};
+
+/// The schemas that an application of another framework has left.
+const OLD: &str = "
+    CREATE TABLE customer (name text, schema_name text, subdomain text, domain text);
+    INSERT INTO customer VALUES ('Acme', 'tenant_acme', 'acme', 'acme.org');
+    INSERT INTO customer VALUES ('Globex', 'tenant_globex', 'globex', NULL);
+    CREATE SCHEMA tenant_acme; CREATE TABLE tenant_acme.note (id int, title text);
+    CREATE SCHEMA tenant_globex; CREATE TABLE tenant_globex.note (id int, title text);
+    CREATE SCHEMA \"tenant_\u{e9}\"";
+
+#[tokio::test]
+async fn schemas_are_shown_first_then_adopted_several_at_once() {
+    let project = Project::ready().await;
+    project.ok(&["exec", "--master", "--owner", OLD]);
+    let shown = project.ok(&["adopt", "--like", "tenant_%", "--applied-through", "1", "--dry-run"]);
+    assert_rows(
+        &shown,
+        &[
+            "SCHEMA SLUG DOMAIN TABLES NOTED VERSION REFUSED",
+            "tenant_acme acme - 1 - 1",
+            "tenant_globex globex - 1 - 1",
+            "tenant_\u{e9} - - 0 - 1 its name suggests no slug",
+        ],
+    );
+    assert_eq!(project.json(&["list"]), json!([]));
+    let refused = project.refused(2, &["adopt", "--like", "tenant_%"]);
+    assert!(refused.contains("nobody is there to confirm: make tenants of 2 schemas"), "{refused}");
+
+    let query = "SELECT schema_name, subdomain AS slug, domain FROM customer ORDER BY 1";
+    project.ok(&["adopt", "--query", query, "--applied-through", "1", "--yes"]);
+    let acme = project.json(&["show", "acme.org"]);
+    assert_eq!((&acme["schema"], &acme["migrations"]), (&json!("tenant_acme"), &json!("up_to_date")));
+    project.write("migrations/tenant/0002_done.sql", "ALTER TABLE note ADD COLUMN done boolean;");
+    project.ok(&["migrate"]);
+    assert_eq!(project.run(&["adopt", "--like", "tenant_%", "--yes"]).code, 3, "one has no slug");
+
+    let released = project.ok(&["release", "globex", "--yes"]);
+    assert_eq!(released, "released globex\n");
+    assert_eq!(project.json(&["list"]).as_array().unwrap().len(), 1);
+    let again = "SELECT 'tenant_globex' AS schema_name, 'globex' AS slug";
+    project.ok(&["adopt", "--query", again, "--yes"]);
+    assert_eq!(project.json(&["doctor"]), json!([]));
+}
