@@ -33,6 +33,8 @@ pub(crate) enum Case {
     Lookup,
     /// A tenant of twenty tables, by replay and of a spare.
     Create,
+    /// A copy of a tenant of forty tables among a thousand other schemas.
+    Clone,
     /// A fleet that is up to date.
     MigrateNoop,
     /// A column for each tenant of a fleet.
@@ -43,7 +45,7 @@ pub(crate) enum Case {
     Doctor,
 }
 
-const ALL: [Case; 17] = [
+const ALL: [Case; 18] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -57,6 +59,7 @@ const ALL: [Case; 17] = [
     Case::Http,
     Case::Lookup,
     Case::Create,
+    Case::Clone,
     Case::MigrateNoop,
     Case::MigrateAddColumn,
     Case::MigrateRss,
@@ -80,6 +83,7 @@ impl Case {
             Self::Http => ("http", "get"),
             Self::Lookup => ("lookup", "find"),
             Self::Create => ("create", "tenant"),
+            Self::Clone => ("clone", "tenant"),
             Self::MigrateNoop => ("migrate", "noop"),
             Self::MigrateAddColumn => ("migrate", "add-column"),
             Self::MigrateRss => ("migrate", "rss"),

@@ -13,8 +13,8 @@
 //! other, and the lowest and the highest ratio stand beside the median. Verification and hygiene stay
 //! on: the pool differs from its defaults only in sizes.
 //!
-//! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`migrate`],
-//!   [`memory`], [`doctor`]: the cases.
+//! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`clone`],
+//!   [`migrate`], [`memory`], [`doctor`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
@@ -22,6 +22,7 @@
 mod bench;
 mod case;
 mod checkout;
+mod clone;
 mod create;
 mod doctor;
 mod fleet;
@@ -116,6 +117,7 @@ async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
         Case::Http => http::get(bench).await,
         Case::Lookup => lookup::find(bench).await,
         Case::Create => create::create(bench).await,
+        Case::Clone => clone::clone(bench).await,
         Case::MigrateNoop => migrate::noop(bench).await,
         Case::MigrateAddColumn => migrate::add_column(bench).await,
         Case::MigrateRss => memory::compare(bench).await,

@@ -3,13 +3,17 @@
 mod refused;
 
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tenantry::observe::{Outcome, Step};
 use tenantry::tenant::Tenant;
 use tenantry::{CloneOptions, Cloned, Error, ErrorKind, NewTenant, Tenancy};
 use tenantry_embedded::{Binaries, ScratchDatabase};
 
-use crate::support::{Client, NOTHING, check_error, database, table, tenancy};
+use crate::support::{
+    Client, NOTHING, builder, check_error, database, table, tenancy, tenant_files, unobserved,
+};
 
 const NASTY: &str = include_str!("clone/nasty.sql");
 
@@ -226,20 +230,39 @@ fn fastrand(below: i32) -> i32 {
 }
 
 #[tokio::test]
+async fn a_migration_of_the_source_waits_for_its_clone() {
+    let (database, tenancy, acme) = acme_with("").await;
+    let files = ["CREATE TABLE note (id int PRIMARY KEY)", "ALTER TABLE note ADD title text"];
+    let later = builder(&database).migrations(tenant_files(&files)).connect().await.unwrap();
+    let dump = async |arguments: &[String]| {
+        let run = later.migrate(tenantry::Fleet::all(), unobserved);
+        assert!(tokio::time::timeout(Duration::from_millis(700), run).await.is_err(), "it does not wait");
+        Ok::<_, Error>(dump(&database, arguments))
+    };
+    let cloned =
+        tenancy.clone_tenant(&acme, NewTenant::new("copy"), CloneOptions::default(), dump).await.unwrap();
+    assert_eq!(cloned.tenant.digest(), acme.digest());
+    let summary = later.migrate(tenantry::Fleet::all(), unobserved).await.unwrap();
+    assert_eq!((summary.failed, summary.migrated), (0, 2));
+}
+
+/// Wants no more after this many steps.
+struct Cancel<'a>(&'a AtomicUsize, usize);
+impl tenantry::observe::Steps for Cancel<'_> {
+    fn step(&self, _: Step<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+    fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= self.1
+    }
+}
+
+#[tokio::test]
 async fn a_clone_that_is_made_and_aborted_can_be_made_again() {
     let (database, tenancy, acme) = acme_with(ROWS).await;
-    let cancelled = std::sync::atomic::AtomicUsize::new(0);
-    struct Cancel<'a>(&'a std::sync::atomic::AtomicUsize, usize);
-    impl tenantry::observe::Steps for Cancel<'_> {
-        fn step(&self, _: Step<'_>) {
-            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        }
-        fn is_cancelled(&self) -> bool {
-            self.0.load(std::sync::atomic::Ordering::Relaxed) >= self.1
-        }
-    }
+    let cancelled = AtomicUsize::new(0);
     for after in [2, 4, 6] {
-        cancelled.store(0, std::sync::atomic::Ordering::Relaxed);
+        cancelled.store(0, Ordering::Relaxed);
         let dump = async |arguments: &[String]| Ok::<_, Error>(dump(&database, arguments));
         let steps = Cancel(&cancelled, after);
         let result = tenancy

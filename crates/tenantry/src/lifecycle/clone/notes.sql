@@ -21,6 +21,9 @@ UNION ALL
 SELECT format('publication `%s` is for all tables, and publishes the copy', pubname)
 FROM pg_publication WHERE puballtables
 UNION ALL
+SELECT format('event trigger `%s` runs for the statements that make the copy', evtname)
+FROM pg_event_trigger WHERE evtenabled <> 'D'
+UNION ALL
 SELECT format('column `%s.%s` is an oid: should it name a large object, both tenants share that', rel.relname, attname)
 FROM rel JOIN pg_attribute ON attrelid = rel.oid AND attnum > 0 AND NOT attisdropped
 WHERE rel.relkind IN ('r', 'p') AND atttypid = 'oid'::regtype
