@@ -1,6 +1,7 @@
 //! One file per command: its `Options`, as clap reads them, and `run`.
 mod adopt;
 mod baseline;
+mod bypass;
 mod clone;
 mod completions;
 mod create;
@@ -64,6 +65,7 @@ pub(crate) enum Command {
     Set(set::Options),
     Suspend(suspend::Options),
     Resume(resume::Options),
+    Bypass(bypass::Options),
     Domain(domain::Options),
     Adopt(adopt::Options),
     Release(release::Options),
@@ -107,6 +109,7 @@ impl Command {
             Self::Set(options) => set::run(options, cx).await,
             Self::Suspend(options) => suspend::run(options, cx).await,
             Self::Resume(options) => resume::run(options, cx).await,
+            Self::Bypass(options) => bypass::run(options, cx).await,
             Self::Domain(options) => domain::run(options, cx).await,
             Self::Adopt(options) => Box::pin(adopt::run(options, cx)).await,
             Self::Release(options) => release::run(options, cx).await,

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::resume::{Changed, each_of};
 use crate::context::{Context, Finish};
-use crate::duration::{parse_span, parse_time, shown};
+use crate::duration::{parse_duration, parse_span, parse_time, shown};
 use crate::slugs::complete_slugs;
 
 /// Suspend tenants: they are not served, or may only be read, until they are resumed
@@ -38,6 +38,11 @@ pub(crate) struct Options {
     /// Let reads go on
     #[arg(long)]
     read_only: bool,
+    /// Wait until nothing of it is under way, or with --read-only nothing that writes; for a minute, unless told
+    /// otherwise
+    #[arg(long, value_name = "TIMEOUT", value_parser = parse_duration, num_args = 0..=1, require_equals = true,
+          default_missing_value = "1min")]
+    drain: Option<Duration>,
 }
 
 impl Options {
@@ -61,7 +66,12 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
     let terms = options.terms();
     let suspend = async |tenancy: &Tenancy, tenant: Tenant| {
         let tenant = tenancy.suspend(&tenant, terms.clone()).await?;
-        Ok(Changed { told: told(&tenant), tenant })
+        let mut told = told(&tenant);
+        if let Some(limit) = options.drain {
+            tenancy.drain(&tenant, limit).await?;
+            told.push_str(", and nothing is under way");
+        }
+        Ok(Changed { told, tenant })
     };
     each_of(cx, &options.tenants, suspend).await
 }

@@ -9,6 +9,7 @@ use crate::bench::Project;
 const KEYS: &[(&str, &str)] = &[
     ("adopt", "domain noted refused schema slug tables tool version"),
     ("baseline", "file first_rows version"),
+    ("bypass", "bypass slug until"),
     (
         "clone",
         "copied created_at database digest domains id last_error name notes owns_types schema settings slug status \
@@ -139,7 +140,8 @@ fn keys_of(project: &Project, command: &str, found: &mut BTreeMap<String, BTreeS
 
 #[tokio::test]
 async fn one_thing_has_one_key_in_all_commands() {
-    let project = Project::new().await;
+    let mut project = Project::new().await;
+    project.variables.push(("TENANTRY_BYPASS_KEY", "k".repeat(32)));
     project.write("migrations/master/0001_plan.sql", "CREATE TABLE plan (name text);");
     project.write("migrations/tenant/0001_note.sql", "CREATE TABLE note (id int, title text);");
     project.write("tenants", "initech\nhooli\n");
@@ -154,6 +156,7 @@ async fn one_thing_has_one_key_in_all_commands() {
         "show|acme",
         "set|acme|--setting|plan=silver",
         "suspend|acme|--reason|unpaid|--message|Please pay|--for|1h",
+        "bypass|acme",
         "resume|acme",
         "clone|acme|copy",
         "domain|list|acme",

@@ -1,4 +1,5 @@
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use crate::bench::Project;
 
@@ -33,6 +34,39 @@ async fn tenants_are_suspended_and_resumed_by_slug_or_domain() {
     assert_eq!(project.json(&["resume", "acme", "globex"])[1]["status"], "active");
     assert_eq!(project.ok(&["resume", "acme"]), "acme is served\n");
     assert_eq!(project.json(&["show", "acme"])["suspension"], json!(null));
+}
+
+#[tokio::test]
+async fn draining_waits_for_who_holds_locks() {
+    let project = Project::new().await;
+    project.ok(&["init"]);
+    project.write("migrations/tenant/0001_note.sql", "CREATE TABLE note (id int);");
+    let schema = project.json(&["create", "acme"])["schema"].as_str().unwrap().to_owned();
+    let mut session = PgConnection::connect(project.database.as_ref().unwrap().url()).await.unwrap();
+    let hold = format!("BEGIN; SELECT count(*) FROM {schema}.note");
+    sqlx::raw_sql(AssertSqlSafe(hold)).execute(&mut session).await.unwrap();
+    let refused = project.refused(1, &["suspend", "acme", "--drain=300ms"]);
+    assert!(refused.contains("`acme` is still at work") && refused.contains("holds locks"), "{refused}");
+    assert_eq!(project.json(&["show", "acme"])["status"], "suspended");
+    sqlx::raw_sql("COMMIT").execute(&mut session).await.unwrap();
+    let told = project.ok(&["suspend", "acme", "--drain"]);
+    assert_eq!(told, "acme is suspended, and nothing is under way\n");
+}
+
+#[tokio::test]
+async fn a_bypass_is_signed_with_a_key_that_is_not_an_argument() {
+    let mut project = Project::new().await;
+    project.ok(&["init"]);
+    project.ok(&["create", "acme"]);
+    let refused = project.refused(2, &["bypass", "acme"]);
+    assert!(refused.contains("`TENANTRY_BYPASS_KEY` is not set"), "{refused}");
+    project.variables.push(("TENANTRY_BYPASS_KEY", "k".repeat(32)));
+    let id = project.json(&["show", "acme"])["id"].as_str().unwrap().replace('-', "");
+    let bypass = project.ok(&["bypass", "acme", "--for", "10min"]);
+    let parts: Vec<_> = bypass.trim_end().split('.').collect();
+    assert_eq!((parts.len(), parts[0], parts[2].len()), (3, id.as_str(), 64), "{bypass}");
+    project.variables.push(("TENANTRY_BYPASS_KEY", "short".to_owned()));
+    assert!(project.refused(1, &["bypass", "acme"]).contains("too short"));
 }
 
 #[tokio::test]

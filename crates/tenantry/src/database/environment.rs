@@ -12,7 +12,8 @@ const DEFAULT_URL: &str = "TENANTRY_DATABASES_DEFAULT_URL";
 const PREFIX: &str = "TENANTRY_";
 
 /// Variables that are not keys of the configuration: the command line's, and those of `tenantry-embedded`.
-const OF_OTHER_PARTS: &[&str] = &["TENANTRY_CONFIG", "TENANTRY_PG_BIN", "TENANTRY_PG_DOWNLOAD_URL"];
+const OF_OTHER_PARTS: &[&str] =
+    &["TENANTRY_BYPASS_KEY", "TENANTRY_CONFIG", "TENANTRY_PG_BIN", "TENANTRY_PG_DOWNLOAD_URL"];
 
 /// Variables of our own tests and scripts, which inherit them to programs that they start.
 const OF_TESTS: &[&str] = &[

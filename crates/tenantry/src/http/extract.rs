@@ -112,7 +112,7 @@ async fn tenant_of(parts: &Parts, resolved: &Resolved) -> Result<Option<Tenant>,
 
 async fn db_of(parts: &Parts, resolved: &Resolved) -> Result<Option<TenantDb>, Rejection> {
     let Some(tenant) = tenant_of(parts, resolved).await? else { return Ok(None) };
-    resolved.tenancy().db(&tenant).map(Some).map_err(|error| Rejection::of(error, parts))
+    resolved.db(&tenant).map(Some).map_err(|error| Rejection::of(error, parts))
 }
 
 fn master_of(parts: &Parts, resolved: &Resolved) -> Result<Option<MasterDb>, Rejection> {

@@ -7,8 +7,10 @@ use http::{Extensions, Request, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::bypass::{Bypass, BypassKey};
 use super::{original_uri, peer};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::pool::TenantDb;
 use crate::registry::unknown;
 use crate::resolve::{Head, Resolution, TenantKey};
 use crate::tenancy::Tenancy;
@@ -23,7 +25,7 @@ use crate::tenant::Tenant;
 /// # async fn example(request: http::Request<()>) -> tenantry::Result<()> {
 /// if let Some(resolved) = request.extensions().get::<Resolved>() {
 ///     if let Some(tenant) = resolved.tenant().await? {
-///         let db = resolved.tenancy().db(&tenant)?;
+///         let db = resolved.db(&tenant)?;
 /// #       let _ = db;
 ///     }
 /// }
@@ -35,6 +37,7 @@ pub struct Resolved {
     tenancy: Tenancy,
     resolution: Resolution,
     uri: Uri,
+    bypass: Option<Bypass>,
 }
 
 impl Resolved {
@@ -106,6 +109,22 @@ impl Resolved {
             Resolution::Master | Resolution::None | Resolution::Invalid(_) => Ok(None),
         }
     }
+
+    /// The tables of a tenant, for this request: as [`Tenancy::db`], and those of a suspended tenant where the request
+    /// carries a [bypass](TenancyLayer::bypass) for it.
+    ///
+    /// # Errors
+    /// Like [`Tenancy::db`].
+    pub fn db(&self, tenant: &Tenant) -> Result<TenantDb> {
+        match (self.tenancy.db(tenant), self.bypass) {
+            (Err(error), Some(bypass))
+                if error.kind() == ErrorKind::Suspended && bypass.tenant == tenant.id() =>
+            {
+                self.tenancy.db_until(tenant, bypass.until)
+            }
+            (result, _) => result,
+        }
+    }
 }
 
 /// Makes a [`TenancyService`] of a service. Given by [`Tenancy::layer`].
@@ -128,13 +147,34 @@ impl Resolved {
 pub struct TenancyLayer {
     tenancy: Tenancy,
     attached: Extensions,
+    bypass: Option<BypassKey>,
 }
 
 impl Tenancy {
     /// The middleware that finds out which tenant a request is for. It rejects nothing: what
     /// a handler asks for decides.
     pub fn layer(&self) -> TenancyLayer {
-        TenancyLayer { tenancy: self.clone(), attached: Extensions::new() }
+        TenancyLayer { tenancy: self.clone(), attached: Extensions::new(), bypass: None }
+    }
+}
+
+impl TenancyLayer {
+    /// Serves a suspended tenant to requests with a bypass that this key has signed, in the header or the cookie
+    /// [`BYPASS`](super::BYPASS): for support staff, who have to look.
+    ///
+    /// ```no_run
+    /// use tenantry::http::BypassKey;
+    ///
+    /// # fn example(tenancy: tenantry::Tenancy, router: axum::Router, secret: &str) -> tenantry::Result<()> {
+    /// let app: axum::Router = router.layer(tenancy.layer().bypass(BypassKey::new(secret)?));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// `tenantry bypass acme --for 1h` prints one, with the same key in `TENANTRY_BYPASS_KEY`.
+    pub fn bypass(mut self, key: BypassKey) -> Self {
+        self.bypass = Some(key);
+        self
     }
 }
 
@@ -151,7 +191,8 @@ impl<S> Layer<S> for TenancyLayer {
     type Service = TenancyService<S>;
 
     fn layer(&self, inner: S) -> TenancyService<S> {
-        TenancyService { inner, tenancy: self.tenancy.clone(), attached: self.attached.clone() }
+        let Self { tenancy, attached, bypass } = self.clone();
+        TenancyService { inner, tenancy, attached, bypass }
     }
 }
 
@@ -161,6 +202,7 @@ pub struct TenancyService<S> {
     inner: S,
     tenancy: Tenancy,
     attached: Extensions,
+    bypass: Option<BypassKey>,
 }
 
 impl<S, B> Service<Request<B>> for TenancyService<S>
@@ -189,7 +231,9 @@ where
             }
         }
         request.extensions_mut().extend(self.attached.clone());
-        request.extensions_mut().insert(Resolved { tenancy: self.tenancy.clone(), resolution, uri });
+        let bypass = self.bypass.as_ref().and_then(|key| key.find(request.headers()));
+        let tenancy = self.tenancy.clone();
+        request.extensions_mut().insert(Resolved { tenancy, resolution, uri, bypass });
         self.inner.call(request)
     }
 }

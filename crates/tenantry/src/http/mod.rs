@@ -23,6 +23,7 @@
 //! application's own words. `TenancyLayer::redirect_renamed` redirects from slugs that tenants had before.
 //! [`Error`](crate::Error) is a response as well, so that `?` works in a handler.
 
+mod bypass;
 #[cfg(feature = "axum")]
 mod extract;
 mod layer;
@@ -37,6 +38,7 @@ mod renamed;
 #[cfg(feature = "axum")]
 mod response;
 
+pub use self::bypass::{BYPASS, BypassKey};
 pub use self::layer::{Resolved, TenancyLayer, TenancyService};
 #[cfg(feature = "axum")]
 pub use self::{extract::require_tenant, rejection::Rejection, rejection_kind::RejectionKind};

@@ -1,6 +1,7 @@
 //! 6. Registry and schemas agree after any crash.
 //!
 //! The process that dies is this test's own program once more, told which test to run and where to die.
+#![allow(clippy::print_stdout)]
 
 use std::process::Command;
 
@@ -119,9 +120,10 @@ async fn whoever_dies_while_suspending_or_resuming_has_done_it_or_not() {
 
         let wanted = if suspends { Status::Suspended } else { Status::Active };
         for _ in 0..2 {
-            let done = match suspends {
-                true => tenancy.suspend(&acme, Suspension::new()).await,
-                false => tenancy.resume(&acme).await,
+            let done = if suspends {
+                tenancy.suspend(&acme, Suspension::new()).await
+            } else {
+                tenancy.resume(&acme).await
             };
             assert_eq!(done.unwrap().status(), wanted, "{point:?}");
             assert_eq!(entered().await, 1, "{point:?}");

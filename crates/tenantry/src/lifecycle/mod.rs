@@ -19,6 +19,7 @@
 mod adopt;
 mod clone;
 mod delete;
+mod drain;
 mod find;
 mod purge;
 mod release;
@@ -30,6 +31,7 @@ pub use self::adopt::{Adoptable, SchemaChoice};
 pub(crate) use self::clone::clone;
 pub use self::clone::{CloneOptions, Cloned};
 pub(crate) use self::delete::{delete, undelete};
+pub(crate) use self::drain::drain;
 pub use self::purge::PurgeOptions;
 pub(crate) use self::purge::purge;
 pub(crate) use self::release::release;

@@ -134,7 +134,7 @@ impl<D: Driver> Access<D> {
             return Ok(known);
         }
         let now = surroundings.standing.look_up(tenant).await?;
-        now.check_served()?;
+        surroundings.check_served(&now)?;
         if now.database() != self.pool.alias() {
             return Err(moved(&now));
         }

@@ -21,6 +21,7 @@ mod on {
     use crate::pool::opener::Opener;
     use crate::pool::preparation::Preprocessors;
     use crate::pool::shared::Pool;
+    use crate::tenant::TenantId;
 
     #[derive(Clone)]
     pub(in crate::pool) struct ClientPool(Pool<ClientDriver>);
@@ -49,6 +50,10 @@ mod on {
             &self.0
         }
 
+        pub(in crate::pool) fn held_by(&self, tenant: TenantId, only_writers: bool) -> usize {
+            self.0.held_by(tenant, only_writers)
+        }
+
         pub(in crate::pool) async fn close(&self, limit: Duration) -> Result<()> {
             self.0.close(limit).await
         }
@@ -66,6 +71,7 @@ mod off {
     use crate::error::Result;
     use crate::pool::opener::Opener;
     use crate::pool::preparation::Preprocessors;
+    use crate::tenant::TenantId;
 
     #[derive(Clone)]
     pub(in crate::pool) struct ClientPool;
@@ -87,6 +93,10 @@ mod off {
             _: &Preprocessors,
         ) -> Result<Self> {
             Ok(Self)
+        }
+
+        pub(in crate::pool) fn held_by(&self, _: TenantId, _: bool) -> usize {
+            0
         }
 
         pub(in crate::pool) fn close(&self, _: Duration) -> Ready<Result<()>> {

@@ -122,6 +122,12 @@ impl Databases {
             .collect()
     }
 
+    /// Counts the connections of this process that are in use for a tenant, or only those that may write.
+    pub(crate) fn held_by(&self, tenant: &Tenant, only_writers: bool) -> Result<usize> {
+        let Database { pool, client_pool, .. } = self.get(tenant.database())?;
+        Ok(pool.held_by(tenant.id(), only_writers) + client_pool.held_by(tenant.id(), only_writers))
+    }
+
     fn get(&self, alias: &Alias) -> Result<&Database> {
         self.by_alias.get(alias).ok_or_else(|| {
             let known: Vec<_> = self.aliases().map(Alias::as_str).collect();

@@ -221,6 +221,11 @@ impl Preparation {
         message
     }
 
+    /// Returns true if the transactions are read-only because the tenant is suspended so.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.settings.is_read_only
+    }
+
     /// The error of a statement that writes, if the tenant may only be read.
     pub(super) fn refused_write(&self) -> Option<Error> {
         let tenant = self.tenant().filter(|_| self.settings.is_read_only)?;

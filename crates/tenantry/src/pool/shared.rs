@@ -15,7 +15,7 @@ use super::slots::{PoolStatus, Request, Slot, Slots};
 use super::step::{Step, StepMarker};
 use crate::database::{Layout, PoolConfig, PoolMode};
 use crate::error::Result;
-use crate::tenant::Alias;
+use crate::tenant::{Alias, TenantId};
 
 /// A pool of connections to one database. Cheap to clone.
 pub(crate) struct Pool<D: Driver = PgDriver> {
@@ -130,6 +130,12 @@ impl<D: Driver> Pool<D> {
 
     pub(super) fn classifier(&self) -> &Classifier {
         &self.shared.classifier
+    }
+
+    /// Counts the connections that are in use for a tenant, or only those that may write.
+    pub(super) fn held_by(&self, tenant: TenantId, only_writers: bool) -> usize {
+        let counts = |preparation: &Preparation| !(only_writers && preparation.is_read_only());
+        self.shared.slots.held_by(&Some(tenant), counts)
     }
 
     pub(crate) fn status(&self) -> PoolStatus {

@@ -444,6 +444,13 @@ impl<D: Driver> Slots<D> {
         }
     }
 
+    /// Counts the connections that are in use for a tenant, for a reason that counts.
+    pub(super) fn held_by(&self, line: &LineName, counts: impl Fn(&Preparation) -> bool) -> usize {
+        let state = self.lock();
+        let preparations = state.holders.values().filter_map(|holder| holder.preparation.as_deref());
+        preparations.filter(|preparation| preparation.line() == *line && counts(preparation)).count()
+    }
+
     fn gauge(&self, state: &State<D>) {
         self.counters.gauge(count(state.holders.len()), count(state.fairness.waiting()));
     }

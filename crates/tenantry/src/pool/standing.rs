@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
+use time::OffsetDateTime;
 
 use crate::error::Result;
-use crate::tenant::{Digest, Tenant};
+use crate::tenant::{Digest, Status, Tenant};
 
 /// The longest that an answer is believed without asking for it again: it is as old as the memory that it
 /// came from already.
@@ -34,6 +35,17 @@ pub(crate) struct Surroundings {
     pub(crate) standing: Arc<dyn Standing>,
     /// The digest of those who are where the fleet is.
     pub(crate) fleet: Digest,
+    /// Until this time, a suspended tenant is served as well.
+    pub(crate) bypass_until: Option<OffsetDateTime>,
+}
+
+impl Surroundings {
+    /// Refuses a tenant that is not served.
+    pub(super) fn check_served(&self, tenant: &Tenant) -> Result<()> {
+        let bypasses = tenant.status() == Status::Suspended
+            && self.bypass_until.is_some_and(|until| OffsetDateTime::now_utc() < until);
+        if bypasses { Ok(()) } else { Ok(tenant.check_served()?) }
+    }
 }
 
 /// The moment at which a tenant was what it was taken for.

@@ -21,6 +21,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use time::OffsetDateTime;
+
 use crate::context::Context;
 #[cfg(doc)]
 use crate::error::ErrorKind;
@@ -85,9 +87,16 @@ impl Tenancy {
         Ok(TenantDb::new(pool, tenant.clone(), self.surroundings(), is_just_read))
     }
 
+    /// The tables of a suspended tenant, until this time.
+    pub(crate) fn db_until(&self, tenant: &Tenant, until: OffsetDateTime) -> Result<TenantDb> {
+        let pool = self.inner.context.databases.pool(tenant.database())?.clone();
+        let surroundings = Surroundings { bypass_until: Some(until), ..self.surroundings() };
+        Ok(TenantDb::new(pool, tenant.clone(), surroundings, false))
+    }
+
     fn surroundings(&self) -> Surroundings {
         let fleet = self.inner.context.migrations.tenant().digest();
-        Surroundings { standing: self.inner.registry.standing(), fleet }
+        Surroundings { standing: self.inner.registry.standing(), fleet, bypass_until: None }
     }
 
     /// The tables of the master schema.

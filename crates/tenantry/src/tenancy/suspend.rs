@@ -1,10 +1,13 @@
 //! Suspending a tenant, and resuming it.
 
+use std::time::Duration;
+
 use super::Tenancy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::lifecycle;
+use crate::resolve::TenantKey;
 use crate::tenant::{Suspension, Tenant};
 
 impl Tenancy {
@@ -49,6 +52,24 @@ impl Tenancy {
     pub async fn suspend(&self, tenant: &Tenant, terms: Suspension) -> Result<Tenant> {
         let suspended = lifecycle::suspend(&self.inner.context, tenant, &terms).await?;
         self.changed(suspended).await
+    }
+
+    /// Waits until nothing of a suspended tenant is under way, but no longer than this; where reads go on, until
+    /// nothing writes.
+    ///
+    /// It sees connections of this process that are in use, and of all others the transactions that have touched a
+    /// relation of the tenant's schema: the server is asked who holds locks there. So it covers pools of other
+    /// processes, migrations, `psql` and `pg_dump`. It does not see a transaction elsewhere that was begun before and
+    /// has touched nothing yet, nor a checkout in a process that has not heard of the suspension, which takes
+    /// milliseconds, or [`cache_ttl`](crate::registry::RegistryConfig::cache_ttl) where nothing listens. Connections
+    /// of [bypasses](crate::http::BypassKey) are waited for as well.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PoolTimeout`] that says what is still at work, [`ErrorKind::InvalidInput`] if the tenant is
+    /// not suspended.
+    pub async fn drain(&self, tenant: &Tenant, limit: Duration) -> Result<()> {
+        let tenant = self.find(&TenantKey::Id(tenant.id())).await?;
+        lifecycle::drain(&self.inner.context, &tenant, limit).await
     }
 
     /// Has a suspended tenant served again, and tells every process. An active one stays as it is.

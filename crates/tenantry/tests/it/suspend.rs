@@ -9,7 +9,7 @@ use axum::response::IntoResponse as _;
 use futures_util::TryStreamExt as _;
 use http::HeaderValue;
 use serde_json::{Value, json};
-use tenantry::http::{Rejection, RejectionKind};
+use tenantry::http::{BYPASS, BypassKey, Rejection, RejectionKind};
 use tenantry::registry::AuditState;
 use tenantry::tenant::{Status, Suspension, Tenant};
 use tenantry::{Error, ErrorKind, Fleet, NewTenant, Tenancy, TenantDb};
@@ -227,6 +227,55 @@ async fn under_traffic_nothing_is_lost_and_nobody_is_told_anything_else() {
     assert!(refused.load(Ordering::Relaxed) > 0);
 }
 
+#[tokio::test]
+async fn draining_waits_for_what_is_under_way_here_and_elsewhere() {
+    let database = database().await;
+    let [here, elsewhere] = [tenancy(&database, &[NOTE]).await, tenancy(&database, &[NOTE]).await];
+    let acme = here.create(NewTenant::new("acme")).await.unwrap();
+    let globex = here.create(NewTenant::new("globex")).await.unwrap();
+    let (soon, long) = (Duration::from_millis(300), Duration::from_secs(20));
+    check_error(
+        here.drain(&acme, soon).await,
+        ErrorKind::InvalidInput,
+        &["`acme` is active", "suspend it first"],
+    );
+
+    let in_the_way = elsewhere.db(&globex).unwrap().begin().await.unwrap();
+    let mut there = elsewhere.db(&acme).unwrap().begin().await.unwrap();
+    sqlx::query("SELECT count(*) FROM note").execute(&mut *there).await.unwrap();
+    let untouched = here.db(&acme).unwrap().begin().await.unwrap();
+    here.suspend(&acme, Suspension::new()).await.unwrap();
+    let says = &["`acme` is still at work", "1 connections of this process", "session ", "stays suspended"];
+    check_error(here.drain(&acme, soon).await, ErrorKind::PoolTimeout, says);
+
+    untouched.rollback().await.unwrap();
+    let error = here.drain(&acme, soon).await.unwrap_err();
+    assert!(!error.to_string().contains("this process"), "{error}");
+    let (drained, ()) = tokio::join!(here.drain(&acme, long), async {
+        tokio::time::sleep(soon).await;
+        there.commit().await.unwrap();
+    });
+    drained.unwrap();
+    drop(in_the_way);
+}
+
+#[tokio::test]
+async fn where_reads_go_on_draining_waits_for_those_that_write() {
+    let database = database().await;
+    let [here, elsewhere] = [tenancy(&database, &[NOTE]).await, tenancy(&database, &[NOTE]).await];
+    let acme = here.create(NewTenant::new("acme")).await.unwrap();
+    let (soon, long) = (Duration::from_millis(500), Duration::from_secs(20));
+    let mut writer = elsewhere.db(&acme).unwrap().begin().await.unwrap();
+    sqlx::query(INSERT).execute(&mut *writer).await.unwrap();
+    here.suspend(&acme, Suspension::new().read_only()).await.unwrap();
+    let mut reader = here.db(&acme).unwrap().begin().await.unwrap();
+    sqlx::query("SELECT count(*) FROM note").execute(&mut *reader).await.unwrap();
+    check_error(here.drain(&acme, soon).await, ErrorKind::PoolTimeout, &["session "]);
+    writer.commit().await.unwrap();
+    here.drain(&acme, long).await.unwrap();
+    reader.commit().await.unwrap();
+}
+
 async fn ask(application: &Application, accept: &'static str) -> Answer {
     let mut request = request("acme.example.com", "/schema");
     request.headers_mut().insert("accept", HeaderValue::from_static(accept));
@@ -295,4 +344,46 @@ async fn an_application_answers_with_a_page_of_its_own() {
     let layer = application.tenancy.layer().on_rejection(answer);
     let answer = send(routes().layer(layer), request("acme.example.com", "/schema")).await;
     assert_eq!((answer.status.as_u16(), answer.body.as_str()), (503, r#"{"sorry":"Please pay"}"#));
+}
+
+async fn ask_with(application: &Application, key: &BypassKey, path: &str, bypass: &str) -> u16 {
+    let mut request = request("acme.example.com", path);
+    request.headers_mut().insert(BYPASS, HeaderValue::from_str(bypass).unwrap());
+    let router = routes().route("/write", axum::routing::get(write));
+    send(router.layer(application.tenancy.layer().bypass(key.clone())), request).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn a_bypass_leads_to_its_suspended_tenant_and_to_nothing_else() {
+    let application = by_subdomain().await;
+    let tenancy = &application.tenancy;
+    let acme = tenancy.tenant("acme").await.unwrap();
+    let globex = tenancy.create(NewTenant::new("globex")).await.unwrap();
+    let key = BypassKey::new("k".repeat(32)).unwrap();
+    let good = key.sign(acme.id(), in_an_hour());
+    let bad = [
+        key.sign(globex.id(), in_an_hour()),
+        key.sign(acme.id(), OffsetDateTime::now_utc() - time::Duration::SECOND),
+        BypassKey::new("l".repeat(32)).unwrap().sign(acme.id(), in_an_hour()),
+    ];
+    suspend(&application, Suspension::new()).await;
+    assert_eq!(ask_with(&application, &key, "/schema", &good).await, 200);
+    assert_eq!(ask_with(&application, &key, "/write", &good).await, 200);
+    for bad in &bad {
+        assert_eq!(ask_with(&application, &key, "/schema", bad).await, 503);
+    }
+    assert_eq!(ask(&application, "*/*").await.status.as_u16(), 503, "a layer without a key knows none");
+
+    suspend(&application, Suspension::new().read_only()).await;
+    assert_eq!(ask_with(&application, &key, "/schema", &good).await, 200);
+    assert_eq!(ask_with(&application, &key, "/write", &good).await, 503, "nothing is written");
+    for (status, expect) in [("deleted", 503), ("moving", 503), ("active", 200)] {
+        let change = format!("UPDATE tenantry.tenant SET status = '{status}' WHERE slug = 'acme'");
+        sqlx::query(sqlx::AssertSqlSafe(change)).execute(&tenancy.master()).await.unwrap();
+        crate::support::eventually(status, async || {
+            tenancy.tenant("acme").await.unwrap().status().as_str() == status
+        })
+        .await;
+        assert_eq!(ask_with(&application, &key, "/schema", &good).await, expect, "{status}");
+    }
 }
