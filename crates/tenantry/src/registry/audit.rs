@@ -148,6 +148,32 @@ pub(crate) async fn end(
     Ok(())
 }
 
+/// The number of the newest entry; 0 where there is none.
+pub(super) async fn newest(executor: impl Executor<'_, Database = Postgres>) -> Result<i64> {
+    let newest = "SELECT coalesce(max(id), 0) FROM tenantry.audit";
+    Ok(sqlx::query_scalar(newest).fetch_one(executor).await?)
+}
+
+/// The entry of this number, if it is done.
+pub(super) async fn done(
+    executor: impl Executor<'_, Database = Postgres>,
+    id: i64,
+) -> Result<Option<AuditEntry>> {
+    let entry = sqlx::query_as("SELECT * FROM tenantry.audit WHERE id = $1 AND state = 'done'");
+    Ok(entry.bind(id).fetch_optional(executor).await?)
+}
+
+/// Entries after this number that are done, in the order of their numbers.
+pub(super) async fn done_after(
+    executor: impl Executor<'_, Database = Postgres>,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<AuditEntry>> {
+    let entries =
+        sqlx::query_as("SELECT * FROM tenantry.audit WHERE id > $1 AND state = 'done' ORDER BY id LIMIT $2");
+    Ok(entries.bind(after).bind(limit).fetch_all(executor).await?)
+}
+
 /// The newest entries about a tenant, newest first.
 pub(crate) async fn entries_of(
     executor: impl Executor<'_, Database = Postgres>,

@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use tokio::task::JoinHandle;
 
 use super::cache::Cache;
+use super::events::{Events, TenantEvent};
 use super::selection::Selection;
 use super::{former_slugs, listener, store, with_applied};
 use crate::error::{Error, ErrorKind, Result};
@@ -51,6 +52,9 @@ pub struct CacheStatus {
 pub(crate) struct Registry {
     finder: Arc<Finder>,
     listener: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+    events: Events,
+    /// Set where nobody listens: the time between two looks at the audit.
+    poll: Option<Duration>,
 }
 
 /// Finds tenants, for the registry and for handles that are kept.
@@ -144,15 +148,22 @@ impl Registry {
                 config.cache_ttl
             );
         }
+        let (events, poll) = (Events::new(), direct.is_none().then_some(config.cache_ttl));
         let caches = [Arc::clone(&cache), Arc::clone(&former)];
-        let listener = direct.map(|direct| tokio::spawn(listener::listen(direct, caches)));
+        let listen = |direct| tokio::spawn(listener::listen(direct, caches, events.wakes()));
+        let listener = tokio::sync::Mutex::new(direct.map(listen));
         let finder = Arc::new(Finder { databases, cache, former });
-        Ok(Self { finder, listener: tokio::sync::Mutex::new(listener) })
+        Ok(Self { finder, listener, events, poll })
     }
 
     /// Answers whether a tenant is still what a handle takes it for.
     pub(crate) fn standing(&self) -> Arc<dyn Standing> {
         Arc::clone(&self.finder) as _
+    }
+
+    /// Calls a function whenever something was done to a tenant, until this is stopped.
+    pub(crate) async fn subscribe(&self, hear: impl Fn(&TenantEvent) + Send + Sync + 'static) -> Result<()> {
+        self.events.subscribe(self.master(), self.poll, Arc::new(hear)).await
     }
 
     /// The tenant that goes by this key.
@@ -232,8 +243,9 @@ impl Registry {
         }
     }
 
-    /// Stops listening and waits until the task has ended.
+    /// Stops listening and telling, and waits until the tasks have ended.
     pub(crate) async fn stop(&self) {
+        self.events.stop().await;
         if let Some(listener) = self.listener.lock().await.take() {
             listener.abort();
             let _ = listener.await;

@@ -7,14 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::PgListener;
+use tokio::sync::broadcast;
 
 use super::cache::Cache;
+use super::events::Wake;
 use crate::error::Result;
 use crate::pool::Opener;
 use crate::resolve::TenantKey;
 use crate::tenant::{DomainName, Slug, TenantId};
 
 const CHANNEL: &str = "tenantry";
+/// The channel of what was done to tenants, whose payload is the number of an entry in the audit.
+const EVENTS: &str = "tenantry_event";
 /// A silent connection is asked whether it is still there this often.
 const PING_AFTER: Duration = Duration::from_secs(10);
 const PING_LIMIT: Duration = Duration::from_secs(5);
@@ -22,11 +26,11 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Listens until it is aborted; reconnects with growing pauses.
-pub(super) async fn listen(opener: Opener, caches: [Arc<Cache>; 2]) {
+pub(super) async fn listen(opener: Opener, caches: [Arc<Cache>; 2], events: broadcast::Sender<Wake>) {
     let mut pause = SHORTEST_PAUSE;
     let mut told = None;
     loop {
-        match listen_once(&opener, &caches, &mut pause).await {
+        match listen_once(&opener, &caches, &events, &mut pause).await {
             Ok(()) => tracing::info!("The registry's listener lost its connection"),
             Err(error) => {
                 let error = Some(error.to_string());
@@ -48,17 +52,24 @@ pub(super) async fn listen(opener: Opener, caches: [Arc<Cache>; 2]) {
 async fn listen_once(
     opener: &Opener,
     caches: &[Arc<Cache>; 2],
+    events: &broadcast::Sender<Wake>,
     pause: &mut Duration,
 ) -> Result<(), sqlx::Error> {
     let mut listener = opener.listener().await?;
-    listener.listen(CHANNEL).await?;
+    listener.listen_all([CHANNEL, EVENTS]).await?;
     // Whatever changed before this moment was announced to nobody.
     for cache in caches {
         cache.clear();
     }
+    // Where nobody subscribed there is nobody to tell.
+    let _ = events.send(Wake::Missed);
     *pause = SHORTEST_PAUSE;
     loop {
         match tokio::time::timeout(PING_AFTER, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) if notification.channel() == EVENTS => {
+                let done = notification.payload().parse().map_or(Wake::Missed, Wake::Done);
+                let _ = events.send(done);
+            }
             Ok(Ok(Some(notification))) => {
                 for cache in caches {
                     apply(cache, notification.payload());

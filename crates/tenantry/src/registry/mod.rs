@@ -4,7 +4,8 @@
 //! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `structures`, `deletion`,
 //! `former_slugs` and `adoption`; `selection` reads the tenants that somebody chose, and `examination` has the
 //! questions of doctor. `cache` finds most tenants without any statement, and `listener` keeps it true: every change of
-//! a row is announced with `NOTIFY`, by a trigger, whoever made it. `probe` asks one database who it is.
+//! a row is announced with `NOTIFY`, by a trigger, whoever made it. So is what was done to tenants, and `events` tells
+//! those who subscribed. `probe` asks one database who it is.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
 //! arrives within milliseconds. While it is not, nothing is served longer than
@@ -20,6 +21,7 @@ mod cache;
 pub(crate) mod deletion;
 pub(crate) mod diary;
 mod domains;
+mod events;
 pub(crate) mod examination;
 mod find;
 pub(crate) mod former_slugs;
@@ -36,6 +38,7 @@ pub(crate) mod suspension;
 
 pub(crate) use self::applied::with_applied;
 pub use self::audit::{AuditEntry, AuditState};
+pub use self::events::TenantEvent;
 pub use self::find::{CacheStatus, RegistryConfig};
 pub(crate) use self::find::{Registry, unknown};
 pub use self::former_slugs::FormerSlug;

@@ -6,6 +6,7 @@
 mod audit;
 mod builder;
 mod clone;
+mod events;
 mod fleet;
 mod for_each;
 mod life;

@@ -11,6 +11,7 @@ mod create_stepwise;
 mod deletion;
 mod doctor;
 mod errors;
+mod events;
 mod existing_schema;
 mod files;
 mod find;
