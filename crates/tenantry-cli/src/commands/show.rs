@@ -1,10 +1,10 @@
 //! Shows one tenant.
 use clap_complete::ArgValueCompleter;
 use serde_json::Value;
+use tenantry::registry::AuditEntry;
 use tenantry::resolve::TenantKey;
 use tenantry::tenant::{DomainName, Slug, Suspension, Tenant};
-use tenantry::{ErrorKind, Tenancy};
-use time::format_description::well_known::Rfc3339;
+use tenantry::{ErrorKind, Footprint, Tenancy};
 
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
@@ -14,7 +14,10 @@ use crate::fleet::Migrated;
 use crate::output::Format;
 use crate::slugs::complete_slugs;
 
-/// Show one tenant with its domains
+/// The newest entries of the audit that are shown.
+const ENTRIES: u32 = 10;
+
+/// Show one tenant: domains, size, what was done to it
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// Its slug, or one of its domains
@@ -25,16 +28,43 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     with_tenancy(cx, async |cx, _, tenancy| {
         let key = key_of(&options.tenant)?;
-        match tenancy.find(&key).await {
-            Ok(tenant) => print(cx, tenancy, &tenant).await,
-            Err(error) => Err(match called_now(tenancy, &key, &error).await? {
-                Some(failure) => failure.into(),
-                None => error.into(),
-            }),
-        }
+        let tenant = match tenancy.find(&key).await {
+            Ok(tenant) => tenant,
+            Err(error) => {
+                return Err(match called_now(tenancy, &key, &error).await? {
+                    Some(failure) => failure.into(),
+                    None => error.into(),
+                });
+            }
+        };
+        print_all(cx, tenancy, &tenant).await
     })
     .await?;
     Ok(Finish::Done)
+}
+
+/// Prints all there is to know of a tenant.
+async fn print_all(cx: &mut Context, tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<()> {
+    let entries = tenancy.audit(tenant.id(), ENTRIES).await?;
+    // A database that is away hides the size, and nothing else.
+    let footprint = tenancy.footprint(tenant).await.ok();
+    match cx.output.format() {
+        Format::Json => {
+            let mut json = json_of(tenancy, tenant).await?;
+            json["footprint"] = serde_json::to_value(footprint)?;
+            json["audit"] = entries.iter().map(entry_json).collect();
+            cx.output.json(&json);
+        }
+        Format::Table => {
+            let mut facts = facts(tenancy, tenant).await?;
+            if let Some(Footprint { tables, size_bytes }) = footprint {
+                facts.extend([("tables", tables.to_string()), ("size", in_units(size_bytes))]);
+            }
+            cx.output.facts(&facts);
+            print_entries(cx, &entries);
+        }
+    }
+    Ok(())
 }
 
 /// Finds a tenant by what was typed.
@@ -65,21 +95,26 @@ async fn called_now(
     }))
 }
 
-/// Prints all there is to know of a tenant.
+/// Prints what the registry knows of a tenant.
 pub(super) async fn print(cx: &mut Context, tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<()> {
-    let domains = tenancy.domains(tenant).await?;
-    let migrated = Migrated::of(tenancy, tenant);
-    let purge_after = tenancy.purge_after(tenant).await?.map(|date| date.format(&Rfc3339)).transpose()?;
-    let former = tenancy.former_slugs(tenant).await?;
-    let mut json = serde_json::to_value(tenant)?;
-    if cx.output.format() == Format::Json {
-        json["domains"] = serde_json::to_value(&domains)?;
-        json["migrations"] = serde_json::to_value(migrated)?;
-        json["former_slugs"] = serde_json::to_value(&former)?;
-        json["purge_after"] = serde_json::to_value(purge_after)?;
-        cx.output.json(&json);
-        return Ok(());
+    match cx.output.format() {
+        Format::Json => cx.output.json(&json_of(tenancy, tenant).await?),
+        Format::Table => cx.output.facts(&facts(tenancy, tenant).await?),
     }
+    Ok(())
+}
+
+async fn json_of(tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<Value> {
+    let mut json = serde_json::to_value(tenant)?;
+    json["domains"] = serde_json::to_value(tenancy.domains(tenant).await?)?;
+    json["migrations"] = serde_json::to_value(Migrated::of(tenancy, tenant))?;
+    json["former_slugs"] = serde_json::to_value(tenancy.former_slugs(tenant).await?)?;
+    json["purge_after"] = serde_json::to_value(tenancy.purge_after(tenant).await?.map(shown))?;
+    Ok(json)
+}
+
+async fn facts(tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let domains = tenancy.domains(tenant).await?;
     let mut facts = vec![
         ("slug", tenant.slug().to_string()),
         ("name", tenant.name().to_owned()),
@@ -87,26 +122,26 @@ pub(super) async fn print(cx: &mut Context, tenancy: &Tenancy, tenant: &Tenant) 
         ("id", tenant.id().to_string()),
         ("database", tenant.database().to_string()),
         ("schema", tenant.schema().to_string()),
-        ("migrations", migrated.as_str().to_owned()),
-        ("created", json["created_at"].as_str().unwrap_or_default().to_owned()),
+        ("migrations", Migrated::of(tenancy, tenant).as_str().to_owned()),
+        ("created", shown(tenant.created_at())),
         ("domains", domains.iter().map(DomainName::as_str).collect::<Vec<_>>().join(", ")),
         ("settings", settings(tenant)),
     ];
     if let Some(suspension) = tenant.suspension() {
         facts.extend(terms(suspension));
     }
+    let former = tenancy.former_slugs(tenant).await?;
     if !former.is_empty() {
         let slugs = former.iter().map(|former| former.slug.as_str());
         facts.push(("former slugs", slugs.collect::<Vec<_>>().join(", ")));
     }
-    if let Some(date) = purge_after {
-        facts.push(("purge after", date));
+    if let Some(date) = tenancy.purge_after(tenant).await? {
+        facts.push(("purge after", shown(date)));
     }
     if let Some(error) = tenant.last_error() {
         facts.push(("last error", error.to_owned()));
     }
-    cx.output.facts(&facts);
-    Ok(())
+    Ok(facts)
 }
 
 /// The terms of a suspension, as far as they were said.
@@ -130,4 +165,55 @@ fn settings(tenant: &Tenant) -> String {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn print_entries(cx: &mut Context, entries: &[AuditEntry]) {
+    if entries.is_empty() {
+        return;
+    }
+    cx.output.line("");
+    let row = |entry: &AuditEntry| {
+        let state = entry.state.as_str().to_owned();
+        vec![shown(entry.begun_at), entry.verb.clone(), state, entry.operator.clone()]
+    };
+    cx.output.table(&["BEGUN", "VERB", "STATE", "OPERATOR"], entries.iter().map(row));
+}
+
+/// The entry without what the tenant says already.
+fn entry_json(entry: &AuditEntry) -> Value {
+    let mut json = serde_json::to_value(entry).unwrap_or_default();
+    if let Value::Object(fields) = &mut json {
+        fields.remove("tenant");
+    }
+    json
+}
+
+/// A size that people read, as `pg_size_pretty` writes it.
+fn in_units(bytes: i64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
+    let (mut size, mut unit) = (bytes, 0);
+    while size >= 10 * 1024 && unit + 1 < UNITS.len() {
+        size = size / 1024 + i64::from(size % 1024 >= 512);
+        unit += 1;
+    }
+    format!("{size} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_what_the_server_would_print() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (10_239, "10239 bytes"),
+            (10_240, "10 kB"),
+            (49_152, "48 kB"),
+            (10_485_760, "10 MB"),
+            (12_345_678_901, "11 GB"),
+        ] {
+            assert_eq!(in_units(bytes), text);
+        }
+    }
 }

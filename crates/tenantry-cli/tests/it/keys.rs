@@ -75,8 +75,9 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "show",
-        "created_at database digest domains former_slugs id last_error migrations name owns_types \
-         purge_after schema settings slug status suspension",
+        "audit begun_at created_at database digest domains ended_at error footprint former_slugs id last_error \
+         migrations name operator options owns_types purge_after schema settings size_bytes slug state status \
+         suspension tables verb",
     ),
     ("spare fill", "made removed"),
     ("spare list", "created_at is_current schema"),
@@ -100,7 +101,7 @@ const KEYS: &[(&str, &str)] = &[
 ];
 
 /// Keys below which people choose their own.
-const FREE: &[&str] = &["settings", "rows"];
+const FREE: &[&str] = &["settings", "rows", "options"];
 
 fn collect(json: &Value, keys: &mut BTreeSet<String>) {
     match json {

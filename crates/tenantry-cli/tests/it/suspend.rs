@@ -37,6 +37,29 @@ async fn tenants_are_suspended_and_resumed_by_slug_or_domain() {
 }
 
 #[tokio::test]
+async fn a_tenant_is_shown_with_its_size_and_what_was_done_to_it() {
+    let project = Project::new().await;
+    project.ok(&["init"]);
+    project.write("migrations/tenant/0001_note.sql", "CREATE TABLE note (id int PRIMARY KEY, title text);");
+    project.ok(&["create", "acme"]);
+    project.ok(&["suspend", "acme", "--reason", "unpaid"]);
+    let shown = project.ok(&["show", "acme"]);
+    // The table and the ledger.
+    assert!(shown.contains("\ntables      2\n") && shown.contains("\nsize        "), "{shown}");
+    let verbs: Vec<_> = shown.lines().rev().take(2).map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(verbs, [Some("create"), Some("suspend")], "{shown}");
+    let json = project.json(&["show", "acme"]);
+    assert_eq!(json["footprint"]["tables"], 2);
+    let pages = json["footprint"]["size_bytes"].as_i64().unwrap() / 8_192;
+    assert!((4..20).contains(&pages), "two tables, their indexes and what is too long for them: {pages}");
+    let entry = &json["audit"][0];
+    assert_eq!(
+        (entry["verb"].as_str(), entry["options"]["reason"].as_str()),
+        (Some("suspend"), Some("unpaid"))
+    );
+}
+
+#[tokio::test]
 async fn draining_waits_for_who_holds_locks() {
     let project = Project::new().await;
     project.ok(&["init"]);

@@ -3,9 +3,11 @@ use std::collections::BTreeMap;
 use super::Tenancy;
 use crate::context::Context;
 use crate::doctor::{self, Finding};
+use crate::error::Result;
+use crate::lifecycle::{self, Footprint};
 use crate::pool::{Databases, PoolStatus};
 use crate::registry::CacheStatus;
-use crate::tenant::Alias;
+use crate::tenant::{Alias, Tenant};
 
 /// A moment in the life of a [`Tenancy`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +37,15 @@ impl Tenancy {
     /// The pools and the cache at this moment.
     pub fn status(&self) -> TenancyStatus {
         TenancyStatus::of(&self.inner.context.databases, self.inner.registry.status())
+    }
+
+    /// Measures the room that a tenant takes. Only the objects of its schema are looked at, however many others there
+    /// are.
+    ///
+    /// # Errors
+    /// If its database cannot be asked.
+    pub async fn footprint(&self, tenant: &Tenant) -> Result<Footprint> {
+        lifecycle::footprint(&self.inner.context, tenant).await
     }
 
     /// Looks for what is not set up as it should be and for parts that do not agree: schemas and registry,
