@@ -18,6 +18,7 @@ mod savepoints;
 mod spawn;
 mod streaming;
 mod support;
+mod suspend;
 mod testing;
 mod tokio_postgres;
 mod websockets;

@@ -18,7 +18,7 @@ use crate::slugs::complete_slugs;
 /// The variable that holds the key. An argument would be seen by everybody on the machine.
 const KEY: &str = "TENANTRY_BYPASS_KEY";
 
-/// Print a signed bypass, with which support staff get to a suspended tenant
+/// Print a signed way to a suspended tenant, for support
 ///
 /// It is sent in the header or the cookie `tenantry-bypass`. The key is the one that the application gives its layer,
 /// and is read from the variable TENANTRY_BYPASS_KEY.

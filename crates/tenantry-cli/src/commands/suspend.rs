@@ -11,7 +11,7 @@ use crate::context::{Context, Finish};
 use crate::duration::{parse_duration, parse_span, parse_time, shown};
 use crate::slugs::complete_slugs;
 
-/// Suspend tenants: they are not served, or may only be read, until they are resumed
+/// Suspend tenants: not served, or only read, until resumed
 ///
 /// Servers that run hear of it at once. Requests get 503 with the message, checkouts fail, and migrations still reach
 /// the tenant. Suspending a suspended tenant changes the terms.

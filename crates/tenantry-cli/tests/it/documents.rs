@@ -9,6 +9,7 @@ const README: &str = "README.md";
 const CHECKED_QUERIES: &str = "docs/checked-queries.md";
 const DOCTOR: &str = "docs/doctor.md";
 const COMING_FROM: &str = "docs/coming-from.md";
+const SUSPEND: &str = "docs/suspend.md";
 
 /// Commands that are shown and not typed here, and what tries them instead.
 const NOT_TYPED: &[(&str, &str)] = &[
@@ -89,6 +90,23 @@ async fn doctor_prints_what_its_page_shows() {
 }
 
 #[tokio::test]
+async fn tenants_are_suspended_as_the_page_says() {
+    // The end depends on the day.
+    let without_end = |text: &str| {
+        let lines = text.lines().map(|line| line.split_once(" until ").map_or(line, |(before, _)| before));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let project = Project::with_tenants().await;
+    let shown = blocks(&read(SUSPEND)).into_iter().find(|block| block.language == "console").unwrap();
+    for typed in shown.text.split("$ ").filter(|typed| !typed.is_empty()) {
+        let (command, output) = typed.split_once('\n').unwrap();
+        let done = project.type_lines(command);
+        assert_eq!(without_end(&done.stdout), without_end(output), "{command}: {}", done.stderr);
+        assert_eq!(done.code, 0, "{command}");
+    }
+}
+
+#[tokio::test]
 async fn migrations_of_another_tool_are_converted_as_the_page_says() {
     let project = Project::new().await;
     let note = "-- +goose Up\nCREATE EXTENSION citext;\nCREATE TABLE public.note (id int, title citext);\n\
@@ -122,6 +140,7 @@ fn every_block_of_commands_is_typed() {
         (CHECKED_QUERIES.to_owned(), vec!["sh".to_owned()]),
         (COMING_FROM.to_owned(), vec!["console".to_owned(), "sh".to_owned()]),
         (DOCTOR.to_owned(), vec!["console".to_owned()]),
+        (SUSPEND.to_owned(), vec!["console".to_owned()]),
     ]
     .into();
     assert_eq!(shown, expected, "a block that is new needs a test here");

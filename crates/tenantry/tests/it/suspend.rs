@@ -377,7 +377,7 @@ async fn a_bypass_leads_to_its_suspended_tenant_and_to_nothing_else() {
     suspend(&application, Suspension::new().read_only()).await;
     assert_eq!(ask_with(&application, &key, "/schema", &good).await, 200);
     assert_eq!(ask_with(&application, &key, "/write", &good).await, 503, "nothing is written");
-    for (status, expect) in [("deleted", 503), ("moving", 503), ("active", 200)] {
+    for (status, expect) in [("deleted", 404), ("moving", 503), ("active", 200)] {
         let change = format!("UPDATE tenantry.tenant SET status = '{status}' WHERE slug = 'acme'");
         sqlx::query(sqlx::AssertSqlSafe(change)).execute(&tenancy.master()).await.unwrap();
         crate::support::eventually(status, async || {
