@@ -21,7 +21,7 @@ const KEY: &str = "TENANTRY_BYPASS_KEY";
 /// Print a signed way to a suspended tenant, for support
 ///
 /// It is sent in the header or the cookie `tenantry-bypass`. The key is the one that the application gives its layer,
-/// and is read from the variable TENANTRY_BYPASS_KEY.
+/// and is read from the variable `TENANTRY_BYPASS_KEY`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: curl -H \"tenantry-bypass: $(tenantry bypass acme --for 10min)\" https://acme.example.com"

@@ -71,7 +71,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
             tenancy.drain(&tenant, limit).await?;
             told.push_str(", and nothing is under way");
         }
-        Ok(Changed { told, tenant })
+        Ok(Changed { tenant, told })
     };
     each_of(cx, &options.tenants, suspend).await
 }

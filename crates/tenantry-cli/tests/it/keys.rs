@@ -139,6 +139,57 @@ fn keys_of(project: &Project, command: &str, found: &mut BTreeMap<String, BTreeS
     }
 }
 
+/// Commands on one migration file, in this order.
+const FIRST: &[&str] = &[
+    "init",
+    "create|acme|--name|Acme|--setting|plan=gold|--domain|acme.org",
+    "create|--from|tenants",
+    "list",
+    "show|acme",
+    "set|acme|--setting|plan=silver",
+    "suspend|acme|--reason|unpaid|--message|Please pay|--for|1h",
+    "bypass|acme",
+    "resume|acme",
+    "clone|acme|copy",
+    "domain|list|acme",
+    "dev|url|--tenant|acme",
+    "exec|--all|INSERT INTO note VALUES (1, NULL); DO $$ BEGIN RAISE NOTICE 'x'; END $$",
+    "exec|--all|SELECT 1 / 0",
+    "lint",
+    "spare|fill|--count|1",
+    "spare|list",
+];
+
+/// Commands that come after a second one.
+const THEN: &[&str] = &[
+    "lint",
+    "migrate|--dry-run",
+    "migrate|--sql",
+    "migrate",
+    "runs",
+    "runs|show|1",
+    "status",
+    "doctor",
+    "baseline",
+    "baseline|--check",
+    "migrate|--mark-applied|1",
+    "show|nobody",
+    "show",
+    "dev|status",
+    "new|more",
+    "release|initech|--yes",
+    "adopt|--like|t%initech%|--dry-run",
+    "rename|acme|apex",
+    "rename|apex|acme|--redirect-for|0d",
+    "delete|acme|--yes",
+    "undelete|acme",
+    "delete|acme|--yes|--keep|0d",
+    "purge|acme|--yes",
+    "exec|--master|UPDATE tenantry.tenant SET status = 'provisioning' WHERE slug = 'hooli'",
+    "create|hooli|--abort|--yes",
+    "import-migrations|goose|old",
+];
+
 #[tokio::test]
 async fn one_thing_has_one_key_in_all_commands() {
     let mut project = Project::new().await;
@@ -149,59 +200,14 @@ async fn one_thing_has_one_key_in_all_commands() {
     project.write("old/20240131120000_more.sql", "-- +goose Up\nSET ROLE a;\nCREATE TABLE more (id int);\n");
     let mut found = BTreeMap::new();
     let mut keys = |command: &str| keys_of(&project, command, &mut found);
-    for command in [
-        "init",
-        "create|acme|--name|Acme|--setting|plan=gold|--domain|acme.org",
-        "create|--from|tenants",
-        "list",
-        "show|acme",
-        "set|acme|--setting|plan=silver",
-        "suspend|acme|--reason|unpaid|--message|Please pay|--for|1h",
-        "bypass|acme",
-        "resume|acme",
-        "clone|acme|copy",
-        "domain|list|acme",
-        "dev|url|--tenant|acme",
-        "exec|--all|INSERT INTO note VALUES (1, NULL); DO $$ BEGIN RAISE NOTICE 'x'; END $$",
-        "exec|--all|SELECT 1 / 0",
-        "lint",
-        "spare|fill|--count|1",
-        "spare|list",
-    ] {
+    for command in FIRST {
         keys(command);
     }
     project.write(
         "migrations/tenant/0002_title.sql",
         "ALTER TABLE note ALTER title SET NOT NULL, DROP COLUMN id;",
     );
-    for command in [
-        "lint",
-        "migrate|--dry-run",
-        "migrate|--sql",
-        "migrate",
-        "runs",
-        "runs|show|1",
-        "status",
-        "doctor",
-        "baseline",
-        "baseline|--check",
-        "migrate|--mark-applied|1",
-        "show|nobody",
-        "show",
-        "dev|status",
-        "new|more",
-        "release|initech|--yes",
-        "adopt|--like|t%initech%|--dry-run",
-        "rename|acme|apex",
-        "rename|apex|acme|--redirect-for|0d",
-        "delete|acme|--yes",
-        "undelete|acme",
-        "delete|acme|--yes|--keep|0d",
-        "purge|acme|--yes",
-        "exec|--master|UPDATE tenantry.tenant SET status = 'provisioning' WHERE slug = 'hooli'",
-        "create|hooli|--abort|--yes",
-        "import-migrations|goose|old",
-    ] {
+    for command in THEN {
         keys(command);
     }
     keys_of(&Project::without_database(), "dev|start", &mut found);

@@ -105,8 +105,8 @@ mod tests {
     #[tokio::test]
     async fn each_lock_is_looked_up_by_the_number_of_its_relation() {
         let installation = with_one_connection(&[]).await;
-        let tables: String = (0..1_000).map(|n| format!("CREATE TABLE public.t{n} (id int);")).collect();
-        installation.run(&tables).await;
+        let tables: Vec<_> = (0..1_000).map(|n| format!("CREATE TABLE public.t{n} (id int)")).collect();
+        installation.run(&tables.join(";")).await;
         installation.run("ANALYZE pg_class").await;
         let explain = format!("EXPLAIN {}", SESSIONS.replace("$1", "'public'").replace("$2", "true"));
         let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(explain))

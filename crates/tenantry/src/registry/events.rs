@@ -122,7 +122,9 @@ impl Subscriber {
             let page = audit::done_after(&self.registry, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
-            page.into_iter().for_each(|entry| self.tell(entry));
+            for entry in page {
+                self.tell(entry);
+            }
         }
     }
 

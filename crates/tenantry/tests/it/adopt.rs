@@ -43,7 +43,7 @@ async fn schemas_of_nobody_are_found_with_what_other_tools_have_noted() {
     let told: Vec<_> = found
         .iter()
         .map(|it| {
-            let slug = it.slug.as_ref().map(|slug| slug.as_str());
+            let slug = it.slug.as_ref().map(tenantry::Slug::as_str);
             (it.schema.as_str(), slug, it.tables, it.tool.as_deref(), it.noted.as_deref(), it.version)
         })
         .collect();

@@ -57,7 +57,7 @@ fn unclonable(
         ),
         ("CREATE TABLE a (file lo)".to_owned(), "column `a.file` holds large objects", "DROP TABLE a"),
         (
-            format!("CREATE TABLE a (id int REFERENCES {}.note)", globex),
+            format!("CREATE TABLE a (id int REFERENCES {globex}.note)"),
             "depends on table",
             "DROP TABLE a",
         ),
