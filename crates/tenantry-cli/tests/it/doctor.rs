@@ -141,7 +141,7 @@ async fn the_commands_that_are_named_mend() {
     check_mended(&project, killed, unfinished).await;
 
     let given_up = "UPDATE tenantry.tenant SET status = 'purging' WHERE slug = 'acme'";
-    let half_gone = ("warning", "tenant `acme` is purging", "tenantry create acme --abort --yes");
+    let half_gone = ("warning", "tenant `acme` is purging", "tenantry purge acme --yes");
     check_mended(&project, given_up, half_gone).await;
     assert!(!project.ok(&["list"]).contains("acme"));
 }
