@@ -10,7 +10,7 @@ use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
 use crate::output::{Format, confirm, note, print_report};
 
-/// Make tenants of schemas that are there, as other tools have left them
+/// Make tenants of schemas that are there already
 ///
 /// Nothing in a schema is changed but that a ledger is added. Ledgers of other tools are read to find the version, and
 /// left alone. Where that is no version of the files, `--applied-through` says up to which file a schema has what they

@@ -8,7 +8,7 @@ use crate::context::{Context, Finish};
 use crate::output::{confirm_by_typing, note};
 use crate::slugs::complete_slugs;
 
-/// Delete a tenant: hide it, and purge it when its time has come
+/// Hide a tenant, and purge it when its time has come
 ///
 /// Nothing is dropped: `tenantry undelete` brings it back until `tenantry purge` removes it. Its slug and domains stay
 /// taken. Requests are answered as if there were no such tenant.

@@ -8,7 +8,7 @@ use crate::fleet::Migrated;
 use crate::output::note;
 use crate::slugs::complete_slugs;
 
-/// Bring a deleted tenant back as what it was, with all its domains
+/// Bring a deleted tenant back as what it was
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// The tenant
