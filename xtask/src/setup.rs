@@ -198,10 +198,10 @@ mod tests {
         let all: Vec<_> = NEEDS.iter().collect();
         assert_eq!(
             Manager::Apt.packages(&all),
-            "postgresql postgresql-client pgbouncer procps python3 python3-psycopg"
+            "postgresql postgresql-client pgbouncer openssl procps python3 python3-psycopg"
         );
         assert_eq!(Manager::Brew.packages(&all[1..4]), "postgresql@17 pgbouncer");
-        assert_eq!(names(&all[3..5]), "`pgbouncer`, `ps`");
+        assert_eq!(names(&all[3..5]), "`pgbouncer`, `openssl`");
     }
 
     #[test]
