@@ -14,7 +14,7 @@ use crate::slugs::complete_slugs;
 /// Tenants that are read at a time.
 const PAGE: u32 = 100;
 
-/// Drop the schemas of deleted tenants for good, and forget them
+/// Drop the schemas of deleted tenants, for good
 ///
 /// A schema is dropped in transactions of limited size. After an interruption, repeat the command: it goes on.
 #[derive(Debug, clap::Args)]
