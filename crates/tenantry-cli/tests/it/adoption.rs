@@ -14,6 +14,7 @@ const OLD: &str = "
 #[tokio::test]
 async fn schemas_are_shown_first_then_adopted_several_at_once() {
     let project = Project::ready().await;
+    project.close_public().await;
     project.ok(&["exec", "--master", "--owner", OLD]);
     let shown = project.ok(&["adopt", "--like", "tenant_%", "--applied-through", "1", "--dry-run"]);
     assert_rows(

@@ -5,6 +5,7 @@ use crate::bench::Project;
 #[tokio::test]
 async fn a_tenant_is_cloned_with_what_was_asked_for() {
     let project = Project::ready().await;
+    project.close_public().await;
     project.ok(&["create", "acme", "--name", "Acme", "--setting", "plan=gold"]);
     project.ok(&[
         "exec",

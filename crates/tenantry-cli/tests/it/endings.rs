@@ -5,6 +5,7 @@ use crate::bench::Project;
 #[tokio::test]
 async fn a_tenant_is_deleted_comes_back_and_goes_for_good() {
     let project = Project::with_tenants().await;
+    project.close_public().await;
     let refused = project.refused(2, &["delete", "acme"]);
     assert!(refused.contains("nobody is there to confirm: delete tenant acme"), "{refused}");
     let deleted = project.run(&["delete", "acme", "--yes", "--keep", "7d"]);
@@ -59,6 +60,7 @@ async fn those_whose_time_has_come_are_purged_whatever_one_of_them_does() {
 #[tokio::test]
 async fn a_renamed_tenant_keeps_the_slug_it_had() {
     let project = Project::with_tenants().await;
+    project.close_public().await;
     let renamed = project.run(&["rename", "acme", "apex"]);
     assert_eq!((renamed.code, renamed.stderr.as_str()), (0, "renamed acme to apex\n"));
     assert!(renamed.stdout.contains("former slugs  acme"), "{}", renamed.stdout);

@@ -35,6 +35,10 @@ async fn whoever_dies_while_ending_a_tenant_leaves_what_the_same_command_finishe
             let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
             let acme = installation.create("acme").await;
             make_alone(&installation, &acme).await;
+            // As it is by itself from PostgreSQL 15 on.
+            installation
+                .run_as_superuser("ALTER SCHEMA public OWNER TO pg_database_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+                .await;
             run_victim(&installation, point, passed);
             check_end(&installation, &acme, point).await;
             boundaries += 1;

@@ -5,6 +5,7 @@ use tenantry::registry::AuditState;
 use tenantry::tenant::{Alias, Status};
 use tenantry::{ErrorKind, Fleet, NewTenant, PurgeOptions};
 
+use crate::doctor::close_public;
 use crate::support::{
     Client, check_error, database, domain, ledger, schema, slug, table, tenancy, unobserved,
 };
@@ -69,6 +70,7 @@ async fn schemas_of_nobody_are_found_with_what_other_tools_have_noted() {
 #[tokio::test]
 async fn an_adopted_schema_goes_on_where_its_files_end() {
     let database = database().await;
+    close_public(&database).await;
     let tenancy = tenancy(&database, &[NOTE, TITLE, DONE]).await;
     let mut client = Client::owner(&database).await;
     client
@@ -94,6 +96,7 @@ async fn an_adopted_schema_goes_on_where_its_files_end() {
 #[tokio::test]
 async fn a_released_tenant_leaves_its_schema_and_comes_back_as_it_was() {
     let database = database().await;
+    close_public(&database).await;
     let tenancy = tenancy(&database, &[NOTE, TITLE]).await;
     let mut tenant = tenancy.create(NewTenant::new("acme").domain(domain("acme.org"))).await.unwrap();
     let mut client = Client::owner(&database).await;

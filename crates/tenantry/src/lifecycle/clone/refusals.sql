@@ -110,7 +110,8 @@ refusal (what) AS (
     WHERE parent.relnamespace <> own.oid
     UNION ALL
     SELECT DISTINCT format('triggers of foreign keys are switched off on table `%s`', rel.relname)
-    FROM rel JOIN pg_trigger ON tgrelid = rel.oid WHERE tgisinternal AND tgenabled <> 'O'
+    -- Until PostgreSQL 14, what a partition has of its parent's triggers counts as internal, too.
+    FROM rel JOIN pg_trigger ON tgrelid = rel.oid WHERE tgisinternal AND tgconstraint <> 0 AND tgenabled <> 'O'
     UNION ALL
     SELECT what FROM leading_out
 )
