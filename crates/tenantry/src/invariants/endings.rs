@@ -19,6 +19,10 @@ const ALONE: u32 = 3;
 /// The batches that the schema is dropped in: those, and all the rest.
 const BATCHES: u32 = ALONE + 1;
 
+/// As `public` is by itself from PostgreSQL 15 on.
+const CLOSE_PUBLIC: &str =
+    "ALTER SCHEMA public OWNER TO pg_database_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC";
+
 const VICTIM_URL: &str = "TENANTRY_VICTIM_URL";
 
 #[tokio::test]
@@ -35,10 +39,7 @@ async fn whoever_dies_while_ending_a_tenant_leaves_what_the_same_command_finishe
             let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
             let acme = installation.create("acme").await;
             make_alone(&installation, &acme).await;
-            // As it is by itself from PostgreSQL 15 on.
-            installation
-                .run_as_superuser("ALTER SCHEMA public OWNER TO pg_database_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-                .await;
+            installation.run_as_superuser(CLOSE_PUBLIC).await;
             run_victim(&installation, point, passed);
             check_end(&installation, &acme, point).await;
             boundaries += 1;
