@@ -19,7 +19,7 @@ const ALONE: u32 = 3;
 /// The batches that the schema is dropped in: those, and all the rest.
 const BATCHES: u32 = ALONE + 1;
 
-/// As `public` is by itself from PostgreSQL 15 on.
+/// Closes `public`, which is closed by itself from PostgreSQL 15 on.
 const CLOSE_PUBLIC: &str =
     "ALTER SCHEMA public OWNER TO pg_database_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC";
 
