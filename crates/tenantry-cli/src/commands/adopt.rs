@@ -1,6 +1,7 @@
 //! Makes tenants of schemas that are there.
 use serde::Serialize;
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 use tenantry::lifecycle::{Adoptable, SchemaChoice};
 use tenantry::tenant::{Alias, DomainName, SchemaName, Slug};
 use tenantry::{NewTenant, Tenancy};
@@ -101,13 +102,12 @@ async fn by_query(tenancy: &Tenancy, database: &Alias, query: &str) -> anyhow::R
     tx.rollback().await?;
     let mut plans = Vec::new();
     for row in rows {
-        let schema: String = row.try_get("schema_name").map_err(|_| {
-            Failure::usage("the query answers with no column `schema_name`")
+        let schema = text(&row, "schema_name")?.ok_or_else(|| {
+            Failure::usage("the query answers with no `schema_name`")
                 .with_hint("such as `SELECT schema_name, slug, domain FROM customer`")
         })?;
-        let text = |column| row.try_get::<Option<String>, _>(column).ok().flatten();
         let schema = SchemaName::parse(&schema).map_err(tenantry::Error::from)?;
-        let (slug, domain) = (text("slug"), text("domain"));
+        let (slug, domain) = (text(&row, "slug")?, text(&row, "domain")?);
         let domain =
             domain.map(|domain| DomainName::parse(&domain)).transpose().map_err(tenantry::Error::from)?;
         let found = tenancy.adoptable(database, &SchemaChoice::Named(vec![schema.clone()])).await?;
@@ -126,6 +126,16 @@ async fn by_query(tenancy: &Tenancy, database: &Alias, query: &str) -> anyhow::R
         plans.push(Plan { found, domain, refused });
     }
     Ok(plans)
+}
+
+/// A column that may be missing or null. One of another type is an error: a domain that is left out would be lost.
+fn text(row: &PgRow, column: &str) -> Result<Option<String>, Failure> {
+    match row.try_get(column) {
+        Ok(text) => Ok(text),
+        Err(sqlx::Error::ColumnNotFound(_)) => Ok(None),
+        Err(error) => Err(Failure::usage(format!("the column `{column}` of the query is no text: {error}"))
+            .with_hint(format!("such as `SELECT …, {column}::text AS {column} FROM customer`"))),
+    }
 }
 
 async fn adopt(

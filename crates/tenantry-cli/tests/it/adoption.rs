@@ -30,6 +30,14 @@ async fn schemas_are_shown_first_then_adopted_several_at_once() {
     let refused = project.refused(2, &["adopt", "--like", "tenant_%"]);
     assert!(refused.contains("nobody is there to confirm: make tenants of 2 schemas"), "{refused}");
 
+    let number = "SELECT schema_name, subdomain AS slug, 7 AS domain FROM customer";
+    let refused = project.refused(2, &["adopt", "--query", number, "--yes"]);
+    assert!(refused.contains("the column `domain` of the query is no text"), "{refused}");
+    let unnamed =
+        project.refused(2, &["adopt", "--query", "SELECT subdomain AS slug FROM customer", "--yes"]);
+    assert!(unnamed.contains("answers with no `schema_name`"), "{unnamed}");
+    assert_eq!(project.json(&["list"]), json!([]));
+
     let query = "SELECT schema_name, subdomain AS slug, domain FROM customer ORDER BY 1";
     project.ok(&["adopt", "--query", query, "--applied-through", "1", "--yes"]);
     let acme = project.json(&["show", "acme.org"]);
