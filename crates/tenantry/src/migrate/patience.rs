@@ -20,6 +20,11 @@ impl Patience {
         Self { left: 3, pause: Duration::from_millis(100) }
     }
 
+    /// Of one batch, while others hold locks on what is in it.
+    pub(super) const fn of_removal() -> Self {
+        Self { left: 4, pause: Duration::from_millis(200) }
+    }
+
     pub(super) const fn of_run(attempts: NonZeroU32) -> Self {
         Self { left: attempts.get() - 1, pause: Duration::from_millis(500) }
     }
@@ -84,5 +89,6 @@ mod tests {
         assert_eq!(of_run(1), []);
         assert_eq!(of_run(4), [500, 1000, 2000]);
         assert_eq!(pauses(Patience::of_creation()), [100, 200, 400]);
+        assert_eq!(pauses(Patience::of_removal()), [200, 400, 800, 1600]);
     }
 }

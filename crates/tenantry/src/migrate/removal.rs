@@ -10,8 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 
 use self::batch::{Batch, Behaviour, first_batch};
 pub(crate) use self::dependents::{Dependents, refuse_dependents};
-use super::lock::jittered;
-use super::patience::is_in_the_way;
+use super::patience::Patience;
 use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::observe::{Step, Steps};
@@ -19,8 +18,6 @@ use crate::registry::applied;
 use crate::sql::Identifier;
 use crate::tenant::SchemaName;
 
-/// Attempts at one batch while others hold locks on what is in it.
-const ATTEMPTS: u32 = 5;
 /// A batch that waits for a lock lets others wait behind it, also for a shared table that a foreign key leads to.
 const LOCK_TIMEOUT: &str = "1s";
 
@@ -70,13 +67,10 @@ async fn drop_patiently(
     batch: &Batch,
     dependents: Dependents,
 ) -> Result<()> {
-    let mut attempt = 1;
+    let mut patience = Patience::of_removal();
     loop {
         match drop_batch(connection, schema, batch, dependents).await {
-            Err(error) if is_in_the_way(&error) && attempt < ATTEMPTS => {
-                tokio::time::sleep(jittered(std::time::Duration::from_millis(200) * attempt)).await;
-                attempt += 1;
-            }
+            Err(error) if patience.rest(&error, schema).await => {}
             result => return result,
         }
     }
