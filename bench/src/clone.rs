@@ -11,7 +11,7 @@ use tenantry_embedded::Binaries;
 
 use crate::bench::Bench;
 use crate::measure::Spread;
-use crate::report::{Line, Target, Unit};
+use crate::report::Line;
 use crate::server::Server;
 
 const TABLES: usize = 40;
@@ -35,19 +35,8 @@ pub(crate) async fn clone(bench: &mut Bench) -> Result<()> {
     ] {
         let ratio = Spread::of(rounds.iter().map(|round| ours(round) / round.programs));
         let ours = Spread::of(rounds.iter().map(ours)).median;
-        bench.report.add(&Line {
-            bench: "clone",
-            case: case.to_owned(),
-            tasks: 1,
-            unit: Unit::Milliseconds,
-            ours,
-            baseline: Some(ours / ratio.median),
-            ratio: Some(ratio),
-            hit: None,
-            round_trips: None,
-            target: Some(Target::RatioAtMost(most)),
-            against: "pg_dump -Fc -n | pg_restore".to_owned(),
-        })?;
+        let by_programs = "pg_dump -Fc -n | pg_restore";
+        bench.report.add(&Line::of_times(("clone", case), ours, ratio, most, by_programs))?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use tenantry::{DatabaseConfig, Migrations, NewTenant, Tenancy};
 
 use crate::bench::Bench;
 use crate::measure::Spread;
-use crate::report::{Line, Target, Unit};
+use crate::report::Line;
 use crate::server::Server;
 
 const TABLES: usize = 20;
@@ -30,29 +30,13 @@ struct Round {
 pub(crate) async fn create(bench: &mut Bench) -> Result<()> {
     let server = Server::durable().await?;
     let rounds = measure(server.url(), bench.plan.rounds).await?;
-    let by_psql = rounds.iter().map(|round| round.replay / round.psql).collect();
-    let by_replay = rounds.iter().map(|round| round.spare / round.replay).collect();
+    let by_psql = Spread::of(rounds.iter().map(|round| round.replay / round.psql));
+    let by_replay = Spread::of(rounds.iter().map(|round| round.spare / round.replay));
     let replay = Spread::of(rounds.iter().map(|round| round.replay)).median;
     let spare = Spread::of(rounds.iter().map(|round| round.spare)).median;
-    bench.report.add(&line("replay", replay, by_psql, 1.15, "psql -1 -f of the same statements"))?;
-    bench.report.add(&line("spare", spare, by_replay, 0.05, "create/replay"))
-}
-
-fn line(case: &str, ours: f64, ratios: Vec<f64>, most: f64, against: &str) -> Line {
-    let ratio = Spread::of(ratios);
-    Line {
-        bench: "create",
-        case: case.to_owned(),
-        tasks: 1,
-        unit: Unit::Milliseconds,
-        ours,
-        baseline: Some(ours / ratio.median),
-        ratio: Some(ratio),
-        hit: None,
-        round_trips: None,
-        target: Some(Target::RatioAtMost(most)),
-        against: against.to_owned(),
-    }
+    let by_hand = "psql -1 -f of the same statements";
+    bench.report.add(&Line::of_times(("create", "replay"), replay, by_psql, 1.15, by_hand))?;
+    bench.report.add(&Line::of_times(("create", "spare"), spare, by_replay, 0.05, "create/replay"))
 }
 
 async fn measure(url: &str, rounds: u32) -> Result<Vec<Round>> {

@@ -38,6 +38,31 @@ pub(crate) struct Line {
     pub(crate) against: String,
 }
 
+impl Line {
+    /// Milliseconds of one task at a time, as a ratio that has an upper bound.
+    pub(crate) fn of_times(
+        (bench, case): (&'static str, &str),
+        ours: f64,
+        ratio: Spread,
+        most: f64,
+        against: &str,
+    ) -> Self {
+        Self {
+            bench,
+            case: case.to_owned(),
+            tasks: 1,
+            unit: Unit::Milliseconds,
+            ours,
+            baseline: Some(ours / ratio.median),
+            ratio: Some(ratio),
+            hit: None,
+            round_trips: None,
+            target: Some(Target::RatioAtMost(most)),
+            against: against.to_owned(),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 pub(crate) enum Unit {
     PerSecond,
