@@ -9,12 +9,14 @@
 //! | file | what it does | its undo |
 //! | --- | --- | --- |
 //! | `suspend` | stops serving a tenant; serves it again | each other |
+//! | `drain` | waits until nothing of a suspended tenant is under way | none is needed |
 //! | `adopt` | finds schemas that may become tenants, as other tools have left them | `release` |
 //! | `release` | takes a tenant out of the registry, and leaves its schema | adopting it |
 //! | `rename` | gives a tenant another slug | itself, back |
 //! | `clone` | makes a tenant as a copy of another one | `delete` and `purge` |
 //! | `delete` | hides a tenant and dates its purge; brings it back | each other |
 //! | `purge` | drops the schema of a deleted tenant, then its row | none |
+//! | `footprint` | measures a tenant, and changes nothing | none is needed |
 
 mod adopt;
 mod clone;
