@@ -10,12 +10,13 @@ use axum::response::{IntoResponse, Response};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The headers of each answer. A sign-up redirects to the new tenant, which `form-action` must allow.
+/// The headers of each answer. A sign-up redirects to the new tenant, and a deletion to the master, which `form-action`
+/// must allow.
 const HEADERS: [(HeaderName, &str); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
-         form-action 'self' http://*.localhost:*; frame-ancestors 'none'",
+         form-action 'self' http://*.localhost:* http://localhost:*; frame-ancestors 'none'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     // With `no-referrer`, browsers would send forms with `Origin: null`.

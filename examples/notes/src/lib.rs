@@ -1,13 +1,17 @@
 //! The application: [`open`] prepares the database, [`app`] answers requests.
 //!
 //! The host says whose request it is. `localhost` itself, or `127.0.0.1` or `[::1]`, is the master: it
-//! lists the tenants and takes sign-ups. `acme.localhost` is the tenant `acme`. A handler says by its
-//! arguments where it is at home: one that takes a `TenantDb` answers 404 everywhere but at a tenant.
+//! lists the tenants, takes sign-ups, and has the page of the operator. `acme.localhost` is the tenant `acme`. A
+//! handler says by its arguments where it is at home: one that takes a `TenantDb` answers 404 everywhere but at a
+//! tenant, and one that takes a `MasterDb` everywhere but at the master.
 
+mod farewell;
 mod guard;
 mod line;
 mod notes;
+mod operator;
 mod page;
+mod settings;
 mod tenants;
 
 use axum::Router;
@@ -36,6 +40,7 @@ pub async fn open(database_url: &str) -> Result<Tenancy> {
             sqlx::migrate!("migrations/tenant"),
         )?)
         .resolver(Subdomain::of("localhost")?)
+        .operator("notes")
         .install(true)
         .connect()
         .await?;
@@ -59,7 +64,14 @@ pub fn app(tenancy: &Tenancy, port: u16) -> Router {
         .route("/api/notes", get(notes::list).post(notes::create))
         .route("/api/notes/{id}", delete(notes::delete))
         .route("/api/whoami", get(notes::who_am_i))
-        .layer(tenancy.layer())
+        .route("/settings", get(settings::page))
+        .route("/settings/name", post(settings::set_name))
+        .route("/settings/address", post(settings::set_address))
+        .route("/settings/delete", post(settings::delete))
+        .route("/farewell/{token}", get(farewell::page).post(farewell::undo))
+        .merge(operator::routes())
+        // Links to a tenant that has another address now go on working.
+        .layer(tenancy.layer().redirect_renamed())
         // Added after the layer, so that it answers on any host.
         .route("/healthz", get(|| async { "ok" }))
         .layer(from_fn(guard::same_origin))

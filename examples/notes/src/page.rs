@@ -30,6 +30,10 @@ impl Port {
     pub(crate) fn url_of(self, slug: &Slug) -> String {
         format!("http://{slug}.localhost:{}/", self.0)
     }
+
+    pub(crate) fn master_url(self) -> String {
+        format!("http://localhost:{}/", self.0)
+    }
 }
 
 impl FromRequestParts<u16> for Port {

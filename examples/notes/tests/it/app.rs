@@ -5,33 +5,35 @@ use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use serde_json::{Value, json};
+use tenantry::Tenancy;
 use tenantry_embedded::ScratchDatabase;
 use tower::ServiceExt;
 
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
 
-struct App {
+pub(crate) struct App {
     router: Router,
+    pub(crate) tenancy: Tenancy,
     _database: ScratchDatabase,
 }
 
-struct Answer {
-    status: StatusCode,
-    location: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) location: String,
     kind: String,
     headers: HeaderMap,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl App {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let database = ScratchDatabase::create().await.unwrap();
         let tenancy = notes::open(database.url()).await.unwrap();
-        Self { router: notes::app(&tenancy, 3000), _database: database }
+        Self { router: notes::app(&tenancy, 3000), tenancy, _database: database }
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let header = |name| {
             response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
@@ -45,11 +47,11 @@ impl App {
         }
     }
 
-    async fn get(&self, host: &str, path: &str) -> Answer {
+    pub(crate) async fn get(&self, host: &str, path: &str) -> Answer {
         self.send(request(Method::GET, host, path, "", "")).await
     }
 
-    async fn post(&self, host: &str, path: &str, form: &str) -> Answer {
+    pub(crate) async fn post(&self, host: &str, path: &str, form: &str) -> Answer {
         self.send(request(Method::POST, host, path, FORM, form)).await
     }
 
@@ -68,25 +70,25 @@ impl Answer {
     }
 
     #[track_caller]
-    fn expect(&self, status: u16, text: &str) {
+    pub(crate) fn expect(&self, status: u16, text: &str) {
         assert_eq!(self.status, status, "{}", self.body);
         assert!(self.body.contains(text), "no {text:?} in {}", self.body);
     }
 
     #[track_caller]
-    fn expect_redirect(&self, location: &str) {
+    pub(crate) fn expect_redirect(&self, location: &str) {
         assert_eq!((self.status, self.location.as_str()), (StatusCode::SEE_OTHER, location), "{}", self.body);
     }
 
     #[track_caller]
-    fn expect_problem(&self, status: u16, text: &str) {
+    pub(crate) fn expect_problem(&self, status: u16, text: &str) {
         self.expect(status, text);
         assert_eq!(self.kind, "application/problem+json");
         assert_eq!(self.json()["status"], status);
     }
 }
 
-fn request(method: Method, host: &str, path: &str, kind: &str, body: &str) -> Request<Body> {
+pub(crate) fn request(method: Method, host: &str, path: &str, kind: &str, body: &str) -> Request<Body> {
     let builder = Request::builder().method(method).uri(path).header(header::HOST, host);
     let builder = builder.extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 50_000))));
     builder.header(header::CONTENT_TYPE, kind).body(Body::from(body.to_owned())).unwrap()
@@ -313,7 +315,8 @@ async fn processes_may_start_at_the_same_time() {
     let database = ScratchDatabase::create().await.unwrap();
     let open = || notes::open(database.url());
     let (first, second, third) = tokio::join!(open(), open(), open());
-    let app = App { router: notes::app(&first.unwrap(), 3000), _database: database };
+    let tenancy = first.unwrap();
+    let app = App { router: notes::app(&tenancy, 3000), tenancy, _database: database };
     drop((second.unwrap(), third.unwrap()));
     assert_eq!(app.get("acme.localhost", "/api/notes").await.json().as_array().unwrap().len(), 2);
 }
@@ -368,6 +371,8 @@ async fn every_answer_tells_browsers_to_be_careful() {
     for (host, path) in [
         ("acme.localhost", "/"),
         ("localhost", "/"),
+        ("localhost", "/operator"),
+        ("acme.localhost", "/settings"),
         ("nobody.localhost", "/"),
         ("x", "/healthz"),
         ("x", "/nowhere"),
@@ -379,7 +384,7 @@ async fn every_answer_tells_browsers_to_be_careful() {
             "{policy}"
         );
         // Browsers hold the redirect to a new tenant against this list.
-        assert!(policy.contains("form-action 'self' http://*.localhost:*"), "{policy}");
+        assert!(policy.contains("form-action 'self' http://*.localhost:* http://localhost:*"), "{policy}");
         assert_eq!(answer.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
         assert_eq!(answer.headers[header::REFERRER_POLICY], "same-origin");
     }

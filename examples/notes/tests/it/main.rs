@@ -8,5 +8,9 @@ mod app;
 mod life;
 /// The migrations are such as the lint wants them.
 mod migrations;
+/// The page of the operator, and who cannot reach it.
+mod operator;
 /// The program itself: it listens, stops when told, and finds its data again.
 mod program;
+/// The settings of a tenant: its name, its address, and leaving, with the way back.
+mod settings;
