@@ -35,6 +35,10 @@ pub(crate) enum Case {
     Create,
     /// A copy of a tenant of forty tables among a thousand other schemas.
     Clone,
+    /// A tenant of forty tables that is dropped.
+    Purge,
+    /// The end of answers once a tenant is suspended.
+    SuspendFelt,
     /// A fleet that is up to date.
     MigrateNoop,
     /// A column for each tenant of a fleet.
@@ -45,7 +49,7 @@ pub(crate) enum Case {
     Doctor,
 }
 
-const ALL: [Case; 18] = [
+const ALL: [Case; 20] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -60,6 +64,8 @@ const ALL: [Case; 18] = [
     Case::Lookup,
     Case::Create,
     Case::Clone,
+    Case::Purge,
+    Case::SuspendFelt,
     Case::MigrateNoop,
     Case::MigrateAddColumn,
     Case::MigrateRss,
@@ -84,6 +90,8 @@ impl Case {
             Self::Lookup => ("lookup", "find"),
             Self::Create => ("create", "tenant"),
             Self::Clone => ("clone", "tenant"),
+            Self::Purge => ("purge", "tenant"),
+            Self::SuspendFelt => ("suspend", "felt"),
             Self::MigrateNoop => ("migrate", "noop"),
             Self::MigrateAddColumn => ("migrate", "add-column"),
             Self::MigrateRss => ("migrate", "rss"),

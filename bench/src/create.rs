@@ -51,7 +51,7 @@ async fn measure(url: &str, rounds: u32) -> Result<Vec<Round>> {
     for round in 0..=rounds {
         let replay = timed(tenancy.create(NewTenant::new(format!("replay-{round}")))).await?;
         let schema = format!("psql_{round}");
-        let script = format!("CREATE SCHEMA {schema}; SET search_path TO {schema};\n{}", tables());
+        let script = format!("CREATE SCHEMA {schema}; SET search_path TO {schema};\n{}", tables(TABLES));
         let started = Instant::now();
         psql(url, &script)?;
         let psql = started.elapsed().as_secs_f64() * 1e3;
@@ -83,14 +83,14 @@ fn psql(url: &str, script: &str) -> Result<()> {
 }
 
 fn file() -> Migration {
-    let sql = AssertSqlSafe(tables()).into_sql_str();
+    let sql = AssertSqlSafe(tables(TABLES)).into_sql_str();
     Migration::new(1, Cow::from("tables"), MigrationType::Simple, sql, false)
 }
 
 /// Each with a primary key, a foreign key to the one before, and two indexes.
-fn tables() -> String {
+pub(crate) fn tables(count: usize) -> String {
     let mut sql = String::new();
-    for number in 0..TABLES {
+    for number in 0..count {
         let parent = number.saturating_sub(1);
         let _ = writeln!(
             sql,

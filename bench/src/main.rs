@@ -14,7 +14,7 @@
 //! on: the pool differs from its defaults only in sizes.
 //!
 //! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`clone`],
-//!   [`migrate`], [`memory`], [`doctor`]: the cases.
+//!   [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
@@ -33,10 +33,12 @@ mod memory;
 mod migrate;
 mod noisy;
 mod proxy;
+mod purge;
 mod report;
 mod server;
 mod side;
 mod statements;
+mod suspend;
 mod transaction;
 mod zipf;
 
@@ -118,6 +120,8 @@ async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
         Case::Lookup => lookup::find(bench).await,
         Case::Create => create::create(bench).await,
         Case::Clone => clone::clone(bench).await,
+        Case::Purge => purge::purge(bench).await,
+        Case::SuspendFelt => suspend::felt(bench).await,
         Case::MigrateNoop => migrate::noop(bench).await,
         Case::MigrateAddColumn => migrate::add_column(bench).await,
         Case::MigrateRss => memory::compare(bench).await,
