@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use tenantry::database::Period;
-use tenantry::resolve::{CustomDomain, FirstOf, PathSegment, Resolve, Subdomain};
+use tenantry::resolve::{CustomDomain, FirstOf, PathSegment, Resolve, Subdomain, TenantKey};
 use tenantry::{ErrorKind, NewTenant, PoolConfig};
 use tower::Layer as _;
 
@@ -47,6 +47,44 @@ async fn whoever_is_connected_goes_on() {
         ("rename", "apex", &"zenith".into())
     );
     assert_eq!(tenancy.doctor().await, []);
+}
+
+#[tokio::test]
+async fn requests_and_kept_handles_are_answered_while_a_tenant_is_renamed() {
+    let database = database().await;
+    let tenancy = tenancy(&database, &[NOTE]).await;
+    let mut acme = tenancy.create(NewTenant::new("name-0")).await.unwrap();
+    let (key, db) = (TenantKey::Id(acme.id()), tenancy.db(&acme).unwrap());
+    let (mut asked, mut kept) = (0, 0);
+    let visitors = async {
+        loop {
+            let found = tenancy.find(&key).await.unwrap();
+            let by_request = "SELECT current_schema()::text";
+            let schema: String =
+                sqlx::query_scalar(by_request).fetch_one(&tenancy.db(&found).unwrap()).await.unwrap();
+            assert_eq!(schema, found.schema().as_str());
+            asked += 1;
+        }
+    };
+    let handle = async {
+        loop {
+            sqlx::query("INSERT INTO note VALUES (1)").execute(&db).await.unwrap();
+            kept += 1;
+        }
+    };
+    let operator = async {
+        for number in 1..=20 {
+            acme = tenancy.rename(&acme, &format!("name-{number}")).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = operator => {}
+        () = visitors => {}
+        () = handle => {}
+    }
+    assert!(asked >= 10 && kept >= 10, "{asked} requests and {kept} statements met 20 renames");
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&db).await.unwrap();
+    assert!(count >= kept, "{count} rows of {kept} inserts");
 }
 
 #[tokio::test]
