@@ -40,7 +40,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
     with_tenancy(cx, async |cx, _, tenancy| {
         let tenant = find(tenancy, &options.tenant).await?;
         let until = OffsetDateTime::now_utc() + options.span;
-        let bypass = key.sign(tenant.id(), until);
+        let bypass = tenancy.sign_bypass(&tenant, &key, until).await?;
         match cx.output.format() {
             Format::Json => {
                 cx.output.json(&json!({ "slug": tenant.slug(), "bypass": bypass, "until": shown(until) }));

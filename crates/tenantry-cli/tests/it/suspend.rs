@@ -88,6 +88,12 @@ async fn a_bypass_is_signed_with_a_key_that_is_not_an_argument() {
     let bypass = project.ok(&["bypass", "acme", "--for", "10min"]);
     let parts: Vec<_> = bypass.trim_end().split('.').collect();
     assert_eq!((parts.len(), parts[0], parts[2].len()), (3, id.as_str(), 64), "{bypass}");
+    let newest = &project.json(&["show", "acme"])["audit"][0];
+    assert_eq!(
+        (&newest["verb"], newest["options"]["until"].is_string()),
+        (&"bypass".into(), true),
+        "{newest}"
+    );
     project.variables.push(("TENANTRY_BYPASS_KEY", "short".to_owned()));
     assert!(project.refused(1, &["bypass", "acme"]).contains("too short"));
 }

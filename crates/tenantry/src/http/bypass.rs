@@ -11,7 +11,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::tenant::{Digest, TenantId};
+use crate::tenancy::Tenancy;
+use crate::tenant::{Digest, Tenant, TenantId};
 
 /// The name of the header, and of the cookie, that a bypass is sent in.
 pub const BYPASS: &str = "tenantry-bypass";
@@ -67,7 +68,7 @@ impl BypassKey {
         Ok(Self(secret.into()))
     }
 
-    /// A bypass for one tenant, which ends at a time.
+    /// Signs a bypass for one tenant, which ends at a time. [`Tenancy::sign_bypass`] enters it in the audit too.
     pub fn sign(&self, tenant: TenantId, until: OffsetDateTime) -> String {
         let (id, end) = (tenant.as_uuid().simple(), until.unix_timestamp());
         let signature = self.mac(*tenant.as_uuid(), end).finalize().into_bytes();
@@ -97,6 +98,34 @@ impl BypassKey {
         mac.update(tenant.as_bytes());
         mac.update(&end.to_be_bytes());
         mac
+    }
+}
+
+impl Tenancy {
+    /// Signs a bypass for one tenant, and enters that in its audit, which tells later whom it was for.
+    ///
+    /// ```no_run
+    /// use tenantry::http::BypassKey;
+    /// use time::{Duration, OffsetDateTime};
+    ///
+    /// # async fn example(tenancy: tenantry::Tenancy, key: BypassKey) -> tenantry::Result<()> {
+    /// let acme = tenancy.tenant("acme").await?;
+    /// let bypass = tenancy.sign_bypass(&acme, &key, OffsetDateTime::now_utc() + Duration::HOUR).await?;
+    /// assert_eq!(tenancy.audit(acme.id(), 1).await?[0].verb, "bypass");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If it cannot be entered; then nothing is given away.
+    pub async fn sign_bypass(
+        &self,
+        tenant: &Tenant,
+        key: &BypassKey,
+        until: OffsetDateTime,
+    ) -> Result<String> {
+        self.enter_bypass(tenant, until).await?;
+        Ok(key.sign(tenant.id(), until))
     }
 }
 

@@ -15,6 +15,8 @@ pub enum Verb {
     Create,
     /// It is not served any more, or may only read, until it is resumed.
     Suspend,
+    /// A way to it was signed for somebody, for the time of its suspension.
+    Bypass,
     /// It is served again.
     Resume,
     /// It has another slug.
@@ -44,9 +46,10 @@ pub struct InvalidVerb(String);
 
 impl Verb {
     /// Every verb, in the order of a tenant's life.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Create,
         Self::Suspend,
+        Self::Bypass,
         Self::Resume,
         Self::Rename,
         Self::Clone,
@@ -64,6 +67,7 @@ impl Verb {
         match self {
             Self::Create => "create",
             Self::Suspend => "suspend",
+            Self::Bypass => "bypass",
             Self::Resume => "resume",
             Self::Rename => "rename",
             Self::Clone => "clone",
