@@ -33,6 +33,8 @@ pub(crate) enum Case {
     Lookup,
     /// A tenant of twenty tables, by replay and of a spare.
     Create,
+    /// A schema that is there already and becomes a tenant, among a thousand and among a hundred.
+    Adopt,
     /// A copy of a tenant of forty tables among a thousand other schemas.
     Clone,
     /// A tenant of forty tables that is dropped.
@@ -49,7 +51,7 @@ pub(crate) enum Case {
     Doctor,
 }
 
-const ALL: [Case; 20] = [
+const ALL: [Case; 21] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -63,6 +65,7 @@ const ALL: [Case; 20] = [
     Case::Http,
     Case::Lookup,
     Case::Create,
+    Case::Adopt,
     Case::Clone,
     Case::Purge,
     Case::SuspendFelt,
@@ -89,6 +92,7 @@ impl Case {
             Self::Http => ("http", "get"),
             Self::Lookup => ("lookup", "find"),
             Self::Create => ("create", "tenant"),
+            Self::Adopt => ("adopt", "schema"),
             Self::Clone => ("clone", "tenant"),
             Self::Purge => ("purge", "tenant"),
             Self::SuspendFelt => ("suspend", "felt"),

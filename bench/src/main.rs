@@ -13,12 +13,13 @@
 //! other, and the lowest and the highest ratio stand beside the median. Verification and hygiene stay
 //! on: the pool differs from its defaults only in sizes.
 //!
-//! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`clone`],
+//! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`adopt`], [`clone`],
 //!   [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
 
+mod adopt;
 mod bench;
 mod case;
 mod checkout;
@@ -119,6 +120,7 @@ async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
         Case::Http => http::get(bench).await,
         Case::Lookup => lookup::find(bench).await,
         Case::Create => create::create(bench).await,
+        Case::Adopt => adopt::per_schema(bench).await,
         Case::Clone => clone::clone(bench).await,
         Case::Purge => purge::purge(bench).await,
         Case::SuspendFelt => suspend::felt(bench).await,

@@ -90,6 +90,12 @@ pub(crate) enum FailPoint {
     BeforeRelease,
     /// A tenant was released.
     AfterRelease,
+    /// The ledger of a schema in another database was written, and the registry does not know the tenant yet.
+    LedgerWritten,
+    /// A tenant is made of a schema that was there, which is not committed yet.
+    BeforeAdopt,
+    /// A tenant was made of a schema that was there.
+    AfterAdopt,
 }
 
 impl FailPoint {
@@ -135,6 +141,10 @@ impl FailPoint {
         Self::BeforeForget,
         Self::AfterForget,
     ];
+
+    #[cfg(test)]
+    pub(crate) const OF_ADOPTION: [Self; 5] =
+        [Self::LedgerWritten, Self::BeforeAdopt, Self::AfterAdopt, Self::BeforeRelease, Self::AfterRelease];
 
     #[cfg(test)]
     pub(crate) const OF_SUSPENSION: [Self; 4] =
@@ -194,6 +204,9 @@ impl FailPoint {
             Self::StructureKept => "structure-kept",
             Self::BeforeRelease => "before-release",
             Self::AfterRelease => "after-release",
+            Self::LedgerWritten => "ledger-written",
+            Self::BeforeAdopt => "before-adopt",
+            Self::AfterAdopt => "after-adopt",
         }
     }
 }

@@ -84,6 +84,10 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::clones::a_clone_that_is_not_like_its_source_is_never_served`.
     CloneProof,
+    /// A schema that is adopted at a version is compared with its files in the transaction that writes the ledger.
+    ///
+    /// Test: `invariants::adoption::a_schema_that_changed_since_it_was_compared_is_not_adopted`.
+    AdoptionProof,
     /// The value of `lastval()` is discarded on a switch.
     ///
     /// Test: `invariants::crossing::the_last_value_of_a_sequence_does_not_cross`.

@@ -1,25 +1,35 @@
 //! Makes tenants of schemas that are there.
-use serde::Serialize;
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
-use tenantry::lifecycle::{Adoptable, SchemaChoice};
-use tenantry::tenant::{Alias, DomainName, SchemaName, Slug};
-use tenantry::{NewTenant, Tenancy};
+mod plan;
+mod source;
 
+use std::future::ready;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use tenantry::tenant::Alias;
+use tenantry::{Adoption, ErrorKind, Tenancy};
+
+use self::plan::{Plan, Plans};
+use self::source::Source;
+use crate::causes::Causes;
 use crate::connect::with_files;
 use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
+use crate::interrupt::until_interrupted;
 use crate::output::{Format, confirm, note, print_report};
+use crate::progress::Progress;
 
 /// Make tenants of schemas that are there already
 ///
-/// Nothing in a schema is changed but that a ledger is added. Ledgers of other tools are read to find the version, and
-/// left alone. Where that is no version of the files, `--applied-through` says up to which file a schema has what they
-/// make.
+/// Each schema is compared with what the files make, and adopted at the version that it is equal to; one that differs is
+/// shown and refused. Nothing in a schema is changed but that a ledger is added. Ledgers of other tools are read to find
+/// the version, and left alone. Repeated, the command goes on where it stopped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tenantry adopt --like 'tenant_%' --dry-run
-  tenantry adopt --query 'SELECT schema_name, subdomain AS slug, domain FROM customer'
+  tenantry adopt --query 'SELECT schema_name, subdomain AS slug, domain FROM customer' --jobs 8
 To undo it: tenantry release SLUG")]
 pub(crate) struct Options {
     #[command(flatten)]
@@ -27,52 +37,39 @@ pub(crate) struct Options {
     /// The database in which they are
     #[arg(long, value_name = "ALIAS", default_value_t)]
     database: Alias,
-    /// Note all files up to this version as applied, which nobody checks
+    /// Note all files up to this version as applied, whatever is in the schemas
     #[arg(long, value_name = "VERSION")]
     applied_through: Option<i64>,
+    /// Adopt schemas that differ, too, at the version that is nearest
+    #[arg(long, conflicts_with = "applied_through")]
+    allow_differences: bool,
     /// Show what would be adopted, and change nothing
     #[arg(long)]
     dry_run: bool,
+    /// Schemas that are compared and adopted at a time
+    #[arg(long, value_name = "N", default_value = "4")]
+    jobs: NonZeroUsize,
     /// Do not ask
     #[arg(long)]
     yes: bool,
 }
 
-/// The schemas that are meant.
-#[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
-struct Source {
-    /// The schemas whose names are like this; what it leaves open becomes the slug
-    #[arg(long, value_name = "PATTERN")]
-    like: Option<String>,
-    /// The schemas that this SQL answers with, in a column `schema_name`; `slug` and `domain` may be others
-    #[arg(long, value_name = "SQL")]
-    query: Option<String>,
-}
-
-/// A row of the list: a schema, and what is to become of it.
-#[derive(Debug, Serialize)]
-struct Plan {
-    #[serde(flatten)]
-    found: Adoptable,
-    domain: Option<DomainName>,
-    /// The reason why it cannot be adopted as it is.
-    refused: Option<String>,
-}
-
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     with_files(cx, async |cx, tenancy| {
-        let mut plans = match (&options.source.like, &options.source.query) {
-            (Some(pattern), _) => by_name(tenancy, &options.database, pattern).await?,
-            (None, query) => {
-                by_query(tenancy, &options.database, query.as_deref().unwrap_or_default()).await?
-            }
-        };
+        let progress = Progress::new(cx.output.format());
+        let plans = options.source.plans(tenancy, &options.database, options.jobs, &progress).await;
+        progress.finish();
+        let Plans { mut plans, taken, missing } = plans?;
         for plan in &mut plans {
-            plan.found.version = options.applied_through.or(plan.found.version);
+            plan.decide(options.applied_through, options.allow_differences);
+        }
+        if taken > 0 {
+            note(cx.output.format(), &format!("{taken} belong to a tenant already"));
         }
         if options.dry_run {
-            print(cx, &plans, true);
+            missing.iter().for_each(|failure| print_report(cx.output.format(), &Report::of(failure)));
+            plan::print(cx, &plans, true);
+            plan::note_rows(cx, &plans);
             return Ok(Finish::Done);
         }
         let count = plans.iter().filter(|plan| plan.refused.is_none()).count();
@@ -80,132 +77,85 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
             note(cx.output.format(), "nothing was adopted");
             return Ok(Finish::Done);
         }
-        adopt(cx, tenancy, &options.database, plans).await
+        adopt_all(cx, tenancy, plans, &missing, options.jobs).await
     })
     .await
 }
 
-async fn by_name(tenancy: &Tenancy, database: &Alias, pattern: &str) -> anyhow::Result<Vec<Plan>> {
-    let found = tenancy.adoptable(database, &SchemaChoice::Like(pattern.to_owned())).await?;
-    let plan = |found: Adoptable| {
-        let refused = found.slug.is_none().then(|| "its name suggests no slug".to_owned());
-        Plan { found, domain: None, refused }
-    };
-    Ok(found.into_iter().map(plan).collect())
+/// The outcome for one schema.
+enum Adopted {
+    Done(Plan),
+    There,
+    Failed(Report),
 }
 
-async fn by_query(tenancy: &Tenancy, database: &Alias, query: &str) -> anyhow::Result<Vec<Plan>> {
-    let mut tx = tenancy.master_of(database)?.begin().await?;
-    sqlx::query("SET LOCAL transaction_read_only TO on").execute(&mut *tx).await?;
-    let rows =
-        sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&mut *tx).await.map_err(tenantry::Error::from)?;
-    tx.rollback().await?;
-    let mut plans = Vec::new();
-    for row in rows {
-        let schema = text(&row, "schema_name")?.ok_or_else(|| {
-            Failure::usage("the query answers with no `schema_name`")
-                .with_hint("such as `SELECT schema_name, slug, domain FROM customer`")
-        })?;
-        let schema = SchemaName::parse(&schema).map_err(tenantry::Error::from)?;
-        let (slug, domain) = (text(&row, "slug")?, text(&row, "domain")?);
-        let domain =
-            domain.map(|domain| DomainName::parse(&domain)).transpose().map_err(tenantry::Error::from)?;
-        let found = tenancy.adoptable(database, &SchemaChoice::Named(vec![schema.clone()])).await?;
-        let Some(mut found) = found.into_iter().next() else {
-            let message = format!("schema `{schema}` is not there, or belongs to somebody");
-            return Err(Failure::new("missing_schema", message).into());
-        };
-        let refused = match slug.map(|slug| Slug::parse(&slug)) {
-            Some(Ok(slug)) => {
-                found.slug = Some(slug);
-                None
-            }
-            Some(Err(error)) => Some(error.to_string()),
-            None => found.slug.is_none().then(|| "its name suggests no slug".to_owned()),
-        };
-        plans.push(Plan { found, domain, refused });
-    }
-    Ok(plans)
-}
-
-/// A column that may be missing or null. One of another type is an error: a domain that is left out would be lost.
-fn text(row: &PgRow, column: &str) -> Result<Option<String>, Failure> {
-    match row.try_get(column) {
-        Ok(text) => Ok(text),
-        Err(sqlx::Error::ColumnNotFound(_)) => Ok(None),
-        Err(error) => Err(Failure::usage(format!("the column `{column}` of the query is no text: {error}"))
-            .with_hint(format!("such as `SELECT …, {column}::text AS {column} FROM customer`"))),
-    }
-}
-
-async fn adopt(
+async fn adopt_all(
     cx: &mut Context,
     tenancy: &Tenancy,
-    database: &Alias,
     plans: Vec<Plan>,
+    missing: &[Failure],
+    jobs: NonZeroUsize,
 ) -> anyhow::Result<Finish> {
-    let (mut adopted, mut failed) = (Vec::new(), 0);
-    for plan in plans {
-        let slug = match (&plan.found.slug, &plan.refused) {
-            (Some(slug), None) => slug.clone(),
-            (_, refused) => {
-                let reason = refused.as_deref().unwrap_or("it has no slug");
-                let failure =
-                    Failure::new("invalid_input", format!("schema `{}`: {reason}", plan.found.schema))
-                        .with_hint("name a slug for it with `--query`");
-                print_report(cx.output.format(), &Report::of(&failure));
-                failed += 1;
-                continue;
-            }
-        };
-        let mut new = NewTenant::new(slug.as_str()).database(database.clone());
-        new = new.existing_schema(plan.found.schema.clone());
-        if let Some(version) = plan.found.version {
-            new = new.applied_through(version);
-        }
-        if let Some(domain) = &plan.domain {
-            new = new.domain(domain.clone());
-        }
-        match tenancy.create(new).await {
-            Ok(_) => adopted.push(plan),
-            Err(error) => {
-                cx.output.flush();
-                print_report(cx.output.format(), &Report::of(&error).of_slug(&slug));
+    let (format, count) = (cx.output.format(), plans.len());
+    let (progress, done) = (&Progress::new(format), AtomicUsize::new(0));
+    let plans = stream::iter(plans).take_while(|_| ready(!progress.is_cancelled()));
+    let adopted = plans.map(|plan| adopt(tenancy, plan)).buffered(jobs.get());
+    let (mut all, mut failed, mut there, mut causes) = (Vec::new(), missing.len(), 0, Causes::default());
+    missing.iter().for_each(|failure| causes.tell(format, &Report::of(failure)));
+    let work = adopted.for_each(|adopted| {
+        match adopted {
+            Adopted::Done(plan) => all.push(plan),
+            Adopted::There => there += 1,
+            Adopted::Failed(report) => {
+                progress.suspend(|| causes.tell(format, &report));
                 failed += 1;
             }
         }
+        let so_far = done.fetch_add(1, Ordering::Relaxed) + 1;
+        progress.note("adopting schemas", so_far as u64, Some(count as u64));
+        ready(())
+    });
+    until_interrupted(work, || progress.cancel()).await;
+    progress.finish();
+    plan::print(cx, &all, false);
+    cx.output.flush();
+    causes.finish(format);
+    plan::note_rows(cx, &all);
+    if failed + there > 0 {
+        note(format, &format!("{} adopted, {there} there already, {failed} failed", all.len()));
     }
-    print(cx, &adopted, false);
-    if adopted.iter().any(|plan| plan.found.version.is_none() && plan.found.tables > 0) {
-        let unknown =
-            "of some nothing says what they have applied: `tenantry migrate` would begin with the first file";
-        note(cx.output.format(), unknown);
+    match count - done.into_inner() {
+        0 if failed == 0 => Ok(Finish::Done),
+        0 => Ok(Finish::SomeFailed),
+        left => {
+            Err(Failure::new("interrupted", format!("it was interrupted before {left} of {count} schemas"))
+                .with_hint("repeat the command: it goes on where it stopped")
+                .into())
+        }
     }
-    Ok(if failed == 0 { Finish::Done } else { Finish::SomeFailed })
 }
 
-fn print(cx: &mut Context, plans: &[Plan], is_plan: bool) {
-    if cx.output.format() == Format::Json {
-        cx.output.json(&plans);
-        return;
-    }
-    if plans.is_empty() {
-        note(Format::Table, if is_plan { "there are no such schemas" } else { "nothing was adopted" });
-        return;
-    }
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let row = |Plan { found, domain, refused }: &Plan| {
-        let noted = found.tool.as_ref().map(|tool| format!("{} ({tool})", or_none(found.noted.clone())));
-        vec![
-            found.schema.to_string(),
-            or_none(found.slug.as_ref().map(ToString::to_string)),
-            or_none(domain.as_ref().map(ToString::to_string)),
-            found.tables.to_string(),
-            or_none(noted),
-            or_none(found.version.map(|version| version.to_string())),
-            refused.clone().unwrap_or_default(),
-        ]
+async fn adopt(tenancy: &Tenancy, plan: Plan) -> Adopted {
+    let adoption = plan.adoption();
+    let error = match tenancy.adopt(adoption).await {
+        Ok(_) => return Adopted::Done(plan),
+        Err(error) => error,
     };
-    let header = ["SCHEMA", "SLUG", "DOMAIN", "TABLES", "NOTED", "VERSION", "REFUSED"];
-    cx.output.table(&header, plans.iter().map(row));
+    if error.kind() == ErrorKind::AlreadyExists && is_adopted(tenancy, adoption).await {
+        return Adopted::There;
+    }
+    Adopted::Failed(plan.report(&error))
+}
+
+/// Returns true if somebody else was faster with the same.
+async fn is_adopted(tenancy: &Tenancy, adoption: &Adoption) -> bool {
+    let found = adoption.found();
+    let owned = tenancy.owned_schemas(&found.database, std::slice::from_ref(&found.schema)).await;
+    owned.is_ok_and(|owned| !owned.is_empty())
+}
+
+/// Says what nobody has compared.
+fn counted(format: Format, plans: usize, what: &str) {
+    let verb = if plans == 1 { "schema is" } else { "schemas are" };
+    note(format, &format!("{plans} {verb} {what}"));
 }

@@ -7,7 +7,10 @@ use crate::bench::Project;
 /// The keys of each command's JSON. One thing has one key in all of them: `slug` is a tenant, `database` the alias of a
 /// database, `schema` the name of a schema, `run` the number of a run, `version` that of a migration.
 const KEYS: &[(&str, &str)] = &[
-    ("adopt", "domain noted refused schema slug tables tool version"),
+    (
+        "adopt",
+        "also database differences domain ledger nearest noted refused schema slug tables tool unknown version",
+    ),
     ("baseline", "file first_rows version"),
     ("bypass", "bypass slug until"),
     (

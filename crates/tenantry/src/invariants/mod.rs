@@ -3,6 +3,7 @@
 //! They are inside the crate because the switches exist in its own tests only; the server is real.
 #![allow(clippy::unwrap_used)]
 
+mod adoption;
 mod ambient;
 mod cancellation;
 #[cfg(feature = "tokio-postgres")]

@@ -1,171 +1,117 @@
-//! Finds schemas that may become tenants, before anything is done to them.
+//! Makes tenants of schemas that are there.
+//!
+//! 1. `look` finds schemas that nobody owns, and compares each with what the files make at each version. Undo: none is
+//!    needed.
+//! 2. The ledger is written for the version that was found to be equal, after the schema was compared once more, in the
+//!    transaction that enters the tenant. In another database than the registry's it comes before that, and the same
+//!    call goes on with it. Undo: `release`, which leaves the ledger to the next adoption.
 
-use std::collections::HashSet;
+mod compare;
+mod look;
+mod noted;
 
-use sqlx::{AssertSqlSafe, FromRow, PgConnection};
-
+pub use self::look::{Adoptable, SchemaChoice};
+pub(crate) use self::look::{adoptable, owned};
 use crate::context::Context;
-use crate::error::Result;
-use crate::provision::refuse_shared;
-use crate::registry::adoption;
-use crate::sql::Identifier;
-use crate::tenant::{Alias, SchemaName, Slug};
+use crate::error::{Error, ErrorKind, Result};
+use crate::provision::{NewTenant, create};
+use crate::tenant::{DomainName, Slug, Tenant};
 
-/// A choice of schemas that are there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SchemaChoice {
-    /// The schemas whose names are like this pattern of SQL, such as `tenant_%`.
-    Like(String),
-    /// The schemas of these names, as far as they are there.
-    Named(Vec<SchemaName>),
+/// The order to make a tenant of a schema that was found.
+///
+/// A schema is adopted at the version whose files make what is in it. One that is not what they make at any version is
+/// refused, unless the order says what to do with it.
+#[derive(Clone, Debug)]
+pub struct Adoption {
+    found: Adoptable,
+    slug: Option<Slug>,
+    domains: Vec<DomainName>,
+    applied_through: Option<i64>,
+    allows_differences: bool,
 }
 
-/// A schema that may become a tenant's.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct Adoptable {
-    /// The schema, which nobody owns.
-    pub schema: SchemaName,
-    /// The slug that its name suggests, if it is a legal one.
-    pub slug: Option<Slug>,
-    /// The number of tables in it.
-    pub tables: i64,
-    /// The tool that has noted there what it has applied.
-    pub tool: Option<String>,
-    /// The newest version that is noted there, as that tool writes it.
-    pub noted: Option<String>,
-    /// The migration of that version, where the files have one of the same number.
-    pub version: Option<i64>,
-}
-
-/// The tables in which tools note what they have applied, with a query for the newest version.
-const LEDGERS: [(&str, &str, &str); 9] = [
-    ("sqlx", "_sqlx_migrations", "SELECT max(version)::text FROM {} WHERE success"),
-    ("django", "django_migrations", "SELECT app || '.' || name FROM {} ORDER BY id DESC LIMIT 1"),
-    ("goose", "goose_db_version", "SELECT max(version_id)::text FROM {} WHERE is_applied"),
-    (
-        "flyway",
-        "flyway_schema_history",
-        "SELECT version FROM {} WHERE success ORDER BY installed_rank DESC LIMIT 1",
-    ),
-    ("diesel", "__diesel_schema_migrations", "SELECT max(version)::text FROM {}"),
-    ("refinery", "refinery_schema_history", "SELECT max(version)::text FROM {}"),
-    ("prisma", "_prisma_migrations", "SELECT max(migration_name) FROM {} WHERE finished_at IS NOT NULL"),
-    ("rails, dbmate, golang-migrate or ecto", "schema_migrations", "SELECT max(version::text) FROM {}"),
-    ("laravel", "migrations", "SELECT migration FROM {} ORDER BY id DESC LIMIT 1"),
-];
-
-#[derive(FromRow)]
-struct Found {
-    schema: String,
-    tables: i64,
-    /// The tables of [`LEDGERS`] that are in it.
-    ledgers: Vec<String>,
-}
-
-/// Looks for schemas that belong to nobody, in the order of their names. Nothing is changed.
-pub(crate) async fn adoptable(
-    context: &Context,
-    database: &Alias,
-    choice: &SchemaChoice,
-) -> Result<Vec<Adoptable>> {
-    let mut connection = context.databases.owner_connection(database).await?;
-    let found = find(&mut connection, choice).await?;
-    let names: Vec<_> = found.iter().map(|found| found.schema.as_str()).collect();
-    let owned = async |registry: &mut PgConnection| adoption::owned(registry, database, &names).await;
-    let owned: HashSet<String> = context.databases.with_registry(owned).await?.into_iter().collect();
-    let mut adoptable = Vec::new();
-    for found in found.into_iter().filter(|found| !owned.contains(&found.schema)) {
-        // What PostgreSQL and the registry keep for themselves is no name of a tenant's schema.
-        let Ok(schema) = SchemaName::parse(&found.schema) else { continue };
-        if refuse_shared(context, &schema).is_err() {
-            continue;
-        }
-        let noted = noted(&mut connection, &schema, &found.ledgers).await;
-        let number = noted.as_ref().and_then(|(_, version)| version.as_deref()?.parse().ok());
-        let version = number.filter(|number| context.migrations.tenant().get(*number).is_some());
-        let (tool, noted) = noted.unzip();
-        let (tool, noted) = (tool.map(str::to_owned), noted.flatten());
-        let slug = suggested(&found.schema, choice);
-        adoptable.push(Adoptable { schema, slug, tables: found.tables, tool, noted, version });
+impl Adoption {
+    /// Adopts the schema under the slug that its name suggests.
+    pub fn of(found: Adoptable) -> Self {
+        let slug = found.slug.clone();
+        Self { found, slug, domains: Vec::new(), applied_through: None, allows_differences: false }
     }
-    Ok(adoptable)
-}
 
-/// Begins at the names of schemas, and reads of each only what is its own.
-async fn find(connection: &mut PgConnection, choice: &SchemaChoice) -> Result<Vec<Found>> {
-    let (pattern, names) = match choice {
-        SchemaChoice::Like(pattern) => (Some(pattern.as_str()), Vec::new()),
-        SchemaChoice::Named(names) => (None, names.iter().map(SchemaName::as_str).collect()),
-    };
-    let ledgers: Vec<_> = LEDGERS.iter().map(|(_, table, _)| *table).collect();
-    let found = sqlx::query_as(
-        "SELECT nspname::text AS schema,
-             (SELECT count(*) FROM pg_catalog.pg_depend JOIN pg_catalog.pg_class ON pg_class.oid = objid
-              WHERE refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND refobjid = pg_namespace.oid
-                AND classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND relkind IN ('r', 'p')) AS tables,
-             ARRAY(SELECT ledger FROM pg_catalog.unnest($3::text[]) AS ledger WHERE EXISTS (
-                 SELECT FROM pg_catalog.pg_class WHERE relname = ledger::name AND relnamespace = pg_namespace.oid)
-             ) AS ledgers
-         FROM pg_catalog.pg_namespace WHERE nspname::text LIKE $1 OR nspname::text = ANY ($2)
-         ORDER BY nspname::text COLLATE \"C\"",
-    );
-    Ok(found.bind(pattern).bind(names).bind(ledgers).fetch_all(connection).await?)
-}
+    /// Gives the tenant another slug.
+    pub fn slug(self, slug: Slug) -> Self {
+        Self { slug: Some(slug), ..self }
+    }
 
-/// Reads the newest version that a tool has noted. A table that only has the name of a ledger, or that may not be read,
-/// is none.
-async fn noted(
-    connection: &mut PgConnection,
-    schema: &SchemaName,
-    tables: &[String],
-) -> Option<(&'static str, Option<String>)> {
-    for (tool, table, query) in LEDGERS.iter().filter(|(_, table, _)| tables.iter().any(|it| it == table)) {
-        let name = format!("{}.{}", Identifier(schema.as_str()), Identifier(table));
-        let query = sqlx::query_scalar(AssertSqlSafe(query.replace("{}", &name))).persistent(false);
-        if let Ok(version) = query.fetch_optional(&mut *connection).await {
-            return Some((tool, version.flatten()));
+    /// A domain of its own, besides the subdomain its slug gives it.
+    pub fn domain(mut self, domain: DomainName) -> Self {
+        self.domains.push(domain);
+        self
+    }
+
+    /// Notes all files up to this version as applied, whatever is in the schema. A schema with a ledger of its own in
+    /// sqlx's format knows better.
+    pub fn applied_through(self, version: Option<i64>) -> Self {
+        Self { applied_through: version, ..self }
+    }
+
+    /// Adopts a schema that differs, too, at the nearest version. What differs stays as it is, and
+    /// [`doctor`](crate::Tenancy::doctor) tells of it.
+    pub fn allow_differences(self, allows: bool) -> Self {
+        Self { allows_differences: allows, ..self }
+    }
+
+    /// The schema that was found.
+    pub fn found(&self) -> &Adoptable {
+        &self.found
+    }
+
+    /// Tells whether the schema would be adopted, as far as that can be told from what was found.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Migration`] if it differs from what the files make; [`ErrorKind::InvalidInput`] if it has no slug.
+    pub fn check(&self) -> Result<()> {
+        self.order().map(|_| ())
+    }
+
+    fn order(&self) -> Result<NewTenant> {
+        let Adoptable { schema, database, version, nearest, unknown, differences, proof, .. } = &self.found;
+        let slug = self.slug.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, format!("the name of schema `{schema}` suggests no slug"))
+                .with_hint("name a slug for it, with `--query`")
+        })?;
+        let new = NewTenant::new(slug.as_str()).database(database.clone()).existing_schema(schema.clone());
+        let new = self.domains.iter().cloned().fold(new, NewTenant::domain);
+        let through = |version: Option<i64>| match version {
+            Some(version) => new.clone().applied_through(version),
+            None => new.clone(),
+        };
+        let is_known = unknown.is_none() && differences.is_empty();
+        match (self.applied_through, proof) {
+            (Some(version), _) => Ok(through(Some(version))),
+            (None, Some(proof)) => Ok(through(*version).proven(proof.clone())),
+            (None, None) if is_known => Ok(new),
+            (None, None) if self.allows_differences && !differences.is_empty() => Ok(through(*nearest)),
+            (None, None) => Err(self.refused(slug)),
         }
     }
-    None
-}
 
-/// The part of a name that the pattern leaves open, as a slug: `acme` of `tenant_acme`, where all are like `tenant_%`.
-fn suggested(schema: &str, choice: &SchemaChoice) -> Option<Slug> {
-    let (before, behind) = match choice {
-        SchemaChoice::Like(pattern) => pattern.split_once('%').unwrap_or_default(),
-        SchemaChoice::Named(_) => ("", ""),
-    };
-    // In a pattern a backslash takes the meaning away from what follows.
-    let (before, behind) = (before.replace('\\', ""), behind.replace('\\', ""));
-    let open = schema.strip_prefix(&before).unwrap_or(schema);
-    let open = open.strip_suffix(&behind).unwrap_or(open);
-    let dashed: String = open.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).collect();
-    Slug::parse(dashed.trim_matches('-')).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_part_that_a_pattern_leaves_open_is_the_slug() {
-        for (pattern, schema, expect) in [
-            ("tenant_%", "tenant_acme", Some("acme")),
-            (r"tenant\_%", "tenant_acme_eu", Some("acme-eu")),
-            ("%_prod", "Globex_prod", Some("globex")),
-            ("%", "Acme's \"Own\"", Some("acme-s--own")),
-            ("t%x", "tax", Some("a")),
-            ("tenant_%", "tenant_", None),
-            ("tenant_%", "tenant_é", None),
-            ("acme", "acme", Some("acme")),
-        ] {
-            let choice = SchemaChoice::Like(pattern.to_owned());
-            assert_eq!(suggested(schema, &choice).as_ref().map(Slug::as_str), expect, "{schema}");
-        }
-        assert_eq!(
-            suggested("tenant_7", &SchemaChoice::Named(Vec::new())).as_ref().map(Slug::as_str),
-            Some("tenant-7")
-        );
+    fn refused(&self, slug: &Slug) -> Error {
+        let Adoptable { schema, nearest, differences, unknown, .. } = &self.found;
+        let at = match nearest {
+            Some(version) => format!("version {version}"),
+            None => "an empty schema".to_owned(),
+        };
+        let differs = format!("it differs from {at}: {}", differences.join("; "));
+        let reasons = unknown.iter().cloned().chain((!differences.is_empty()).then_some(differs));
+        let reasons: Vec<_> = reasons.collect();
+        let message = format!("schema `{schema}` is not what the files make: {}", reasons.join("; "));
+        let hint = "make it what they make; or adopt it at that version with `--allow-differences`, or at another with \
+                    `--applied-through`";
+        Error::new(ErrorKind::Migration, message).with_tenant(slug).with_hint(hint)
     }
+}
+
+/// Makes a tenant of a schema, in one transaction of the registry.
+pub(crate) async fn adopt(context: &Context, adoption: &Adoption) -> Result<Tenant> {
+    create(context, &adoption.order()?).await
 }

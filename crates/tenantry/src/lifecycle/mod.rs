@@ -10,7 +10,7 @@
 //! | --- | --- | --- |
 //! | `suspend` | stops serving a tenant; serves it again | each other |
 //! | `drain` | waits until nothing of a suspended tenant is under way | none is needed |
-//! | `adopt` | finds schemas that may become tenants, as other tools have left them | `release` |
+//! | `adopt` | makes tenants of schemas that are there, compared with what the files make | `release` |
 //! | `release` | takes a tenant out of the registry, and leaves its schema | adopting it |
 //! | `rename` | gives a tenant another slug | itself, back |
 //! | `clone` | makes a tenant as a copy of another one | `delete` and `purge` |
@@ -29,8 +29,8 @@ mod release;
 mod rename;
 mod suspend;
 
-pub(crate) use self::adopt::adoptable;
-pub use self::adopt::{Adoptable, SchemaChoice};
+pub use self::adopt::{Adoptable, Adoption, SchemaChoice};
+pub(crate) use self::adopt::{adopt, adoptable, owned};
 pub(crate) use self::clone::clone;
 pub use self::clone::{CloneOptions, Cloned};
 pub(crate) use self::delete::{delete, undelete};

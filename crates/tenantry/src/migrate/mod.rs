@@ -13,6 +13,8 @@
 //! | | `mark` | has ledgers say that a version is applied, or that it is not | yes |
 //! | | `preview` | tells what a run would do | yes |
 //! | beside it | `squash` | makes a baseline, and compares it with a replay | yes |
+//! | | `versions` | tells what the files make at each version | yes |
+//! | | `scratch` | makes a schema, fills it, and drops it again | yes |
 //! | | `creation`, `removal` | makes a schema and all that is in it; drops one, a large one in parts | yes |
 //! | | `survey` | looks for what stands in the way of a run before any schema is touched | yes |
 //! | fleet, wave | `wave` | goes through the master schema and the tenants, several at a time | yes |
@@ -71,11 +73,13 @@ mod removal;
 mod review;
 mod run;
 mod schema;
+mod scratch;
 mod send;
 mod site;
 mod squash;
 mod survey;
 mod tenant;
+mod versions;
 mod wave;
 mod workers;
 
@@ -100,10 +104,12 @@ pub(crate) use self::preview::preview;
 pub use self::progress::{Stopped, Summary};
 pub(crate) use self::removal::{Dependents, drop_schema, empty_schema, refuse_dependents};
 pub(crate) use self::schema::migrate_schema;
+pub(crate) use self::scratch::Workshop;
 pub(crate) use self::send::{commit, send, send_own};
 pub(crate) use self::site::Site;
 pub use self::squash::{BaselineOptions, FirstRows, NewBaseline};
 pub(crate) use self::squash::{check_baseline, make_baseline};
+pub(crate) use self::versions::{Versions, versions};
 pub(crate) use self::wave::migrate_fleet;
 pub use crate::migration::{
     Baseline, CodeFuture, ImportFinding, ImportOptions, ImportRemark, ImportTool, Imported, ImportedFile,

@@ -15,6 +15,7 @@
 //! | `script` | splits one file into statements, and refuses what no migration may hold: [`Script`] |
 //! | `psql`, `plain_dump`, `divided` | recognise what is for psql, a whole dump, and files of other tools |
 //! | `refusal`, `types`, `around`, `concurrently`, `reach` | rules about one statement |
+//! | `foreign_ledger` | the tables in which other tools note what they have applied |
 //! | `code`, `silence` | migrations that are functions of the application; comments that silence the lint |
 //! | `text` | the text of a file, and where its statements are |
 //! | `error` | names file, line and problem: [`MigrationError`] |
@@ -29,6 +30,7 @@ mod directory;
 mod divided;
 mod error;
 mod file_name;
+mod foreign_ledger;
 mod import;
 mod lint;
 mod next_version;
@@ -49,6 +51,7 @@ pub(crate) use self::code::Code;
 pub use self::code::CodeFuture;
 pub(crate) use self::concurrently::IndexStep;
 pub use self::error::MigrationError;
+pub(crate) use self::foreign_ledger::FOREIGN_LEDGERS;
 pub use self::import::{
     ImportFinding, ImportOptions, ImportRemark, ImportTool, Imported, ImportedFile, SourceFolder, import,
 };

@@ -242,7 +242,8 @@ impl Database {
     }
 }
 
-fn no_way_past_the_pooler(alias: &Alias) -> Error {
+/// The error of work that needs a session of its own where there is none.
+pub(crate) fn no_way_past_the_pooler(alias: &Alias) -> Error {
     let message = format!(
         "creating and altering schemas takes a session of its own, which the pooler of database `{alias}` \
          does not give"

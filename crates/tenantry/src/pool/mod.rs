@@ -92,7 +92,7 @@ pub use self::client::{
 };
 pub(crate) use self::client_pool::open_client;
 pub use self::counters::PoolCounts;
-pub(crate) use self::databases::Databases;
+pub(crate) use self::databases::{Databases, no_way_past_the_pooler};
 pub use self::db::{MasterDb, TenantDb};
 pub(crate) use self::kept::KeptConnections;
 pub use self::nested::NestedTransaction;

@@ -78,7 +78,7 @@ impl Opener {
     }
 
     /// Opens the same, without the limits of time that a shell may set.
-    pub(super) fn without_limits(&self) -> Self {
+    pub(crate) fn without_limits(&self) -> Self {
         Self { route: self.route.clone().without_limits(), ..self.clone() }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use super::proof::Proof;
 use super::removal::refuse_shared;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,6 +27,7 @@ pub struct NewTenant {
     domains: Vec<DomainName>,
     existing_schema: Option<SchemaName>,
     applied_through: Option<i64>,
+    proof: Option<Proof>,
 }
 
 impl NewTenant {
@@ -38,6 +40,7 @@ impl NewTenant {
             domains: Vec::new(),
             existing_schema: None,
             applied_through: None,
+            proof: None,
         }
     }
 
@@ -83,6 +86,15 @@ impl NewTenant {
     pub fn applied_through(mut self, version: i64) -> Self {
         self.applied_through = Some(version);
         self
+    }
+
+    /// Refuses an existing schema whose structure is another than this.
+    pub(crate) fn proven(self, proof: Proof) -> Self {
+        Self { proof: Some(proof), ..self }
+    }
+
+    pub(super) fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
     }
 
     pub(super) fn through(&self) -> Option<i64> {

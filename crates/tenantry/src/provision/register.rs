@@ -4,8 +4,10 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::grants::grants;
 use super::new_tenant::NewTenant;
+use super::proof::Proof;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fail_point::{self, FailPoint};
 use crate::migrate::{Ledger, read_ledger};
 use crate::migration::Migration;
 use crate::registry::audit::{self, Action};
@@ -23,15 +25,23 @@ pub(super) async fn register(
     if *tenant.database() != Alias::default() {
         // Repeating this is harmless, so it may come before the row.
         let mut connection = context.databases.owner_connection(tenant.database()).await?;
-        take_over(context, &mut connection, tenant, &files).await?;
+        let mut tx = connection.begin().await?;
+        take_over(context, &mut tx, tenant, &files, new.proof()).await?;
+        tx.commit().await?;
+        fail_point::reached(FailPoint::LedgerWritten);
     }
+    let options = serde_json::json!({ "schema": tenant.schema(), "through": new.through() });
+    let action = Action { options, ..Action::new(Verb::Adopt, &context.operator) };
     let mut tx = registry.begin().await?;
     enter(&mut tx, tenant, new.domains()).await?;
-    audit::enter(&mut tx, tenant, &Action::new(Verb::Adopt, &context.operator), AuditState::Done).await?;
+    audit::enter(&mut tx, tenant, &action, AuditState::Done).await?;
     if *tenant.database() == Alias::default() {
-        take_over(context, &mut tx, tenant, &files).await?;
+        take_over(context, &mut tx, tenant, &files, new.proof()).await?;
     }
-    Ok(tx.commit().await?)
+    fail_point::reached(FailPoint::BeforeAdopt);
+    tx.commit().await?;
+    fail_point::reached(FailPoint::AfterAdopt);
+    Ok(())
 }
 
 /// Writes the rows of a tenant.
@@ -64,6 +74,7 @@ async fn take_over(
     connection: &mut PgConnection,
     tenant: &Tenant,
     files: &[&Migration],
+    proof: Option<&Proof>,
 ) -> Result<()> {
     let schema = tenant.schema();
     let exists: bool =
@@ -76,6 +87,9 @@ async fn take_over(
         return Err(Error::new(ErrorKind::MissingSchema, message)
             .with_tenant(tenant.slug())
             .with_hint("leave `--schema` out to make a new one"));
+    }
+    if let Some(proof) = proof {
+        proof.check(connection, tenant).await?;
     }
     let rows = read_ledger(connection, schema).await?;
     let mut ledger = Ledger::of(schema, &rows);

@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     Step { number: 11, scope: Scope::DefaultDatabase, sql: include_str!("sql/0011_former_slugs.sql") },
     Step { number: 12, scope: Scope::EveryDatabase, sql: include_str!("sql/0012_structure.sql") },
     Step { number: 13, scope: Scope::DefaultDatabase, sql: include_str!("sql/0013_events.sql") },
+    Step { number: 14, scope: Scope::EveryDatabase, sql: include_str!("sql/0014_replay.sql") },
 ];
 
 struct Step {

@@ -1,8 +1,8 @@
 //! The catalog of tenants: the tables of the schema `tenantry`, and a cache in front of them.
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
-//! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `structures`, `deletion`,
-//! `former_slugs` and `adoption`; `selection` reads the tenants that somebody chose, and `examination` has the
+//! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `structures`, `replays`,
+//! `deletion`, `former_slugs` and `adoption`; `selection` reads the tenants that somebody chose, and `examination` has the
 //! questions of doctor. `cache` finds most tenants without any statement, and `listener` keeps it true: every change of
 //! a row is announced with `NOTIFY`, by a trigger, whoever made it. So is what was done to tenants, and `events` tells
 //! those who subscribed. `probe` asks one database who it is.
@@ -12,7 +12,7 @@
 //! [`RegistryConfig::cache_ttl`] after it was read, and the cache is emptied when the listener is back.
 //!
 //! The default database holds tenants, domains, spares, runs and the audit of tenants; every database holds
-//! `tenantry.applied`, the structures that are kept, and the token of the run that may migrate there.
+//! `tenantry.applied`, the structures and replays that are kept, and the token of the run that may migrate there.
 
 pub(crate) mod adoption;
 pub(crate) mod applied;
@@ -28,6 +28,7 @@ pub(crate) mod former_slugs;
 mod install;
 mod listener;
 mod probe;
+pub(crate) mod replays;
 pub(crate) mod runs;
 mod selection;
 mod settings;

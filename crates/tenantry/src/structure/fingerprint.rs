@@ -12,6 +12,9 @@ use crate::tenant::SchemaName;
 /// Opens a query with `object`s.
 const OBJECTS: &str = include_str!("fingerprint.sql");
 
+/// The text that decides what a fingerprint says.
+pub(crate) const QUESTION: &str = OBJECTS;
+
 /// Differences that an error tells of.
 const TOLD: usize = 3;
 
@@ -35,21 +38,68 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// The part of a structure that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Extent<'a> {
+    /// All of it, with owners and privileges.
+    Whole,
+    /// The objects alone, whoever owns them and may use them, without these tables. A schema's own name in a text does
+    /// not count where it is one that was made up, for it stands nowhere else.
+    Shape(&'a [String]),
+}
+
+impl Extent<'_> {
+    fn without(&self) -> &[String] {
+        match self {
+            Self::Whole => &[],
+            Self::Shape(tables) => tables,
+        }
+    }
+
+    /// A query for objects, which goes on behind the columns.
+    fn query(&self, columns: &str) -> String {
+        let (definition, condition) = match self {
+            Self::Whole => ("definition", "true"),
+            Self::Shape(_) => (OWN_NAME_LEFT_OUT, "kind NOT IN ('schema', 'privileges')"),
+        };
+        let columns = columns.replace("definition", definition);
+        format!("{OBJECTS} SELECT {columns} FROM object WHERE {condition}")
+    }
+}
+
+/// A definition as text, without the name of the schema if that was made up.
+const OWN_NAME_LEFT_OUT: &str = "CASE WHEN $1 ~ '_[0-9a-f]{10}([0-9a-f]{22})?$' \
+    THEN pg_catalog.replace(definition::text, $1, '=own=') ELSE definition::text END";
+
 impl Fingerprint {
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
+    pub(super) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// Has the server compute it, in a transaction that is open. The transaction's `search_path` is another afterwards.
     pub(crate) async fn of(connection: &mut PgConnection, subject: Subject<'_>) -> Result<Self> {
+        Self::within(connection, subject, Extent::Whole).await
+    }
+
+    /// Does the same for a part of the structure.
+    pub(crate) async fn within(
+        connection: &mut PgConnection,
+        subject: Subject<'_>,
+        extent: Extent<'_>,
+    ) -> Result<Self> {
         let line = "pg_catalog.jsonb_build_array(kind, name, definition)::text COLLATE \"C\"";
         let all = format!("coalesce(pg_catalog.string_agg({line}, E'\\n' ORDER BY {line}), '')");
         let hash = format!("pg_catalog.sha256(pg_catalog.convert_to({all}, 'UTF8'))");
-        let query = format!("{OBJECTS} SELECT {hash} FROM object");
         prepare(connection, subject).await?;
-        let hash = sqlx::query_scalar(AssertSqlSafe(query))
+        let hash = sqlx::query_scalar(AssertSqlSafe(extent.query(&hash)))
             .bind(subject.schema.as_str())
             .bind(subject.own_role)
+            .bind(matches!(extent, Extent::Whole))
+            .bind(extent.without())
             .persistent(false)
             .fetch_one(&mut *connection)
             .await?;
@@ -58,21 +108,35 @@ impl Fingerprint {
     }
 }
 
-/// The objects that a [`Fingerprint`] is a hash of.
-#[derive(Debug)]
-pub(crate) struct Objects(BTreeMap<(String, String), Vec<String>>);
+/// The kind of an object and its name, which tell it from all others of a schema.
+pub(super) type Key = (String, String);
+
+/// The objects that a [`Fingerprint`] is a hash of, with their definitions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Objects(pub(super) BTreeMap<Key, Vec<String>>);
 
 impl Objects {
     /// Reads them, as [`Fingerprint::of`] does.
     pub(crate) async fn of(connection: &mut PgConnection, subject: Subject<'_>) -> Result<Self> {
-        let query = format!("{OBJECTS} SELECT kind, name::text, definition::text FROM object");
+        Self::within(connection, subject, Extent::Whole).await
+    }
+
+    /// Reads a part of them, as [`Fingerprint::within`] does.
+    pub(crate) async fn within(
+        connection: &mut PgConnection,
+        subject: Subject<'_>,
+        extent: Extent<'_>,
+    ) -> Result<Self> {
         prepare(connection, subject).await?;
-        let rows: Vec<(String, String, String)> = sqlx::query_as(AssertSqlSafe(query))
-            .bind(subject.schema.as_str())
-            .bind(subject.own_role)
-            .persistent(false)
-            .fetch_all(&mut *connection)
-            .await?;
+        let rows: Vec<(String, String, String)> =
+            sqlx::query_as(AssertSqlSafe(extent.query("kind, name::text, (definition)::text")))
+                .bind(subject.schema.as_str())
+                .bind(subject.own_role)
+                .bind(matches!(extent, Extent::Whole))
+                .bind(extent.without())
+                .persistent(false)
+                .fetch_all(&mut *connection)
+                .await?;
         restore(connection).await?;
         let mut objects = BTreeMap::<_, Vec<_>>::new();
         for (kind, name, definition) in rows {

@@ -1,7 +1,8 @@
 -- What the server says of one schema, an object a row: `object (kind, name, definition)`.
 --
--- $1 is the schema, $2 its tenant's own role, or NULL. The `search_path` is the schema, then `pg_catalog`, so that the
--- server leaves its name out, whatever else goes by a name of its own.
+-- $1 is the schema, $2 its tenant's own role, or NULL. $3 is true if it counts who owns what, and $4 names the tables
+-- that do not count, with their sequences. The `search_path` is the schema, then `pg_catalog`, so that the server
+-- leaves its name out, whatever else goes by a name of its own.
 --
 -- Everything is found from the schema by `pg_depend`, which has an index: other catalogs have none by schema, and would
 -- be read with what all other schemas have in them.
@@ -20,7 +21,13 @@ member AS MATERIALIZED (
         )
         AND NOT EXISTS (
             SELECT FROM pg_class AS ledger
-            WHERE d.classid = 'pg_class'::regclass AND ledger.oid = d.objid AND ledger.relname = '_sqlx_migrations'
+            WHERE d.classid = 'pg_class'::regclass AND ledger.oid = d.objid
+                AND (ledger.relname = '_sqlx_migrations' OR ledger.relname = ANY ($4)
+                    OR ledger.relkind = 'S' AND cardinality($4) > 0 AND EXISTS (
+                        SELECT FROM pg_depend AS o JOIN pg_class AS t ON t.oid = o.refobjid
+                        WHERE o.classid = 'pg_class'::regclass AND o.objid = ledger.oid
+                            AND o.refclassid = 'pg_class'::regclass AND o.deptype IN ('a', 'i')
+                            AND t.relname = ANY ($4)))
         )
 ),
 rel AS MATERIALIZED (
@@ -79,7 +86,8 @@ privileges (name, items) AS (
     SELECT 'type ' || typname, coalesce(typacl, acldefault('T', typowner)) FROM typ
 ),
 object (kind, name, definition) AS (
-    SELECT 'schema', '', jsonb_build_array(nspowner::regrole, obj_description(oid, 'pg_namespace')) FROM own
+    SELECT 'schema', '', jsonb_build_array(
+        CASE WHEN $3 THEN nspowner::regrole END, obj_description(oid, 'pg_namespace')) FROM own
     UNION ALL
     SELECT 'privileges', privileges.name,
         jsonb_agg(jsonb_build_array(role, privilege_type, is_grantable, grantor::regrole)
@@ -90,7 +98,7 @@ object (kind, name, definition) AS (
     ) AS granted (role)
     GROUP BY privileges.name
     UNION ALL
-    SELECT 'relation', relname, jsonb_build_array(relkind, relpersistence, relowner::regrole,
+    SELECT 'relation', relname, jsonb_build_array(relkind, relpersistence, CASE WHEN $3 THEN relowner::regrole END,
         (SELECT jsonb_agg(o ORDER BY o) FROM pg_catalog.unnest(reloptions) AS o),
         (SELECT (SELECT jsonb_agg(o ORDER BY o) FROM pg_catalog.unnest(t.reloptions) AS o)
             FROM pg_class AS t WHERE t.oid = rel.reltoastrelid),
@@ -161,7 +169,7 @@ object (kind, name, definition) AS (
         pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), obj_description(p.oid, 'pg_policy'))
     FROM rel JOIN pg_policy AS p ON polrelid = rel.oid
     UNION ALL
-    SELECT 'routine', p.oid::regprocedure::text, jsonb_build_array(proowner::regrole,
+    SELECT 'routine', p.oid::regprocedure::text, jsonb_build_array(CASE WHEN $3 THEN proowner::regrole END,
         (SELECT lanname FROM pg_language AS l WHERE l.oid = prolang), procost, prorows, NULLIF(provariadic, 0)::regtype,
         NULLIF(prosupport, 0)::regproc, prokind, prosecdef, proleakproof, proisstrict, provolatile, proparallel,
         pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
@@ -180,7 +188,8 @@ object (kind, name, definition) AS (
         SELECT regexp_replace(quote_ident(nspname), '([^[:alnum:]_])', '\\\1', 'g') FROM own
     ) AS quoted (name)
     UNION ALL
-    SELECT 'type', typname, jsonb_build_array(typowner::regrole, typtype, typlen, typbyval, typcategory, typispreferred,
+    SELECT 'type', typname, jsonb_build_array(
+        CASE WHEN $3 THEN typowner::regrole END, typtype, typlen, typbyval, typcategory, typispreferred,
         typdelim, typalign, typstorage, typinput, typoutput, typreceive, typsend, typmodin, typmodout, typanalyze,
         CASE WHEN typtype = 'd' THEN jsonb_build_array(typnotnull, format_type(typbasetype, typtypmod),
             NULLIF(typcollation, 0)::regcollation) END,
@@ -192,7 +201,7 @@ object (kind, name, definition) AS (
         obj_description(typ.oid, 'pg_type'))
     FROM typ
     UNION ALL
-    SELECT 'operator', o.oid::regoperator::text, jsonb_build_array(oprowner::regrole, oprcode,
+    SELECT 'operator', o.oid::regoperator::text, jsonb_build_array(CASE WHEN $3 THEN oprowner::regrole END, oprcode,
         NULLIF(oprcom, 0)::regoperator, NULLIF(oprnegate, 0)::regoperator, oprrest, oprjoin, oprcanmerge, oprcanhash,
         obj_description(o.oid, 'pg_operator'))
     FROM member JOIN pg_operator AS o ON o.oid = objid WHERE classid = 'pg_operator'::regclass
@@ -202,14 +211,16 @@ object (kind, name, definition) AS (
     FROM casts JOIN pg_cast AS c ON c.oid = casts.oid
     UNION ALL
     SELECT 'collation', collname, to_jsonb(c) - '{oid,collnamespace,collowner,collversion,collencoding}'::text[]
-        || jsonb_build_object('owner', collowner::regrole, 'comment', obj_description(c.oid, 'pg_collation'))
+        || jsonb_build_object('owner', CASE WHEN $3 THEN collowner::regrole END,
+            'comment', obj_description(c.oid, 'pg_collation'))
     FROM member JOIN pg_collation AS c ON c.oid = objid WHERE classid = 'pg_collation'::regclass
     UNION ALL
-    SELECT 'conversion', conname, jsonb_build_array(conowner::regrole, conforencoding, contoencoding, conproc,
+    SELECT 'conversion', conname, jsonb_build_array(
+        CASE WHEN $3 THEN conowner::regrole END, conforencoding, contoencoding, conproc,
         condefault, obj_description(c.oid, 'pg_conversion'))
     FROM member JOIN pg_conversion AS c ON c.oid = objid WHERE classid = 'pg_conversion'::regclass
     UNION ALL
-    SELECT 'text search configuration', cfgname, jsonb_build_array(cfgowner::regrole,
+    SELECT 'text search configuration', cfgname, jsonb_build_array(CASE WHEN $3 THEN cfgowner::regrole END,
         (SELECT prsname FROM pg_ts_parser AS p WHERE p.oid = cfgparser),
         (SELECT jsonb_agg(jsonb_build_array(maptokentype, mapseqno, mapdict::regdictionary)
                 ORDER BY maptokentype, mapseqno)
@@ -217,20 +228,23 @@ object (kind, name, definition) AS (
         obj_description(c.oid, 'pg_ts_config'))
     FROM member JOIN pg_ts_config AS c ON c.oid = objid WHERE classid = 'pg_ts_config'::regclass
     UNION ALL
-    SELECT 'text search dictionary', dictname, jsonb_build_array(dictowner::regrole,
+    SELECT 'text search dictionary', dictname, jsonb_build_array(CASE WHEN $3 THEN dictowner::regrole END,
         (SELECT tmplname FROM pg_ts_template AS t WHERE t.oid = dicttemplate), dictinitoption,
         obj_description(c.oid, 'pg_ts_dict'))
     FROM member JOIN pg_ts_dict AS c ON c.oid = objid WHERE classid = 'pg_ts_dict'::regclass
     UNION ALL
-    SELECT 'statistics', stxname, jsonb_build_array(stxowner::regrole, stxrelid::regclass, stxkind,
+    SELECT 'statistics', stxname, jsonb_build_array(
+        CASE WHEN $3 THEN stxowner::regrole END, stxrelid::regclass, stxkind,
         NULLIF(stxstattarget, -1), pg_get_statisticsobjdef_columns(c.oid), obj_description(c.oid, 'pg_statistic_ext'))
     FROM member JOIN pg_statistic_ext AS c ON c.oid = objid WHERE classid = 'pg_statistic_ext'::regclass
     UNION ALL
-    SELECT 'operator class', concat_ws(' ', opcname, opcmethod), jsonb_build_array(opcowner::regrole,
+    SELECT 'operator class', concat_ws(' ', opcname, opcmethod), jsonb_build_array(
+        CASE WHEN $3 THEN opcowner::regrole END,
         opcintype::regtype, opcdefault, NULLIF(opckeytype, 0)::regtype, obj_description(c.oid, 'pg_opclass'))
     FROM member JOIN pg_opclass AS c ON c.oid = objid WHERE classid = 'pg_opclass'::regclass
     UNION ALL
-    SELECT 'operator family', concat_ws(' ', opfname, opfmethod), jsonb_build_array(opfowner::regrole,
+    SELECT 'operator family', concat_ws(' ', opfname, opfmethod), jsonb_build_array(
+        CASE WHEN $3 THEN opfowner::regrole END,
         (SELECT jsonb_agg(jsonb_build_array(amopstrategy, amopopr::regoperator)
                 ORDER BY amopstrategy, amopopr::regoperator::text)
             FROM pg_amop WHERE amopfamily = c.oid),

@@ -8,17 +8,23 @@
 //! | --- | --- |
 //! | `source` | finds the texts of a structure, or has them made; makes a structure in another schema |
 //! | `fingerprint` | hashes what the server says of a schema, and names what two schemas differ in |
+//! | `history` | the structures that a set of files makes, one after the other |
+//! | `difference` | names what a schema has less, more or otherwise than it should |
 //! | `dumped` | divides a dump into what comes before the rows and what comes behind them |
 //! | `casts` | reads what a dump of one schema leaves out |
 //! | `rename` | puts placeholders where a statement names its own schema |
 //! | `placeholder` | puts the names of a tenant in their places |
 
 mod casts;
+mod difference;
 mod dumped;
 mod fingerprint;
+mod history;
 mod placeholder;
 mod rename;
 mod source;
 
-pub(crate) use self::fingerprint::{Fingerprint, Objects, Subject};
+pub(crate) use self::difference::Difference;
+pub(crate) use self::fingerprint::{Extent, Fingerprint, Objects, QUESTION, Subject};
+pub(crate) use self::history::History;
 pub(crate) use self::source::Structure;

@@ -7,25 +7,13 @@ use crate::database::Period;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::lifecycle::{self, Adoptable, PurgeOptions, SchemaChoice};
+use crate::lifecycle::{self, PurgeOptions};
 use crate::observe::Steps;
 use crate::registry::{FormerSlug, deletion, former_slugs};
 use crate::resolve::Head;
-use crate::tenant::{Alias, Slug, Tenant};
+use crate::tenant::{Slug, Tenant};
 
 impl Tenancy {
-    /// Looks for schemas that belong to nobody and may become tenants, in the order of their names, and changes
-    /// nothing. [`create`](Self::create) makes a tenant of one, by
-    /// [`NewTenant::existing_schema`](crate::NewTenant::existing_schema).
-    ///
-    /// Tables in which other tools note what they have applied are read, and left alone.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Configuration`] if no database goes by this alias.
-    pub async fn adoptable(&self, database: &Alias, choice: &SchemaChoice) -> Result<Vec<Adoptable>> {
-        lifecycle::adoptable(&self.inner.context, database, choice).await
-    }
-
     /// Takes a tenant out of the registry, with its domains. Its schema stays as it is, its ledger and its role
     /// included, and can be adopted again.
     ///

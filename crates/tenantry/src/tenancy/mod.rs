@@ -3,6 +3,7 @@
 //! [`Tenancy`] only says which part of the library does a thing, and which of them hear of it. Each file holds
 //! the calls of one subject.
 
+mod adopt;
 mod audit;
 mod builder;
 mod clone;

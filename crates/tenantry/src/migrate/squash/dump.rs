@@ -1,8 +1,8 @@
 //! The call of `pg_dump`.
 
 use super::rows::{self, Table};
-use super::scratch::Scratch;
 use crate::error::Error;
+use crate::migrate::scratch::Scratch;
 use crate::registry::LEDGER;
 use crate::sql::Identifier;
 use crate::tenant::SchemaName;

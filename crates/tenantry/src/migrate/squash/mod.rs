@@ -1,13 +1,12 @@
 //! Makes a baseline, and proves that it makes what the migrations make.
 //!
-//! The migrations are replayed in a scratch schema, which the caller dumps; nothing here runs `pg_dump`. The
+//! The migrations are replayed in a scratch schema (`migrate::scratch`), which the caller dumps; nothing here runs `pg_dump`. The
 //! text is then applied to another scratch schema, and accepted if the catalogs say the same of both. What a
 //! dump does not hold and nothing here adds is thereby found, whatever it is, and named.
 //!
 //! | file | what it does |
 //! | --- | --- |
 //! | `replay` | replays, dumps, applies the text, compares |
-//! | `scratch` | makes a schema, fills it, and drops it again |
 //! | `dump` | calls the caller's `pg_dump` |
 //! | `reading`, `catalog` | reads what the catalogs say of a schema |
 //! | `facts` | compares what was read |
@@ -25,16 +24,16 @@ mod reading;
 mod refusal;
 mod replay;
 mod rows;
-mod scratch;
 
 use self::facts::Likeness;
 pub use self::options::{BaselineOptions, FirstRows, NewBaseline};
 use self::refusal::{before, leaves_rows, nothing};
 use self::replay::{Made, Squash};
-use self::scratch::remove_leftovers;
+use super::scratch::{Workshop, remove_leftovers};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Steps;
+use crate::tenant::Alias;
 
 /// The text of a baseline file, proven.
 pub(crate) async fn make_baseline<E: From<Error>>(
@@ -43,7 +42,9 @@ pub(crate) async fn make_baseline<E: From<Error>>(
     steps: &dyn Steps,
     mut dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<NewBaseline, E> {
-    remove_leftovers(context).await?;
+    let alias = Alias::default();
+    let workshop = Workshop::of(context, &alias)?;
+    remove_leftovers(workshop).await?;
     let files = context.migrations.tenant();
     let latest = files.latest().ok_or_else(|| nothing("there are no tenant migrations"))?;
     let version = options.version.unwrap_or(latest);
@@ -51,7 +52,7 @@ pub(crate) async fn make_baseline<E: From<Error>>(
         return Err(nothing(format!("there is no tenant migration {version}")).into());
     }
     let (with_rows, files) = (&options.rows, files.through(version));
-    let mut squash = Squash { context, steps, with_rows, files, is_partial: false };
+    let mut squash = Squash { workshop, steps, with_rows, files, is_partial: false };
     match squash.make(&mut dump).await? {
         Made::Proven { text, .. } => Ok(NewBaseline { text, version, rows: None }),
         Made::LeavesRows(tables) => {
@@ -74,14 +75,16 @@ pub(crate) async fn check_baseline<E: From<Error>>(
     steps: &dyn Steps,
     mut dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<i64, E> {
-    remove_leftovers(context).await?;
+    let alias = Alias::default();
+    let workshop = Workshop::of(context, &alias)?;
+    remove_leftovers(workshop).await?;
     let migrations = &context.migrations;
     let baseline = migrations
         .baseline()
         .ok_or_else(|| nothing("there is no baseline").with_hint("`tenantry baseline` writes it"))?;
     let version = baseline.version();
     let files = migrations.tenant().through(version);
-    let squash = Squash { context, steps, with_rows: baseline.with_rows(), files, is_partial: false };
+    let squash = Squash { workshop, steps, with_rows: baseline.with_rows(), files, is_partial: false };
     let fresh = match squash.make(&mut dump).await? {
         Made::Proven { filled, .. } => filled,
         Made::LeavesRows(tables) => {

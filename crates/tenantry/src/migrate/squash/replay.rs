@@ -7,10 +7,9 @@ use super::facts::{Facts, Likeness};
 use super::options::FirstRows;
 use super::privileges::{self, Privilege};
 use super::refusal::{nothing, refuse_changes_outside, refused};
-use super::scratch::{Scratch, check_wanted, in_scratch};
 use super::{dump, reading, rows};
-use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::migrate::scratch::{Scratch, Workshop, check_wanted, in_scratch};
 use crate::migrate::site::Site;
 use crate::migration::{Baseline, BaselineHead, MigrationError, MigrationSet, baseline_of};
 use crate::observe::{Step, Steps};
@@ -34,7 +33,7 @@ pub(super) enum Made {
 
 /// Migrations on their way to one file.
 pub(super) struct Squash<'a> {
-    pub(super) context: &'a Context,
+    pub(super) workshop: Workshop<'a>,
     pub(super) steps: &'a dyn Steps,
     pub(super) with_rows: &'a [String],
     pub(super) files: MigrationSet,
@@ -87,7 +86,7 @@ impl Squash<'_> {
         &self,
         dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<Result<Replay, Vec<String>>, E> {
-        in_scratch(self.context, async |scratch| {
+        in_scratch(self.workshop, async |scratch| {
             let shared = self.shared_schemas();
             let schema = scratch.schema.clone();
             let before = reading::of_database(&mut scratch.connection, &schema, &shared).await?;
@@ -109,11 +108,11 @@ impl Squash<'_> {
 
     /// Finds the version from which on there are rows, by replaying the files one by one.
     pub(super) async fn first_rows(&self, tables: Vec<String>) -> Result<FirstRows> {
-        in_scratch(self.context, async |scratch| {
+        in_scratch(self.workshop, async |scratch| {
             let mut first = None;
             for (number, migration) in self.files.iter().enumerate() {
                 self.begin("looking for the first rows")?;
-                scratch.migrate(&self.files.through(migration.version()), &()).await?;
+                scratch.migrate_to(&self.files.through(migration.version())).await?;
                 self.steps.step(Step::new("looking for the first rows", number + 1, Some(self.files.len())));
                 let has_rows = !self.other_tables_with_rows(scratch).await?.is_empty();
                 first = first.filter(|_| has_rows).or_else(|| has_rows.then_some(migration));
@@ -126,14 +125,14 @@ impl Squash<'_> {
     }
 
     async fn other_tables_with_rows(&self, scratch: &mut Scratch<'_>) -> Result<Vec<String>> {
-        let site = Site::scratch(&self.context.layout, &scratch.schema);
+        let site = Site::scratch(self.workshop.layout, &scratch.schema);
         let mut tables = rows::tables_with_rows(&mut scratch.connection, site).await?;
         tables.retain(|table| !self.with_rows.contains(table));
         Ok(tables)
     }
 
     pub(super) async fn filled_by(&self, baseline: &Baseline) -> Result<Filled> {
-        in_scratch(self.context, async |scratch| {
+        in_scratch(self.workshop, async |scratch| {
             self.begin("applying the text")?;
             scratch.start_from(baseline).await?;
             read(scratch, baseline.with_rows()).await
@@ -176,7 +175,7 @@ impl Squash<'_> {
 
     /// The schemas beside those of tenants.
     fn shared_schemas(&self) -> Vec<&str> {
-        let layout = &self.context.layout;
+        let layout = self.workshop.layout;
         let names = [&layout.master_schema].into_iter().chain(&layout.extension_schemas);
         names.map(SchemaName::as_str).chain(["public"]).collect()
     }

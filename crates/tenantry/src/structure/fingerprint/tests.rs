@@ -231,6 +231,8 @@ async fn pages(connection: &mut PgConnection) -> (i64, serde_json::Value) {
     let plan: sqlx::types::Json<serde_json::Value> = sqlx::query_scalar(AssertSqlSafe(explain))
         .bind("acme")
         .bind(None::<&str>)
+        .bind(true)
+        .bind(&[] as &[String])
         .persistent(false)
         .fetch_one(&mut *tx)
         .await

@@ -2,20 +2,22 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use super::creation::{push_statements, schema_message};
+use super::ledger::Ledger;
+use super::lock::SchemaLock;
+use super::message::Message;
+use super::plan::Goal;
+use super::removal::drop_schema;
+use super::schema::migrate_schema;
+use super::send::send;
+use super::site::Site;
 use crate::context::Context;
+use crate::database::{DatabaseConfig, Layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
-use crate::migrate::creation::{push_statements, schema_message};
-use crate::migrate::ledger::Ledger;
-use crate::migrate::lock::SchemaLock;
-use crate::migrate::message::Message;
-use crate::migrate::plan::Goal;
-use crate::migrate::removal::drop_schema;
-use crate::migrate::schema::migrate_schema;
-use crate::migrate::send::send;
-use crate::migrate::site::Site;
 use crate::migration::{Baseline, Migration, MigrationSet};
 use crate::observe::{Step, Steps};
+use crate::pool::Opener;
 use crate::registry::applied;
 use crate::sql::Identifier;
 use crate::sql::privileges::privileges;
@@ -26,9 +28,36 @@ const SCRATCH: &str = "tenantry_baseline_";
 /// Migrations that are replayed between two looks at whether it is still wanted.
 const PART: usize = 20;
 
+/// A database in which scratch schemas can be made, and what every schema in it is made with.
+#[derive(Clone, Copy)]
+pub(crate) struct Workshop<'a> {
+    alias: &'a Alias,
+    config: &'a DatabaseConfig,
+    pub(super) layout: &'a Layout,
+}
+
+impl<'a> Workshop<'a> {
+    pub(crate) fn new(alias: &'a Alias, config: &'a DatabaseConfig, layout: &'a Layout) -> Self {
+        Self { alias, config, layout }
+    }
+
+    /// # Errors
+    /// If no database goes by this alias.
+    pub(crate) fn of(context: &'a Context, alias: &'a Alias) -> Result<Self> {
+        Ok(Self::new(alias, context.databases.config(alias)?, &context.layout))
+    }
+
+    /// A connection that no setting of a shell ends early.
+    pub(super) async fn connect(&self) -> Result<PgConnection> {
+        let opener = Opener::of_owner(self.alias, self.config);
+        let opener = opener.ok_or_else(|| crate::pool::no_way_past_the_pooler(self.alias))?;
+        opener.without_limits().open().await
+    }
+}
+
 /// A schema without an owner in the registry. Its session holds its lock, so that nobody takes it for a leftover.
 pub(super) struct Scratch<'a> {
-    context: &'a Context,
+    workshop: Workshop<'a>,
     pub(super) connection: PgConnection,
     pub(super) schema: SchemaName,
 }
@@ -36,10 +65,10 @@ pub(super) struct Scratch<'a> {
 /// Works in a schema of its own, which is gone afterwards, however the work ends. A process that is killed
 /// meanwhile leaves it to [`remove_leftovers`]; a future that is dropped, too.
 pub(super) async fn in_scratch<T, E: From<Error>>(
-    context: &Context,
+    workshop: Workshop<'_>,
     work: impl AsyncFnOnce(&mut Scratch<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut scratch = Scratch { context, connection: connect(context).await?, schema: new_name()? };
+    let mut scratch = Scratch { workshop, connection: workshop.connect().await?, schema: new_name()? };
     let result = match scratch.create().await {
         Ok(()) => work(&mut scratch).await,
         Err(error) => Err(error.into()),
@@ -59,8 +88,8 @@ pub(super) fn check_wanted(steps: &dyn Steps) -> Result<()> {
 }
 
 /// Drops the scratch schemas that nobody works in any more.
-pub(super) async fn remove_leftovers(context: &Context) -> Result<()> {
-    let mut connection = connect(context).await?;
+pub(super) async fn remove_leftovers(workshop: Workshop<'_>) -> Result<()> {
+    let mut connection = workshop.connect().await?;
     for name in applied::named_like(&mut connection, &format!("^{SCRATCH}[0-9a-f]{{32}}$")).await? {
         let schema = SchemaName::parse(&name)?;
         if SchemaLock::of(&schema).try_take(&mut connection).await? {
@@ -78,13 +107,13 @@ impl Scratch<'_> {
         SchemaLock::of(&self.schema).try_take(&mut self.connection).await?;
         let owner: String =
             sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut self.connection).await?;
-        let application = self.context.databases.config(&Alias::default())?.application_role();
+        let application = self.workshop.config.application_role();
         let mut grants = Vec::new();
         if owner != application {
             grants = privileges(Identifier(self.schema.as_str()), Identifier(application));
             grants.push(Ledger::empty(&self.schema).revoke_from(application));
         }
-        let site = Site::scratch(&self.context.layout, &self.schema);
+        let site = Site::scratch(self.workshop.layout, &self.schema);
         let mut tx = self.connection.begin().await?;
         send(&mut tx, site, &schema_message(site, &grants)).await?;
         tx.commit().await?;
@@ -93,13 +122,11 @@ impl Scratch<'_> {
 
     /// Replays migrations, from wherever the schema is, some at a time.
     pub(super) async fn migrate(&mut self, files: &MigrationSet, steps: &dyn Steps) -> Result<()> {
-        let site = Site::scratch(&self.context.layout, &self.schema);
         let versions: Vec<_> = files.iter().map(Migration::version).collect();
         let mut done = 0;
         for part in versions.chunks(PART) {
             check_wanted(steps)?;
-            let files = files.through(part[part.len() - 1]);
-            migrate_schema(&mut self.connection, site, Goal::latest(&files)).await?;
+            self.migrate_to(&files.through(part[part.len() - 1])).await?;
             done += part.len();
             steps.step(Step::new("replaying migrations", done, Some(versions.len())));
         }
@@ -107,9 +134,16 @@ impl Scratch<'_> {
         Ok(())
     }
 
+    /// Brings it to the newest of these files, from wherever it is.
+    pub(super) async fn migrate_to(&mut self, files: &MigrationSet) -> Result<()> {
+        let site = Site::scratch(self.workshop.layout, &self.schema);
+        migrate_schema(&mut self.connection, site, Goal::latest(files)).await?;
+        Ok(())
+    }
+
     /// Starts from a baseline.
     pub(super) async fn start_from(&mut self, baseline: &Baseline) -> Result<()> {
-        let site = Site::scratch(&self.context.layout, &self.schema);
+        let site = Site::scratch(self.workshop.layout, &self.schema);
         let mut message = Message::new();
         message.push_own("BEGIN");
         push_statements(&mut message, site, baseline);
@@ -128,18 +162,13 @@ impl Scratch<'_> {
     async fn remove(mut self) -> Result<()> {
         // What failed may have left a transaction open, with its locks.
         let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
-        let mut other = connect(self.context).await?;
+        let mut other = self.workshop.connect().await?;
         drop_in_transaction(&mut other, &self.schema).await?;
         other.close().await?;
         // The lock goes with the session, which may have ended before.
         let _ = self.connection.close().await;
         Ok(())
     }
-}
-
-/// A connection that no setting of a shell ends early.
-async fn connect(context: &Context) -> Result<PgConnection> {
-    context.databases.unlimited_owner_connection(&Alias::default()).await
 }
 
 async fn drop_in_transaction(connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {

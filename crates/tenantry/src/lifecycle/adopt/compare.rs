@@ -1,0 +1,112 @@
+//! Compares a schema with what the files make at each version.
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::look::Adoptable;
+use super::noted::Noted;
+use crate::error::Result;
+use crate::migrate::Versions;
+use crate::migration::MigrationSet;
+use crate::provision::Proof;
+use crate::structure::{Difference, Fingerprint, Objects, Subject};
+
+/// Differences that are told of one schema.
+const MOST: usize = 20;
+
+/// What schemas are compared with.
+pub(super) struct Measure<'a> {
+    pub(super) files: &'a MigrationSet,
+    /// What the files make, or why nobody knows; `None` if there are no files.
+    pub(super) versions: Option<Result<Versions, String>>,
+}
+
+/// Finds the version that a schema is at: the one that was noted for it, if it is equal to that; or else the newest
+/// that it is equal to. Where it is equal to none, it tells the differences to the nearest.
+pub(super) async fn compare(
+    connection: &mut PgConnection,
+    measure: &Measure<'_>,
+    found: &mut Adoptable,
+    noted: Option<&Noted>,
+) -> Result<()> {
+    let versions = match &measure.versions {
+        None => return Ok(()),
+        Some(Err(reason)) => {
+            found.unknown = Some(format!("what the files make is not known: {reason}"));
+            return Ok(());
+        }
+        Some(Ok(versions)) => versions,
+    };
+    let number = noted.and_then(|noted| noted.version.as_deref()?.parse().ok());
+    let hint = number.filter(|number| measure.files.get(*number).is_some());
+    // A ledger of ours is believed by the next run, so the schema has to be what it says.
+    let is_bound = noted.is_some_and(|noted| noted.is_own);
+    let schema = found.schema.clone();
+    let (subject, extent) = (Subject { schema: &schema, own_role: None }, versions.extent());
+    let mut tx = connection.begin().await?;
+    let fingerprint = Fingerprint::within(&mut tx, subject, extent).await?;
+    let alike = versions.history.versions_like(fingerprint);
+    if let Some(version) = chosen(&alike, hint, is_bound) {
+        found.version = version;
+        found.also = alike.into_iter().filter(|it| *it != version).flatten().collect();
+        found.proof = Some(Proof { fingerprint, left_out: versions.left_out().to_vec() });
+    } else {
+        let objects = Objects::within(&mut tx, subject, extent).await?;
+        tell_nearest(versions, found, &objects, hint);
+    }
+    Ok(tx.rollback().await?)
+}
+
+/// The version among those that are equal; `None` if it is none of them.
+#[expect(
+    clippy::option_option,
+    reason = "before the first file there is no version, and that may be equal, too"
+)]
+fn chosen(alike: &[Option<i64>], hint: Option<i64>, is_bound: bool) -> Option<Option<i64>> {
+    let noted = alike.iter().find(|version| hint.is_some() && **version == hint).copied();
+    noted.or_else(|| alike.first().copied().filter(|_| !is_bound))
+}
+
+fn tell_nearest(versions: &Versions, found: &mut Adoptable, objects: &Objects, hint: Option<i64>) {
+    let obstacle = match hint {
+        Some(version) => versions.obstacle_to(version),
+        None => versions.obstacle.as_ref(),
+    };
+    found.unknown = obstacle.map(|obstacle| {
+        format!("the files from version {} on cannot be replayed: {}", obstacle.version, obstacle.reason)
+    });
+    let noted =
+        hint.and_then(|version| Some((hint, versions.history.differences_at(Some(version), objects)?)));
+    let nearest = || versions.history.nearest(objects).map(|nearest| (nearest.version, nearest.differences));
+    if let Some((version, differences)) = noted.or_else(nearest) {
+        found.nearest = version;
+        found.differences = told(&differences);
+    }
+}
+
+fn told(differences: &[Difference]) -> Vec<String> {
+    let mut told: Vec<_> = differences.iter().take(MOST).map(ToString::to_string).collect();
+    let more = differences.len().saturating_sub(told.len());
+    told.extend((more > 0).then(|| format!("{more} more")));
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_that_was_noted_goes_before_the_newest() {
+        let (one, two, three) = (Some(1), Some(2), Some(3));
+        for (alike, hint, is_bound, expect) in [
+            (&[three, two][..], None, false, Some(three)),
+            (&[three, two], two, false, Some(two)),
+            (&[three, two], one, false, Some(three)),
+            (&[three, two], one, true, None),
+            (&[three, two], None, true, None),
+            (&[None], None, false, Some(None)),
+            (&[], two, false, None),
+        ] {
+            assert_eq!(chosen(alike, hint, is_bound), expect, "{alike:?} {hint:?} {is_bound}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The structures that a set of files makes, one after the other. Pure: what a replay has seen goes in.
+
+use serde::{Deserialize, Serialize};
+
+use super::difference::{Difference, differences, is_other};
+use super::fingerprint::{Fingerprint, Key, Objects};
+use crate::tenant::Digest;
+
+/// The structures from the empty schema on, each as what has changed since the one before.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct History {
+    states: Vec<State>,
+    /// The newest structure; it is made again of the changes.
+    #[serde(skip)]
+    newest: Objects,
+}
+
+/// A structure that files have made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct State {
+    /// The version; `None` before the first file.
+    version: Option<i64>,
+    fingerprint: Digest,
+    changed: Vec<(Key, Vec<String>)>,
+    removed: Vec<Key>,
+}
+
+/// The structure that is nearest to one that no version has.
+#[derive(Clone, Debug)]
+pub(crate) struct Nearest {
+    pub(crate) version: Option<i64>,
+    pub(crate) differences: Vec<Difference>,
+}
+
+impl History {
+    /// Adds what the next version makes.
+    pub(crate) fn push(&mut self, version: Option<i64>, fingerprint: Fingerprint, objects: Objects) {
+        let changed = objects.0.iter().filter(|(key, _)| is_other(&self.newest, &objects, key));
+        let changed = changed.map(|(key, is)| (key.clone(), is.clone())).collect();
+        let removed = self.newest.0.keys().filter(|key| !objects.0.contains_key(*key)).cloned().collect();
+        let fingerprint = Digest::from_bytes(*fingerprint.as_bytes());
+        self.states.push(State { version, fingerprint, changed, removed });
+        self.newest = objects;
+    }
+
+    /// Adds a version that has changed nothing.
+    pub(crate) fn push_same(&mut self, version: Option<i64>) {
+        if let Some(State { fingerprint, .. }) = self.states.last() {
+            let fingerprint = *fingerprint;
+            self.states.push(State { version, fingerprint, changed: Vec::new(), removed: Vec::new() });
+        }
+    }
+
+    /// The fingerprint of the newest structure.
+    pub(crate) fn newest_fingerprint(&self) -> Option<Fingerprint> {
+        self.states.last().map(|state| Fingerprint::from_bytes(*state.fingerprint.as_bytes()))
+    }
+
+    /// The versions that have this structure, the newest first: files that change rows only make no new one.
+    pub(crate) fn versions_like(&self, fingerprint: Fingerprint) -> Vec<Option<i64>> {
+        let is_like = |state: &&State| state.fingerprint.as_bytes() == fingerprint.as_bytes();
+        self.states.iter().rev().filter(is_like).map(|state| state.version).collect()
+    }
+
+    /// The objects at a version.
+    pub(crate) fn objects_at(&self, version: Option<i64>) -> Option<Objects> {
+        let end = self.states.iter().position(|state| state.version == version)?;
+        let mut objects = Objects::default();
+        self.states[..=end].iter().for_each(|state| state.apply(&mut objects));
+        Some(objects)
+    }
+
+    /// The differences from what the files make at a version.
+    pub(crate) fn differences_at(&self, version: Option<i64>, is: &Objects) -> Option<Vec<Difference>> {
+        Some(differences(is, &self.objects_at(version)?))
+    }
+
+    /// The version with the fewest differences; of several the newest.
+    pub(crate) fn nearest(&self, is: &Objects) -> Option<Nearest> {
+        let mut objects = Objects::default();
+        let mut count = is.0.len();
+        let mut fewest: Option<(usize, Option<i64>)> = None;
+        for state in &self.states {
+            // Counted anew only where something has changed.
+            let others = |objects: &Objects| state.keys().filter(|key| is_other(is, objects, key)).count();
+            count -= others(&objects);
+            state.apply(&mut objects);
+            count += others(&objects);
+            if fewest.is_none_or(|(least, _)| count <= least) {
+                fewest = Some((count, state.version));
+            }
+        }
+        let (_, version) = fewest?;
+        Some(Nearest { version, differences: self.differences_at(version, is)? })
+    }
+
+    /// Returns true if the files make a table of this name, at whatever version.
+    pub(crate) fn makes_relation(&self, name: &str) -> bool {
+        let is_it = |key: &Key| key.0 == "relation" && key.1 == name;
+        self.states.iter().any(|state| state.changed.iter().any(|(key, _)| is_it(key)))
+    }
+}
+
+impl State {
+    fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.changed.iter().map(|(key, _)| key).chain(&self.removed)
+    }
+
+    fn apply(&self, objects: &mut Objects) {
+        for (key, is) in &self.changed {
+            objects.0.insert(key.clone(), is.clone());
+        }
+        for key in &self.removed {
+            objects.0.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn objects(columns: &[&str]) -> Objects {
+        let entry = |name: &&str| (("column".to_owned(), format!("note.{name}")), vec!["[]".to_owned()]);
+        Objects(columns.iter().map(entry).collect())
+    }
+
+    fn history() -> History {
+        let mut history = History::default();
+        let states: [(u8, &[&str]); 5] =
+            [(0, &[]), (1, &["a"]), (2, &["a", "b"]), (2, &["a", "b"]), (3, &["b", "c"])];
+        for (version, (hash, columns)) in (0..).zip(states) {
+            history.push(
+                (version > 0).then_some(version),
+                Fingerprint::from_bytes([hash; 32]),
+                objects(columns),
+            );
+        }
+        history
+    }
+
+    #[test]
+    fn what_was_kept_tells_what_a_version_makes() -> Result<(), serde_json::Error> {
+        let history: History = serde_json::from_str(&serde_json::to_string(&history())?)?;
+        for (version, columns) in
+            [(None, &[][..]), (Some(1), &["a"]), (Some(3), &["a", "b"]), (Some(4), &["b", "c"])]
+        {
+            assert_eq!(history.objects_at(version), Some(objects(columns)), "{version:?}");
+        }
+        assert_eq!(history.objects_at(Some(5)), None);
+        assert_eq!(
+            history.versions_like(Fingerprint::from_bytes([2; 32])),
+            [Some(3), Some(2)],
+            "the newest first"
+        );
+        assert_eq!(history.versions_like(Fingerprint::from_bytes([9; 32])), []);
+        Ok(())
+    }
+
+    #[test]
+    fn the_nearest_version_has_the_fewest_differences_and_is_the_newest_of_these() {
+        for (columns, version, differences) in [
+            (&["a", "b"][..], 3, 0),
+            (&["a", "x"], 1, 1),
+            (&["b", "c", "x"], 4, 1),
+            (&["x"], 0, 1),
+            (&["a"], 1, 0),
+        ] {
+            let is = objects(columns);
+            let nearest = history().nearest(&is).map(|nearest| (nearest.version, nearest.differences.len()));
+            let version = (version > 0).then_some(version);
+            assert_eq!(nearest, Some((version, differences)), "{columns:?}");
+        }
+    }
+}
