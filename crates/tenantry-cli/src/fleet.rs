@@ -17,10 +17,10 @@ pub(crate) enum Migrated {
 
 impl Migrated {
     pub(crate) fn of(tenancy: &Tenancy, tenant: &Tenant) -> Self {
-        let files = tenancy.migrations().tenant();
         if tenant.last_error().is_some() {
             return Self::Failed;
         }
+        let Some(files) = tenancy.migrations().of_type(tenant.type_name()) else { return Self::Behind };
         match tenant.digest() {
             Some(digest) if *digest == files.digest() => Self::UpToDate,
             None if files.is_empty() => Self::UpToDate,

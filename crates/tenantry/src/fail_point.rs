@@ -96,6 +96,24 @@ pub(crate) enum FailPoint {
     BeforeAdopt,
     /// A tenant was made of a schema that was there.
     AfterAdopt,
+    /// A change of type begins, which is not committed yet.
+    BeforeTypeChange,
+    /// A change of type has begun, and nothing is changed.
+    AfterTypeChange,
+    /// The files of the former type are undone.
+    TypeUndone,
+    /// The ledger goes over to another type, which is not committed yet.
+    BeforeLedgerMoves,
+    /// The ledger went over to another type, and the registry does not know.
+    LedgerMoved,
+    /// The registry says the new type, whose files are missing.
+    TypeSet,
+    /// The files of the new type are applied.
+    TypeFilled,
+    /// A change of type ends, which is not committed yet.
+    BeforeTypeEnds,
+    /// A change of type has ended.
+    AfterTypeEnds,
 }
 
 impl FailPoint {
@@ -145,6 +163,19 @@ impl FailPoint {
     #[cfg(test)]
     pub(crate) const OF_ADOPTION: [Self; 5] =
         [Self::LedgerWritten, Self::BeforeAdopt, Self::AfterAdopt, Self::BeforeRelease, Self::AfterRelease];
+
+    #[cfg(test)]
+    pub(crate) const OF_TYPE_CHANGE: [Self; 9] = [
+        Self::BeforeTypeChange,
+        Self::AfterTypeChange,
+        Self::TypeUndone,
+        Self::BeforeLedgerMoves,
+        Self::LedgerMoved,
+        Self::TypeSet,
+        Self::TypeFilled,
+        Self::BeforeTypeEnds,
+        Self::AfterTypeEnds,
+    ];
 
     #[cfg(test)]
     pub(crate) const OF_SUSPENSION: [Self; 4] =
@@ -207,6 +238,15 @@ impl FailPoint {
             Self::LedgerWritten => "ledger-written",
             Self::BeforeAdopt => "before-adopt",
             Self::AfterAdopt => "after-adopt",
+            Self::BeforeTypeChange => "before-type-change",
+            Self::AfterTypeChange => "after-type-change",
+            Self::TypeUndone => "type-undone",
+            Self::BeforeLedgerMoves => "before-ledger-moves",
+            Self::LedgerMoved => "ledger-moved",
+            Self::TypeSet => "type-set",
+            Self::TypeFilled => "type-filled",
+            Self::BeforeTypeEnds => "before-type-ends",
+            Self::AfterTypeEnds => "after-type-ends",
         }
     }
 }

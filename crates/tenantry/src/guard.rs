@@ -8,6 +8,10 @@
 /// A guard that a test run can leave out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Guard {
+    /// A run leaves a schema alone whose ledger is that of another type than the run takes its tenant for.
+    ///
+    /// Test: `invariants::types::a_run_leaves_a_tenant_alone_whose_type_is_half_changed`.
+    LedgerType,
     /// The server's answer to a switch is compared with the schema that was asked for.
     ///
     /// Test: `invariants::switching::a_missing_schema_is_an_error_before_the_first_statement`.

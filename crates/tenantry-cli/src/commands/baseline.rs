@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tenantry::Config;
 use tenantry::migrate::{BaselineOptions, FirstRows};
+use tenantry::tenant::TypeName;
 
 use crate::connect::{configuration, with_tenancy_of};
 use crate::context::{Context, Finish};
@@ -26,6 +27,9 @@ pub(crate) struct Options {
     /// Tables whose rows are part of it, as the migrations leave them
     #[arg(long, value_name = "TABLE", num_args = 1.., conflicts_with = "check")]
     with_rows: Vec<String>,
+    /// Make it of all migrations of the tenants of this type
+    #[arg(long = "type", value_name = "TYPE", value_parser = TypeName::parse)]
+    type_name: Option<TypeName>,
     /// Write nothing; fail unless the file makes what the migrations make
     #[arg(long, conflicts_with = "at")]
     check: bool,
@@ -34,7 +38,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     let mut config = configuration(&cx.global).await?;
     if options.check {
-        return check(cx, &config).await;
+        return check(cx, &config, options.type_name.as_ref()).await;
     }
     // What is written again may be made from other files than there are now.
     config.ignore_baseline();
@@ -43,10 +47,19 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         Some(version) => baseline.at(version),
         None => baseline,
     };
-    write(cx, &config, baseline).await
+    let baseline = match &options.type_name {
+        Some(type_name) => baseline.of_type(type_name.clone()),
+        None => baseline,
+    };
+    write(cx, &config, options.type_name.as_ref(), baseline).await
 }
 
-async fn write(cx: &mut Context, config: &Config, options: BaselineOptions) -> anyhow::Result<Finish> {
+async fn write(
+    cx: &mut Context,
+    config: &Config,
+    type_name: Option<&TypeName>,
+    options: BaselineOptions,
+) -> anyhow::Result<Finish> {
     let made = with_tenancy_of(cx, config, async |cx, tenancy| {
         let pg_dump = PgDump::for_server(config, tenancy).await?;
         let dump = async |arguments: &[String]| pg_dump.run(arguments);
@@ -54,7 +67,8 @@ async fn write(cx: &mut Context, config: &Config, options: BaselineOptions) -> a
     })
     .await?;
     let (_, tenant) = config.migration_directories();
-    let file = tenant.join("baseline.sql");
+    let of_type = type_name.and_then(|type_name| config.type_directories().remove(type_name));
+    let file = of_type.unwrap_or(tenant).join("baseline.sql");
     fs::write(&file, made.text).with_context(|| format!("`{}` cannot be written", file.display()))?;
     match cx.output.format() {
         Format::Json => {
@@ -96,11 +110,15 @@ fn ends_before(version: i64, rows: &FirstRows) -> String {
     )
 }
 
-async fn check(cx: &mut Context, config: &Config) -> anyhow::Result<Finish> {
+async fn check(cx: &mut Context, config: &Config, type_name: Option<&TypeName>) -> anyhow::Result<Finish> {
     let version = with_tenancy_of(cx, config, async |cx, tenancy| {
         let pg_dump = PgDump::for_server(config, tenancy).await?;
         let dump = async |arguments: &[String]| pg_dump.run(arguments);
-        watched(cx, async |progress| tenancy.check_baseline_observed(progress, dump).await).await
+        watched(cx, async |progress| match type_name {
+            Some(type_name) => tenancy.check_baseline_of_type(type_name, progress, dump).await,
+            None => tenancy.check_baseline_observed(progress, dump).await,
+        })
+        .await
     })
     .await?;
     match cx.output.format() {

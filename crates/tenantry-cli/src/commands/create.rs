@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use tenantry::Tenancy;
-use tenantry::tenant::{Status, Tenant};
+use tenantry::tenant::{Status, Tenant, TypeName};
 
 use self::order::Order;
 use super::show;
@@ -23,8 +23,8 @@ use crate::setting::{Setting, parse_setting, settings_of};
 #[command(after_help = "A line of FILE is a slug, or a JSON object:
   acme
   {\"slug\": \"globex\", \"name\": \"Globex\", \"settings\": {\"plan\": \"gold\"}, \"domains\": [\"globex.org\"]}
-`database` and `schema` are keys as well. Empty lines and those that begin with # are skipped. Nothing is made if
-a line is wrong. A tenant that is there already is left as it is, so the command can be repeated.")]
+`type`, `database` and `schema` are keys as well. Empty lines and those that begin with # are skipped. Nothing is
+made if a line is wrong. A tenant that is there already is left as it is, so the command can be repeated.")]
 pub(crate) struct Options {
     /// The tenant's name in addresses: its slug
     #[arg(required_unless_present = "from")]
@@ -44,6 +44,9 @@ pub(crate) struct Options {
     /// A domain of its own; repeatable
     #[arg(long = "domain", value_name = "DOMAIN")]
     domains: Vec<String>,
+    /// Its type, whose further migrations its schema gets; with `--from`, that of lines without one
+    #[arg(long = "type", value_name = "TYPE", value_parser = TypeName::parse)]
+    type_name: Option<TypeName>,
     /// The database to make its schema in
     #[arg(long, value_name = "ALIAS")]
     database: Option<String>,
@@ -51,7 +54,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "EXISTING")]
     schema: Option<String>,
     /// Remove a tenant that is still `provisioning`, with its schema
-    #[arg(long, conflicts_with_all = ["name", "settings", "domains", "database", "schema"])]
+    #[arg(long, conflicts_with_all = ["name", "settings", "domains", "type_name", "database", "schema"])]
     abort: bool,
     /// Do not ask before `--abort` removes something
     #[arg(long, requires = "abort")]
@@ -63,7 +66,8 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         return abort(options, cx).await;
     }
     if let Some(file) = &options.from {
-        return many::run(file, options.database.as_deref(), options.jobs, cx).await;
+        let defaults = Order { type_name: options.type_name, database: options.database, ..Order::default() };
+        return many::run(file, &defaults, options.jobs, cx).await;
     }
     let name = options.name.map(|name| ("name".to_owned(), name.into()));
     let order = Order {
@@ -71,6 +75,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         name: None,
         settings: settings_of(name.into_iter().chain(options.settings))?,
         domains: options.domains,
+        type_name: options.type_name,
         database: options.database,
         schema: options.schema,
     };

@@ -22,10 +22,13 @@ pub(crate) struct Options {
 }
 
 const HEADER: [&str; 6] = ["SLUG", "NAME", "STATUS", "MIGRATIONS", "DATABASE", "SCHEMA"];
+/// The same where tenants may have a type.
+const WITH_TYPE: [&str; 7] = ["SLUG", "NAME", "TYPE", "STATUS", "MIGRATIONS", "DATABASE", "SCHEMA"];
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     with_tenancy(cx, async |cx, _, tenancy| {
         let mut pages = Pages::matching(tenancy, options.condition.as_deref());
+        let has_types = tenancy.migrations().types().next().is_some();
         let limit = options.limit.unwrap_or(usize::MAX);
         let mut printed = 0;
         while printed < limit {
@@ -37,7 +40,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
             page.truncate(limit - printed);
             match cx.output.format() {
                 Format::Json => print_json(cx, &page, printed)?,
-                Format::Table => print_table(cx, &page, printed),
+                Format::Table => print_table(cx, &page, printed, has_types),
             }
             printed += page.len();
         }
@@ -59,22 +62,24 @@ fn print_json(cx: &mut Context, page: &[Listed], printed: usize) -> anyhow::Resu
     Ok(())
 }
 
-fn print_table(cx: &mut Context, page: &[Listed], printed: usize) {
+fn print_table(cx: &mut Context, page: &[Listed], printed: usize, has_types: bool) {
     if page.is_empty() {
         return;
     }
     let row = |listed: &Listed| {
         let tenant = &listed.tenant;
-        vec![
-            tenant.slug().to_string(),
-            tenant.name().to_owned(),
+        let mut row = vec![tenant.slug().to_string(), tenant.name().to_owned()];
+        row.extend(has_types.then(|| tenant.type_name().map(ToString::to_string).unwrap_or_default()));
+        row.extend([
             tenant.status().to_string(),
             listed.migrated.as_str().to_owned(),
             tenant.database().to_string(),
             tenant.schema().to_string(),
-        ]
+        ]);
+        row
     };
-    cx.output.rows((printed == 0).then_some(&HEADER), &[], page.iter().map(row));
+    let header: &[&str] = if has_types { &WITH_TYPE } else { &HEADER };
+    cx.output.rows((printed == 0).then_some(header), &[], page.iter().map(row));
 }
 
 fn finish(cx: &mut Context, printed: usize) {

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Serialize;
-use tenantry::Migrations;
 use tenantry::migrate::NextVersion;
+use tenantry::tenant::TypeName;
+use tenantry::{Config, Migrations};
 use time::OffsetDateTime;
 
 use self::text::Kind;
@@ -31,6 +32,9 @@ pub(crate) struct Options {
     /// Make it for the master schema instead of the tenants'
     #[arg(long)]
     master: bool,
+    /// Make it for the tenants of this type
+    #[arg(long = "type", value_name = "TYPE", value_parser = TypeName::parse, conflicts_with = "master")]
+    type_name: Option<TypeName>,
     /// Make a file that undoes it, too
     #[arg(long)]
     down: bool,
@@ -46,8 +50,13 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    fn kind(&self) -> Kind {
-        Kind { is_master: self.master, is_alone: self.no_transaction, is_code: self.code }
+    fn kind(&self) -> Kind<'_> {
+        Kind {
+            is_master: self.master,
+            type_name: self.type_name.as_ref(),
+            is_alone: self.no_transaction,
+            is_code: self.code,
+        }
     }
 }
 
@@ -61,8 +70,7 @@ struct Made {
 pub(crate) fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     name::check(&options.name)?;
     let config = connect::read(&cx.global)?;
-    let (master, tenant) = config.migration_directories();
-    let directory = if options.master { master } else { tenant };
+    let directory = directory(&options, &config)?;
     // Two that run at the same time get two numbers.
     let locked = File::open(&directory).map_err(|error| absent(&directory, error))?;
     match locked.lock() {
@@ -70,7 +78,7 @@ pub(crate) fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> 
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
         result => result.with_context(|| format!("`{}` cannot be locked", directory.display()))?,
     }
-    let next = next_version(&Migrations::of(&config), options.master)?;
+    let next = next_version(&Migrations::of(&config), &options)?;
     let made = make(&directory, &options, &next)?;
     match cx.output.format() {
         Format::Json => cx.output.json(&made),
@@ -80,16 +88,35 @@ pub(crate) fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> 
     Ok(Finish::Done)
 }
 
+fn directory(options: &Options, config: &Config) -> Result<PathBuf, Failure> {
+    let (master, tenant) = config.migration_directories();
+    match &options.type_name {
+        None if options.master => Ok(master),
+        None => Ok(tenant),
+        Some(type_name) => config.type_directories().remove(type_name).ok_or_else(|| {
+            Failure::new("configuration", format!("there is no type `{type_name}` of tenants"))
+                .with_hint(format!("write `[types.{type_name}]` into tenantry.toml, and make its directory"))
+        }),
+    }
+}
+
 fn absent(directory: &Path, error: io::Error) -> anyhow::Error {
     let failure = Failure::new("migration", format!("`{}` cannot be opened: {error}", directory.display()));
     failure.with_hint("`tenantry init` makes the directories of the migrations").into()
 }
 
-fn next_version(migrations: &Migrations, is_master: bool) -> anyhow::Result<NextVersion> {
-    migrations.check_files().map_err(tenantry::Error::from)?;
+fn next_version(migrations: &Migrations, options: &Options) -> anyhow::Result<NextVersion> {
+    migrations.check_all_files().map_err(tenantry::Error::from)?;
     let (master, tenant) = (migrations.master(), migrations.tenant());
-    let (set, other) = if is_master { (master, tenant) } else { (tenant, master) };
-    let next = NextVersion::after(set, other, OffsetDateTime::now_utc());
+    let now = OffsetDateTime::now_utc();
+    let next = match &options.type_name {
+        None if options.master => NextVersion::after(master, tenant, now),
+        None => {
+            let of_types: Vec<_> = migrations.types().map(|(_, set)| set).collect();
+            NextVersion::after(tenant, master, now).and_then(|next| next.free_in(&of_types))
+        }
+        some => migrations.of_type(some.as_ref()).and_then(|set| NextVersion::of_type(set, now)),
+    };
     next.ok_or_else(|| {
         Failure::new("migration", "the newest version is the largest that there can be").into()
     })

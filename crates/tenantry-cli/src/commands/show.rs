@@ -104,7 +104,7 @@ pub(super) async fn print(cx: &mut Context, tenancy: &Tenancy, tenant: &Tenant) 
     Ok(())
 }
 
-async fn json_of(tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<Value> {
+pub(super) async fn json_of(tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<Value> {
     let mut json = serde_json::to_value(tenant)?;
     json["domains"] = serde_json::to_value(tenancy.domains(tenant).await?)?;
     json["migrations"] = serde_json::to_value(Migrated::of(tenancy, tenant))?;
@@ -127,6 +127,9 @@ async fn facts(tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<Vec<(&'stat
         ("domains", domains.iter().map(DomainName::as_str).collect::<Vec<_>>().join(", ")),
         ("settings", settings(tenant)),
     ];
+    if let Some(type_name) = tenant.type_name() {
+        facts.insert(2, ("type", type_name.to_string()));
+    }
     if let Some(suspension) = tenant.suspension() {
         facts.extend(terms(suspension));
     }

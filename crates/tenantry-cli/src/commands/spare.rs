@@ -2,6 +2,7 @@
 use serde_json::json;
 use tenantry::Tenancy;
 use tenantry::registry::Spare;
+use tenantry::tenant::TypeName;
 
 use crate::connect::{with_files, with_tenancy};
 use crate::context::{Context, Finish};
@@ -22,6 +23,9 @@ enum Action {
     Fill {
         #[arg(long, value_name = "N", default_value_t = 10)]
         count: u32,
+        /// Make them for tenants of this type
+        #[arg(long = "type", value_name = "TYPE", value_parser = TypeName::parse)]
+        type_name: Option<TypeName>,
     },
     /// List the spares
     List,
@@ -29,15 +33,27 @@ enum Action {
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     match options.action {
-        Action::Fill { count } => with_files(cx, async |cx, tenancy| fill(cx, tenancy, count).await).await,
+        Action::Fill { count, type_name } => {
+            with_files(cx, async |cx, tenancy| fill(cx, tenancy, type_name.as_ref(), count).await).await
+        }
         Action::List => with_tenancy(cx, async |cx, _, tenancy| list(cx, tenancy).await).await,
     }
 }
 
-async fn fill(cx: &mut Context, tenancy: &Tenancy, count: u32) -> anyhow::Result<Finish> {
+async fn fill(
+    cx: &mut Context,
+    tenancy: &Tenancy,
+    type_name: Option<&TypeName>,
+    count: u32,
+) -> anyhow::Result<Finish> {
     let progress = Progress::new(cx.output.format());
-    let filled =
-        until_interrupted(tenancy.fill_spares_observed(count, &progress), || progress.cancel()).await;
+    let fill = async {
+        match type_name {
+            Some(type_name) => tenancy.fill_spares_of_type(type_name, count, &progress).await,
+            None => tenancy.fill_spares_observed(count, &progress).await,
+        }
+    };
+    let filled = until_interrupted(fill, || progress.cancel()).await;
     progress.finish();
     let summary = filled?;
     match cx.output.format() {
@@ -54,7 +70,9 @@ async fn list(cx: &mut Context, tenancy: &Tenancy) -> anyhow::Result<Finish> {
     let spares = tenancy.spares().await?;
     match cx.output.format() {
         Format::Json => cx.output.json(&spares),
-        Format::Table => cx.output.table(&["schema", "migrations", "created"], spares.iter().map(row)),
+        Format::Table => {
+            cx.output.table(&["schema", "type", "migrations", "created"], spares.iter().map(row))
+        }
     }
     Ok(Finish::Done)
 }
@@ -63,5 +81,6 @@ fn row(spare: &Spare) -> Vec<String> {
     let migrations = if spare.is_current { "up to date" } else { "behind" };
     // As JSON has it.
     let created = json!(spare)["created_at"].as_str().unwrap_or_default().to_owned();
-    vec![spare.schema.to_string(), migrations.to_owned(), created]
+    let type_name = spare.type_name.as_ref().map(ToString::to_string).unwrap_or_default();
+    vec![spare.schema.to_string(), type_name, migrations.to_owned(), created]
 }

@@ -2,9 +2,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tenantry::migrate::MigrationSet;
+use tenantry::migrate::{Migration, MigrationSet};
 use tenantry::registry::{Probe, Run};
-use tenantry::tenant::{Alias, Digest, Slug, Status, Tenant};
+use tenantry::tenant::{Alias, Digest, Slug, Status, Tenant, TypeName};
 use tenantry::{Config, Tenancy};
 
 use crate::causes::Causes;
@@ -60,6 +60,8 @@ struct Counts {
 /// The tenants that keep up with the fleet and have applied the same.
 #[derive(Serialize)]
 struct AtVersion {
+    #[serde(rename = "type")]
+    type_name: Option<TypeName>,
     files: Files,
     version: Option<i64>,
     tenants: usize,
@@ -96,6 +98,7 @@ struct Spares {
 struct Migrations {
     master: Directory,
     tenant: Directory,
+    types: BTreeMap<TypeName, Directory>,
 }
 
 #[derive(Serialize)]
@@ -165,7 +168,13 @@ async fn fleet(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Fleet> {
             }
         }
     }
-    let at_version = |((files, version), (slug, tenants))| AtVersion { files, version, tenants, slug };
+    let at_version = |((type_name, files, version), (slug, tenants))| AtVersion {
+        type_name,
+        files,
+        version,
+        tenants,
+        slug,
+    };
     Ok(Fleet {
         tenants,
         causes,
@@ -176,17 +185,18 @@ async fn fleet(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Fleet> {
     })
 }
 
-/// The version of a tenant; those furthest behind come first.
-fn place(tenancy: &Tenancy, tenant: &Tenant) -> (Files, Option<i64>) {
-    let files = tenancy.migrations().tenant();
-    match tenant.digest() {
+/// The type and the version of a tenant; those furthest behind come first.
+fn place(tenancy: &Tenancy, tenant: &Tenant) -> (Option<TypeName>, Files, Option<i64>) {
+    let files = tenancy.migrations().of_type(tenant.type_name());
+    let (files, version) = match tenant.digest() {
         None => (Files::Nothing, None),
-        Some(digest) => match files.version_of(digest) {
+        Some(digest) => match files.and_then(|files| files.version_of(digest)) {
             Some(version) => (Files::UpToVersion, Some(version)),
             None if *digest == Files::of_nothing() => (Files::Nothing, None),
             None => (Files::Other, None),
         },
-    }
+    };
+    (tenant.type_name().cloned(), files, version)
 }
 
 async fn spares(tenancy: &Tenancy) -> tenantry::Result<Spares> {
@@ -215,8 +225,17 @@ async fn migrations(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Migrat
         latest: files.latest(),
         state: None,
     };
-    let mut migrations =
-        Migrations { master: directory(master, files.master()), tenant: directory(tenant, files.tenant()) };
+    let mut types = BTreeMap::new();
+    for (name, path) in config.type_directories() {
+        if let Some(set) = files.of_type(Some(&name)) {
+            let own = set.iter().filter(|migration| migration.is_of_type());
+            let latest = own.clone().next_back().map(Migration::version);
+            let path = path.display().to_string();
+            types.insert(name, Directory { path, files: own.count(), latest, state: None });
+        }
+    }
+    let (master, tenant) = (directory(master, files.master()), directory(tenant, files.tenant()));
+    let mut migrations = Migrations { master, tenant, types };
     migrations.master.state = Some(master_state(tenancy).await?);
     Ok(migrations)
 }
@@ -257,8 +276,15 @@ fn print_versions(cx: &mut Context, versions: &[AtVersion]) {
         (Files::Other, _) => "other files".to_owned(),
         _ => "nothing".to_owned(),
     };
-    let rows = versions.iter().map(|at| vec![name(at), at.tenants.to_string(), at.slug.to_string()]);
-    cx.output.rows(Some(&["AT VERSION", "TENANTS", "FIRST"]), &[1], rows);
+    let has_types = versions.iter().any(|at| at.type_name.is_some());
+    let rows = versions.iter().map(|at| {
+        let mut row = vec![name(at), at.tenants.to_string(), at.slug.to_string()];
+        row.extend(has_types.then(|| at.type_name.as_ref().map(ToString::to_string).unwrap_or_default()));
+        row
+    });
+    let header = ["AT VERSION", "TENANTS", "FIRST", "TYPE"];
+    let shown = if has_types { header.len() } else { header.len() - 1 };
+    cx.output.rows(Some(&header[..shown]), &[1], rows);
 }
 
 /// The parts that are not always there.
@@ -297,7 +323,9 @@ fn print_tenants(cx: &mut Context, tenants: &BTreeMap<&'static str, Counts>) {
 
 fn print_migrations(cx: &mut Context, migrations: &Migrations) {
     cx.output.line("");
-    let rows = [("master", &migrations.master), ("tenant", &migrations.tenant)].map(|(kind, directory)| {
+    let of_types = migrations.types.iter().map(|(name, directory)| (name.as_str(), directory));
+    let rows = [("master", &migrations.master), ("tenant", &migrations.tenant)];
+    let rows = rows.into_iter().chain(of_types).map(|(kind, directory)| {
         vec![
             kind.to_owned(),
             directory.path.clone(),

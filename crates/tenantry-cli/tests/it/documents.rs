@@ -10,6 +10,7 @@ const CHECKED_QUERIES: &str = "docs/checked-queries.md";
 const DOCTOR: &str = "docs/doctor.md";
 const COMING_FROM: &str = "docs/coming-from.md";
 const SUSPEND: &str = "docs/suspend.md";
+const TYPES: &str = "docs/types.md";
 
 /// Commands that are shown and not typed here, and what tries them instead.
 const NOT_TYPED: &[(&str, &str)] = &[
@@ -125,6 +126,39 @@ async fn migrations_of_another_tool_are_converted_as_the_page_says() {
     project.refused(1, &["exec", "--tenant", "acme", "SELECT FROM note"]);
 }
 
+#[tokio::test]
+async fn a_tenant_gets_another_type_as_the_page_says() {
+    let project = Project::ready().await;
+    project.ok(&["create", "acme"]);
+    for line in script(TYPES).lines() {
+        let done = project.type_lines(line);
+        assert_eq!(done.code, 0, "{line}\n{}", done.stderr);
+    }
+    let versions = |slug: &str| {
+        let sql = "SELECT string_agg(version::text, ' ' ORDER BY version) FROM _sqlx_migrations";
+        project.ok(&["exec", "--tenant", slug, sql]).lines().last().unwrap_or_default().to_owned()
+    };
+    assert_eq!((versions("acme"), versions("globex")), ("1 3".to_owned(), "1 2 3 4".to_owned()));
+    project.refused(1, &["exec", "--tenant", "acme", "SELECT FROM report"]);
+    project.ok(&["exec", "--tenant", "globex", "SELECT FROM report"]);
+    let list = project.json(&["list"]);
+    let types: Vec<_> = list.as_array().unwrap().iter().map(|tenant| &tenant["type"]).collect();
+    assert!(types.contains(&&serde_json::json!("pro")) && types.contains(&&serde_json::Value::Null));
+    let status = project.json(&["status"]);
+    assert_eq!(status["migrations"]["types"]["pro"]["files"], 2);
+    project.ok(&["spare", "fill", "--type", "pro", "--count", "1"]);
+    project.ok(&["baseline", "--type", "pro"]);
+    project.ok(&["baseline", "--type", "pro", "--check"]);
+    project.ok(&["create", "initech", "--type", "pro"]);
+    project.write("more", "hooli\n{\"slug\": \"umbrella\", \"type\": \"lost\"}\n");
+    let refused = project.refused(1, &["create", "--from", "more", "--type", "pro"]);
+    assert!(refused.contains("no type `lost`"), "{refused}");
+    project.refused(2, &["create", "stark", "--type", "Pro"]);
+    assert!(!project.ok(&["doctor"]).contains("differ"));
+    project.ok(&["new", "more", "--type", "pro"]);
+    assert!(project.folder.path().join("migrations/pro/0005_more.down.sql").exists());
+}
+
 #[test]
 fn every_block_of_commands_is_typed() {
     let documents = pages().into_iter().chain([README.to_owned()]);
@@ -141,6 +175,7 @@ fn every_block_of_commands_is_typed() {
         (COMING_FROM.to_owned(), vec!["console".to_owned(), "sh".to_owned()]),
         (DOCTOR.to_owned(), vec!["console".to_owned()]),
         (SUSPEND.to_owned(), vec!["console".to_owned()]),
+        (TYPES.to_owned(), vec!["sh".to_owned()]),
     ]
     .into();
     assert_eq!(shown, expected, "a block that is new needs a test here");

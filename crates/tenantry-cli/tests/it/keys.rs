@@ -15,23 +15,23 @@ const KEYS: &[(&str, &str)] = &[
     ("bypass", "bypass slug until"),
     (
         "clone",
-        "copied created_at database digest domains id last_error name notes owns_types schema settings slug status \
-         suspension",
+        "copied created_at database digest domains id last_error name notes owns_types schema settings slug \
+         status suspension type",
     ),
     (
         "create",
         "created_at database digest domains former_slugs id last_error migrations name owns_types \
-         purge_after schema settings slug status suspension",
+         purge_after schema settings slug status suspension type",
     ),
     (
         "create --abort",
         "created_at database digest id last_error name owns_types removed schema settings slug status \
-         suspension",
+         suspension type",
     ),
     (
         "delete",
         "created_at database digest domains former_slugs id last_error migrations name owns_types \
-         purge_after schema settings slug status suspension",
+         purge_after schema settings slug status suspension type",
     ),
     ("dev start", "data_directory host log_file pid port running version"),
     ("dev status", "running"),
@@ -45,7 +45,8 @@ const KEYS: &[(&str, &str)] = &[
     ("lint", "column errors file hint line message rule warnings"),
     (
         "list",
-        "created_at database digest id last_error migrations name owns_types schema settings slug status suspension",
+        "created_at database digest id last_error migrations name owns_types schema settings slug status \
+         suspension type",
     ),
     (
         "migrate",
@@ -59,11 +60,12 @@ const KEYS: &[(&str, &str)] = &[
     (
         "rename",
         "created_at database digest domains former_slugs id last_error migrations name owns_types \
-         purge_after redirect_until schema settings slug status suspension",
+         purge_after redirect_until schema settings slug status suspension type",
     ),
     (
         "resume",
-        "created_at database digest id last_error name owns_types schema settings slug status suspension",
+        "created_at database digest id last_error name owns_types schema settings slug status suspension \
+         type",
     ),
     ("runs", "digest ended_at error failed migrated operator run started_at state up_to_date version wave"),
     (
@@ -73,33 +75,33 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "set",
-        "created_at database digest domains former_slugs id last_error migrations name owns_types \
-         purge_after schema settings slug status suspension",
+        "applied created_at database digest domains former_slugs id kept last_error migrations name \
+         owns_types purge_after put_back schema settings slug status suspension type undone",
     ),
     (
         "show",
-        "audit begun_at created_at database digest domains ended_at error footprint former_slugs id last_error \
-         migrations name operator options owns_types purge_after schema settings size_bytes slug state status \
-         suspension tables verb",
+        "audit begun_at created_at database digest domains ended_at error footprint former_slugs id \
+         last_error migrations name operator options owns_types purge_after schema settings size_bytes slug \
+         state status suspension tables type verb",
     ),
     ("spare fill", "made removed"),
-    ("spare list", "created_at is_current schema"),
+    ("spare list", "created_at is_current schema type"),
     (
         "status",
         "active address behind database databases deleted digest ended_at error failed files groups \
-         last_run latest master migrated migrations moving operator path provisioning purging registry \
-         run server_version slug slugs spares started_at state suspended tenant tenants total up_to_date \
-         version versions wave",
+         last_run latest master migrated migrations moving operator path provisioning purging registry run \
+         server_version slug slugs spares started_at state suspended tenant tenants total type types \
+         up_to_date version versions wave",
     ),
     (
         "suspend",
-        "created_at database digest id last_error message name owns_types read_only reason schema settings slug \
-         status suspension until",
+        "created_at database digest id last_error message name owns_types read_only reason schema settings \
+         slug status suspension type until",
     ),
     (
         "undelete",
         "created_at database digest domains former_slugs id last_error migrations name owns_types \
-         purge_after schema settings slug status suspension",
+         purge_after schema settings slug status suspension type",
     ),
 ];
 
@@ -150,6 +152,7 @@ const FIRST: &[&str] = &[
     "list",
     "show|acme",
     "set|acme|--setting|plan=silver",
+    "set|acme|--type|none",
     "suspend|acme|--reason|unpaid|--message|Please pay|--for|1h",
     "bypass|acme",
     "resume|acme",

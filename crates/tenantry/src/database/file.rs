@@ -10,7 +10,7 @@ use super::layers::{self, Origins};
 use super::period::Period;
 use super::sections::{DatabaseSection, Sections};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tenant::{Alias, ReservedSlugs, SchemaName};
+use crate::tenant::{Alias, ReservedSlugs, SchemaName, TypeName};
 
 /// The name of the file.
 const FILE: &str = "tenantry.toml";
@@ -45,6 +45,9 @@ const FILE: &str = "tenantry.toml";
 /// [migrations]
 /// master = "migrations/master"             # relative to this file
 /// tenant = "migrations/tenant"
+///
+/// [types.pro]                              # a type of tenants, which have further migrations
+/// migrations = "migrations/pro"            # the default
 ///
 /// [pool]
 /// mode = "session"                         # or "transaction", behind such a pooler
@@ -227,6 +230,16 @@ impl Config {
             self.directory.join(given.as_deref().unwrap_or(Path::new(default)))
         };
         (place(&given.master, "migrations/master"), place(&given.tenant, "migrations/tenant"))
+    }
+
+    /// The directory of the further migrations of each type.
+    pub fn type_directories(&self) -> BTreeMap<TypeName, PathBuf> {
+        let place = |name: &TypeName, given: &Option<PathBuf>| match given {
+            Some(path) => self.directory.join(path),
+            None => self.directory.join("migrations").join(name.as_str()),
+        };
+        let types = self.sections.types.iter();
+        types.map(|(name, section)| (name.clone(), place(name, &section.migrations))).collect()
     }
 
     pub(crate) fn names_migrations(&self) -> bool {

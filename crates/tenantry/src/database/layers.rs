@@ -242,11 +242,12 @@ impl<'de> Deserializer<'de> for &Setting<'_> {
         self.read_below(fields.iter().copied(), table, visitor)
     }
 
-    // The databases, of which the default one may have variables without being in the file.
+    // The databases and the types. The default database may have variables without being in the file.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         let table = self.table()?;
         let in_file = table.into_iter().flatten().map(|(alias, _)| alias.get_ref().as_ref());
-        self.read_below(in_file.chain([Alias::DEFAULT]).collect::<BTreeSet<_>>(), table, visitor)
+        let always = (self.key == "databases").then_some(Alias::DEFAULT);
+        self.read_below(in_file.chain(always).collect::<BTreeSet<_>>(), table, visitor)
     }
 
     forward_to_deserialize_any! {

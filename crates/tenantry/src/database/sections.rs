@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::config::{PoolMode, Verify};
 use super::period::Period;
-use crate::tenant::{Alias, ReservedSlugs, SchemaName};
+use crate::tenant::{Alias, ReservedSlugs, SchemaName, TypeName};
 
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Sections {
@@ -19,6 +19,7 @@ pub(super) struct Sections {
     pub(super) reserved_slugs: Option<ReservedSlugs>,
     pub(super) databases: BTreeMap<Alias, DatabaseSection>,
     pub(super) migrations: MigrationsSection,
+    pub(super) types: BTreeMap<TypeName, TypeSection>,
     pub(super) pool: PoolSection,
     pub(super) lifecycle: LifecycleSection,
 }
@@ -34,6 +35,12 @@ pub(super) struct DatabaseSection {
 pub(super) struct MigrationsSection {
     pub(super) master: Option<PathBuf>,
     pub(super) tenant: Option<PathBuf>,
+}
+
+/// A type of tenants, whose schemas have further files.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct TypeSection {
+    pub(super) migrations: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -66,7 +66,7 @@ pub enum Check {
     RenamedSchema,
     /// A tenant or a spare has no schema.
     MissingSchema,
-    /// Making or removing a tenant was interrupted.
+    /// Making or removing a tenant, or changing its type, was interrupted.
     HalfMade,
     /// A run over the fleet was interrupted.
     InterruptedRun,
@@ -74,6 +74,8 @@ pub enum Check {
     InterruptedMigration,
     /// The ledger in a schema and the row in `tenantry.applied` say different things.
     Ledger,
+    /// Tenants are of a type that the configuration does not have, or whose files cannot be told apart.
+    UnusableType,
     /// The last migration of tenants failed.
     Failed,
     /// Files were changed after tenants had applied them.

@@ -14,7 +14,8 @@
 //! | `privileges` | what it may use | `Registry`, `MissingPrivilege`, `MayCreate` |
 //! | `renames` | schemas that were renamed | `RenamedSchema` |
 //! | `schemas` | the registry against the schemas | `OrphanSchema`, `MissingSchema`, `HalfMade` |
-//! | `standing` | what tenants have applied against the files | `Failed`, `ChangedFile`, `MissingFile`, `Behind` |
+//! | `standing` | tenants against the files | `UnusableType`, `Failed`, `ChangedFile`, `MissingFile`, `Behind` |
+//! | `types` | changes of a tenant's type | `HalfMade` |
 //! | `runs` | the last run over the fleet | `InterruptedRun` |
 //! | `ledgers` | ledgers against `tenantry.applied` | `InterruptedMigration`, `Ledger` |
 //! | `extensions` | extensions that tenants do not see | `ExtensionElsewhere` |
@@ -46,6 +47,7 @@ mod runs;
 mod schemas;
 mod session;
 mod standing;
+mod types;
 
 pub use self::finding::{Check, Finding, Severity};
 use self::patient::Patient;
@@ -169,6 +171,8 @@ impl Patient<'_> {
             findings.extend(self.or_unexamined("the schemas", looked));
             let looked = schemas::missing(self, roster).await;
             findings.extend(self.or_unexamined("the rows of the registry", looked));
+            let looked = types::half_changed(self, roster).await;
+            findings.extend(self.or_unexamined("the types of tenants", looked));
             let looked = ledgers::compare(self, roster).await;
             findings.extend(self.or_unexamined("the ledgers", looked));
             let looked = standing::compare(self, roster, migrations).await;

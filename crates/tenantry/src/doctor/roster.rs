@@ -8,7 +8,7 @@ use super::session::{Session, list};
 use crate::database::DatabaseConfig;
 use crate::registry::{examination, newest_step};
 use crate::sql::Literal;
-use crate::tenant::{Alias, Status};
+use crate::tenant::{Alias, Status, TypeName};
 
 /// Schemas that one question is about.
 pub(super) const PAGE: usize = 250;
@@ -32,7 +32,19 @@ pub(super) struct Entry {
 #[derive(Clone, Debug)]
 pub(super) struct TenantEntry {
     pub(super) slug: String,
+    pub(super) type_name: Option<TypeName>,
     pub(super) status: Status,
+    pub(super) last_error: Option<String>,
+}
+
+/// A change of a tenant's type that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BegunChange {
+    pub(super) slug: String,
+    pub(super) schema: String,
+    /// The new type, or `none`.
+    pub(super) new: String,
+    pub(super) undoes: bool,
     pub(super) last_error: Option<String>,
 }
 
@@ -92,6 +104,24 @@ impl Roster {
         rows.first().map_or(Ok(false), |row| row.try_get(0))
     }
 
+    /// The tenants of a database whose type is half changed, or is being changed.
+    pub(super) async fn begun_type_changes(
+        &mut self,
+        alias: &Alias,
+    ) -> Result<Vec<BegunChange>, sqlx::Error> {
+        let rows = self.session.rows(&examination::begun_type_changes(alias)).await?;
+        let read = |row: &sqlx::postgres::PgRow| {
+            Ok(BegunChange {
+                slug: row.try_get("slug")?,
+                schema: row.try_get("schema_name")?,
+                new: row.try_get("new")?,
+                undoes: row.try_get("undoes")?,
+                last_error: row.try_get("last_error")?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
     /// Picks the schemas that should still be in this database.
     pub(super) async fn entries_of(
         &mut self,
@@ -135,7 +165,9 @@ impl Roster {
             let status: Option<&str> = row.try_get("status")?;
             let last_error = row.try_get("last_error")?;
             let tenant = slug.zip(status.and_then(|status| Status::parse(status).ok()));
-            let tenant = tenant.map(|(slug, status)| TenantEntry { slug, status, last_error });
+            let type_name: Option<&str> = row.try_get("type")?;
+            let type_name = type_name.and_then(|name| TypeName::parse(name).ok());
+            let tenant = tenant.map(|(slug, status)| TenantEntry { slug, type_name, status, last_error });
             Ok(Entry { schema: row.try_get("schema_name")?, tenant })
         };
         rows.iter().map(read).collect()

@@ -110,9 +110,10 @@ fn is_half_made(entry: &Entry) -> bool {
 }
 
 fn half_made(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
-    let TenantEntry { slug, status, last_error } = entry.tenant.as_ref()?;
+    let TenantEntry { slug, type_name, status, last_error } = entry.tenant.as_ref()?;
+    let of_type = type_name.as_ref().map(|type_name| format!(" --type {type_name}")).unwrap_or_default();
     let mend = match status {
-        Status::Provisioning => format!("tenantry create {slug}{}", database_option(patient)),
+        Status::Provisioning => format!("tenantry create {slug}{of_type}{}", database_option(patient)),
         Status::Purging => format!("tenantry purge {slug} --yes"),
         _ => return None,
     };
@@ -124,7 +125,7 @@ fn half_made(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
 
 fn without_schema(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
     let what = format!("{} has no schema: `{}` is not there", entry.whose(), entry.schema);
-    let Some(TenantEntry { slug, status, .. }) = &entry.tenant else {
+    let Some(TenantEntry { slug, type_name, status, .. }) = &entry.tenant else {
         let why = "a sign-up tries it in vain, and takes longer";
         let forget = examination::forget_spare(&entry.schema);
         return Some(patient.warning(Check::MissingSchema, what, why).mend_by(forget));
@@ -141,7 +142,8 @@ fn without_schema(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
         Status::Active | Status::Suspended => {
             let why = "every statement of the tenant fails, and so do migrations";
             let begin_anew = examination::begin_anew(slug);
-            let create = format!("tenantry create {slug}{}", database_option(patient));
+            let of_type = type_name.as_ref().map(|name| format!(" --type {name}")).unwrap_or_default();
+            let create = format!("tenantry create {slug}{of_type}{}", database_option(patient));
             let mend = format!(
                 "restore the schema from a backup; or begin anew without rows: {begin_anew}; then `{create}`"
             );

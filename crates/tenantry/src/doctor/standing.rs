@@ -1,6 +1,6 @@
 //! Tenants against the migration files: what failed, what is behind, what was changed or is missing.
 //!
-//! Tenants that have applied the same are one question, however many they are.
+//! Tenants that are of one type and have applied the same are one question, however many they are.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,13 @@ use sqlx::Row as _;
 
 use super::roster::{Entry, Roster, TenantEntry};
 use super::{Check, Finding, Patient, list};
+use crate::error::Error;
 use crate::migrate::{Applied, Conflict, Goal, Migrations, plan};
-use crate::migration::digest_of;
+use crate::migration::{MigrationSet, digest_of};
 use crate::registry::LEDGER;
 use crate::registry::examination::{self, APPLIED};
 use crate::sql::Identifier;
-use crate::tenant::Status;
+use crate::tenant::{Status, TypeName};
 
 /// Files, and errors of tenants, that a finding names.
 const NAMED: usize = 3;
@@ -29,13 +30,15 @@ struct Tenants {
     schema: String,
 }
 
+/// Tenants of one type that have applied the same, as a digest in hexadecimal digits.
+type Key = (Option<TypeName>, String);
+
 /// The tenants of a database that are served or suspended.
 #[derive(Default)]
 struct Tally {
-    /// By the digest of what they have applied, as hexadecimal digits.
-    by_digest: BTreeMap<String, Tenants>,
+    by_digest: BTreeMap<Key, Tenants>,
     /// The same, without those of whom something else is told.
-    keeping_up: BTreeMap<String, Tenants>,
+    keeping_up: BTreeMap<Key, Tenants>,
     /// By the error of the last command.
     failed: BTreeMap<String, Tenants>,
 }
@@ -77,18 +80,19 @@ async fn read(patient: &mut Patient<'_>, roster: &mut Roster) -> Result<Tally, s
             if patient.told_of_ledger.contains(schema) {
                 continue;
             }
-            note(&mut tally.by_digest, digest, schema, tenant);
+            let key = (tenant.type_name.clone(), digest.to_owned());
+            note(&mut tally.by_digest, key.clone(), schema, tenant);
             match &tenant.last_error {
-                Some(error) => note(&mut tally.failed, error, schema, tenant),
-                None => note(&mut tally.keeping_up, digest, schema, tenant),
+                Some(error) => note(&mut tally.failed, error.clone(), schema, tenant),
+                None => note(&mut tally.keeping_up, key, schema, tenant),
             }
         }
     }
 }
 
-fn note(groups: &mut BTreeMap<String, Tenants>, key: &str, schema: &str, tenant: &TenantEntry) {
+fn note<K: Ord>(groups: &mut BTreeMap<K, Tenants>, key: K, schema: &str, tenant: &TenantEntry) {
     let first = || Tenants { count: 0, slug: tenant.slug.clone(), schema: schema.to_owned() };
-    groups.entry(key.to_owned()).or_insert_with(first).count += 1;
+    groups.entry(key).or_insert_with(first).count += 1;
 }
 
 impl Tenants {
@@ -136,13 +140,25 @@ async fn against_files(
     files: &Migrations,
     tally: &Tally,
 ) -> Result<Vec<Finding>, sqlx::Error> {
-    let goal = Goal::latest(files.tenant());
-    let newest = goal.digest().to_string();
+    let mut unusable = BTreeMap::<_, (_, Vec<_>)>::new();
     let (mut changed, mut missing, mut behind) = (Files::default(), Files::default(), Vec::new());
     let mut ledgers = 0;
-    for (digest, tenants) in tally.by_digest.iter().filter(|(digest, _)| **digest != newest) {
-        let is_known = digest.parse().is_ok_and(|digest| files.tenant().version_of(&digest).is_some());
-        let keep_up = tally.keeping_up.get(digest).map(|tenants| (digest, tenants));
+    for (key, tenants) in &tally.by_digest {
+        let (type_name, digest) = key;
+        let set = match files.files_of(type_name.as_ref()) {
+            Ok(files) => files.set(),
+            Err(error) => {
+                let (_, all) = unusable.entry(type_name).or_insert_with(|| (error, Vec::new()));
+                all.push(tenants);
+                continue;
+            }
+        };
+        let goal = Goal::latest(set);
+        if *digest == goal.digest().to_string() {
+            continue;
+        }
+        let is_known = digest.parse().is_ok_and(|digest| set.version_of(&digest).is_some());
+        let keep_up = tally.keeping_up.get(key).map(|tenants| (key, tenants));
         if is_known {
             behind.extend(keep_up);
             continue;
@@ -163,11 +179,22 @@ async fn against_files(
             files.add(conflict, tenants);
         }
     }
-    let mut findings = Vec::new();
+    let unusable = unusable.into_values().map(|(error, tenants)| unusable_type(patient, &error, &tenants));
+    let mut findings: Vec<_> = unusable.collect();
     findings.extend(changed.changed(patient));
     findings.extend(missing.missing(patient));
     findings.extend(tell_behind(patient, roster, files, &behind).await?);
     Ok(findings)
+}
+
+/// Tenants whose type is not known here, or has files that cannot be told apart.
+fn unusable_type(patient: &Patient<'_>, error: &Error, tenants: &[&Tenants]) -> Finding {
+    let count = tenants.iter().map(|tenants| tenants.count).sum();
+    let (slug, schema) =
+        tenants.first().map(|first| (first.slug.clone(), first.schema.clone())).unwrap_or_default();
+    let what = format!("{}: {error}", Tenants { count, slug, schema }.to_text());
+    let why = "they are served, and cannot be migrated";
+    patient.error(Check::UnusableType, what, why).mend_by(error.hint().unwrap_or_default())
 }
 
 /// The rows of the ledger that all of these tenants have. `None` if that of the first says something else, which
@@ -246,10 +273,10 @@ async fn tell_behind(
     patient: &mut Patient<'_>,
     roster: &mut Roster,
     files: &Migrations,
-    behind: &[(&String, &Tenants)],
+    behind: &[(&Key, &Tenants)],
 ) -> Result<Option<Finding>, sqlx::Error> {
     let count: usize = behind.iter().map(|(_, tenants)| tenants.count).sum();
-    let Some((digest, first)) = behind.first() else { return Ok(None) };
+    let Some(((type_name, digest), first)) = behind.first() else { return Ok(None) };
     // What a run is at, or was at a moment ago, is not behind for long.
     let digest_now = patient.catalog.column(&examination::digest_of(&first.schema)).await?;
     if roster.is_run_at_work().await? || digest_now.first() != Some(digest) {
@@ -257,7 +284,8 @@ async fn tell_behind(
     }
     let all = Tenants { count, slug: first.slug.clone(), schema: first.schema.clone() };
     let verb = if count == 1 { "has" } else { "have" };
-    let newest = files.tenant().latest().map(|newest| format!(", of which {newest} is the newest"));
+    let newest = files.of_type(type_name.as_ref()).and_then(MigrationSet::latest);
+    let newest = newest.map(|newest| format!(", of which {newest} is the newest"));
     let what = format!("{} {verb} not applied all files{}", all.to_text(), newest.unwrap_or_default());
     let why = "a release that counts on the files does not work for them";
     Ok(Some(patient.warning(Check::Behind, what, why).mend_by("tenantry migrate")))

@@ -18,7 +18,7 @@ async fn a_second_runner_fails_before_any_ddl() {
     let layout = Layout::default();
     let site = Site::of_tenant(&layout, &acme);
 
-    let message = creation_message(site, &files, &[]).unwrap();
+    let message = creation_message(site, files.creation_files(None).unwrap(), &[]).unwrap();
     let mut connection = PgConnection::connect(installation.database.url()).await.unwrap();
     for expect_success in [true, false] {
         let mut tx = connection.begin().await.unwrap();

@@ -25,6 +25,7 @@ mod spares;
 mod statements;
 mod suspended;
 mod switching;
+mod types;
 
 use crate::testing::Driver;
 

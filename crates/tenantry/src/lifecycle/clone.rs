@@ -26,7 +26,7 @@ use crate::migration::Script;
 use crate::observe::{Step, Steps};
 use crate::provision::{NewTenant, already_exists, enter, own_role};
 use crate::registry::audit::{self, Action};
-use crate::registry::{AuditState, LEDGER, store};
+use crate::registry::{AuditState, LEDGER, kept_files, store};
 use crate::sql::Identifier;
 use crate::structure::{Structure, Subject};
 use crate::tenant::{Alias, Status, Tenant, Verb};
@@ -92,6 +92,12 @@ fn check_order(source: &Tenant, new: &NewTenant) -> Result<()> {
             "copy it with `pg_dump`, and register what you restore with `tenantry create --schema`",
         );
     }
+    if new.type_name().is_some_and(|given| source.type_name() != Some(given)) {
+        return unsupported(
+            "a clone is of the type of its source",
+            "clone it first, and change the type of the clone with `tenantry set CLONE --type TYPE`",
+        );
+    }
     if !new.is_in(source.database()) || new.registers_existing() {
         return unsupported(
             "a clone gets a new schema in the database of its source",
@@ -101,10 +107,15 @@ fn check_order(source: &Tenant, new: &NewTenant) -> Result<()> {
     Ok(())
 }
 
-/// The tenant that is made. It has the settings of its source, but for the name, where the order has no other.
+/// The tenant that is made. It has the type and the settings of its source, but for the name, where the order has no
+/// other.
 fn draft(context: &Context, source: &Tenant, new: &NewTenant) -> Result<Tenant> {
     let inherited = source.settings().as_object().into_iter().flatten().filter(|(key, _)| *key != "name");
-    new.clone().with_defaults(inherited).draft(context, Status::Active)
+    let new = match source.type_name() {
+        Some(type_name) => new.clone().of_type(type_name.clone()),
+        None => new.clone(),
+    };
+    new.with_defaults(inherited).draft(context, Status::Active)
 }
 
 /// Looks before the work whether somebody has the slug or a domain. The registry will say so again.
@@ -125,13 +136,20 @@ async fn check_free(connection: &mut PgConnection, new: &NewTenant, clone: &Tena
 async fn check_source(connection: &mut PgConnection, source: &Tenant) -> Result<()> {
     let refused = |kind, message: String| Err(Error::new(kind, message).with_tenant(source.slug()));
     let now = store::tenant_by_id(&mut *connection, source.id()).await?;
-    let Some(now) = now.filter(|now| now.schema() == source.schema()) else {
-        let message = format!("tenant `{}` was just removed or moved", source.slug());
+    let is_same = |now: &Tenant| now.schema() == source.schema() && now.type_name() == source.type_name();
+    let Some(now) = now.filter(is_same) else {
+        let message = format!("tenant `{}` was just removed, moved or given another type", source.slug());
         return refused(ErrorKind::Conflict, message);
     };
     if !matches!(now.status(), Status::Active | Status::Suspended) {
         let message = format!("tenant `{}` is {} and cannot be cloned", source.slug(), now.status());
         return refused(ErrorKind::TenantUnavailable, message);
+    }
+    let ledger_type = kept_files::ledger_type(connection, source.schema()).await?;
+    if ledger_type.is_some_and(|ledger_type| ledger_type.as_ref() != source.type_name()) {
+        let message = format!("tenant `{}` cannot be cloned: its type is being changed", source.slug());
+        return refused(ErrorKind::Conflict, message)
+            .map_err(|error| error.with_hint("`tenantry doctor` has the command that finishes the change"));
     }
     let rows = read_ledger(connection, source.schema()).await?;
     match rows.iter().find(|row| !row.success) {
@@ -254,7 +272,7 @@ impl Cloning<'_> {
         let copy =
             if rows.is_empty() { ledger.summarise() } else { format!("{copy}; {}", ledger.summarise()) };
         send_own(tx, self.pair.site(), &copy).await?;
-        Ok(())
+        kept_files::copy(tx, source.schema(), clone.schema()).await
     }
 
     /// Indexes, keys, triggers, policies and privileges. Foreign keys to shared tables come last of them: they lock

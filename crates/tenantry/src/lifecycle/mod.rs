@@ -13,6 +13,7 @@
 //! | `adopt` | makes tenants of schemas that are there, compared with what the files make | `release` |
 //! | `release` | takes a tenant out of the registry, and leaves its schema | adopting it |
 //! | `rename` | gives a tenant another slug | itself, back |
+//! | `set_type` | gives a tenant another type, and its schema the files of that | itself, back |
 //! | `clone` | makes a tenant as a copy of another one | `delete` and `purge` |
 //! | `delete` | hides a tenant and dates its purge; brings it back | each other |
 //! | `purge` | drops the schema of a deleted tenant, then its row | none |
@@ -27,6 +28,7 @@ mod footprint;
 mod purge;
 mod release;
 mod rename;
+mod set_type;
 mod suspend;
 
 pub use self::adopt::{Adoptable, Adoption, SchemaChoice};
@@ -41,4 +43,6 @@ pub use self::purge::PurgeOptions;
 pub(crate) use self::purge::purge;
 pub(crate) use self::release::release;
 pub(crate) use self::rename::rename;
+pub(crate) use self::set_type::set_type;
+pub use self::set_type::{FormerFiles, TypeChange};
 pub(crate) use self::suspend::{resume, suspend};

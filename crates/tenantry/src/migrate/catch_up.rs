@@ -3,7 +3,7 @@
 //! A run writes what became of its schemas a little after they were committed, so one that is killed has done more than
 //! it wrote. The ledgers say what that was: they note when each migration was applied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -67,16 +67,26 @@ impl Gaps<'_> {
             let goal = (files, files.digest());
             self.fill_page(session, vec![(String::new(), schema, Alias::default())], goal, false).await?;
         }
-        let goal = (self.context.migrations.tenant(), self.run.digest);
+        // With other files than the run was begun with, no tenant is where it was to be.
+        let goals = options.goals(&self.context.migrations).ok();
+        let goals = goals.filter(|goals| goals.digest() == self.run.digest);
         let all = tenants(&self.context.databases, self.workers, &options.fleet);
         let mut pages = std::pin::pin!(all.try_chunks(PAGE));
         while let Some(page) = pages.try_next().await.map_err(|error| error.1)? {
             // What was made since the run began has applied its files when it was made.
             let meant = page.iter().filter(|tenant| tenant.created_at() < self.run.started_at);
-            let meant = meant.map(|tenant: &Tenant| {
-                (tenant.slug().to_string(), tenant.schema().clone(), tenant.database().clone())
-            });
-            self.fill_page(session, meant.collect(), goal, options.to.is_some()).await?;
+            let mut by_type: BTreeMap<_, Vec<&Tenant>> = BTreeMap::new();
+            meant.for_each(|tenant| by_type.entry(tenant.type_name()).or_default().push(tenant));
+            for (type_name, tenants) in by_type {
+                let goal = goals.as_ref().and_then(|goals| goals.of_tenant(tenants.first()?).ok());
+                let digest = goal.map_or(self.run.digest, |goal| goal.digest());
+                let files = self.context.migrations.of_type(type_name);
+                let goal = (files.unwrap_or(self.context.migrations.tenant()), digest);
+                let schemas = tenants.into_iter().map(|tenant| {
+                    (tenant.slug().to_string(), tenant.schema().clone(), tenant.database().clone())
+                });
+                self.fill_page(session, schemas.collect(), goal, options.to.is_some()).await?;
+            }
         }
         Ok(())
     }

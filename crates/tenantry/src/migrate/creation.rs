@@ -9,23 +9,18 @@ use super::plan::Change;
 use super::send::send;
 use super::site::Site;
 use crate::error::Result;
-use crate::migration::{Baseline, Migrations};
+use crate::migration::{Baseline, TenantFiles};
 use crate::sql::Identifier;
 
 /// Makes a schema and everything in it, for a transaction that is already open.
 ///
 /// # Errors
 /// If the files cannot be used.
-pub(crate) fn creation_message(
-    site: Site<'_>,
-    migrations: &Migrations,
-    grants: &[String],
-) -> Result<Message> {
-    migrations.check_creation()?;
+pub(crate) fn creation_message(site: Site<'_>, files: &TenantFiles, grants: &[String]) -> Result<Message> {
     let mut ledger = Ledger::empty(site.schema);
     let mut message = schema_message(site, grants);
-    push_baseline(&mut message, site, &mut ledger, migrations);
-    let newer: Result<Vec<_>, _> = migrations.beyond_baseline().map(Change::apply).collect();
+    push_baseline(&mut message, site, &mut ledger, files);
+    let newer: Result<Vec<_>, _> = files.beyond_baseline().map(Change::apply).collect();
     let newer = newer.map_err(|conflict| site.conflict(&[conflict]))?;
     push_changes(&mut message, site, &mut ledger, &newer, Manner::InCreation);
     push_end(&mut message, site);
@@ -49,22 +44,22 @@ pub(crate) fn schema_message(site: Site<'_>, grants: &[String]) -> Message {
 pub(crate) async fn start_from_baseline(
     connection: &mut PgConnection,
     site: Site<'_>,
-    migrations: &Migrations,
+    files: &TenantFiles,
 ) -> Result<()> {
-    if migrations.baseline().is_none() || !ledger::read(&mut *connection, site.schema).await?.is_empty() {
+    if files.baseline().is_none() || !ledger::read(&mut *connection, site.schema).await?.is_empty() {
         return Ok(());
     }
     let (mut message, mut ledger) = (Message::new(), Ledger::empty(site.schema));
-    push_baseline(&mut message, site, &mut ledger, migrations);
+    push_baseline(&mut message, site, &mut ledger, files);
     message.push_own(&ledger.summarise());
     send(connection, site, &message).await
 }
 
 /// Enters every squashed version, and then makes what they made. No execution time says that they did not
 /// run here.
-fn push_baseline(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, migrations: &Migrations) {
-    let Some(baseline) = migrations.baseline() else { return };
-    for migration in migrations.squashed() {
+fn push_baseline(message: &mut Message, site: Site<'_>, ledger: &mut Ledger, files: &TenantFiles) {
+    let Some(baseline) = files.baseline() else { return };
+    for migration in files.squashed() {
         message.push_own(&ledger.insert(migration, true));
         ledger.add(migration);
     }

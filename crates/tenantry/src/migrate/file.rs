@@ -65,6 +65,7 @@ fn at_once(sites: &[Site<'_>], rows: &[Applied], changes: &[Change<'_>]) -> Mess
     let locks = sites.iter().map(|site| SchemaLock::of(site.schema).try_in_transaction());
     let mut conditions: Vec<_> = locks.chain(ledgers.iter().map(Ledger::is_as_expected)).collect();
     conditions.extend(sites.first().and_then(Site::has_token));
+    conditions.extend(sites.iter().filter_map(Site::has_type));
     let mut message = Message::new();
     message.push_own("BEGIN");
     message.push_condition(&conditions);

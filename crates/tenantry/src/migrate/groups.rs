@@ -8,17 +8,18 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use tokio::sync::OnceCell;
 
+use super::goals::Goals;
 use super::ledger;
 use super::limits::LONGEST_HOLD;
-use super::plan::{Applied, Change, Goal, Step, plan};
+use super::plan::{Applied, Change, Step, plan};
 use crate::error::Result;
 use crate::migration::{FileReach, digest_of};
-use crate::tenant::{Digest, Tenant};
+use crate::tenant::{Digest, Tenant, TypeName};
 
 /// The most tenants in one transaction.
 const MOST: u64 = 8;
 
-/// The files that tenants of one digest have applied, and the one transaction they need.
+/// The files that tenants of one type and digest have applied, and the one transaction they need.
 pub(super) struct Group<'a> {
     pub(super) rows: Vec<Applied>,
     pub(super) batch: Vec<Change<'a>>,
@@ -53,21 +54,21 @@ impl Group<'_> {
 
 type Known<'a> = Arc<OnceCell<Option<Arc<Group<'a>>>>>;
 
-/// For each digest that was met, what one of its tenants' ledgers says. There are as many as versions
+/// For each type and digest that were met, what one of its tenants' ledgers says. There are as many as versions
 /// in use, however many tenants there are.
 pub(super) struct Groups<'a> {
-    goal: Goal<'a>,
-    by_digest: Mutex<HashMap<Digest, Known<'a>>>,
+    goals: Goals<'a>,
+    known: Mutex<HashMap<(Option<TypeName>, Digest), Known<'a>>>,
 }
 
 impl<'a> Groups<'a> {
-    pub(super) fn of(goal: Goal<'a>) -> Self {
-        Self { goal, by_digest: Mutex::default() }
+    pub(super) fn of(goals: Goals<'a>) -> Self {
+        Self { goals, known: Mutex::default() }
     }
 
     /// The number of tenants like this one that one transaction may change, by what is known by now.
     pub(super) fn together(&self, tenant: &Tenant) -> usize {
-        let known = tenant.digest().map(|digest| self.of_digest(*digest));
+        let known = tenant.digest().map(|digest| self.of_those_like(tenant, *digest));
         let group = known.and_then(|known| known.get().cloned().flatten());
         group.map_or(1, |group| group.together())
     }
@@ -80,14 +81,14 @@ impl<'a> Groups<'a> {
         tenant: &Tenant,
     ) -> Result<Option<Arc<Group<'a>>>> {
         let Some(digest) = tenant.digest() else { return Ok(None) };
-        let known = self.of_digest(*digest);
+        let known = self.of_those_like(tenant, *digest);
         let group = known.get_or_try_init(|| self.read(connection, tenant, digest)).await?;
         Ok(group.clone())
     }
 
-    fn of_digest(&self, digest: Digest) -> Known<'a> {
-        let mut by_digest = self.by_digest.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(by_digest.entry(digest).or_default())
+    fn of_those_like(&self, tenant: &Tenant, digest: Digest) -> Known<'a> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry((tenant.type_name().cloned(), digest)).or_default())
     }
 
     async fn read(
@@ -98,7 +99,7 @@ impl<'a> Groups<'a> {
     ) -> Result<Option<Arc<Group<'a>>>> {
         let rows = ledger::read(connection, tenant.schema()).await?;
         let applied = digest_of(rows.iter().map(|row| (row.version, row.checksum.as_slice())));
-        let Ok(plan) = plan(self.goal, &rows) else { return Ok(None) };
+        let Ok(plan) = plan(self.goals.of_tenant(tenant)?, &rows) else { return Ok(None) };
         let mut steps = plan.steps.into_iter();
         Ok(match (steps.next(), steps.next()) {
             (Some(Step::Batch(batch)), None) if applied == *digest => {

@@ -49,23 +49,31 @@ pub(crate) async fn mark(
     let Context { databases, layout, migrations, .. } = context;
     migrations.check_files()?;
     let workers = Workers::of(databases);
-    let files = if fleet.is_some() { migrations.tenant() } else { migrations.master() };
-    let order = Order { files, migration: find(files, version)?, mark };
     let mut marking = Marking::default();
     match fleet {
         None => {
+            let files = migrations.master();
+            let order = Order { files, migration: files.get(version).ok_or_else(|| unknown(version))?, mark };
             let work =
                 async |connection: &mut PgConnection| order.carry_out(connection, Site::master(layout)).await;
             marking.count(workers.in_registry(work).await?);
         }
         Some(fleet) => {
+            let sets = || std::iter::once(migrations.tenant()).chain(migrations.types().map(|(_, set)| set));
+            if sets().all(|set| set.get(version).is_none()) {
+                return Err(unknown(version));
+            }
             workers
                 .in_registry(async |registry: &mut PgConnection| fleet.check_excluded(registry).await)
                 .await?;
             let all = tenants(databases, &workers, fleet);
             let work = all.map_ok(|tenant| {
-                let (order, workers) = (&order, &workers);
+                let workers = &workers;
                 async move {
+                    // Of an unknown type, the files are known that all tenants have.
+                    let files = migrations.of_type(tenant.type_name()).unwrap_or(migrations.tenant());
+                    let Some(migration) = files.get(version) else { return Ok(false) };
+                    let order = Order { files, migration, mark };
                     // It has applied what the files say, from the first one to this version or beyond.
                     let newest = tenant.digest().and_then(|digest| order.files.version_of(digest));
                     if newest >= Some(version) {
@@ -90,11 +98,9 @@ pub(crate) async fn mark(
     Ok(marking)
 }
 
-fn find(files: &MigrationSet, version: i64) -> Result<&Migration> {
-    files.get(version).ok_or_else(|| {
-        let message = format!("there is no migration with version {version}");
-        Error::new(ErrorKind::InvalidInput, message).with_hint("give the number of a file")
-    })
+fn unknown(version: i64) -> Error {
+    let message = format!("there is no migration with version {version}");
+    Error::new(ErrorKind::InvalidInput, message).with_hint("give the number of a file")
 }
 
 impl Marking {

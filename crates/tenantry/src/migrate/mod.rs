@@ -24,6 +24,7 @@
 //! | | `catch_up` | enters in the diary what an interrupted run did not write down | yes |
 //! | | `options`, `caution` | what is migrated, and when to give up | no |
 //! | | `fleet` | reads the tenants that are meant, page by page | yes |
+//! | | `type_change` | compares a ledger with the files of another type of tenants | no |
 //! | | `groups` | finds what tenants need who have applied the same | yes |
 //! | | `workers`, `blockers` | connections to work on; sessions that make one wait | yes |
 //! | schema | `schema` | the recipe: lock, ledger, plan, files | yes |
@@ -36,6 +37,7 @@
 //! | | `site` | the schema that is worked on, its owner, and the terms | no |
 //! | | `limits` | timeouts, the terms of a run | no |
 //! | | `patience` | the attempts while others are in the way | no |
+//! | | `goals` | the goals of a run, one for each type of tenants | no |
 //! | | `plan`, `conflict` | compares a goal with one schema's ledger | no |
 //! | | `ledger`, `lock` | what a schema has applied; the process that works on it | yes |
 //!
@@ -55,6 +57,7 @@ mod conflict;
 mod creation;
 mod file;
 mod fleet;
+mod goals;
 mod groups;
 mod inspection;
 mod ledger;
@@ -79,6 +82,7 @@ mod site;
 mod squash;
 mod survey;
 mod tenant;
+mod type_change;
 mod versions;
 mod wave;
 mod workers;
@@ -109,6 +113,7 @@ pub(crate) use self::send::{commit, send, send_own};
 pub(crate) use self::site::Site;
 pub use self::squash::{BaselineOptions, FirstRows, NewBaseline};
 pub(crate) use self::squash::{check_baseline, make_baseline};
+pub(crate) use self::type_change::{Leaving, LedgerChange, plan_type_change};
 pub(crate) use self::versions::{Versions, versions};
 pub(crate) use self::wave::migrate_fleet;
 pub use crate::migration::{

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::caution::{Canaries, MaxFailures};
 use super::fleet::Fleet;
+use super::goals::Goals;
 use super::limits::Limits;
 use super::plan::Goal;
 use crate::error::{Error, ErrorKind, Result};
@@ -129,11 +130,8 @@ impl MigrateOptions {
         Ok(Self { fleet, to, allow_out_of_order, canaries, max_failures, resumes, ..Self::default() })
     }
 
-    pub(super) fn goal<'a>(&self, migrations: &'a Migrations) -> Result<Goal<'a>> {
-        let files = migrations.tenant();
-        let goal =
-            self.to.map_or_else(|| Ok(Goal::latest(files)), |version| Goal::version(files, version))?;
-        Ok(self.in_order(goal))
+    pub(super) fn goals<'a>(&self, migrations: &'a Migrations) -> Result<Goals<'a>> {
+        Goals::of(migrations, self.to, !self.allow_out_of_order)
     }
 
     /// The same goal, reached in the order that these options ask for.

@@ -4,7 +4,8 @@ use super::options::MigrateOptions;
 use super::survey::{Pending, survey};
 use crate::context::Context;
 use crate::error::Result;
-use crate::migration::{Home, MigrationSet, Warning, lint};
+use crate::migration::{Home, Migration, Warning, lint};
+use crate::tenant::TypeName;
 
 /// Warns of the files that some schema of the fleet has not applied and is to apply. Where a schema cannot be looked
 /// at, all of them may be pending.
@@ -15,25 +16,32 @@ use crate::migration::{Home, MigrationSet, Warning, lint};
 pub(crate) async fn lint_pending(context: &Context, options: &MigrateOptions) -> Result<Vec<Warning>> {
     let Context { layout, migrations, .. } = context;
     migrations.check_files()?;
-    let master = warnings(migrations.master(), Home::Master);
-    let tenant = warnings(migrations.tenant(), Home::Tenant { extensions: &layout.extension_schemas });
+    let home = Home::Tenant { extensions: &layout.extension_schemas };
+    let master = warnings(migrations.master().iter(), Home::Master);
+    let mut of_tenants = vec![(None, warnings(migrations.tenant().iter(), home))];
+    for (type_name, files) in migrations.types() {
+        let own = files.iter().filter(|migration| migration.is_of_type());
+        of_tenants.push((Some(type_name), warnings(own, home)));
+    }
     // The usual case, in which nobody needs to be asked.
-    if master.is_empty() && tenant.is_empty() {
+    if master.is_empty() && of_tenants.iter().all(|(_, warnings)| warnings.is_empty()) {
         return Ok(Vec::new());
     }
     let survey = survey(context, options).await?;
-    let mut warnings = of_pending(master, &survey.master);
-    warnings.extend(of_pending(tenant, &survey.tenants));
+    let mut warnings = of_pending(master, &survey.master, None);
+    for (type_name, own) in of_tenants {
+        warnings.extend(of_pending(own, &survey.tenants, type_name));
+    }
     Ok(warnings)
 }
 
 /// About what would be applied; what would undo it was written when that was.
-fn warnings(files: &MigrationSet, home: Home<'_>) -> Vec<Warning> {
-    let accepted = files.iter().filter(|migration| migration.up().refusals().is_empty());
+fn warnings<'a>(files: impl Iterator<Item = &'a Migration>, home: Home<'_>) -> Vec<Warning> {
+    let accepted = files.filter(|migration| migration.up().refusals().is_empty());
     accepted.flat_map(|migration| lint(migration.up(), home)).collect()
 }
 
-fn of_pending(mut warnings: Vec<Warning>, pending: &Pending) -> Vec<Warning> {
-    warnings.retain(|warning| pending.has(warning.version()));
+fn of_pending(mut warnings: Vec<Warning>, pending: &Pending, type_name: Option<&TypeName>) -> Vec<Warning> {
+    warnings.retain(|warning| pending.has(type_name, warning.version()));
     warnings
 }

@@ -1,8 +1,7 @@
 use std::collections::HashMap;
 
 use super::conflict::Conflict;
-use crate::error::{Error, ErrorKind, Result};
-use crate::migration::{Code, Migration, MigrationSet, Script};
+use crate::migration::{Code, Migration, MigrationSet, Script, digest_of};
 use crate::tenant::Digest;
 
 /// One row of a schema's ledger.
@@ -28,6 +27,8 @@ enum Reach {
     All,
     /// The files up to and with this version.
     Through(i64),
+    /// The files of all tenants, and none of the type's own.
+    WithoutType,
     Nothing,
 }
 
@@ -38,26 +39,24 @@ impl<'a> Goal<'a> {
     }
 
     /// The files up to and with this version; 0 for none of them, not even one that is numbered 0.
-    ///
-    /// # Errors
-    /// If no file has this version.
-    pub(crate) fn version(files: &'a MigrationSet, version: i64) -> Result<Self> {
-        if version == 0 {
-            let digest = MigrationSet::empty().digest();
-            return Ok(Self { reach: Reach::Nothing, digest, ..Self::latest(files) });
-        }
-        if files.get(version).is_none() {
-            let message = format!("there is no migration with version {version}");
-            return Err(
-                Error::new(ErrorKind::InvalidInput, message).with_hint("give the number of a file, or 0")
-            );
-        }
-        let digest = files.through(version).digest();
-        Ok(Self { reach: Reach::Through(version), digest, ..Self::latest(files) })
+    pub(crate) fn through(files: &'a MigrationSet, version: i64) -> Self {
+        let (reach, digest) = match version {
+            0 => (Reach::Nothing, MigrationSet::empty().digest()),
+            _ => (Reach::Through(version), files.through(version).digest()),
+        };
+        Self { reach, digest, ..Self::latest(files) }
     }
 
-    /// The same, by files that come in order only: none is applied after one with a higher version.
-    pub(super) fn in_order(self) -> Self {
+    /// The files of all tenants, and none of the type's own.
+    pub(crate) fn without_type(files: &'a MigrationSet) -> Self {
+        let own = files.iter().filter(|migration| !migration.is_of_type());
+        let digest = digest_of(own.map(|migration| (migration.version(), migration.checksum())));
+        Self { reach: Reach::WithoutType, digest, is_in_order: true, ..Self::latest(files) }
+    }
+
+    /// The same, by files that come in order only: none is applied after one of its own directory with a higher
+    /// version.
+    pub(crate) fn in_order(self) -> Self {
         Self { is_in_order: true, ..self }
     }
 
@@ -73,7 +72,7 @@ impl<'a> Goal<'a> {
     /// The newest version that it has applied then.
     pub(crate) fn newest(&self) -> Option<i64> {
         match self.reach {
-            Reach::All => self.files.latest(),
+            Reach::All | Reach::WithoutType => self.files.latest(),
             Reach::Through(version) => Some(version),
             Reach::Nothing => None,
         }
@@ -83,6 +82,7 @@ impl<'a> Goal<'a> {
         match self.reach {
             Reach::All => true,
             Reach::Through(newest) => version <= newest,
+            Reach::WithoutType => self.files.get(version).is_some_and(|file| !file.is_of_type()),
             Reach::Nothing => false,
         }
     }
@@ -196,8 +196,10 @@ pub(crate) enum Step<'a> {
 
 /// Compares a goal with what one schema has applied.
 ///
-/// A pending version below the newest applied one is a conflict where the goal is to be reached in order, and
-/// planned like any other elsewhere. What is to be undone is undone first, the newest first.
+/// A pending version below the newest applied one of its own directory is a conflict where the goal is to be reached in
+/// order, and planned like any other elsewhere. The files of a type and those of all tenants have an order of their own
+/// each, because a tenant that comes to be of a type applies its files after all of the others.
+///  What is to be undone is undone first, the newest first.
 ///
 /// # Errors
 /// Every conflict with what was applied, by ascending version; an interrupted migration is reported as that and
@@ -211,19 +213,25 @@ pub(crate) fn plan<'a>(goal: Goal<'a>, applied: &[Applied]) -> Result<Plan<'a>, 
         conflicts.sort_by_key(|(version, _)| *version);
         return Err(conflicts.into_iter().map(|(_, conflict)| conflict).collect());
     }
-    let stays = applied.iter().map(|row| row.version).filter(|version| goal.has(*version));
-    let newest = stays.max().filter(|_| goal.is_in_order);
+    let stays =
+        || applied.iter().filter_map(|row| files.get(row.version)).filter(|file| goal.has(file.version()));
+    let newest = |is_of_type: bool| {
+        stays().filter(|file| file.is_of_type() == is_of_type).map(Migration::version).max()
+    };
+    let newest = if goal.is_in_order { [newest(false), newest(true)] } else { [None; 2] };
     let applied: HashMap<_, _> = applied.iter().map(|row| (row.version, row)).collect();
     let is_applied = |migration: &&Migration| applied.contains_key(&migration.version());
     let surplus = files.iter().rev().filter(|migration| !goal.has(migration.version()));
     let undone = surplus.filter(is_applied).map(Change::undo);
     let meant = files.iter().filter(|migration| goal.has(migration.version()));
-    let pending = meant.filter(|migration| !is_applied(migration)).map(|migration| match newest {
-        Some(newest) if migration.version() < newest => {
-            let (version, file) = (migration.version(), migration.file().to_owned());
-            Err(Conflict::OutOfOrder { version, file, newest })
+    let pending = meant.filter(|migration| !is_applied(migration)).map(|migration| {
+        match newest[usize::from(migration.is_of_type())] {
+            Some(newest) if migration.version() < newest => {
+                let (version, file) = (migration.version(), migration.file().to_owned());
+                Err(Conflict::OutOfOrder { version, file, newest })
+            }
+            _ => Change::apply(migration),
         }
-        _ => Change::apply(migration),
     });
     let (mut changes, mut conflicts) = (Vec::new(), Vec::new());
     for change in undone.chain(pending) {

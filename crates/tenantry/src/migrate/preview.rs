@@ -6,6 +6,7 @@ use futures_util::TryStreamExt as _;
 use sqlx::PgConnection;
 
 use super::fleet::tenants;
+use super::goals::Goals;
 use super::ledger;
 use super::limits::Limits;
 use super::options::MigrateOptions;
@@ -17,7 +18,7 @@ use super::workers::Workers;
 use crate::context::Context;
 use crate::database::Layout;
 use crate::error::Result;
-use crate::tenant::{Digest, Tenant};
+use crate::tenant::{Digest, Tenant, TypeName};
 
 /// The changes that a run would make to one schema.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ pub(crate) async fn preview(
     let Context { databases, layout, migrations, .. } = context;
     survey(context, options).await?.check()?;
     let workers = Workers::of(databases);
-    let goal = options.goal(migrations)?;
+    let goals = options.goals(migrations)?;
     if options.has_master() {
         let (site, goal) = (Site::master(layout), options.in_order(Goal::latest(migrations.master())));
         let look = async |connection: &mut PgConnection| Ok(changes(connection, site, goal).await);
@@ -61,7 +62,7 @@ pub(crate) async fn preview(
         each(Preview { tenant: None, changes, site, limits: options.limits });
     }
     let mut tenants = std::pin::pin!(tenants(databases, &workers, &options.fleet));
-    let mut known = Known::of(goal);
+    let mut known = Known { goals, by_digest: HashMap::new() };
     while let Some(tenant) = tenants.try_next().await? {
         let changes = known.changes(&workers, layout, &tenant).await;
         let site = Site::of_tenant(layout, &tenant);
@@ -70,31 +71,32 @@ pub(crate) async fn preview(
     Ok(())
 }
 
-/// The changes for schemas at each digest.
+/// The changes for schemas of each type at each digest.
 struct Known<'a> {
-    goal: Goal<'a>,
-    by_digest: HashMap<Digest, Vec<Change<'a>>>,
+    goals: Goals<'a>,
+    by_digest: HashMap<(Option<TypeName>, Digest), Vec<Change<'a>>>,
 }
 
 impl<'a> Known<'a> {
-    fn of(goal: Goal<'a>) -> Self {
-        Self { goal, by_digest: HashMap::from([(goal.digest(), Vec::new())]) }
-    }
-
     async fn changes(
         &mut self,
         workers: &Workers<'_>,
         layout: &Layout,
         tenant: &Tenant,
     ) -> Result<Vec<Change<'a>>> {
-        if let Some(known) = tenant.digest().and_then(|digest| self.by_digest.get(digest)) {
+        let goal = self.goals.of_tenant(tenant)?;
+        if tenant.digest() == Some(&goal.digest()) {
+            return Ok(Vec::new());
+        }
+        let key = tenant.digest().map(|digest| (tenant.type_name().cloned(), *digest));
+        if let Some(known) = key.as_ref().and_then(|key| self.by_digest.get(key)) {
             return Ok(known.clone());
         }
         let site = Site::of_tenant(layout, tenant);
-        let look = async |connection: &mut PgConnection| changes(connection, site, self.goal).await;
+        let look = async |connection: &mut PgConnection| changes(connection, site, goal).await;
         let changes = workers.with(tenant.database(), look).await?;
-        if let Some(digest) = tenant.digest() {
-            self.by_digest.insert(*digest, changes.clone());
+        if let Some(key) = key {
+            self.by_digest.insert(key, changes.clone());
         }
         Ok(changes)
     }

@@ -9,9 +9,9 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::catch_up::catch_up;
+use super::goals::Goals;
 use super::lock::jittered;
 use super::options::MigrateOptions;
-use super::plan::Goal;
 use super::workers::Workers;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -55,7 +55,7 @@ impl Record {
         context: &Context,
         workers: &Workers<'_>,
         options: &MigrateOptions,
-        goal: Goal<'_>,
+        goals: &Goals<'_>,
         wave: Wave,
     ) -> Result<Self> {
         let mut session = context.databases.owner_connection(&Alias::default()).await?;
@@ -73,8 +73,8 @@ impl Record {
         } else {
             let run = NewRun {
                 operator: &options.operator,
-                version: goal.newest(),
-                digest: goal.digest(),
+                version: goals.newest(),
+                digest: goals.digest(),
                 options: options.to_keep(),
                 wave: wave.number(),
             };

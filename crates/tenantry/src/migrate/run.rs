@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::OnceCell;
 
+use super::goals::Goals;
 use super::groups::Groups;
 use super::limits::Terms;
 use super::options::MigrateOptions;
-use super::plan::Goal;
 use super::record::Record;
 use super::workers::Workers;
 use crate::context::Context;
@@ -18,7 +18,7 @@ use crate::observe::{Observer, Wave};
 pub(super) struct FleetRun<'a> {
     pub(super) context: &'a Context,
     pub(super) options: &'a MigrateOptions,
-    pub(super) goal: Goal<'a>,
+    pub(super) goals: Goals<'a>,
     pub(super) observer: &'a dyn Observer,
     pub(super) workers: Workers<'a>,
     pub(super) groups: Groups<'a>,
@@ -34,14 +34,14 @@ impl<'a> FleetRun<'a> {
         options: &'a MigrateOptions,
         observer: &'a dyn Observer,
     ) -> Result<Self> {
-        let goal = options.goal(&context.migrations)?;
+        let goals = options.goals(&context.migrations)?;
         Ok(Self {
             context,
             options,
-            goal,
             observer,
             workers: Workers::of(&context.databases),
-            groups: Groups::of(goal),
+            groups: Groups::of(goals.clone()),
+            goals,
             record: OnceCell::new(),
             is_stopping: AtomicBool::new(false),
         })
@@ -49,7 +49,7 @@ impl<'a> FleetRun<'a> {
 
     /// The run's place in the registry, which is made when it is first asked for.
     pub(super) async fn record(&self, wave: Wave) -> Result<&Record> {
-        let begin = || Record::begin(self.context, &self.workers, self.options, self.goal, wave);
+        let begin = || Record::begin(self.context, &self.workers, self.options, &self.goals, wave);
         self.record.get_or_try_init(begin).await
     }
 

@@ -11,7 +11,7 @@ use super::message::Message;
 use super::plan::{Applied, Changed, Goal, Step, plan};
 use super::send::send_whole;
 use super::site::Site;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::migration::Migration;
 
 /// Brings a schema to its goal, and answers with what was done.
@@ -24,6 +24,7 @@ pub(crate) async fn migrate_schema(
     goal: Goal<'_>,
 ) -> Result<Changed> {
     let migrate = async |connection: &mut PgConnection| {
+        check_type(connection, site).await?;
         let mut rows = ledger::read(connection, site.schema).await?;
         let Settled { halves, done } = settle_interrupted(connection, site, goal, &mut rows).await?;
         let plan = plan(goal, &rows).map_err(|conflicts| site.conflict(&conflicts))?;
@@ -48,6 +49,19 @@ pub(crate) async fn migrate_schema(
         Ok(changed)
     };
     SchemaLock::of(site.schema).hold(connection, site.schema, migrate).await
+}
+
+/// Makes sure that the ledger is that of the tenant's type, which may be half changed, or changed since it was read.
+async fn check_type(connection: &mut PgConnection, site: Site<'_>) -> Result<()> {
+    let Some(condition) = site.has_type() else { return Ok(()) };
+    let ask = sqlx::AssertSqlSafe(format!("SELECT {condition}"));
+    if sqlx::query_scalar(ask).persistent(false).fetch_one(connection).await? {
+        return Ok(());
+    }
+    let message = format!("the type of the tenant is being changed, or was just changed ({})", site.whose());
+    Err(site.error(ErrorKind::Conflict, message).with_hint(
+        "migrate it again; if this stays, `tenantry doctor` has the command that finishes the change",
+    ))
 }
 
 /// The versions of interrupted files that were judged.

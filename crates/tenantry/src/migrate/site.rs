@@ -5,9 +5,9 @@ use super::limits::Terms;
 use crate::database::Layout;
 use crate::error::{Error, ErrorKind};
 use crate::guard::{Guard, stands};
-use crate::registry::runs;
+use crate::registry::{kept_files, runs};
 use crate::sql::{Identifier, Literal, SearchPathValue};
-use crate::tenant::{SchemaName, Slug, Tenant};
+use crate::tenant::{SchemaName, Slug, Tenant, TypeName};
 
 /// A schema that is worked on.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Site<'a> {
 /// The one that a schema is for.
 #[derive(Clone, Copy, Debug)]
 enum Occupant<'a> {
-    Tenant(&'a Slug),
+    Tenant(&'a Slug, Option<&'a TypeName>),
     Master,
     /// A tenant that does not exist yet.
     Spare,
@@ -33,7 +33,7 @@ enum Occupant<'a> {
 
 impl<'a> Site<'a> {
     pub(crate) fn of_tenant(layout: &'a Layout, tenant: &'a Tenant) -> Self {
-        Self::new(layout, tenant.schema(), Occupant::Tenant(tenant.slug()))
+        Self::new(layout, tenant.schema(), Occupant::Tenant(tenant.slug(), tenant.type_name()))
     }
 
     pub(super) fn master(layout: &'a Layout) -> Self {
@@ -112,11 +112,19 @@ impl<'a> Site<'a> {
         self.terms.filter(|_| stands(Guard::RunToken)).map(|terms| runs::token_condition(terms.token))
     }
 
+    /// The condition that no change of the tenant's type is half-done, nor was made since it was read. A tenant without a
+    /// type needs none: the files of a type are none of its own, and stop it.
+    pub(super) fn has_type(&self) -> Option<String> {
+        let Occupant::Tenant(_, Some(type_name)) = self.occupant else { return None };
+        let is_asked = stands(Guard::LedgerType);
+        is_asked.then(|| kept_files::is_ledger_of(self.schema, Some(type_name)))
+    }
+
     /// The schema as messages name it.
     pub(super) fn whose(&self) -> String {
         let schema = self.schema;
         match self.occupant {
-            Occupant::Tenant(slug) => format!("tenant `{slug}`, schema `{schema}`"),
+            Occupant::Tenant(slug, _) => format!("tenant `{slug}`, schema `{schema}`"),
             Occupant::Master => format!("master schema `{schema}`"),
             Occupant::Spare => format!("spare schema `{schema}`"),
             Occupant::Scratch => format!("scratch schema `{schema}`"),
@@ -126,12 +134,12 @@ impl<'a> Site<'a> {
     pub(super) fn error(&self, kind: ErrorKind, message: String) -> Error {
         let error = Error::new(kind, message);
         match self.occupant {
-            Occupant::Tenant(slug) => error.with_tenant(slug),
+            Occupant::Tenant(slug, _) => error.with_tenant(slug),
             Occupant::Master | Occupant::Spare | Occupant::Scratch => error,
         }
     }
 
-    pub(super) fn conflict(&self, conflicts: &[Conflict]) -> Error {
+    pub(crate) fn conflict(&self, conflicts: &[Conflict]) -> Error {
         let hint = conflicts.first().map(Conflict::hint).unwrap_or_default();
         let message = format!("{} ({})", sentence(conflicts), self.whose());
         self.error(ErrorKind::Migration, message).with_hint(hint)

@@ -16,7 +16,7 @@ use super::workers::Workers;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{Migration, digest_of};
-use crate::tenant::{Alias, Digest, SchemaName, Slug, Tenant};
+use crate::tenant::{Alias, Digest, SchemaName, Slug, Tenant, TypeName};
 
 /// The files that some schema has not applied, and what is wrong with files rather than with one schema.
 #[derive(Default)]
@@ -31,10 +31,13 @@ pub(super) struct Survey {
 /// The versions that would be applied.
 #[derive(Default)]
 pub(super) struct Pending {
-    versions: BTreeSet<i64>,
+    versions: BTreeSet<PendingVersion>,
     /// Of a schema that cannot be looked at, all may be pending.
     is_unknown: bool,
 }
+
+/// A version, and the type whose own file it is.
+type PendingVersion = (Option<TypeName>, i64);
 
 /// The schemas that have one conflict.
 #[derive(Default)]
@@ -47,7 +50,7 @@ struct Whose {
 /// The answer of a ledger to a goal.
 #[derive(Default)]
 struct Look {
-    pending: Vec<i64>,
+    pending: Vec<PendingVersion>,
     conflicts: Vec<Conflict>,
 }
 
@@ -59,8 +62,7 @@ struct Look {
 /// migrated.
 pub(super) async fn survey(context: &Context, options: &MigrateOptions) -> Result<Survey> {
     let Context { databases, layout, migrations, .. } = context;
-    migrations.check_files()?;
-    let goal = options.goal(migrations)?;
+    let goals = options.goals(migrations)?;
     let workers = Workers::of(databases);
     let mut survey = Survey::default();
     // Since a run began that goes on, somebody may have been removed.
@@ -76,13 +78,15 @@ pub(super) async fn survey(context: &Context, options: &MigrateOptions) -> Resul
         survey.master.add(Some(&look));
         survey.note(&look.conflicts, None);
     }
-    let mut known = Ledgers { goal, by_digest: HashMap::new(), away: HashSet::new() };
+    let mut known = Ledgers { by_digest: HashMap::new(), away: HashSet::new() };
     let mut tenants = std::pin::pin!(tenants(databases, &workers, &options.fleet));
     survey.lacks_canaries = options.wants_tagged_canaries();
     while let Some(tenant) = tenants.try_next().await? {
         survey.lacks_canaries &= !Canaries::is_tagged(&tenant);
+        // One of an unknown type says so itself.
+        let Ok(goal) = goals.of_tenant(&tenant) else { continue };
         if tenant.digest() != Some(&goal.digest()) {
-            let look = known.look(&workers, &tenant).await;
+            let look = known.look(&workers, &tenant, goal).await;
             survey.tenants.add(look.as_deref());
             survey.note(look.as_deref().map_or(&[], |look| &look.conflicts), Some(&tenant));
         }
@@ -128,13 +132,13 @@ impl Survey {
 impl Pending {
     fn add(&mut self, look: Option<&Look>) {
         match look {
-            Some(look) => self.versions.extend(&look.pending),
+            Some(look) => self.versions.extend(look.pending.iter().cloned()),
             None => self.is_unknown = true,
         }
     }
 
-    pub(super) fn has(&self, version: i64) -> bool {
-        self.is_unknown || self.versions.contains(&version)
+    pub(super) fn has(&self, type_name: Option<&TypeName>, version: i64) -> bool {
+        self.is_unknown || self.versions.contains(&(type_name.cloned(), version))
     }
 }
 
@@ -158,31 +162,31 @@ impl Whose {
     }
 }
 
-/// The ledgers of those who have applied the same.
-struct Ledgers<'a> {
-    goal: Goal<'a>,
-    by_digest: HashMap<Digest, Arc<Look>>,
+/// The ledgers of those who are of one type and have applied the same.
+struct Ledgers {
+    by_digest: HashMap<(Option<TypeName>, Digest), Arc<Look>>,
     /// Databases that do not answer. Each of their tenants will say so.
     away: HashSet<Alias>,
 }
 
-impl Ledgers<'_> {
+impl Ledgers {
     /// `None` if the ledger cannot be read.
-    async fn look(&mut self, workers: &Workers<'_>, tenant: &Tenant) -> Option<Arc<Look>> {
-        if let Some(known) = tenant.digest().and_then(|digest| self.by_digest.get(digest)) {
+    async fn look(&mut self, workers: &Workers<'_>, tenant: &Tenant, goal: Goal<'_>) -> Option<Arc<Look>> {
+        let key = tenant.digest().map(|digest| (tenant.type_name().cloned(), *digest));
+        if let Some(known) = key.as_ref().and_then(|key| self.by_digest.get(key)) {
             return Some(Arc::clone(known));
         }
         if self.away.contains(tenant.database()) {
             return None;
         }
         let look = async |connection: &mut PgConnection| {
-            look(connection, tenant.schema(), self.goal, tenant.digest()).await
+            look(connection, tenant.schema(), goal, tenant.digest()).await
         };
         match workers.with(tenant.database(), look).await {
             Ok((look, is_of_digest)) => {
                 let look = Arc::new(look);
-                if let Some(digest) = tenant.digest().filter(|_| is_of_digest) {
-                    self.by_digest.insert(*digest, Arc::clone(&look));
+                if let Some(key) = key.filter(|_| is_of_digest) {
+                    self.by_digest.insert(key, Arc::clone(&look));
                 }
                 Some(look)
             }
@@ -208,8 +212,9 @@ async fn look(
     let applied = digest_of(rows.iter().map(|row| (row.version, row.checksum.as_slice())));
     let is_of_digest = Some(&applied) == digest && rows.iter().all(|row| row.success);
     let is_pending = |version: i64| goal.has(version) && rows.iter().all(|row| row.version != version);
-    let versions = goal.files().iter().map(Migration::version);
-    let pending = versions.filter(|version| is_pending(*version)).collect();
+    let type_name = |file: &Migration| goal.files().type_name().filter(|_| file.is_of_type()).cloned();
+    let pending = goal.files().iter().filter(|file| is_pending(file.version()));
+    let pending = pending.map(|file| (type_name(file), file.version())).collect();
     let conflicts = plan(goal, &rows).err().unwrap_or_default();
     Ok((Look { pending, conflicts }, is_of_digest))
 }

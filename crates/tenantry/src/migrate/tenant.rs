@@ -98,13 +98,14 @@ impl FleetRun<'_> {
     }
 
     fn version_of(&self, tenant: &Tenant) -> Option<i64> {
-        tenant.digest().and_then(|digest| self.context.migrations.tenant().version_of(digest))
+        let files = self.context.migrations.of_type(tenant.type_name())?;
+        files.version_of(tenant.digest()?)
     }
 
     /// An error here ends the run: what went wrong with one tenant is in its row and its outcome.
     pub(super) async fn migrate_tenant(&self, tenant: Tenant, wave: Wave) -> Result<Done> {
         let started = Instant::now();
-        let result = if tenant.digest() == Some(&self.goal.digest()) {
+        let result = if self.goals.are_reached_by(&tenant) {
             Ok(Changed::default())
         } else {
             let record = self.record(wave).await?;
@@ -184,6 +185,7 @@ impl FleetRun<'_> {
         connection: &mut PgConnection,
         tenant: &Tenant,
     ) -> Result<Changed> {
+        let goal = self.goals.of_tenant(tenant)?;
         record.claim(tenant.database(), connection).await?;
         let site = Site::of_tenant(&self.context.layout, tenant).on(self.terms(record));
         if let Some(group) = self.groups.find(connection, tenant).await? {
@@ -193,7 +195,7 @@ impl FleetRun<'_> {
                 return Ok(group.batch.iter().copied().collect());
             }
         }
-        migrate_schema(connection, site, self.goal).await
+        migrate_schema(connection, site, goal).await
     }
 }
 

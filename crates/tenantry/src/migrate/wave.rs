@@ -77,7 +77,7 @@ impl FleetRun<'_> {
         let Some(resumed) = self.options.resumes else { return Ok(()) };
         let find = async |registry: &mut PgConnection| runs::find(registry, resumed.id).await;
         let run = self.workers.in_registry(find).await?;
-        if run.is_some_and(|run| run.digest == self.goal.digest()) {
+        if run.is_some_and(|run| run.digest == self.goals.digest()) {
             return Ok(());
         }
         let message = format!("run {} was begun with other migrations than there are now", resumed.id);
@@ -138,7 +138,7 @@ impl FleetRun<'_> {
         };
         let most = most.saturating_sub(self.canaries_done().await?);
         let is_canary = |tenant: &Tenant| match canaries {
-            Canaries::First(_) => tenant.digest() != Some(&self.goal.digest()),
+            Canaries::First(_) => !self.goals.are_reached_by(tenant),
             Canaries::Tagged => Canaries::is_tagged(tenant),
         };
         let size = self.count(canaries == Canaries::Tagged).await?.min(most as u64);
@@ -296,7 +296,8 @@ impl FleetRun<'_> {
 fn is_like(tenant: &Tenant, next: Option<&Tenant>) -> bool {
     let is_well = |tenant: &Tenant| tenant.last_error().is_none();
     next.is_some_and(|next| {
-        (tenant.database(), tenant.digest()) == (next.database(), next.digest())
+        (tenant.database(), tenant.type_name(), tenant.digest())
+            == (next.database(), next.type_name(), next.digest())
             && is_well(tenant)
             && is_well(next)
     })

@@ -15,22 +15,23 @@ use super::text::sql_text;
 /// Folders in folders that are looked into, in search of SQL that nobody would run.
 const DEPTH: usize = 8;
 
-/// A directory of the master's or of the tenants' migrations.
+/// A directory of the master's migrations, of the tenants', or of those of one type.
 pub(super) struct Directory<'a> {
     path: &'a Path,
     /// The baseline is in the directory of the tenants.
     has_baseline: bool,
-    /// The other directory, which may be inside this one.
-    other: Option<PathBuf>,
+    /// The other directories, which may be inside this one.
+    others: Vec<PathBuf>,
 }
 
 impl<'a> Directory<'a> {
-    pub(super) fn master(path: &'a Path, tenant: &Path) -> Self {
-        Self { path, has_baseline: path == tenant, other: tenant.canonicalize().ok() }
+    pub(super) fn master(path: &'a Path, others: &[&Path]) -> Self {
+        Self { has_baseline: others.contains(&path), ..Self::tenant(path, others) }
     }
 
-    pub(super) fn tenant(path: &'a Path, master: &Path) -> Self {
-        Self { path, has_baseline: true, other: master.canonicalize().ok() }
+    pub(super) fn tenant(path: &'a Path, others: &[&Path]) -> Self {
+        let others = others.iter().filter_map(|other| other.canonicalize().ok()).collect();
+        Self { path, has_baseline: true, others }
     }
 
     /// Reads its files in the order of their names, so that of two mistakes the same one is told everywhere.
@@ -67,7 +68,8 @@ impl<'a> Directory<'a> {
 
     /// The first file of SQL in a folder.
     fn sql_inside(&self, folder: &Path, depth: usize) -> Option<PathBuf> {
-        if depth == 0 || self.other.is_some() && folder.canonicalize().ok() == self.other {
+        let is_other = || folder.canonicalize().is_ok_and(|folder| self.others.contains(&folder));
+        if depth == 0 || !self.others.is_empty() && is_other() {
             return None;
         }
         // Where nobody may look, nobody has written a migration.

@@ -10,6 +10,7 @@
 //! | `next_version` | the version of a migration that is about to be written: [`NextVersion`] |
 //! | `directory`, `file_name` | finds the files, in sqlx's format, and overlooks none |
 //! | `baseline` | reads the snapshot that new schemas start from, and writes it from a dump |
+//! | `tenant_files` | the files of the tenants of one type, or without one: [`TenantFiles`] |
 //! | `set` | orders the files of one kind of schema by version: [`MigrationSet`] |
 //! | `lint` | warns of what works and makes a fleet hard to operate |
 //! | `script` | splits one file into statements, and refuses what no migration may hold: [`Script`] |
@@ -42,6 +43,7 @@ mod script;
 mod set;
 mod silence;
 mod source;
+mod tenant_files;
 mod text;
 mod types;
 
@@ -65,5 +67,6 @@ pub use self::script::Script;
 pub(crate) use self::script::tests as scripts;
 pub use self::set::{Migration, MigrationSet, digest_of};
 pub use self::source::Migrations;
+pub(crate) use self::tenant_files::TenantFiles;
 pub(crate) use self::text::FileText;
 pub use self::text::sql_text;

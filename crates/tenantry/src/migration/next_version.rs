@@ -51,6 +51,23 @@ impl NextVersion {
     }
 }
 
+impl NextVersion {
+    /// Continues the own files of a type. `set` is all files of its tenants, none of which has the version.
+    pub fn of_type(set: &MigrationSet, now: OffsetDateTime) -> Option<Self> {
+        let [own, others] = [true, false].map(|is_of_type| set.only(is_of_type));
+        Self::after(&own, &others, now)?.free_in(&[set])
+    }
+
+    /// The next version from this one on that no file of these sets has.
+    pub fn free_in(mut self, sets: &[&MigrationSet]) -> Option<Self> {
+        let width = self.digits.len();
+        while sets.iter().any(|set| set.get(self.version).is_some()) {
+            self.version = self.version.checked_add(1)?;
+        }
+        Some(Self { digits: format!("{:0width$}", self.version), ..self })
+    }
+}
+
 /// The digits that the name of its file begins with.
 fn digits_of(migration: &Migration) -> String {
     let name = Path::new(migration.file()).file_name().unwrap_or_default().to_string_lossy();
@@ -139,6 +156,21 @@ mod tests {
     fn an_empty_directory_begins_like_the_other() {
         check(&[], &["20240131235959_a.sql"], "20251130010000");
         check(&[], &["12_a.sql"], "01");
+    }
+
+    #[test]
+    fn a_version_of_a_type_is_free_among_those_of_all_tenants() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let next_in = |of_all: &[&str], own: &[&str]| {
+            let pro = crate::tenant::TypeName::parse("pro").unwrap();
+            let set = set(of_all).with_type(pro, &set(own), &mut Vec::new());
+            NextVersion::of_type(&set, now).unwrap().digits
+        };
+        assert_eq!(next_in(&["0001_a.sql", "0002_b.sql"], &[]), "0003");
+        assert_eq!(next_in(&["0001_a.sql", "0003_b.sql"], &["0002_c.sql"]), "0004");
+        assert_eq!(next_in(&["0001_a.sql"], &["1001_c.sql"]), "1002");
+        let next = NextVersion::after(&set(&["0001_a.sql"]), &MigrationSet::empty(), now).unwrap();
+        assert_eq!(next.free_in(&[&set(&["0002_c.sql"]), &set(&["0003_c.sql"])]).unwrap().digits, "0004");
     }
 
     #[test]

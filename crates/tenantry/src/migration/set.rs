@@ -8,12 +8,15 @@ use super::{
     lint,
     script::Script,
 };
-use crate::tenant::Digest;
+use crate::tenant::{Digest, TypeName};
 
 /// The migrations of one kind of schema, ordered by version; each version exists once.
+///
+/// The set of a type of tenants is the files of all tenants and the type's own.
 #[derive(Clone, Debug)]
 pub struct MigrationSet {
     migrations: Vec<Migration>,
+    type_name: Option<TypeName>,
     digest: Digest,
     /// For each version, what a schema is at that has applied all files up to it.
     versions: HashMap<Digest, i64>,
@@ -26,7 +29,7 @@ impl MigrationSet {
         let (downs, ups): (Vec<_>, Vec<_>) =
             scripts.into_iter().partition(|script| script.source().migration_type.is_down_migration());
         let mut migrations: Vec<_> =
-            ups.into_iter().map(|up| Migration { up, down: None, code: None }).collect();
+            ups.into_iter().map(|up| Migration { up, down: None, code: None, is_of_type: false }).collect();
         migrations.sort_by_key(Migration::version);
         migrations.dedup_by(|second, first| {
             let is_same = first.version() == second.version();
@@ -36,26 +39,68 @@ impl MigrationSet {
         for down in downs {
             errors.extend(attach_down(&mut migrations, down).err());
         }
-        Self::of(migrations)
+        Self::of(migrations, None)
     }
 
-    fn of(migrations: Vec<Migration>) -> Self {
+    /// Adds the files of a type to those of all tenants. One whose version is taken there is left out and named.
+    pub(crate) fn with_type(
+        &self,
+        type_name: TypeName,
+        own: &Self,
+        errors: &mut Vec<MigrationError>,
+    ) -> Self {
+        let mut migrations = self.migrations.clone();
+        for migration in own {
+            match self.get(migration.version()) {
+                Some(other) => errors.push(same_version(&other.up, &migration.up)),
+                None => migrations.push(Migration { is_of_type: true, ..migration.clone() }),
+            }
+        }
+        migrations.sort_by_key(Migration::version);
+        let mut set = Self::of(migrations, Some(type_name));
+        set.note_parts();
+        set
+    }
+
+    /// Knows the schemas as well that have all files of one directory and some of the other: those of tenants that are
+    /// behind with the files of all, and of those that come to be of the type. Their version is the one up to which
+    /// they have all files.
+    fn note_parts(&mut self) {
+        for (index, first_missing) in self.migrations.iter().enumerate().skip(1) {
+            let is_missing = |migration: &&Migration| {
+                migration.is_of_type() == first_missing.is_of_type()
+                    && migration.version() >= first_missing.version()
+            };
+            let there = self.migrations.iter().filter(|migration| !is_missing(migration));
+            let digest = digest_of(there.map(|migration| (migration.version(), migration.checksum())));
+            self.versions.entry(digest).or_insert(self.migrations[index - 1].version());
+        }
+    }
+
+    fn of(migrations: Vec<Migration>, type_name: Option<TypeName>) -> Self {
         let mut hash = Hash::default();
         let mut versions = HashMap::new();
         for migration in &migrations {
             hash.add(migration.version(), migration.checksum());
             versions.insert(hash.digest(), migration.version());
         }
-        Self { migrations, digest: hash.digest(), versions }
+        Self { migrations, type_name, digest: hash.digest(), versions }
+    }
+
+    /// The files of the type alone, or those of all tenants alone.
+    pub(super) fn only(&self, is_of_type: bool) -> Self {
+        let files = self.iter().filter(|migration| migration.is_of_type() == is_of_type).cloned();
+        Self::of(files.collect(), self.type_name.clone())
     }
 
     /// The files up to and including this version.
     pub(crate) fn through(&self, version: i64) -> Self {
-        Self::of(self.iter().filter(|migration| migration.version() <= version).cloned().collect())
+        let files = self.iter().filter(|migration| migration.version() <= version).cloned();
+        Self::of(files.collect(), self.type_name.clone())
     }
 
     pub(crate) fn empty() -> Self {
-        Self::of(Vec::new())
+        Self::of(Vec::new(), None)
     }
 
     /// Has a function run where the file of this version says that one does.
@@ -67,6 +112,11 @@ impl MigrationSet {
         };
         migration.code = Some(code);
         Ok(self)
+    }
+
+    /// The type of the tenants that these are the files of.
+    pub fn type_name(&self) -> Option<&TypeName> {
+        self.type_name.as_ref()
     }
 
     /// The digest of a schema that has applied all of them.
@@ -121,6 +171,7 @@ pub struct Migration {
     up: Script,
     down: Option<Script>,
     code: Option<Code>,
+    is_of_type: bool,
 }
 
 impl Migration {
@@ -147,6 +198,11 @@ impl Migration {
     /// Returns true if it is SQL that can share a transaction with other files.
     pub fn is_plain(&self) -> bool {
         self.up.is_plain()
+    }
+
+    /// Returns true if only the tenants of one type have it.
+    pub fn is_of_type(&self) -> bool {
+        self.is_of_type
     }
 
     /// The script that applies it.

@@ -1,4 +1,7 @@
-use std::{fs, io, path::Path, sync::Arc};
+mod reading;
+mod types;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use sqlx::PgConnection;
 
@@ -11,10 +14,11 @@ use super::{
     lint::{self, Home, Warning},
     script::Script,
     set::{Migration, MigrationSet},
-    text::sql_text,
+    tenant_files::{self, TenantFiles},
 };
 use crate::database::{Config, Layout};
-use crate::tenant::SchemaName;
+use crate::error::Result as CrateResult;
+use crate::tenant::{SchemaName, TypeName};
 
 /// The migrations of the master schema and those of every tenant's schema.
 ///
@@ -23,14 +27,18 @@ use crate::tenant::SchemaName;
 /// that ends in `.sql` in whatever case, and has another name or is in a folder, is an error. Other files are
 /// ignored, and so are names that begin with a dot.
 /// A `baseline.sql` beside the tenants' migrations is what new tenants start from.
+///
+/// Tenants may have a [type](TypeName), which has a directory of further files: a schema of that type has both, in the
+/// order of their versions. Two types may use the same version, a type and the tenants' directory may not.
+///
 /// All of them are read and judged here, so that a mistake shows before anything is migrated.
 ///
 /// Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Migrations {
     master: Arc<MigrationSet>,
-    tenant: Arc<MigrationSet>,
-    baseline: Option<Arc<Baseline>>,
+    tenant: TenantFiles,
+    types: BTreeMap<TypeName, TenantFiles>,
     faults: Arc<Faults>,
     is_none: bool,
 }
@@ -40,8 +48,6 @@ pub struct Migrations {
 struct Faults {
     /// Files that cannot be read or told apart: nobody knows which migrations there are.
     files: Vec<MigrationError>,
-    /// Mistakes that matter to new schemas only.
-    creation: Vec<MigrationError>,
     /// That there are no directories, where none is named: no mistake, unless they are lost.
     absent: Option<MigrationError>,
 }
@@ -64,24 +70,23 @@ impl Migrations {
     /// of new ones. A broken or stale `baseline.sql` stands in the way of new schemas only. Anything else stands in the
     /// way of all.
     pub fn read(master: impl AsRef<Path>, tenant: impl AsRef<Path>) -> Self {
-        let tenant = tenant.as_ref();
-        Self::read_files(master.as_ref(), tenant).with_file(&tenant.join(baseline::FILE))
+        Self::read_all(master.as_ref(), tenant.as_ref(), &BTreeMap::new(), Baselines::Read)
     }
 
     /// Does what [`read`](Self::read) does with the directories that a configuration names. Where it names none and
     /// neither of the default ones exists, there are no migrations, and no tenant can be created.
     pub fn of(config: &Config) -> Self {
-        let (master, tenant) = config.migration_directories();
+        let ((master, tenant), types) = (config.migration_directories(), config.type_directories());
         if !config.names_migrations() && !master.exists() && !tenant.exists() {
             let absent = MigrationError::in_file(tenant.display().to_string(), Problem::NoDirectories);
             let faults = Faults { absent: Some(absent), ..Faults::default() };
-            return Self { faults: Arc::new(faults), ..Self::none() };
+            let none = Self { faults: Arc::new(faults), ..Self::none() };
+            return types
+                .iter()
+                .fold(none, |files, (name, path)| files.with_read(name, path, Baselines::Read));
         }
-        if config.ignores_baseline() {
-            Self::read_files(&master, &tenant)
-        } else {
-            Self::read(&master, &tenant)
-        }
+        let baselines = if config.ignores_baseline() { Baselines::Ignored } else { Baselines::Read };
+        Self::read_all(&master, &tenant, &types, baselines)
     }
 
     /// Reads the files of two directories that others are about to be added to: no baseline, and nothing of a
@@ -90,7 +95,7 @@ impl Migrations {
         let (master, tenant) = (master.as_ref(), tenant.as_ref());
         let mut errors = Vec::new();
         let directories =
-            [(master, Directory::master(master, tenant)), (tenant, Directory::tenant(tenant, master))];
+            [(master, Directory::master(master, &[tenant])), (tenant, Directory::tenant(tenant, &[master]))];
         let scripts = directories.map(
             |(path, directory)| {
                 if path.exists() { directory.read(&mut errors) } else { Vec::new() }
@@ -116,8 +121,8 @@ impl Migrations {
     pub fn none() -> Self {
         Self {
             master: Arc::new(MigrationSet::empty()),
-            tenant: Arc::new(MigrationSet::empty()),
-            baseline: None,
+            tenant: TenantFiles::of(MigrationSet::empty(), Vec::new()),
+            types: BTreeMap::new(),
             faults: Arc::default(),
             is_none: true,
         }
@@ -126,9 +131,9 @@ impl Migrations {
     /// Everything that is wrong with the files; [`read`](Self::read) says whom it stops. What is part of a baseline
     /// is left to those schemas that still have to apply it.
     pub fn mistakes(&self) -> Vec<MigrationError> {
-        let refusals = self.master.iter().chain(self.beyond_baseline()).flat_map(Migration::refusals);
-        let Faults { files, creation, .. } = &*self.faults;
-        refusals.chain(files).chain(creation).cloned().collect()
+        let refusals = self.master.iter().flat_map(Migration::refusals);
+        let of_tenants = self.tenant.mistakes().chain(self.types.values().flat_map(TenantFiles::mistakes));
+        refusals.chain(&self.faults.files).chain(of_tenants).cloned().collect()
     }
 
     /// Returns true if there are no files on purpose, rather than none any more.
@@ -144,19 +149,45 @@ impl Migrations {
         self.faults.files.first().cloned().map_or(Ok(()), Err)
     }
 
+    /// Does the same for the files of all types.
+    ///
     /// # Errors
-    /// If there is a baseline that cannot be used.
-    pub(crate) fn check_baseline(&self) -> Result<(), MigrationError> {
+    /// Like [`check_files`](Self::check_files).
+    pub fn check_all_files(&self) -> Result<(), MigrationError> {
         self.check_files()?;
-        self.faults.creation.first().cloned().map_or(Ok(()), Err)
+        self.types.values().try_for_each(TenantFiles::check)
     }
 
+    /// The files of the tenants of a type, or of those without one.
+    ///
+    /// # Errors
+    /// If this program knows no such type, or it is not known which migrations there are.
+    pub(crate) fn files_of(&self, type_name: Option<&TypeName>) -> CrateResult<&TenantFiles> {
+        self.check_files()?;
+        let files = self.look_up(type_name).ok_or_else(|| type_name.map(tenant_files::unknown));
+        let files = files.or_else(|error| error.map_or(Ok(&self.tenant), Err))?;
+        files.check()?;
+        Ok(files)
+    }
+
+    /// The same for a new schema.
+    ///
     /// # Errors
     /// If no new schema can be made of them.
-    pub(crate) fn check_creation(&self) -> Result<(), MigrationError> {
-        self.check_baseline()?;
-        let refusals = self.beyond_baseline().flat_map(|migration| migration.up().refusals());
-        refusals.chain(&self.faults.absent).next().cloned().map_or(Ok(()), Err)
+    pub(crate) fn creation_files(&self, type_name: Option<&TypeName>) -> CrateResult<&TenantFiles> {
+        let files = self.files_of(type_name)?;
+        files.check_creation()?;
+        match &self.faults.absent {
+            Some(absent) => Err(absent.clone().into()),
+            None => Ok(files),
+        }
+    }
+
+    fn look_up(&self, type_name: Option<&TypeName>) -> Option<&TenantFiles> {
+        match type_name {
+            None => Some(&self.tenant),
+            Some(type_name) => self.types.get(type_name),
+        }
     }
 
     fn without_mistakes(self) -> Result<Self, MigrationError> {
@@ -169,9 +200,19 @@ impl Migrations {
         &self.master
     }
 
-    /// The migrations of each tenant's schema.
+    /// The migrations of each tenant's schema: all that those without a type have.
     pub fn tenant(&self) -> &MigrationSet {
-        &self.tenant
+        self.tenant.set()
+    }
+
+    /// The types there are, each with all migrations of its tenants' schemas.
+    pub fn types(&self) -> impl Iterator<Item = (&TypeName, &MigrationSet)> {
+        self.types.iter().map(|(name, files)| (name, files.set()))
+    }
+
+    /// All migrations of the tenants of a type, or of those without one. `None` if there is no such type.
+    pub fn of_type(&self, type_name: Option<&TypeName>) -> Option<&MigrationSet> {
+        self.look_up(type_name).map(TenantFiles::set)
     }
 
     /// Lets new tenants start from the text of a `baseline.sql`, for an application that compiled its
@@ -180,8 +221,14 @@ impl Migrations {
     /// # Errors
     /// If it was made from other migrations than these, or holds what no migration may hold.
     pub fn with_baseline(self, text: &str) -> Result<Self, MigrationError> {
-        let baseline = baseline::compiled_in(text, &self.tenant)?;
-        Ok(Self { baseline: Some(baseline), ..self })
+        let baseline = baseline::compiled_in(text, self.tenant())?;
+        let Self { mut tenant, mut types, .. } = self;
+        for files in std::iter::once(&mut tenant).chain(types.values_mut()) {
+            if !files.has_own_baseline {
+                files.baseline = Some(Arc::clone(&baseline));
+            }
+        }
+        Ok(Self { tenant, types, ..self })
     }
 
     /// Has an async function run where a tenant migration is more than SQL can do. Its file says so in its
@@ -222,25 +269,21 @@ impl Migrations {
         version: i64,
         function: impl for<'c> Fn(&'c mut PgConnection) -> CodeFuture<'c> + Send + Sync + 'static,
     ) -> Result<Self, MigrationError> {
-        let tenant = Arc::unwrap_or_clone(self.tenant).with_code(version, Code::new(function))?;
-        Ok(Self { tenant: Arc::new(tenant), ..self })
+        let code = Code::new(function);
+        let Self { mut tenant, mut types, .. } = self;
+        tenant.set = Arc::new(tenant.set().clone().with_code(version, code.clone())?);
+        for files in types.values_mut() {
+            // A file of the type's own may have the version where those of all tenants are faulty.
+            if files.set().get(version).is_some_and(|migration| !migration.is_of_type()) {
+                files.set = Arc::new(files.set().clone().with_code(version, code.clone())?);
+            }
+        }
+        Ok(Self { tenant, types, ..self })
     }
 
-    /// The baseline that new tenants start from, if there is one.
+    /// The baseline that new tenants without a type start from, if there is one.
     pub fn baseline(&self) -> Option<&Baseline> {
-        self.baseline.as_deref()
-    }
-
-    /// The tenant migrations that are part of the baseline.
-    pub(crate) fn squashed(&self) -> impl Iterator<Item = &Migration> {
-        let last = self.baseline().map(Baseline::version);
-        self.tenant.iter().filter(move |migration| Some(migration.version()) <= last)
-    }
-
-    /// The tenant migrations that a new tenant applies.
-    pub(crate) fn beyond_baseline(&self) -> impl Iterator<Item = &Migration> {
-        let last = self.baseline().map(Baseline::version);
-        self.tenant.iter().filter(move |migration| Some(migration.version()) > last)
+        self.tenant.baseline()
     }
 
     /// Warnings of what works in these files and makes a fleet of tenants hard to operate, with `extensions` as
@@ -264,9 +307,12 @@ impl Migrations {
     /// Does what [`lint`](Self::lint) does, with other extension schemas.
     pub fn lint_with(&self, extension_schemas: &[SchemaName]) -> Vec<Warning> {
         let tenant = Home::Tenant { extensions: extension_schemas };
-        [(self.master(), Home::Master), (self.tenant(), tenant)]
-            .into_iter()
-            .flat_map(|(set, home)| set.iter().map(move |migration| (migration, home)))
+        let of_types =
+            self.types().flat_map(|(_, set)| set.iter().filter(|migration| migration.is_of_type()));
+        let of_tenants = self.tenant().iter().chain(of_types).map(|migration| (migration, tenant));
+        let of_master = self.master().iter().map(|migration| (migration, Home::Master));
+        of_master
+            .chain(of_tenants)
             .flat_map(|(migration, home)| {
                 let scripts = [Some(migration.up()), migration.down()].into_iter().flatten();
                 // What no migration may hold is no matter of taste.
@@ -276,46 +322,24 @@ impl Migrations {
             .collect()
     }
 
-    /// Adds a baseline, if there is such a file.
-    fn with_file(mut self, path: &Path) -> Self {
-        match self.read_baseline(path) {
-            Ok(baseline) => Self { baseline, ..self },
-            // Where files are missing, a baseline that was made of them only repeats that.
-            Err(_) if !self.faults.files.is_empty() => self,
-            Err(errors) => {
-                Arc::make_mut(&mut self.faults).creation.extend(errors);
-                self
-            }
-        }
-    }
-
-    fn read_baseline(&self, path: &Path) -> Result<Option<Arc<Baseline>>, Vec<MigrationError>> {
-        let file = path.display().to_string();
-        let bytes = match fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(vec![MigrationError::in_file(file, Problem::from(error))]),
-        };
-        let text = sql_text(&file, bytes).map_err(|error| vec![error])?;
-        Ok(Some(Arc::new(Baseline::parse(&file, &text, &self.tenant)?)))
-    }
-
-    fn read_files(master: &Path, tenant: &Path) -> Self {
-        let mut errors = Vec::new();
-        let directories = [Directory::master(master, tenant), Directory::tenant(tenant, master)];
-        let scripts = directories.map(|directory| directory.read(&mut errors));
-        Self::new(scripts, errors)
-    }
-
     fn new(scripts: [Vec<Script>; 2], mut errors: Vec<MigrationError>) -> Self {
         // Of what is missing, a second error would only say that it is.
         let is_whole = errors.is_empty();
         let mut in_sets = Vec::new();
-        let [master, tenant] = scripts.map(|scripts| Arc::new(MigrationSet::new(scripts, &mut in_sets)));
+        let [master, tenant] = scripts.map(|scripts| MigrationSet::new(scripts, &mut in_sets));
         errors.extend(in_sets.into_iter().filter(|_| is_whole));
-        let faults = Faults { files: errors, ..Faults::default() };
-        Self { master, tenant, baseline: None, faults: Arc::new(faults), is_none: false }
+        let faults = Arc::new(Faults { files: errors, ..Faults::default() });
+        let tenant = TenantFiles::of(tenant, Vec::new());
+        Self { master: Arc::new(master), tenant, types: BTreeMap::new(), faults, is_none: false }
     }
+}
+
+/// Says whether the files that new schemas start from are read.
+#[derive(Clone, Copy)]
+enum Baselines {
+    Read,
+    /// One of them is about to be written again.
+    Ignored,
 }
 
 fn compiled(migrator: &sqlx::migrate::Migrator, errors: &mut Vec<MigrationError>) -> Vec<Script> {

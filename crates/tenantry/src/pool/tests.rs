@@ -42,6 +42,7 @@ pub(super) fn tenant_at(slug: &str, epoch: i64) -> Target {
         schema: SchemaName::generate(&slug, id),
         slug,
         database: Alias::default(),
+        type_name: None,
         status: Status::Active,
         suspension: None,
         settings: serde_json::Value::Null,

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{Goal, plan, read_ledger, sentence};
+use crate::migration::MigrationSet;
 use crate::registry::{store, with_applied};
 use crate::tenant::Tenant;
 
@@ -19,7 +20,6 @@ const SAMPLE: i64 = 16;
 /// # Errors
 /// [`ErrorKind::Migration`] naming a tenant that has applied a file that was changed since, or is not there.
 pub(super) async fn check(context: &Context, registry: &mut PgConnection) -> Result<()> {
-    let files = context.migrations.tenant();
     // An application that leaves its tables to something else has no files to compare.
     if context.migrations.is_none() || context.agreement.is_valid() {
         return Ok(());
@@ -29,8 +29,10 @@ pub(super) async fn check(context: &Context, registry: &mut PgConnection) -> Res
     let sample = with_applied(&context.databases, sample.clone()).await.unwrap_or(sample);
     for tenant in &sample {
         let Some(digest) = tenant.digest().copied() else { continue };
+        // Of an unknown type it is not known which files are right.
+        let Some(files) = context.migrations.of_type(tenant.type_name()) else { continue };
         if files.version_of(&digest).is_none() && !context.agreement.knows(&digest) {
-            compare(context, tenant).await?;
+            compare(context, tenant, files).await?;
             context.agreement.add(digest);
         }
     }
@@ -38,10 +40,10 @@ pub(super) async fn check(context: &Context, registry: &mut PgConnection) -> Res
     Ok(())
 }
 
-async fn compare(context: &Context, tenant: &Tenant) -> Result<()> {
+async fn compare(context: &Context, tenant: &Tenant, files: &MigrationSet) -> Result<()> {
     let mut connection = context.databases.owner_connection(tenant.database()).await?;
     let rows = read_ledger(&mut connection, tenant.schema()).await?;
-    let conflicts = plan(Goal::latest(context.migrations.tenant()), &rows).err().unwrap_or_default();
+    let conflicts = plan(Goal::latest(files), &rows).err().unwrap_or_default();
     let past: Vec<_> = conflicts.iter().filter(|conflict| conflict.is_of_the_past()).collect();
     let Some(first) = past.first() else { return Ok(()) };
     let hint = first.hint();

@@ -14,7 +14,7 @@ use crate::migrate::{
     Goal, Patience, SchemaLock, Site, commit, creation_message, migrate_schema, needs_own_transaction,
     schema_message, send, start_from_baseline,
 };
-use crate::migration::Migration;
+use crate::migration::{Migration, TenantFiles};
 use crate::registry::audit::{self, Action};
 use crate::registry::{AuditState, store, with_applied};
 use crate::tenant::{Alias, DomainName, Status, Tenant, TenantRecord, Verb};
@@ -22,7 +22,10 @@ use crate::tenant::{Alias, DomainName, Status, Tenant, TenantRecord, Verb};
 /// Makes the tenant, or goes on with making it, and answers with what the registry now holds.
 pub(crate) async fn create(context: &Context, new: &NewTenant) -> Result<Tenant> {
     let draft = new.draft(context, Status::Active)?;
-    // The alias is checked before anything is written.
+    // The type and the alias are checked before anything is written.
+    if draft.type_name().is_some() {
+        context.migrations.files_of(draft.type_name())?;
+    }
     context.databases.config(draft.database())?;
     let create = async |registry: &mut PgConnection| create_in(context, registry, new, &draft).await;
     let made = context.databases.with_registry(create).await?;
@@ -43,7 +46,7 @@ async fn create_in(
             register(context, registry, draft, new).await?;
         }
         None => {
-            context.migrations.check_creation()?;
+            context.migrations.creation_files(draft.type_name())?;
             agreement::check(context, registry).await?;
             create_new(context, registry, new, draft).await?;
         }
@@ -101,6 +104,7 @@ fn name_of(tenant: &Tenant) -> String {
 fn is_half_made_by(known: &Tenant, new: &NewTenant, draft: &Tenant) -> bool {
     known.status() == Status::Provisioning
         && known.database() == draft.database()
+        && known.type_name() == draft.type_name()
         && !new.registers_existing()
 }
 
@@ -125,12 +129,14 @@ pub(crate) fn already_exists(tenant: &Tenant) -> Error {
 }
 
 fn fits_one_transaction(context: &Context, tenant: &Tenant) -> bool {
-    let mut files = context.migrations.beyond_baseline();
-    *tenant.database() == Alias::default() && files.all(Migration::is_plain)
+    let is_plain = |files: &TenantFiles| files.beyond_baseline().all(Migration::is_plain);
+    *tenant.database() == Alias::default()
+        && context.migrations.files_of(tenant.type_name()).is_ok_and(is_plain)
 }
 
 /// All of it or nothing. A future that is dropped half-way leaves nothing either.
 async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainName]) -> Result<()> {
+    let files = context.migrations.creation_files(tenant.type_name())?;
     // Of its own, because the files may leave something behind in the session.
     let mut workplace = context.databases.owner_connection(tenant.database()).await?;
     let mut tx = workplace.begin().await?;
@@ -140,7 +146,7 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     audit::enter(&mut tx, tenant, &Action::new(Verb::Create, &context.operator), AuditState::Done).await?;
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = Site::of_tenant(&context.layout, tenant);
-    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
+    send(&mut tx, site, &creation_message(site, files, &grants)?).await?;
     store::set_status(&mut tx, tenant, Status::Active).await?;
     fail_point::reached(FailPoint::BeforeCreate);
     commit(tx, site).await?;
@@ -162,7 +168,7 @@ async fn create_stepwise(context: &Context, registry: &mut PgConnection, new: &N
 
 /// Goes on with a tenant that was interrupted while it was made.
 async fn go_on(context: &Context, registry: &mut PgConnection, tenant: &Tenant) -> Result<()> {
-    context.migrations.check_files()?;
+    context.migrations.files_of(tenant.type_name())?;
     let mut workplace = lock_schema(context, tenant).await?;
     // Under the lock, because what was read before may be finished or removed by now.
     let now = store::tenant_by_slug(&mut *registry, tenant.slug()).await?;
@@ -206,14 +212,15 @@ async fn fill_patiently(context: &Context, workplace: &mut PgConnection, tenant:
 
 /// Every step finds out by itself whether it was done before.
 async fn fill_schema(context: &Context, workplace: &mut PgConnection, tenant: &Tenant) -> Result<()> {
+    let files = context.migrations.files_of(tenant.type_name())?;
     let site = Site::of_tenant(&context.layout, tenant);
     let mut tx = workplace.begin().await?;
     // A role of the tenant's own is made before the schema is filled, the ledger before both.
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     send(&mut tx, site, &schema_message(site, &grants)).await?;
-    start_from_baseline(&mut tx, site, &context.migrations).await?;
+    start_from_baseline(&mut tx, site, files).await?;
     tx.commit().await?;
-    migrate_schema(workplace, site, Goal::latest(context.migrations.tenant())).await?;
+    migrate_schema(workplace, site, Goal::latest(files.set())).await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::removal::refuse_shared;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::{
-    Alias, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord, checked_settings,
+    Alias, DomainName, SchemaName, Slug, Status, Tenant, TenantId, TenantRecord, TypeName, checked_settings,
 };
 
 /// A tenant that is to be made.
@@ -24,6 +24,7 @@ pub struct NewTenant {
     slug: String,
     settings: Map<String, Value>,
     database: Alias,
+    type_name: Option<TypeName>,
     domains: Vec<DomainName>,
     existing_schema: Option<SchemaName>,
     applied_through: Option<i64>,
@@ -37,6 +38,7 @@ impl NewTenant {
             slug: slug.into(),
             settings: Map::new(),
             database: Alias::default(),
+            type_name: None,
             domains: Vec::new(),
             existing_schema: None,
             applied_through: None,
@@ -65,6 +67,11 @@ impl NewTenant {
     pub fn database(mut self, database: Alias) -> Self {
         self.database = database;
         self
+    }
+
+    /// Its type, whose files its schema gets beside those of all tenants. Default: none.
+    pub fn of_type(self, type_name: TypeName) -> Self {
+        Self { type_name: Some(type_name), ..self }
     }
 
     /// A domain of its own, besides the subdomain its slug gives it.
@@ -109,6 +116,10 @@ impl NewTenant {
         self.database == *database
     }
 
+    pub(crate) fn type_name(&self) -> Option<&TypeName> {
+        self.type_name.as_ref()
+    }
+
     /// Adds the settings that it has not chosen itself.
     pub(crate) fn with_defaults<'a>(
         mut self,
@@ -145,6 +156,7 @@ impl NewTenant {
             slug,
             schema,
             database: self.database.clone(),
+            type_name: self.type_name.clone(),
             status,
             suspension: None,
             settings: Value::Object(settings),

@@ -21,7 +21,7 @@ pub(super) async fn register(
     tenant: &Tenant,
     new: &NewTenant,
 ) -> Result<()> {
-    let files = applied_files(context, new.through())?;
+    let files = applied_files(context, tenant, new.through())?;
     if *tenant.database() != Alias::default() {
         // Repeating this is harmless, so it may come before the row.
         let mut connection = context.databases.owner_connection(tenant.database()).await?;
@@ -58,10 +58,13 @@ pub(crate) async fn enter(
 }
 
 /// The files up to a version, which has to be one of theirs.
-fn applied_files(context: &Context, through: Option<i64>) -> Result<Vec<&Migration>> {
+fn applied_files<'a>(
+    context: &'a Context,
+    tenant: &Tenant,
+    through: Option<i64>,
+) -> Result<Vec<&'a Migration>> {
     let Some(version) = through else { return Ok(Vec::new()) };
-    context.migrations.check_files()?;
-    let files = context.migrations.tenant();
+    let files = context.migrations.files_of(tenant.type_name())?.set();
     if files.get(version).is_none() {
         return Err(Error::new(ErrorKind::InvalidInput, format!("no file has the version {version}"))
             .with_hint("name the version of a file of the tenants' migrations"));

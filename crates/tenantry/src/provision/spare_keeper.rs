@@ -1,14 +1,16 @@
 //! Makes spares in the background.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::spares::{self, Stale};
+use super::spares::{self, SpareSummary, Stale};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::migrate::jittered;
+use crate::tenant::TypeName;
 
 /// The pause after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -20,6 +22,8 @@ const REPLACEMENT: Duration = Duration::from_mins(15);
 pub struct KeepSpares {
     /// The number of sign-ups that may come while a new one is made. Default: 10.
     pub count: u32,
+    /// The same for each of these types of tenants. Default: none.
+    pub of_types: BTreeMap<TypeName, u32>,
     /// The interval at which to look for what others have taken. What this process takes is made again at once.
     /// Also the longest pause after failures. Default: 30 s.
     pub interval: Duration,
@@ -27,7 +31,15 @@ pub struct KeepSpares {
 
 impl Default for KeepSpares {
     fn default() -> Self {
-        Self { count: 10, interval: Duration::from_secs(30) }
+        Self { count: 10, of_types: BTreeMap::new(), interval: Duration::from_secs(30) }
+    }
+}
+
+impl KeepSpares {
+    /// The number for each type, beginning with tenants that have none.
+    fn wanted(&self) -> impl Iterator<Item = (Option<&TypeName>, u32)> {
+        let of_types = self.of_types.iter().map(|(type_name, count)| (Some(type_name), *count));
+        std::iter::once((None, self.count)).chain(of_types)
     }
 }
 
@@ -40,7 +52,9 @@ pub struct SpareKeeper(JoinHandle<()>);
 
 impl SpareKeeper {
     pub(crate) fn start(context: Arc<Context>, options: KeepSpares) -> Result<Self> {
-        spares::check_possible(&context)?;
+        for (type_name, _) in options.wanted() {
+            spares::check_possible(&context, type_name)?;
+        }
         Ok(Self(tokio::spawn(keep(context, options))))
     }
 
@@ -61,7 +75,7 @@ async fn keep(context: Arc<Context>, options: KeepSpares) {
     let mut pause = FIRST_PAUSE;
     let mut failure: Option<String> = None;
     loop {
-        match spares::fill(&context, options.count, Stale::After(REPLACEMENT), &()).await {
+        match fill(&context, &options).await {
             Ok(summary) => {
                 if failure.take().is_some() || summary.made > 0 {
                     tracing::info!(
@@ -85,6 +99,16 @@ async fn keep(context: Arc<Context>, options: KeepSpares) {
             }
         }
     }
+}
+
+async fn fill(context: &Context, options: &KeepSpares) -> Result<SpareSummary> {
+    let mut summary = SpareSummary::default();
+    for (type_name, count) in options.wanted() {
+        let filled = spares::fill(context, type_name, count, Stale::After(REPLACEMENT), &()).await?;
+        summary.made += filled.made;
+        summary.removed += filled.removed;
+    }
+    Ok(summary)
 }
 
 /// Says once what lasts.

@@ -19,13 +19,13 @@ use crate::migrate::{
     Goal, Patience, Site, commit, creation_message, drop_schema, migrate_schema, needs_own_transaction,
     schema_message, send, start_from_baseline,
 };
-use crate::migration::MigrationSet;
+use crate::migration::{MigrationSet, TenantFiles};
 use crate::observe::{Step, Steps};
 use crate::registry::audit::{self, Action};
 use crate::registry::spares::{self, Spare};
 use crate::registry::{AuditState, applied};
 use crate::sql::Identifier;
-use crate::tenant::{Alias, DomainName, SchemaName, Tenant, Verb};
+use crate::tenant::{Alias, Digest, DomainName, SchemaName, Tenant, TypeName, Verb};
 
 /// The outcome for the spares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -48,18 +48,19 @@ pub(crate) enum Stale {
 /// make no more.
 pub(crate) async fn fill(
     context: &Context,
+    type_name: Option<&TypeName>,
     count: u32,
     stale: Stale,
     steps: &dyn Steps,
 ) -> Result<SpareSummary> {
-    check_possible(context)?;
+    let order = SpareOrder { context, files: check_possible(context, type_name)?, count };
     let mut connection = context.databases.owner_connection(&Alias::default()).await?;
     agreement::check(context, &mut connection).await?;
     let mut summary =
         SpareSummary { removed: remove_stale(context, &mut connection, stale, steps).await?, made: 0 };
-    let there = spares::count(&mut connection, &context.migrations.tenant().digest()).await?;
+    let there = spares::count(&mut connection, &order.digest()).await?;
     let missing = usize::try_from(i64::from(count) - there).unwrap_or_default();
-    while !steps.is_cancelled() && make_one(context, &mut connection, count).await? {
+    while !steps.is_cancelled() && order.make_one(&mut connection).await? {
         summary.made += 1;
         steps.step(Step::new("making spares", summary.made, Some(missing)));
     }
@@ -68,20 +69,30 @@ pub(crate) async fn fill(
     Ok(summary)
 }
 
-pub(super) fn check_possible(context: &Context) -> Result<()> {
-    context.migrations.check_creation()?;
+/// The files that a spare is made of.
+pub(super) fn check_possible<'a>(
+    context: &'a Context,
+    type_name: Option<&TypeName>,
+) -> Result<&'a TenantFiles> {
+    let files = context.migrations.creation_files(type_name)?;
     let unsupported = |message: &str| Error::new(ErrorKind::Unsupported, message);
     if context.role.is_some() {
         return Err(unsupported("a spare cannot be made where each tenant has a role of its own")
             .with_hint("the role is named after the tenant's schema, and is made with it"));
     }
-    match context.migrations.beyond_baseline().find(|migration| !migration.is_plain()) {
+    match files.beyond_baseline().find(|migration| !migration.is_plain()) {
         Some(migration) => Err(unsupported(&format!(
             "a spare cannot be made while `{}` needs a transaction of its own, or none",
             migration.file()
         ))),
-        None => Ok(()),
+        None => Ok(files),
     }
+}
+
+/// The digests of spares that are up to date, for tenants of each type.
+fn current(context: &Context) -> Vec<(Option<&TypeName>, Digest)> {
+    let of_types = context.migrations.types().map(|(name, files)| (Some(name), files.digest()));
+    std::iter::once((None, context.migrations.tenant().digest())).chain(of_types).collect()
 }
 
 async fn remove_stale(
@@ -90,7 +101,7 @@ async fn remove_stale(
     stale: Stale,
     steps: &dyn Steps,
 ) -> Result<usize> {
-    let digest = context.migrations.tenant().digest();
+    let current: Vec<_> = current(context).into_iter().map(|(_, digest)| digest).collect();
     let age = match stale {
         Stale::Now => Duration::ZERO,
         Stale::After(age) => age,
@@ -98,7 +109,7 @@ async fn remove_stale(
     let mut removed = 0;
     while !steps.is_cancelled() {
         let mut tx = connection.begin().await?;
-        let Some(schema) = spares::take_stale(&mut tx, &digest, age).await? else { return Ok(removed) };
+        let Some(schema) = spares::take_stale(&mut tx, &current, age).await? else { return Ok(removed) };
         drop_schema(&mut tx, &schema).await?;
         tx.commit().await?;
         removed += 1;
@@ -107,94 +118,98 @@ async fn remove_stale(
     Ok(removed)
 }
 
-/// Answers `false` if there are enough.
-async fn make_one(context: &Context, connection: &mut PgConnection, count: u32) -> Result<bool> {
-    let mut patience = Patience::of_creation();
-    loop {
-        match make_at_once_or_stepwise(context, connection, count).await {
-            Err(error) if patience.rest(&error, &"a spare").await => {}
-            result => return result,
+/// An order for spares of one type.
+struct SpareOrder<'a> {
+    context: &'a Context,
+    files: &'a TenantFiles,
+    count: u32,
+}
+
+impl SpareOrder<'_> {
+    fn digest(&self) -> Digest {
+        self.files.set().digest()
+    }
+
+    /// Answers `false` if there are enough.
+    async fn make_one(&self, connection: &mut PgConnection) -> Result<bool> {
+        let mut patience = Patience::of_creation();
+        loop {
+            match self.make_at_once_or_stepwise(connection).await {
+                Err(error) if patience.rest(&error, &"a spare").await => {}
+                result => return result,
+            }
         }
     }
-}
 
-async fn make_at_once_or_stepwise(
-    context: &Context,
-    connection: &mut PgConnection,
-    count: u32,
-) -> Result<bool> {
-    match make_at_once(context, connection, count).await {
-        Err(error) if needs_own_transaction(&error) => make_stepwise(context, connection, count).await,
-        result => result,
+    async fn make_at_once_or_stepwise(&self, connection: &mut PgConnection) -> Result<bool> {
+        match self.make_at_once(connection).await {
+            Err(error) if needs_own_transaction(&error) => self.make_stepwise(connection).await,
+            result => result,
+        }
     }
-}
 
-async fn make_at_once(context: &Context, connection: &mut PgConnection, count: u32) -> Result<bool> {
-    let files = context.migrations.tenant();
-    let mut tx = connection.begin().await?;
-    if !is_one_missing(context, &mut tx, count).await? {
-        return Ok(false);
+    async fn make_at_once(&self, connection: &mut PgConnection) -> Result<bool> {
+        let context = self.context;
+        let mut tx = connection.begin().await?;
+        if !self.is_one_missing(&mut tx).await? {
+            return Ok(false);
+        }
+        let schema = SchemaName::generate_spare();
+        let site = Site::spare(&context.layout, &schema);
+        let grants = grants(&mut tx, context, &Alias::default(), &schema).await?;
+        send(&mut tx, site, &creation_message(site, self.files, &grants)?).await?;
+        if stands(Guard::OwnName) {
+            refuse_own_name(&mut tx, &schema).await?;
+        }
+        spares::insert(&mut tx, &schema, &self.digest()).await?;
+        fail_point::reached(FailPoint::BeforeFill);
+        commit(tx, site).await?;
+        fail_point::reached(FailPoint::AfterFill);
+        Ok(true)
     }
-    let schema = SchemaName::generate_spare();
-    let site = Site::spare(&context.layout, &schema);
-    let grants = grants(&mut tx, context, &Alias::default(), &schema).await?;
-    send(&mut tx, site, &creation_message(site, &context.migrations, &grants)?).await?;
-    if stands(Guard::OwnName) {
-        refuse_own_name(&mut tx, &schema).await?;
-    }
-    spares::insert(&mut tx, &schema, &files.digest()).await?;
-    fail_point::reached(FailPoint::BeforeFill);
-    commit(tx, site).await?;
-    fail_point::reached(FailPoint::AfterFill);
-    Ok(true)
-}
 
-/// Makes one whose files cannot share a transaction. Until it is complete, it counts as one that has applied
-/// nothing: nobody takes it, and should this be interrupted, it is removed with those that are stale.
-async fn make_stepwise(context: &Context, connection: &mut PgConnection, count: u32) -> Result<bool> {
-    // Keeps others from filling, and holds nothing else.
-    let mut turn = connection.begin().await?;
-    if !is_one_missing(context, &mut turn, count).await? {
-        return Ok(false);
+    /// Makes one whose files cannot share a transaction. Until it is complete, it counts as one that has applied
+    /// nothing: nobody takes it, and should this be interrupted, it is removed with those that are stale.
+    async fn make_stepwise(&self, connection: &mut PgConnection) -> Result<bool> {
+        // Keeps others from filling, and holds nothing else.
+        let mut turn = connection.begin().await?;
+        if !self.is_one_missing(&mut turn).await? {
+            return Ok(false);
+        }
+        let mut workplace = self.context.databases.owner_connection(&Alias::default()).await?;
+        let schema = SchemaName::generate_spare();
+        let result = self.fill_stepwise(&mut workplace, &schema).await;
+        if result.is_err() {
+            let mut tx = workplace.begin().await?;
+            drop_schema(&mut tx, &schema).await?;
+            spares::delete(&mut tx, &schema).await?;
+            tx.commit().await?;
+        }
+        turn.rollback().await?;
+        result.map(|()| true)
     }
-    let mut workplace = context.databases.owner_connection(&Alias::default()).await?;
-    let schema = SchemaName::generate_spare();
-    let site = Site::spare(&context.layout, &schema);
-    let result = fill_stepwise(context, &mut workplace, site, &schema).await;
-    if result.is_err() {
+
+    async fn fill_stepwise(&self, workplace: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+        let Self { context, files, .. } = self;
+        let site = Site::spare(&context.layout, schema);
         let mut tx = workplace.begin().await?;
-        drop_schema(&mut tx, &schema).await?;
-        spares::delete(&mut tx, &schema).await?;
-        tx.commit().await?;
+        let grants = grants(&mut tx, context, &Alias::default(), schema).await?;
+        send(&mut tx, site, &schema_message(site, &grants)).await?;
+        start_from_baseline(&mut tx, site, files).await?;
+        spares::insert(&mut tx, schema, &MigrationSet::empty().digest()).await?;
+        commit(tx, site).await?;
+        migrate_schema(workplace, site, Goal::latest(files.set())).await?;
+        if stands(Guard::OwnName) {
+            refuse_own_name(workplace, schema).await?;
+        }
+        spares::complete(workplace, schema, &self.digest()).await
     }
-    turn.rollback().await?;
-    result.map(|()| true)
-}
 
-async fn fill_stepwise(
-    context: &Context,
-    workplace: &mut PgConnection,
-    site: Site<'_>,
-    schema: &SchemaName,
-) -> Result<()> {
-    let files = context.migrations.tenant();
-    let mut tx = workplace.begin().await?;
-    let grants = grants(&mut tx, context, &Alias::default(), schema).await?;
-    send(&mut tx, site, &schema_message(site, &grants)).await?;
-    start_from_baseline(&mut tx, site, &context.migrations).await?;
-    spares::insert(&mut tx, schema, &MigrationSet::empty().digest()).await?;
-    commit(tx, site).await?;
-    migrate_schema(workplace, site, Goal::latest(files)).await?;
-    if stands(Guard::OwnName) {
-        refuse_own_name(workplace, schema).await?;
+    /// Asks in the caller's turn, which lasts as long as the transaction.
+    async fn is_one_missing(&self, turn: &mut PgConnection) -> Result<bool> {
+        spares::lock(turn).await?;
+        Ok(spares::count(turn, &self.digest()).await? < i64::from(self.count))
     }
-    spares::complete(workplace, schema, &files.digest()).await
-}
-
-/// Asks in the caller's turn, which lasts as long as the transaction.
-async fn is_one_missing(context: &Context, turn: &mut PgConnection, count: u32) -> Result<bool> {
-    spares::lock(turn).await?;
-    Ok(spares::count(turn, &context.migrations.tenant().digest()).await? < i64::from(count))
 }
 
 /// A function's body and its settings are text, which a rename of the schema does not reach.
@@ -218,7 +233,7 @@ pub(super) async fn claim(
     }
     loop {
         let mut tx = registry.begin().await?;
-        let digest = context.migrations.tenant().digest();
+        let digest = context.migrations.files_of(tenant.type_name())?.set().digest();
         let Some(spare) = spares::take(&mut tx, &digest).await? else {
             // At once, and not with the next statement: what follows takes a while elsewhere.
             tx.rollback().await?;
@@ -255,5 +270,5 @@ async fn rename(connection: &mut PgConnection, spare: &SchemaName, schema: &Sche
 /// All spares, the oldest first.
 pub(crate) async fn list(context: &Context) -> Result<Vec<Spare>> {
     let mut connection = context.databases.owner_connection(&Alias::default()).await?;
-    spares::list(&mut connection, &context.migrations.tenant().digest()).await
+    spares::list(&mut connection, &current(context)).await
 }

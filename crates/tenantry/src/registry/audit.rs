@@ -148,6 +148,17 @@ pub(crate) async fn end(
     Ok(())
 }
 
+/// The particulars of an action that was begun on a tenant and has not ended.
+pub(crate) async fn begun(
+    connection: &mut PgConnection,
+    id: TenantId,
+    verb: Verb,
+) -> Result<Option<serde_json::Value>> {
+    let begun = "SELECT options FROM tenantry.audit WHERE tenant_id = $1 AND verb = $2 AND state = 'begun'
+                 ORDER BY id DESC LIMIT 1";
+    Ok(sqlx::query_scalar(begun).bind(id.as_uuid()).bind(verb.as_str()).fetch_optional(connection).await?)
+}
+
 /// The number of the newest entry; 0 where there is none.
 pub(super) async fn newest(executor: impl Executor<'_, Database = Postgres>) -> Result<i64> {
     let newest = "SELECT coalesce(max(id), 0) FROM tenantry.audit";

@@ -5,7 +5,7 @@
 
 use super::runs::RUN_LOCK;
 use crate::sql::{Literal, is_advisory_lock_held};
-use crate::tenant::Alias;
+use crate::tenant::{Alias, Verb};
 
 /// The digests of what schemas have applied; joined with catalogs by [`APPLIED_SCHEMA`].
 pub(crate) const APPLIED: &str = "tenantry.applied";
@@ -13,6 +13,12 @@ pub(crate) const APPLIED: &str = "tenantry.applied";
 /// The name of a schema in [`APPLIED`]. The catalogs' names are of another collation, so an index is only used for
 /// `name::text COLLATE "default"`.
 pub(crate) const APPLIED_SCHEMA: &str = "applied.schema_name";
+
+/// The files that a schema has applied, and those that are left of types that its tenant had before, as one text.
+pub(crate) const APPLIED_AND_KEPT: &str = "\
+    pg_catalog.encode(applied.digest, 'hex') || coalesce((SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', \
+        '', type, version, pg_catalog.encode(checksum, 'hex')), '' ORDER BY type, version) \
+        FROM tenantry.kept_file WHERE kept_file.schema_name = applied.schema_name), '')";
 
 /// The tables that are there, and whether the session may read them.
 pub(crate) const TABLES: &str = "\
@@ -36,16 +42,16 @@ pub(crate) const RENAMED: &str = "\
         WHERE schema_number IS NOT NULL) \
     ORDER BY 1";
 
-/// The schemas that should be in a database: `schema_name`, and `slug`, `status`, `last_error` of a tenant. Only
-/// the default database has spares.
+/// The schemas that should be in a database: `schema_name`, and `slug`, `type`, `status`, `last_error` of a tenant.
+/// Only the default database has spares.
 pub(crate) fn schemas_in(alias: &Alias) -> String {
     let spares = if *alias == Alias::default() {
-        "UNION ALL SELECT schema_name, NULL, NULL, NULL FROM tenantry.spare"
+        "UNION ALL SELECT schema_name, NULL, NULL, NULL, NULL FROM tenantry.spare"
     } else {
         ""
     };
     format!(
-        "SELECT schema_name, slug, status, last_error FROM tenantry.tenant WHERE database = {} {spares}",
+        "SELECT schema_name, slug, type, status, last_error FROM tenantry.tenant WHERE database = {} {spares}",
         Literal(alias.as_str()),
     )
 }
@@ -70,6 +76,19 @@ pub(crate) fn abandoned_run() -> String {
     )
 }
 
+/// The changes of type that were begun for tenants of a database and have not ended: `slug`, `schema_name`, `new` as
+/// the command line writes it, and whether files are to be undone.
+pub(crate) fn begun_type_changes(alias: &Alias) -> String {
+    format!(
+        "SELECT tenant.slug, schema_name, coalesce(options->>'to', 'none') AS new, \
+             coalesce((options->>'undo')::boolean, false) AS undoes, tenant.last_error \
+         FROM tenantry.audit JOIN tenantry.tenant ON tenant.id = tenant_id \
+         WHERE state = 'begun' AND verb = {} AND database = {} ORDER BY tenant.slug COLLATE \"C\"",
+        Literal(Verb::SetType.as_str()),
+        Literal(alias.as_str()),
+    )
+}
+
 /// Asks whether somebody is at a run.
 pub(crate) fn is_run_at_work() -> String {
     format!("SELECT {}", is_advisory_lock_held(RUN_LOCK))
@@ -79,6 +98,11 @@ pub(crate) fn is_run_at_work() -> String {
 pub(crate) fn digest_of(schema: &str) -> String {
     let schema = Literal(schema);
     format!("SELECT pg_catalog.encode(digest, 'hex') FROM tenantry.applied WHERE schema_name = {schema}")
+}
+
+/// The same with what is left of types, as [`APPLIED_AND_KEPT`] has it.
+pub(crate) fn applied_and_kept(schema: &str) -> String {
+    format!("SELECT {APPLIED_AND_KEPT} FROM tenantry.applied WHERE schema_name = {}", Literal(schema))
 }
 
 /// Forgets what a schema had applied that is gone.

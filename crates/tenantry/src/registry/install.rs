@@ -29,6 +29,8 @@ const STEPS: &[Step] = &[
     Step { number: 12, scope: Scope::EveryDatabase, sql: include_str!("sql/0012_structure.sql") },
     Step { number: 13, scope: Scope::DefaultDatabase, sql: include_str!("sql/0013_events.sql") },
     Step { number: 14, scope: Scope::EveryDatabase, sql: include_str!("sql/0014_replay.sql") },
+    Step { number: 15, scope: Scope::DefaultDatabase, sql: include_str!("sql/0015_type.sql") },
+    Step { number: 16, scope: Scope::EveryDatabase, sql: include_str!("sql/0016_kept_files.sql") },
 ];
 
 struct Step {

@@ -2,8 +2,8 @@
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
 //! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `structures`, `replays`,
-//! `deletion`, `former_slugs` and `adoption`; `selection` reads the tenants that somebody chose, and `examination` has the
-//! questions of doctor. `cache` finds most tenants without any statement, and `listener` keeps it true: every change of
+//! `deletion`, `former_slugs`, `kept_files` and `adoption`; `selection` reads the tenants that somebody chose, and
+//! `examination` has the questions of doctor. `cache` finds most tenants without any statement, and `listener` keeps it true: every change of
 //! a row is announced with `NOTIFY`, by a trigger, whoever made it. So is what was done to tenants, and `events` tells
 //! those who subscribed. `probe` asks one database who it is.
 //!
@@ -26,6 +26,7 @@ pub(crate) mod examination;
 mod find;
 pub(crate) mod former_slugs;
 mod install;
+pub(crate) mod kept_files;
 mod listener;
 mod probe;
 pub(crate) mod replays;

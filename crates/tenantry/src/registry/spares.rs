@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _};
 use time::OffsetDateTime;
 
 use crate::error::Result;
-use crate::tenant::{Digest, SchemaName};
+use crate::tenant::{Digest, SchemaName, TypeName};
 
 /// The key of the advisory lock under which spares are made: "tenantsp" in ASCII.
 const FILL_LOCK: i64 = 0x7465_6e61_6e74_7370;
@@ -16,6 +16,9 @@ const FILL_LOCK: i64 = 0x7465_6e61_6e74_7370;
 pub struct Spare {
     /// The schema it waits in.
     pub schema: SchemaName,
+    /// The type of the tenants that it may become, if it is up to date and they have one.
+    #[serde(rename = "type")]
+    pub type_name: Option<TypeName>,
     /// True if it has what the migrations make by now. A stale one is never handed out.
     pub is_current: bool,
     /// The time at which it was made.
@@ -75,18 +78,19 @@ pub(crate) async fn take(connection: &mut PgConnection, digest: &Digest) -> Resu
     schema(sqlx::query_scalar(take).bind(digest.as_bytes().as_slice()).fetch_optional(connection).await?)
 }
 
-/// Takes one out of the list that has applied anything else and is as old as this.
+/// Takes one out of the list that has applied anything else than these and is as old as this.
 pub(crate) async fn take_stale(
     connection: &mut PgConnection,
-    digest: &Digest,
+    current: &[Digest],
     age: Duration,
 ) -> Result<Option<SchemaName>> {
     let take = "DELETE FROM tenantry.spare WHERE schema_name = (
                     SELECT schema_name FROM tenantry.spare
-                    WHERE digest <> $1 AND created_at <= pg_catalog.now() - pg_catalog.make_interval(secs => $2)
+                    WHERE digest <> ALL ($1) AND created_at <= pg_catalog.now() - pg_catalog.make_interval(secs => $2)
                     LIMIT 1 FOR UPDATE SKIP LOCKED
                 ) RETURNING schema_name";
-    let taken = sqlx::query_scalar(take).bind(digest.as_bytes().as_slice()).bind(age.as_secs_f64());
+    let current: Vec<_> = current.iter().map(|digest| digest.as_bytes().as_slice()).collect();
+    let taken = sqlx::query_scalar(take).bind(current).bind(age.as_secs_f64());
     schema(taken.fetch_optional(connection).await?)
 }
 
@@ -115,14 +119,22 @@ pub(crate) async fn function_that_names(
     Ok(sqlx::query_scalar(find).bind(schema.as_str()).fetch_optional(connection).await?)
 }
 
-/// All spares, the oldest first.
-pub(crate) async fn list(connection: &mut PgConnection, digest: &Digest) -> Result<Vec<Spare>> {
-    let list = "SELECT schema_name, digest = $1 AS is_current, created_at FROM tenantry.spare
-                ORDER BY created_at, schema_name";
-    let rows = sqlx::query(list).bind(digest.as_bytes().as_slice()).fetch_all(connection).await?;
+/// All spares, the oldest first. `current` is what those that are up to date have applied, for tenants of which type.
+pub(crate) async fn list(
+    connection: &mut PgConnection,
+    current: &[(Option<&TypeName>, Digest)],
+) -> Result<Vec<Spare>> {
+    let list = "SELECT schema_name, digest, created_at FROM tenantry.spare ORDER BY created_at, schema_name";
+    let rows = sqlx::query(list).fetch_all(connection).await?;
     let spare = |row: &sqlx::postgres::PgRow| {
-        let schema = SchemaName::parse(row.try_get("schema_name")?)?;
-        Ok(Spare { schema, is_current: row.try_get("is_current")?, created_at: row.try_get("created_at")? })
+        let digest = Digest::from_bytes(row.try_get("digest")?);
+        let current = current.iter().find(|(_, current)| *current == digest);
+        Ok(Spare {
+            schema: SchemaName::parse(row.try_get("schema_name")?)?,
+            type_name: current.and_then(|(type_name, _)| type_name.cloned()),
+            is_current: current.is_some(),
+            created_at: row.try_get("created_at")?,
+        })
     };
     rows.iter().map(spare).collect()
 }

@@ -8,7 +8,7 @@ use sqlx::{Executor, FromRow, PgConnection, Postgres, Row as _};
 
 use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::tenant::{
-    Alias, Digest, DomainName, SchemaName, Slug, Status, Suspension, Tenant, TenantId, TenantRecord,
+    Alias, Digest, DomainName, SchemaName, Slug, Status, Suspension, Tenant, TenantId, TenantRecord, TypeName,
 };
 
 /// The hint where the registry may not be read.
@@ -19,8 +19,8 @@ pub(super) const PRIVILEGES: &str =
 macro_rules! select_tenant {
     ($rest:literal) => {
         concat!(
-            "SELECT tenant.id, tenant.slug, tenant.schema_name, tenant.database, tenant.status, tenant.suspension,
-                    tenant.settings,                    tenant.epoch, tenant.last_error, tenant.created_at,
+            "SELECT tenant.id, tenant.slug, tenant.schema_name, tenant.database, tenant.type, tenant.status,
+                    tenant.suspension, tenant.settings, tenant.epoch, tenant.last_error, tenant.created_at,
                     applied.digest, coalesce(applied.owns_types, false) AS owns_types
              FROM tenantry.tenant
              LEFT JOIN tenantry.applied
@@ -51,6 +51,7 @@ impl FromRow<'_, PgRow> for TenantRow {
             slug: parsed(row, "slug", Slug::parse).map_err(nonsense)?,
             schema: parsed(row, "schema_name", SchemaName::parse).map_err(nonsense)?,
             database: parsed(row, "database", Alias::parse).map_err(nonsense)?,
+            type_name: type_name(row).map_err(nonsense)?,
             status: parsed(row, "status", Status::parse).map_err(nonsense)?,
             suspension: suspension(row).map_err(nonsense)?,
             settings: row.try_get("settings")?,
@@ -86,6 +87,11 @@ where
 {
     let text: &str = row.try_get(column)?;
     parse(text).map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() })
+}
+
+fn type_name(row: &PgRow) -> Result<Option<TypeName>, sqlx::Error> {
+    let text: Option<&str> = row.try_get("type")?;
+    text.map(|_| parsed(row, "type", TypeName::parse)).transpose()
 }
 
 fn suspension(row: &PgRow) -> Result<Option<Suspension>, sqlx::Error> {
@@ -218,8 +224,8 @@ pub(crate) async fn applied(
 /// Enters a tenant. Its slug or schema may be taken.
 pub(crate) async fn insert_tenant(connection: &mut PgConnection, tenant: &Tenant) -> Result<()> {
     let inserted = sqlx::query(
-        "INSERT INTO tenantry.tenant (id, slug, schema_name, database, status, settings)
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO tenantry.tenant (id, slug, schema_name, database, status, settings, type)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(tenant.id().as_uuid())
     .bind(tenant.slug().as_str())
@@ -227,6 +233,7 @@ pub(crate) async fn insert_tenant(connection: &mut PgConnection, tenant: &Tenant
     .bind(tenant.database().as_str())
     .bind(tenant.status().as_str())
     .bind(tenant.settings())
+    .bind(tenant.type_name().map(TypeName::as_str))
     .execute(connection)
     .await;
     match inserted {
@@ -269,6 +276,20 @@ pub(crate) async fn set_status(connection: &mut PgConnection, tenant: &Tenant, s
     }
     let message = format!("tenant `{}` is no longer {recorded}", tenant.slug());
     Err(Error::new(ErrorKind::Conflict, message).with_tenant(tenant.slug()))
+}
+
+/// Gives a tenant another type, and tells that its last command went well.
+pub(crate) async fn set_type(
+    connection: &mut PgConnection,
+    id: TenantId,
+    type_name: Option<&TypeName>,
+) -> Result<()> {
+    sqlx::query("UPDATE tenantry.tenant SET type = $2, last_error = NULL WHERE id = $1")
+        .bind(id.as_uuid())
+        .bind(type_name.map(TypeName::as_str))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 pub(crate) async fn set_last_error(

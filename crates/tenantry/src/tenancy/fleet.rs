@@ -9,6 +9,7 @@ use crate::migrate::{
 };
 use crate::observe::{Observer, Steps};
 use crate::registry::{Run, RunEntry, runs, store};
+use crate::tenant::TypeName;
 
 impl Tenancy {
     /// The migrations this was built with.
@@ -202,7 +203,6 @@ impl Tenancy {
         steps: impl Steps,
         dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<NewBaseline, E> {
-        self.inner.context.migrations.check_files().map_err(Error::from)?;
         migrate::make_baseline(&self.inner.context, &options, &steps, dump).await
     }
 
@@ -228,7 +228,19 @@ impl Tenancy {
         steps: impl Steps,
         dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<i64, E> {
-        self.inner.context.migrations.check_baseline().map_err(Error::from)?;
-        migrate::check_baseline(&self.inner.context, &steps, dump).await
+        migrate::check_baseline(&self.inner.context, None, &steps, dump).await
+    }
+
+    /// Does what [`check_baseline_observed`](Self::check_baseline_observed) does for the baseline of a type.
+    ///
+    /// # Errors
+    /// Like [`check_baseline`](Self::check_baseline); [`ErrorKind::Configuration`] if there is no such type.
+    pub async fn check_baseline_of_type<E: From<Error>>(
+        &self,
+        type_name: &TypeName,
+        steps: impl Steps,
+        dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
+    ) -> Result<i64, E> {
+        migrate::check_baseline(&self.inner.context, Some(type_name), &steps, dump).await
     }
 }

@@ -18,6 +18,7 @@ mod spares;
 mod status;
 mod suspend;
 mod tenants;
+mod types;
 
 use std::fmt;
 use std::sync::Arc;

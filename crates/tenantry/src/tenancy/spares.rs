@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::observe::Steps;
 use crate::provision::{self, KeepSpares, SpareKeeper, SpareSummary, Stale};
 use crate::registry::Spare;
+use crate::tenant::TypeName;
 
 impl Tenancy {
     /// Removes the spares that are stale, and makes new ones until there are this many.
@@ -34,7 +35,21 @@ impl Tenancy {
     /// # Errors
     /// Like [`fill_spares`](Self::fill_spares).
     pub async fn fill_spares_observed(&self, count: u32, steps: impl Steps) -> Result<SpareSummary> {
-        provision::fill_spares(&self.inner.context, count, Stale::Now, &steps).await
+        provision::fill_spares(&self.inner.context, None, count, Stale::Now, &steps).await
+    }
+
+    /// Does what [`fill_spares_observed`](Self::fill_spares_observed) does, for tenants of a type. Those without a type
+    /// take none of these.
+    ///
+    /// # Errors
+    /// Like [`fill_spares`](Self::fill_spares); [`ErrorKind::Configuration`] if there is no such type.
+    pub async fn fill_spares_of_type(
+        &self,
+        type_name: &TypeName,
+        count: u32,
+        steps: impl Steps,
+    ) -> Result<SpareSummary> {
+        provision::fill_spares(&self.inner.context, Some(type_name), count, Stale::Now, &steps).await
     }
 
     /// Keeps this many spares, in a background task. It looks at once, whenever this process has made a tenant

@@ -14,6 +14,7 @@
 //! | [`DomainName`] | `notes.acme.com` | the customer, who owns it |
 //! | [`SchemaName`] | `t_acme_4e3f2a1b0c` | Tenantry, and it never changes |
 //! | [`Alias`] | `default` | the operator |
+//! | [`TypeName`] | `pro` | the operator |
 //! | [`Digest`] | `9f86d0…` | the migrations a schema has applied |
 
 mod alias;
@@ -29,6 +30,7 @@ mod status;
 mod suspension;
 mod tenant_id;
 mod text;
+mod type_name;
 mod verb;
 
 pub(crate) use self::settings::{SettingsChange, checked_settings};
@@ -45,5 +47,6 @@ pub use self::{
     status::{InvalidStatus, Status},
     suspension::{InvalidSuspension, Suspension},
     tenant_id::TenantId,
+    type_name::{InvalidTypeName, TypeName},
     verb::{InvalidVerb, Verb},
 };

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::settings::NAME;
-use super::{Alias, Digest, SchemaName, Slug, Status, Suspension, TenantId};
+use super::{Alias, Digest, SchemaName, Slug, Status, Suspension, TenantId, TypeName};
 
 /// One customer, as the registry knew it when it was read. Cheap to clone, never changes.
 ///
@@ -20,6 +20,7 @@ use super::{Alias, Digest, SchemaName, Slug, Status, Suspension, TenantId};
 ///     schema: SchemaName::generate(&slug, id),
 ///     slug,
 ///     database: Alias::default(),
+///     type_name: None,
 ///     status: Status::Active,
 ///     suspension: None,
 ///     settings: serde_json::json!({ "name": "Acme Ltd", "plan": "gold" }),
@@ -85,6 +86,8 @@ pub struct TenantRecord {
     pub schema: SchemaName,
     /// See [`Tenant::database`].
     pub database: Alias,
+    /// See [`Tenant::type_name`].
+    pub type_name: Option<TypeName>,
     /// The status that was written down: a suspension whose end has come is still there. See [`Tenant::status`].
     pub status: Status,
     /// See [`Tenant::suspension`].
@@ -122,6 +125,11 @@ impl Tenant {
     /// The database its schema is in.
     pub fn database(&self) -> &Alias {
         &self.0.database
+    }
+
+    /// Its type, by which its schema has files beside those of all tenants.
+    pub fn type_name(&self) -> Option<&TypeName> {
+        self.0.type_name.as_ref()
     }
 
     /// Its status at this moment: where it is in its life. A suspension whose [end](Suspension::until) has come
@@ -224,12 +232,13 @@ impl fmt::Debug for Tenant {
 
 impl Serialize for Tenant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Tenant", 12)?;
+        let mut object = serializer.serialize_struct("Tenant", 13)?;
         object.serialize_field("id", &self.id())?;
         object.serialize_field("slug", self.slug())?;
         object.serialize_field("name", self.name())?;
         object.serialize_field("schema", self.schema())?;
         object.serialize_field("database", self.database())?;
+        object.serialize_field("type", &self.type_name())?;
         object.serialize_field("status", &self.status())?;
         object.serialize_field("suspension", &self.suspension())?;
         object.serialize_field("settings", self.settings())?;
@@ -259,6 +268,7 @@ mod tests {
             slug: Slug::parse("acme").unwrap(),
             schema: SchemaName::parse("t_acme_4e3f2a1b0c").unwrap(),
             database: Alias::default(),
+            type_name: Some(TypeName::parse("pro").unwrap()),
             status: Status::Active,
             suspension: None,
             settings: json!({ "name": "Acme Ltd" }),
@@ -343,6 +353,7 @@ mod tests {
             "name": "Acme Ltd",
             "schema": "t_acme_4e3f2a1b0c",
             "database": "default",
+            "type": "pro",
             "status": "active",
             "suspension": null,
             "settings": { "name": "Acme Ltd" },

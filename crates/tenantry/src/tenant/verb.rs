@@ -21,6 +21,8 @@ pub enum Verb {
     Resume,
     /// It has another slug.
     Rename,
+    /// It has another type, and its schema the files of that.
+    SetType,
     /// It was made as a copy of another tenant.
     Clone,
     /// An archive of it was written.
@@ -46,12 +48,13 @@ pub struct InvalidVerb(String);
 
 impl Verb {
     /// Every verb, in the order of a tenant's life.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Create,
         Self::Suspend,
         Self::Bypass,
         Self::Resume,
         Self::Rename,
+        Self::SetType,
         Self::Clone,
         Self::Export,
         Self::Import,
@@ -70,6 +73,7 @@ impl Verb {
             Self::Bypass => "bypass",
             Self::Resume => "resume",
             Self::Rename => "rename",
+            Self::SetType => "set-type",
             Self::Clone => "clone",
             Self::Export => "export",
             Self::Import => "import",

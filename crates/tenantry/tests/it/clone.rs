@@ -18,7 +18,7 @@ use crate::support::{
 const NASTY: &str = include_str!("clone/nasty.sql");
 
 /// Calls `pg_dump` of the server's own programs.
-fn dump(database: &ScratchDatabase, arguments: &[String]) -> String {
+pub(crate) fn dump(database: &ScratchDatabase, arguments: &[String]) -> String {
     let mut command = Command::new(Binaries::find().unwrap().directory().join("pg_dump"));
     let output = command.args(arguments).arg("--dbname").arg(database.superuser_url()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -18,7 +18,7 @@ async fn ten_servers_may_start_at_once_on_an_empty_database() {
     }
     let mut client = Client::owner(&database).await;
     let steps: Vec<(i32,)> = client.rows("SELECT step FROM tenantry.installed ORDER BY step").await;
-    assert_eq!(steps, (1..=14).map(|step| (step,)).collect::<Vec<_>>(), "each step ran once");
+    assert_eq!(steps, (1..=16).map(|step| (step,)).collect::<Vec<_>>(), "each step ran once");
     assert_eq!(client.count("tenantry.tenant").await, 10);
 }
 
@@ -56,7 +56,7 @@ async fn a_registry_that_lacks_a_step_is_refused_until_it_is_installed() {
     client
         .run(
             "DROP TABLE tenantry.tenant, tenantry.domain CASCADE; DROP FUNCTION tenantry.announce_tenant, \
-              tenantry.announce_domain; DELETE FROM tenantry.installed WHERE step IN (2, 9)",
+              tenantry.announce_domain; DELETE FROM tenantry.installed WHERE step IN (2, 9, 15)",
         )
         .await;
     let connected = Tenancy::builder().database(config(&database)).connect().await;
@@ -107,7 +107,7 @@ async fn the_lookup_view_has_the_documented_columns() {
                WHERE table_schema = 'tenantry' AND table_name = 'tenant_lookup' ORDER BY ordinal_position",
         )
         .await;
-    let expect = ["host", "slug", "schema", "database", "status"];
+    let expect = ["host", "slug", "schema", "database", "status", "type"];
     assert_eq!(columns, expect.map(|name| (name.to_owned(), "text".to_owned())));
 
     let rows: Vec<LookupRow> = client

@@ -47,3 +47,4 @@ mod suspend;
 mod tls;
 mod to_version;
 mod together;
+mod types;

@@ -184,12 +184,12 @@ async fn files_that_cannot_share_a_transaction_make_a_spare_one_by_one() {
 }
 
 fn keep(count: u32) -> KeepSpares {
-    KeepSpares { count, interval: Duration::from_millis(300) }
+    KeepSpares { count, interval: Duration::from_millis(300), ..KeepSpares::default() }
 }
 
 /// Long enough that nothing happens by the timer.
 fn keep_patiently(count: u32) -> KeepSpares {
-    KeepSpares { count, interval: Duration::from_hours(1) }
+    KeepSpares { count, interval: Duration::from_hours(1), ..KeepSpares::default() }
 }
 
 async fn until_there_are(tenancy: &Tenancy, spares: usize) {

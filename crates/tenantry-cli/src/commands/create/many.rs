@@ -29,19 +29,34 @@ enum Made {
 
 pub(super) async fn run(
     file: &Path,
-    database: Option<&str>,
+    defaults: &Order,
     jobs: NonZeroUsize,
     cx: &mut Context,
 ) -> anyhow::Result<Finish> {
     let file = Some(file).filter(|file| *file != Path::new("-"));
     let text = read_text(file)?;
     let name = file.map_or_else(|| "stdin".to_owned(), |file| file.display().to_string());
-    let orders = parse(&text, &name, database)?;
-    with_files(cx, async |cx, tenancy| make_all(cx, tenancy, orders, jobs).await).await
+    let orders = parse(&text, &name, defaults)?;
+    with_files(cx, async |cx, tenancy| {
+        check_types(tenancy, &orders)?;
+        make_all(cx, tenancy, orders, jobs).await
+    })
+    .await
+}
+
+/// Makes sure that each type is one that there is, before the first tenant is made.
+fn check_types(tenancy: &Tenancy, orders: &[(Slug, Order)]) -> Result<(), Failure> {
+    let types = tenancy.migrations();
+    let unknown = orders.iter().find(|(_, order)| types.of_type(order.type_name.as_ref()).is_none());
+    let Some((slug, Order { type_name: Some(type_name), .. })) = unknown else { return Ok(()) };
+    let failure = Failure::new("configuration", format!("there is no type `{type_name}` of tenants"));
+    Err(failure
+        .with_tenant(slug.as_str())
+        .with_hint(format!("write `[types.{type_name}]` into tenantry.toml")))
 }
 
 /// Reads all lines before the first tenant is made.
-fn parse(text: &str, file: &str, database: Option<&str>) -> Result<Vec<(Slug, Order)>, Failure> {
+fn parse(text: &str, file: &str, defaults: &Order) -> Result<Vec<(Slug, Order)>, Failure> {
     let mut orders = Vec::new();
     let mut lines = HashMap::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -54,7 +69,8 @@ fn parse(text: &str, file: &str, database: Option<&str>) -> Result<Vec<(Slug, Or
         if let Some(first) = lines.insert(slug.clone(), number) {
             return Err(refuse(format!("`{slug}` is on line {first} already")));
         }
-        order.database = order.database.or_else(|| database.map(str::to_owned));
+        order.database = order.database.or_else(|| defaults.database.clone());
+        order.type_name = order.type_name.or_else(|| defaults.type_name.clone());
         orders.push((slug, order));
     }
     Ok(orders)
@@ -168,14 +184,15 @@ mod tests {
 
     #[test]
     fn a_file_is_read_to_its_end_before_anything_is_made() {
+        let defaults = Order { database: Some("us".to_owned()), ..Order::default() };
         let orders =
-            parse("# customers\n\n acme \n{\"slug\": \"globex\", \"database\": \"eu\"}\r\n", "f", Some("us"));
+            parse("# customers\n\n acme \n{\"slug\": \"globex\", \"database\": \"eu\"}\r\n", "f", &defaults);
         let orders = orders.expect("a good file");
         let databases: Vec<_> =
             orders.iter().map(|(slug, order)| (slug.as_str(), order.database.as_deref())).collect();
         assert_eq!(databases, [("acme", Some("us")), ("globex", Some("eu"))]);
 
-        let refused = |text| parse(text, "f", None).expect_err("a bad file").to_string();
+        let refused = |text| parse(text, "f", &defaults).expect_err("a bad file").to_string();
         assert_eq!(refused("acme\nglobex\nACME\n"), "f:3: `acme` is on line 1 already");
         assert!(refused("acme\n\nno slug\n").starts_with("f:3: slug has ' '"));
     }

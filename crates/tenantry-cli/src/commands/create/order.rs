@@ -2,7 +2,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tenantry::NewTenant;
-use tenantry::tenant::{Alias, DomainName, SchemaName, Slug, TenantName};
+use tenantry::tenant::{Alias, DomainName, SchemaName, Slug, TenantName, TypeName};
 
 use crate::setting::read_settings;
 
@@ -15,6 +15,8 @@ pub(super) struct Order {
     #[serde(deserialize_with = "read_settings")]
     pub(super) settings: Map<String, Value>,
     pub(super) domains: Vec<String>,
+    #[serde(rename = "type")]
+    pub(super) type_name: Option<TypeName>,
     pub(super) database: Option<String>,
     pub(super) schema: Option<String>,
 }
@@ -30,6 +32,9 @@ impl Order {
         }
         for domain in &self.domains {
             new = new.domain(DomainName::parse(domain)?);
+        }
+        if let Some(type_name) = &self.type_name {
+            new = new.of_type(type_name.clone());
         }
         if let Some(alias) = &self.database {
             new = new.database(Alias::parse(alias)?);

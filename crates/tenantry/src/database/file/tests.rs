@@ -68,6 +68,8 @@ fn every_key_has_a_variable_which_beats_the_file() {
         [migrations]
         master = 'a'
         tenant = 'a'
+        [types.pro]
+        migrations = 'a'
         [pool]
         mode = 'session'
         max_connections = 1_000
@@ -88,6 +90,7 @@ fn every_key_has_a_variable_which_beats_the_file() {
         ("TENANTRY_DATABASES_EU_WEST_DIRECT_URL", "postgres://a@host/direct"),
         ("TENANTRY_MIGRATIONS_MASTER", "m"),
         ("TENANTRY_MIGRATIONS_TENANT", "/t"),
+        ("TENANTRY_TYPES_PRO_MIGRATIONS", "/p"),
         ("TENANTRY_POOL_MODE", "transaction"),
         ("TENANTRY_POOL_MAX_CONNECTIONS", " 7 "),
         ("TENANTRY_POOL_MIN_CONNECTIONS", "2"),
@@ -111,6 +114,10 @@ fn every_key_has_a_variable_which_beats_the_file() {
         assert_eq!(names, [Some("url"), Some("owner"), Some("direct")]);
     }
     assert_eq!(config.migration_directories(), ("/app/m".into(), "/t".into()));
+    let pro = TypeName::parse("pro").expect("a type");
+    assert_eq!(config.type_directories(), BTreeMap::from([(pro.clone(), "/p".into())]));
+    let directory = good("[types.pro]", &[]).type_directories().remove(&pro);
+    assert_eq!(directory, Some("/app/migrations/pro".into()));
     let pool = config.pool();
     assert_eq!((pool.mode, pool.max_connections, pool.min_connections), (PoolMode::Transaction, 7, 2));
     assert_eq!((pool.acquire_timeout, pool.verify), (Duration::from_millis(250), Verify::Always));

@@ -12,7 +12,7 @@ use super::question::{
 use crate::doctor::Patient;
 use crate::doctor::roster::{Entry, PAGE, Roster};
 use crate::doctor::session::Session;
-use crate::registry::examination::{APPLIED, APPLIED_SCHEMA};
+use crate::registry::examination::{APPLIED, APPLIED_AND_KEPT, APPLIED_SCHEMA};
 use crate::tenant::Status;
 
 /// Schemas with the same difference that a finding names.
@@ -41,7 +41,7 @@ impl Alike {
 /// Schemas that are compared with each other.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Kind {
-    /// The digest of what was applied.
+    /// The digest of what was applied, and what is left of types that the tenant had before.
     pub(super) digest: String,
     /// True for those with a role of their own, which nobody has granted anything in the others.
     has_role: bool,
@@ -129,7 +129,7 @@ async fn rows_of(
         with_own_name("text"),
     );
     let rest = format!(
-        "SELECT schema.schema_name, has_role, pg_catalog.encode(applied.digest, 'hex') AS digest, \
+        "SELECT schema.schema_name, has_role, {APPLIED_AND_KEPT} AS digest, \
              fingerprint, rows, views \
          FROM schema JOIN {APPLIED} ON {APPLIED_SCHEMA} = schema.schema_name COLLATE \"default\" \
          LEFT JOIN (SELECT schema, count(*) AS rows, {hash} FROM row GROUP BY 1) AS hashed USING (schema) \
@@ -213,7 +213,7 @@ async fn objects_of(
     roles: Roles<'_>,
 ) -> Result<Vec<(String, Kind, String)>, sqlx::Error> {
     let rest = format!(
-        "SELECT schema.schema_name, has_role, pg_catalog.encode(applied.digest, 'hex') AS digest, \
+        "SELECT schema.schema_name, has_role, {APPLIED_AND_KEPT} AS digest, \
              coalesce(fingerprint, '') AS fingerprint \
          FROM schema JOIN {APPLIED} ON {APPLIED_SCHEMA} = schema.schema_name COLLATE \"default\" LEFT JOIN ( \
              SELECT schema, pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.string_agg( \

@@ -141,7 +141,7 @@ async fn read_objects(
         }
     }
     // What has this digest now, and had it when it was hashed, had it in between, too.
-    let is_settled = patient.catalog.column(&examination::digest_of(schema)).await? == [digest]
+    let is_settled = patient.catalog.column(&examination::applied_and_kept(schema)).await? == [digest]
         && !patient.idle(&[schema]).await?.is_empty()
         && !roster.entries_of(patient.alias, &[schema]).await?.is_empty();
     Ok(is_settled.then_some(objects))

@@ -6,6 +6,7 @@ use sqlx::migrate::MigrationType;
 use super::*;
 use crate::migrate::sentence;
 use crate::migration::scripts::{any_script, script_of};
+use crate::tenant::TypeName;
 
 const ALONE: &str = "-- no-transaction\nVACUUM";
 const PLAIN: &str = "SELECT 1";
@@ -66,8 +67,31 @@ fn there_and_back(versions: &[i64]) -> MigrationSet {
 #[track_caller]
 fn check_to(versions: &[i64], applied: &[i64], to: i64, expect: &str) {
     let files = there_and_back(versions);
-    let goal = Goal::version(&files, to).unwrap();
+    let goal = Goal::through(&files, to);
     check_plan(goal, &ledger(&files, applied), expect);
+}
+
+/// The files of a type, of which those from 1000 on are its own.
+fn of_type(versions: &[i64]) -> MigrationSet {
+    let of = |is_own: bool| {
+        let versions = versions.iter().filter(|version| (**version >= 1000) == is_own);
+        files(&versions.map(|version| (*version, PLAIN)).collect::<Vec<_>>())
+    };
+    of(false).with_type(TypeName::parse("pro").unwrap(), &of(true), &mut Vec::new())
+}
+
+#[test]
+fn the_files_of_a_type_have_an_order_of_their_own() {
+    let files = of_type(&[1, 2, 3, 1001, 1002]);
+    let check = |applied: &[i64], expect| {
+        check_plan(Goal::latest(&files).in_order(), &ledger(&files, applied), expect);
+    };
+    check(&[], "[1 2 3 1001 1002]");
+    check(&[1, 2, 1001, 1002], "[3]");
+    check(&[1, 2, 3, 1001], "[1002]");
+    let late = |applied: &[i64]| plan(Goal::latest(&files).in_order(), &ledger(&files, applied)).unwrap_err();
+    assert!(matches!(late(&[1, 2, 3, 1002])[..], [Conflict::OutOfOrder { version: 1001, newest: 1002, .. }]));
+    assert!(matches!(late(&[1, 3, 1001])[..], [Conflict::OutOfOrder { version: 2, newest: 3, .. }]));
 }
 
 #[test]
@@ -85,21 +109,19 @@ fn a_target_is_reached_from_both_sides() {
 #[test]
 fn the_digest_of_a_target_is_that_of_its_files() {
     let (all, some) = (there_and_back(&[1, 2, 3]), there_and_back(&[1, 2]));
-    let goal = Goal::version(&all, 2).unwrap();
+    let goal = Goal::through(&all, 2);
     assert_eq!((goal.digest(), goal.newest()), (some.digest(), Some(2)));
     assert_eq!(all.version_of(&some.digest()), Some(2));
-    let nothing = Goal::version(&all, 0).unwrap();
+    let nothing = Goal::through(&all, 0);
     assert_eq!((nothing.digest(), nothing.newest()), (MigrationSet::empty().digest(), None));
-    let error = Goal::version(&all, 4).unwrap_err();
-    assert_eq!(error.to_string(), "there is no migration with version 4");
 }
 
 #[test]
 fn a_migration_without_a_way_back_is_named() {
     let files = there_and_back(&[1, 100, 200]);
     let applied = ledger(&files, &[1, 100, 200]);
-    check_plan(Goal::version(&files, 100).unwrap(), &applied, "[-200]");
-    let conflicts = plan(Goal::version(&files, 1).unwrap(), &applied).unwrap_err();
+    check_plan(Goal::through(&files, 100), &applied, "[-200]");
+    let conflicts = plan(Goal::through(&files, 1), &applied).unwrap_err();
     assert_eq!(conflicts, [Conflict::NoWayBack { version: 100, file: "100_a.up.sql".to_owned() }]);
 }
 
@@ -131,7 +153,7 @@ fn in_order_a_version_that_arrives_late_is_a_conflict() {
     }
     // What is undone first is not in the way.
     let back = there_and_back(&[1, 2, 3]);
-    assert!(plan(Goal::version(&back, 2).unwrap().in_order(), &ledger(&back, &[1, 3])).is_ok());
+    assert!(plan(Goal::through(&back, 2).in_order(), &ledger(&back, &[1, 3])).is_ok());
 }
 
 #[test]
@@ -140,7 +162,7 @@ fn zero_is_below_a_version_of_that_number() {
     check_to(&[0, 1], &[0, 1], 1, "");
     check_to(&[0, 1], &[], 0, "");
     let files = there_and_back(&[0, 1]);
-    assert_eq!(Goal::version(&files, 0).unwrap().digest(), MigrationSet::empty().digest());
+    assert_eq!(Goal::through(&files, 0).digest(), MigrationSet::empty().digest());
 }
 
 #[test]

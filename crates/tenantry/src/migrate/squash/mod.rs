@@ -33,7 +33,7 @@ use super::scratch::{Workshop, remove_leftovers};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::Steps;
-use crate::tenant::Alias;
+use crate::tenant::{Alias, TypeName};
 
 /// The text of a baseline file, proven.
 pub(crate) async fn make_baseline<E: From<Error>>(
@@ -45,7 +45,7 @@ pub(crate) async fn make_baseline<E: From<Error>>(
     let alias = Alias::default();
     let workshop = Workshop::of(context, &alias)?;
     remove_leftovers(workshop).await?;
-    let files = context.migrations.tenant();
+    let files = context.migrations.files_of(options.type_name.as_ref())?.set();
     let latest = files.latest().ok_or_else(|| nothing("there are no tenant migrations"))?;
     let version = options.version.unwrap_or(latest);
     if files.get(version).is_none() {
@@ -72,18 +72,20 @@ pub(crate) async fn make_baseline<E: From<Error>>(
 /// from what PostgreSQL wrote, so that they are the same to the letter.
 pub(crate) async fn check_baseline<E: From<Error>>(
     context: &Context,
+    type_name: Option<&TypeName>,
     steps: &dyn Steps,
     mut dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<i64, E> {
     let alias = Alias::default();
     let workshop = Workshop::of(context, &alias)?;
     remove_leftovers(workshop).await?;
-    let migrations = &context.migrations;
-    let baseline = migrations
-        .baseline()
+    let files = context.migrations.files_of(type_name)?;
+    files.check_baseline().map_err(Error::from)?;
+    let baseline = files
+        .own_baseline()
         .ok_or_else(|| nothing("there is no baseline").with_hint("`tenantry baseline` writes it"))?;
     let version = baseline.version();
-    let files = migrations.tenant().through(version);
+    let files = files.set().through(version);
     let squash = Squash { workshop, steps, with_rows: baseline.with_rows(), files, is_partial: false };
     let fresh = match squash.make(&mut dump).await? {
         Made::Proven { filled, .. } => filled,

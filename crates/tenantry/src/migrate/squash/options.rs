@@ -1,3 +1,5 @@
+use crate::tenant::TypeName;
+
 /// The extent of a baseline.
 ///
 /// ```
@@ -7,11 +9,17 @@
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BaselineOptions {
+    pub(super) type_name: Option<TypeName>,
     pub(super) version: Option<i64>,
     pub(super) rows: Vec<String>,
 }
 
 impl BaselineOptions {
+    /// Makes it of all files of the tenants of a type. Default: of those of tenants without one.
+    pub fn of_type(self, type_name: TypeName) -> Self {
+        Self { type_name: Some(type_name), ..self }
+    }
+
     /// Ends the baseline at this version. Default: the newest that leaves no rows in other tables than those
     /// of [`with_rows`](Self::with_rows).
     pub fn at(self, version: i64) -> Self {

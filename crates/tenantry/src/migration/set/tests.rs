@@ -85,3 +85,41 @@ fn digests_never_change() {
         "35cece1282fa7271ebe4535eb02a18136c1aff657d591fd31eb9f7fc71ceeb22"
     );
 }
+
+fn set_of_versions(versions: &[i64]) -> MigrationSet {
+    let script = |version: &i64| script_of(*version, Simple, "SELECT 1").unwrap();
+    set_of(&versions.iter().map(script).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_type_has_the_files_of_all_and_its_own_in_one_order() {
+    let (all, pro) = (set_of_versions(&[1, 3, 5]), TypeName::parse("pro").unwrap());
+    let mut errors = Vec::new();
+    let set = all.with_type(pro.clone(), &set_of_versions(&[2, 4]), &mut errors);
+    assert!(errors.is_empty());
+    let versions: Vec<_> = set.iter().map(|file| (file.version(), file.is_of_type())).collect();
+    assert_eq!(versions, [(1, false), (2, true), (3, false), (4, true), (5, false)]);
+    assert_eq!((set.type_name(), all.type_name()), (Some(&pro), None));
+    assert_eq!(all.with_type(pro.clone(), &set_of_versions(&[]), &mut errors).digest(), all.digest());
+
+    let clash = all.with_type(pro, &set_of_versions(&[3, 6]), &mut errors);
+    assert_eq!(clash.len(), 4, "the file of all tenants stays");
+    assert_eq!(errors.remove(0).to_string(), "3_a.sql: version 3 is already used by `3_a.sql`");
+    assert!(errors.is_empty());
+}
+
+#[test]
+fn a_schema_that_has_all_files_of_one_directory_and_some_of_the_other_is_known() {
+    let pro = TypeName::parse("pro").unwrap();
+    let set = set_of_versions(&[1, 3, 5]).with_type(pro, &set_of_versions(&[2, 4]), &mut Vec::new());
+    let version = |applied: &[i64]| {
+        let files = applied.iter().map(|version| set.get(*version).unwrap());
+        set.version_of(&digest_of(files.map(|file| (file.version(), file.checksum()))))
+    };
+    assert_eq!(version(&[1, 2, 3]), Some(3));
+    assert_eq!(version(&[1, 2, 4]), Some(2), "behind with the files of all");
+    assert_eq!(version(&[1, 3, 5]), Some(1), "has become of the type, and has none of its files");
+    assert_eq!(version(&[1, 2, 3, 5]), Some(3));
+    assert_eq!(version(&[2, 4]), None, "version 1 is missing");
+    assert_eq!(version(&[1, 5]), None);
+}

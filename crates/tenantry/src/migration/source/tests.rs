@@ -3,6 +3,7 @@
 use std::{
     env,
     error::Error as _,
+    fs, io,
     path::PathBuf,
     process,
     sync::atomic::{AtomicU32, Ordering},
@@ -169,18 +170,19 @@ fn what_is_wrong_is_kept_for_those_who_need_the_files() {
     assert_eq!(mistakes, [Some(2), Some(3), None]);
     assert_eq!(migrations.tenant().len(), 3, "what some schema may have applied keeps its place");
     migrations.check_files().unwrap();
-    let message = migrations.check_creation().unwrap_err().to_string();
+    let message = migrations.creation_files(None).unwrap_err().to_string();
     assert!(
         message.ends_with("baseline.sql: the comments at its beginning name no version and digest"),
         "{message}"
     );
 
     fs::remove_file(tenant.path().join("baseline.sql")).unwrap();
-    let message = Migrations::read(master.path(), tenant.path()).check_creation().unwrap_err().to_string();
+    let message =
+        Migrations::read(master.path(), tenant.path()).creation_files(None).unwrap_err().to_string();
     assert!(message.ends_with("2_b.sql:1: `COMMIT` is not allowed in a migration"), "{message}");
     fs::write(tenant.path().join("2_b.sql"), "SELECT 2").unwrap();
     // The way back is of no use to a new tenant.
-    Migrations::read(master.path(), tenant.path()).check_creation().unwrap();
+    Migrations::read(master.path(), tenant.path()).creation_files(None).unwrap();
     fs::write(tenant.path().join("02_b.sql"), "SELECT 2").unwrap();
     let unclear = Migrations::read(master.path(), tenant.path());
     assert!(unclear.check_files().unwrap_err().to_string().contains("version 2 is already used by"));
@@ -293,4 +295,77 @@ fn none_is_what_empty_directories_give() {
     let empty = Migrations::from_dirs(directory.path(), directory.path()).unwrap();
     assert_eq!(empty.tenant().digest(), Migrations::none().tenant().digest());
     assert_eq!(empty.master().latest(), None);
+}
+
+fn pro() -> TypeName {
+    TypeName::parse("pro").unwrap()
+}
+
+#[test]
+fn a_type_has_a_directory_of_further_files() {
+    let tenant = directory(&[("1_a.sql", b"SELECT 1"), ("3_b.sql", b"SELECT 1")]);
+    let further = directory(&[("2_c.sql", b"SELECT 1"), ("9_d.sql", b"SELECT 1")]);
+    let files = Migrations::from_dirs(tenant.path(), tenant.path()).unwrap();
+    let files = files.with_type_dir(pro(), further.path()).unwrap();
+    let versions = |set: &MigrationSet| set.iter().map(Migration::version).collect::<Vec<_>>();
+    assert_eq!(versions(files.tenant()), [1, 3]);
+    assert_eq!(versions(files.of_type(Some(&pro())).unwrap()), [1, 2, 3, 9]);
+    assert!(files.of_type(Some(&TypeName::parse("gold").unwrap())).is_none());
+    assert_eq!(files.types().count(), 1);
+}
+
+#[test]
+fn what_is_wrong_with_the_files_of_a_type_stops_that_type_alone() {
+    let tenant = directory(&[("1_a.sql", b"SELECT 1")]);
+    let files = || Migrations::read(tenant.path(), tenant.path());
+    let further = directory(&[("1_c.sql", b"SELECT 1")]);
+    for (path, says) in [
+        (further.path().to_owned(), "version 1 is already used by"),
+        (further.path().join("gone"), "there is no such directory"),
+    ] {
+        let files = files().with_read(&pro(), &path, Baselines::Read);
+        files.check_files().unwrap();
+        files.creation_files(None).unwrap();
+        let error = files.files_of(Some(&pro())).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        let mistakes = files.mistakes();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(mistakes[0].to_string().contains(says), "{}", mistakes[0]);
+        let refused = files_of_dir(&tenant).with_type_dir(pro(), &path).unwrap_err();
+        assert!(refused.to_string().contains(says), "{refused}");
+    }
+}
+
+fn files_of_dir(directory: &Directory) -> Migrations {
+    Migrations::from_dirs(directory.path(), directory.path()).unwrap()
+}
+
+#[test]
+fn a_type_starts_from_the_baseline_of_all_tenants_unless_it_has_its_own() {
+    let tenant = directory(&[("1_a.sql", b"SELECT 1"), ("3_b.sql", b"SELECT 1")]);
+    let further = directory(&[("2_c.sql", b"SELECT 1")]);
+    let head = |set: &MigrationSet, version: i64| {
+        let digest = set.through(version).digest();
+        format!("-- version: {version}\n-- digest: {digest}\n")
+    };
+    let files = files_of_dir(&tenant);
+    fs::write(tenant.path().join("baseline.sql"), head(files.tenant(), 3)).unwrap();
+    let files = files_of_dir(&tenant).with_type_dir(pro(), further.path()).unwrap();
+    let squashed = |files: &Migrations| {
+        let files = files.creation_files(Some(&pro())).unwrap();
+        let versions = |file: &Migration| file.version();
+        let beyond: Vec<_> = files.beyond_baseline().map(versions).collect();
+        (files.squashed().map(versions).collect::<Vec<_>>(), beyond)
+    };
+    assert_eq!(squashed(&files), (vec![1, 3], vec![2]));
+
+    fs::write(further.path().join("baseline.sql"), head(files.of_type(Some(&pro())).unwrap(), 2)).unwrap();
+    let files = files_of_dir(&tenant).with_type_dir(pro(), further.path()).unwrap();
+    assert_eq!(squashed(&files), (vec![1, 2], vec![3]));
+    // One that was made from other files is a mistake of the type alone.
+    fs::write(further.path().join("baseline.sql"), head(files.tenant(), 3)).unwrap();
+    let files = files_of_dir(&tenant).with_read(&pro(), further.path(), Baselines::Read);
+    files.creation_files(None).unwrap();
+    files.files_of(Some(&pro())).unwrap();
+    assert!(files.creation_files(Some(&pro())).unwrap_err().to_string().contains("other files"));
 }
