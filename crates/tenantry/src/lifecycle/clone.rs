@@ -15,9 +15,10 @@ mod rows;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 
-use self::look::{check_locks, check_names, lockable, notes, qualified, refuse, tables};
+use self::look::{check_names, notes, refuse};
 pub use self::options::CloneOptions;
 use self::pair::Pair;
+use super::contents::{check_locks, lockable, qualified, tables};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
@@ -182,7 +183,10 @@ impl Cloning<'_> {
         refuse(&mut glance, &context.layout, source).await?;
         glance.rollback().await?;
         let names = lockable(connection, source.schema()).await?;
-        check_locks(connection, source, names.len()).await?;
+        let cloning = format!("tenant `{}` cannot be cloned", source.slug());
+        check_locks(connection, &cloning, names.len())
+            .await
+            .map_err(|error| error.with_tenant(source.slug()))?;
         let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
         if !names.is_empty() {
             let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));

@@ -18,9 +18,11 @@
 //! | `delete` | hides a tenant and dates its purge; brings it back | each other |
 //! | `purge` | drops the schema of a deleted tenant, then its row | none |
 //! | `footprint` | measures a tenant, and changes nothing | none is needed |
+//! | `contents`, `transfer`, `rounds` | what several copy: what a schema holds, its rows, in an order that works | |
 
 mod adopt;
 mod clone;
+mod contents;
 mod delete;
 mod drain;
 mod find;
@@ -28,8 +30,10 @@ mod footprint;
 mod purge;
 mod release;
 mod rename;
+mod rounds;
 mod set_type;
 mod suspend;
+mod transfer;
 
 pub use self::adopt::{Adoptable, Adoption, SchemaChoice};
 pub(crate) use self::adopt::{adopt, adoptable, owned};

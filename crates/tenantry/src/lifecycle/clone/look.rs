@@ -1,65 +1,26 @@
-//! Looks at the schema that is to be copied.
+//! Looks at the schema that is to be cloned.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::PgConnection;
 
 use super::options::CloneOptions;
 use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::Identifier;
+use crate::lifecycle::contents::{SourceTable, enter, first, reasons};
 use crate::tenant::{SchemaName, Tenant};
 
-const REFUSALS: &str = include_str!("refusals.sql");
 const NOTES: &str = include_str!("notes.sql");
-const TABLES: &str = include_str!("tables.sql");
 
-/// Reasons that an error tells of.
-const TOLD: usize = 3;
-
-/// The locks that the copy of a table takes in its one transaction, with its indexes, its sequence, and its source.
-const LOCKS_OF_TABLE: usize = 29;
-
-/// A table with rows of its own.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(super) struct SourceTable {
-    pub(super) name: String,
-    /// The columns that hold values.
-    pub(super) columns: Vec<String>,
-    /// The rows have to be written as text and read again, in the schema they are in.
-    pub(super) by_text: bool,
-    /// The partitioned table that it is a part of.
-    pub(super) root: Option<String>,
-}
-
-/// The tables of a schema that can be locked, with its name in front.
-pub(super) async fn lockable(connection: &mut PgConnection, schema: &SchemaName) -> Result<Vec<String>> {
-    let names = members("relkind IN ('r', 'p')");
-    let names: Vec<String> = sqlx::query_scalar(AssertSqlSafe(names))
-        .bind(schema.as_str())
-        .persistent(false)
-        .fetch_all(connection)
-        .await?;
-    Ok(names.iter().map(|name| qualified(schema, name)).collect())
-}
-
-/// A query for the names of the relations of the schema `$1`, oldest first.
-pub(super) fn members(condition: &str) -> String {
-    format!(
-        "SELECT relname::text FROM pg_namespace AS n \
-         JOIN pg_depend AS d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n' \
-         JOIN pg_class AS c ON c.oid = d.objid \
-         WHERE n.nspname = $1 AND d.classid = 'pg_class'::regclass AND {condition} ORDER BY c.oid"
-    )
-}
-
-pub(super) fn qualified(schema: &SchemaName, name: &str) -> String {
-    format!("{}.{}", Identifier(schema.as_str()), Identifier(name))
+/// The schemas that tenants share.
+pub(super) fn shared(layout: &Layout) -> Vec<&str> {
+    let shared = std::iter::once(&layout.master_schema).chain(&layout.extension_schemas);
+    shared.map(SchemaName::as_str).collect()
 }
 
 /// # Errors
 /// [`ErrorKind::Unsupported`] with what cannot be copied. Nothing was made yet.
 pub(super) async fn refuse(connection: &mut PgConnection, layout: &Layout, source: &Tenant) -> Result<()> {
-    let reasons =
-        reasons(connection, layout, source.schema(), "SELECT what FROM refusal ORDER BY what").await?;
+    let select = "SELECT what FROM refusal ORDER BY what";
+    let reasons = reasons(connection, &shared(layout), source.schema(), select).await?;
     if reasons.is_empty() {
         return Ok(());
     }
@@ -69,44 +30,11 @@ pub(super) async fn refuse(connection: &mut PgConnection, layout: &Layout, sourc
         .with_hint("a clone would be without it, or go on depending on its source"))
 }
 
-/// Finds what in a schema depends on what is in a schema that is not shared.
-pub(super) async fn leading_out(
-    connection: &mut PgConnection,
-    layout: &Layout,
-    schema: &SchemaName,
-) -> Result<Vec<String>> {
-    reasons(connection, layout, schema, "SELECT what FROM leading_out ORDER BY what").await
-}
-
-async fn reasons(
-    connection: &mut PgConnection,
-    layout: &Layout,
-    schema: &SchemaName,
-    select: &str,
-) -> Result<Vec<String>> {
-    let shared = std::iter::once(&layout.master_schema).chain(&layout.extension_schemas);
-    let shared: Vec<_> = shared.map(SchemaName::as_str).collect();
-    enter(connection, schema).await?;
-    let reasons = sqlx::query_scalar(AssertSqlSafe(format!("{REFUSALS} {select}")))
-        .bind(schema.as_str())
-        .bind(shared)
-        .persistent(false)
-        .fetch_all(connection)
-        .await?;
-    Ok(reasons)
-}
-
 /// Tells what the copy is without.
 pub(super) async fn notes(connection: &mut PgConnection, schema: &SchemaName) -> Result<Vec<String>> {
     enter(connection, schema).await?;
     let notes = sqlx::query_scalar(NOTES).bind(schema.as_str()).persistent(false);
     Ok(notes.fetch_all(connection).await?)
-}
-
-/// The tables whose rows may be copied.
-pub(super) async fn tables(connection: &mut PgConnection, schema: &SchemaName) -> Result<Vec<SourceTable>> {
-    let tables = sqlx::query_as(TABLES).bind(schema.as_str()).persistent(false);
-    Ok(tables.fetch_all(connection).await?)
 }
 
 /// # Errors
@@ -121,66 +49,5 @@ pub(super) fn check_names(options: &CloneOptions, tables: &[SourceTable]) -> Res
             let message = format!("there is no table `{name}` with rows in the tenant that is to be cloned");
             Err(Error::new(ErrorKind::InvalidInput, message))
         }
-    }
-}
-
-/// # Errors
-/// [`ErrorKind::Unsupported`] if the locks of so many tables do not fit the server's table of locks.
-pub(super) async fn check_locks(connection: &mut PgConnection, source: &Tenant, tables: usize) -> Result<()> {
-    let (per_transaction, transactions): (i32, i32) = sqlx::query_as(
-        "SELECT pg_catalog.current_setting('max_locks_per_transaction')::int, \
-             pg_catalog.current_setting('max_connections')::int \
-             + pg_catalog.current_setting('max_prepared_transactions')::int",
-    )
-    .fetch_one(connection)
-    .await?;
-    let transactions = transactions.unsigned_abs().max(1) as usize;
-    if fits(tables, per_transaction.unsigned_abs() as usize * transactions) {
-        return Ok(());
-    }
-    let message = format!(
-        "tenant `{}` cannot be cloned: a copy of its {tables} tables would take more locks than the server has",
-        source.slug()
-    );
-    let needed = (tables * LOCKS_OF_TABLE).div_ceil(transactions);
-    Err(Error::new(ErrorKind::Unsupported, message)
-        .with_tenant(source.slug())
-        .with_hint(format!("set `max_locks_per_transaction` to {needed} or more, and restart the server")))
-}
-
-fn fits(tables: usize, locks: usize) -> bool {
-    tables * LOCKS_OF_TABLE <= locks
-}
-
-/// The server leaves the name of the schema out of what it writes.
-async fn enter(connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
-    let path = format!("SET LOCAL search_path TO {}", Identifier(schema.as_str()));
-    sqlx::raw_sql(AssertSqlSafe(path)).execute(connection).await?;
-    Ok(())
-}
-
-/// The first of several reasons, and how many more there are.
-pub(super) fn first(reasons: &[String]) -> String {
-    match reasons.len().saturating_sub(TOLD) {
-        0 => reasons.join("; "),
-        more => format!("{}; and {more} more", reasons[..TOLD].join("; ")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_hundred_tables_fit_a_server_as_it_is_installed() {
-        assert!(fits(200, 64 * 100));
-        assert!(!fits(250, 64 * 100));
-    }
-
-    #[test]
-    fn three_reasons_are_told() {
-        let reasons: Vec<_> = ["a", "b", "c", "d"].map(str::to_owned).into();
-        assert_eq!(first(&reasons[..3]), "a; b; c");
-        assert_eq!(first(&reasons), "a; b; c; and 1 more");
     }
 }

@@ -2,10 +2,11 @@
 
 use sqlx::PgConnection;
 
-use super::look::{first, leading_out};
+use super::look::shared;
 use super::pair::Pair;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
+use crate::lifecycle::contents::{first, leading_out};
 use crate::observe::Step;
 use crate::structure::{Fingerprint, Objects, Structure, Subject};
 
@@ -27,7 +28,7 @@ impl Pair<'_> {
             let hint = "a dump does not hold it, or the SQL that makes the clone anonymous has changed it";
             return refused(what).map_err(|error| error.with_hint(hint));
         }
-        let leading_out = leading_out(tx, &context.layout, clone.schema()).await?;
+        let leading_out = leading_out(tx, &shared(&context.layout), clone.schema()).await?;
         if !leading_out.is_empty() {
             return refused(format!("in the clone, {}", first(&leading_out)));
         }

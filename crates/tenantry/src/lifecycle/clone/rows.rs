@@ -1,59 +1,45 @@
 //! Copies the rows of a schema.
 
-use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::look::{SourceTable, members, qualified};
 use super::pair::Pair;
 use crate::error::{Error, ErrorKind, Result};
+use crate::lifecycle::contents::{SourceTable, members, qualified};
+use crate::lifecycle::rounds::Rounds;
+use crate::lifecycle::transfer::{AS_TEXT, CopyStatements};
 use crate::migrate::{Site, send_own};
 use crate::observe::Step;
 use crate::sql::{Identifier, Literal};
-
-/// Settings under which a value that is written as text is the same when it is read.
-const AS_TEXT: &str = "SET LOCAL extra_float_digits = 3; SET LOCAL datestyle = 'ISO, DMY'; \
-    SET LOCAL intervalstyle = postgres; SET LOCAL xmloption = content; SET LOCAL row_security = off";
 
 impl Pair<'_> {
     /// Copies the rows of the tables that are meant, as the writer's snapshot has them, and answers with their number.
     ///
     /// A table that fails is tried again behind the others, because a `CHECK` may ask another table.
     pub(super) async fn copy_rows(&self, writer: &mut PgConnection, tables: &[SourceTable]) -> Result<u64> {
-        let mut left: Vec<_> =
-            tables.iter().filter(|table| self.options.includes(&table.name, table.root.as_deref())).collect();
-        let total = left.len();
+        let meant = |table: &&SourceTable| self.options.includes(&table.name, table.root.as_deref());
+        let meant: Vec<_> = tables.iter().filter(meant).collect();
+        let total = meant.len();
         let mut reader = None;
-        if left.iter().any(|table| table.by_text) {
+        if meant.iter().any(|table| table.by_text) {
             reader = Some(self.reader(writer).await?);
         }
         send_own(writer, self.site(), AS_TEXT).await?;
         let (mut rows, mut done) = (0, 0);
-        while !left.is_empty() {
-            let mut failed = Vec::new();
-            let mut reason = None;
-            let before = left.len();
-            for table in std::mem::take(&mut left) {
-                self.check_wanted()?;
-                self.steps.step(Step::new("copying tables", done, Some(total)));
-                match self.copy_table(writer, reader.as_mut(), table).await {
-                    Ok(copied) => (rows, done) = (rows + copied, done + 1),
-                    Err(error) => {
-                        // Where the connection is what failed, this fails, too.
-                        let undone = send_own(writer, self.site(), "ROLLBACK TO SAVEPOINT copied").await;
-                        if undone.is_err() {
-                            return Err(error);
-                        }
-                        reason = Some(error);
-                        failed.push(table);
+        let mut rounds = Rounds::of(meant);
+        while let Some(table) = rounds.next()? {
+            self.check_wanted()?;
+            self.steps.step(Step::new("copying tables", done, Some(total)));
+            match self.copy_table(writer, reader.as_mut(), table).await {
+                Ok(copied) => (rows, done) = (rows + copied, done + 1),
+                Err(error) => {
+                    // Where the connection is what failed, this fails, too.
+                    let undone = send_own(writer, self.site(), "ROLLBACK TO SAVEPOINT copied").await;
+                    if undone.is_err() {
+                        return Err(error);
                     }
+                    rounds.put_back(table, error);
                 }
             }
-            if let Some(error) = reason
-                && failed.len() == before
-            {
-                return Err(error);
-            }
-            left = failed;
         }
         self.steps.step(Step::new("copying tables", total, Some(total)));
         Ok(rows)
@@ -100,7 +86,7 @@ impl Pair<'_> {
                     from: format!("COPY {from} {listed} TO STDOUT"),
                     to: format!("COPY {to} {listed} FROM STDIN"),
                 };
-                copy.run(reader, writer).await.map_err(|error| self.told(&table.name, error))?
+                copy.run(reader, writer).await.map_err(|broken| self.told(&table.name, broken.into()))?
             }
         };
         send_own(writer, self.site(), "RELEASE SAVEPOINT copied").await?;
@@ -130,24 +116,15 @@ impl Pair<'_> {
         let statements = self.of_each(writer, "relkind = 'm' AND relispopulated", |_, to| {
             format!("REFRESH MATERIALIZED VIEW {to}")
         });
-        let mut left = statements.await?;
-        while !left.is_empty() {
-            let (mut failed, mut reason) = (Vec::new(), None);
-            let before = left.len();
-            for statement in left {
-                self.check_wanted()?;
-                send_own(writer, self.site(), "SAVEPOINT refreshed").await?;
-                if let Err(error) = send_own(writer, self.site(), &statement).await {
-                    reason = Some(error);
-                    failed.push(statement);
-                    send_own(writer, self.site(), "ROLLBACK TO SAVEPOINT refreshed").await?;
-                }
-                send_own(writer, self.site(), "RELEASE SAVEPOINT refreshed").await?;
+        let mut rounds = Rounds::of(statements.await?);
+        while let Some(statement) = rounds.next()? {
+            self.check_wanted()?;
+            send_own(writer, self.site(), "SAVEPOINT refreshed").await?;
+            if let Err(error) = send_own(writer, self.site(), &statement).await {
+                send_own(writer, self.site(), "ROLLBACK TO SAVEPOINT refreshed").await?;
+                rounds.put_back(statement, error);
             }
-            match reason {
-                Some(error) if failed.len() == before => return Err(error),
-                _ => left = failed,
-            }
+            send_own(writer, self.site(), "RELEASE SAVEPOINT refreshed").await?;
         }
         Ok(())
     }
@@ -166,41 +143,5 @@ impl Pair<'_> {
             .await?;
         let [source, clone] = [self.source.schema(), self.clone.schema()];
         Ok(names.iter().map(|name| statement(&qualified(source, name), &qualified(clone, name))).collect())
-    }
-}
-
-/// The two ends of a copy by text.
-struct CopyStatements {
-    from: String,
-    to: String,
-}
-
-impl CopyStatements {
-    /// Answers with the number of rows, which are as many lines of text.
-    async fn run(&self, reader: &mut PgConnection, writer: &mut PgConnection) -> Result<u64, sqlx::Error> {
-        let mut into = writer.copy_in_raw(&self.to).await?;
-        let sent = async {
-            let mut chunks = reader.copy_out_raw(&self.from).await?;
-            let mut lines = 0;
-            while let Some(chunk) = chunks.try_next().await? {
-                lines += chunk.split(|byte| *byte == b'\n').skip(1).count() as u64;
-                into.send(&chunk[..]).await?;
-            }
-            Ok::<_, sqlx::Error>(lines)
-        };
-        match sent.await {
-            Ok(lines) => {
-                let rows = into.finish().await?;
-                if rows == lines {
-                    return Ok(rows);
-                }
-                Err(sqlx::Error::Protocol(format!("{rows} rows arrived of {lines}")))
-            }
-            Err(error) => {
-                // The copy ends with an error, which says less than the one that is known.
-                let _ = into.abort("the rows cannot be read").await;
-                Err(error)
-            }
-        }
     }
 }

@@ -109,6 +109,10 @@ refusal (what) AS (
     FROM own, rel JOIN pg_inherits ON inhrelid = rel.oid JOIN pg_class AS parent ON parent.oid = inhparent
     WHERE parent.relnamespace <> own.oid
     UNION ALL
+    SELECT format('table `%s` is a part of `%s`, and is not in it', inhrelid::regclass, rel.relname)
+    FROM own, rel JOIN pg_inherits ON inhparent = rel.oid JOIN pg_class AS child ON child.oid = inhrelid
+    WHERE child.relnamespace <> own.oid AND rel.relkind IN ('r', 'p')
+    UNION ALL
     SELECT DISTINCT format('triggers of foreign keys are switched off on table `%s`', rel.relname)
     -- Until PostgreSQL 14, what a partition has of its parent's triggers counts as internal, too.
     FROM rel JOIN pg_trigger ON tgrelid = rel.oid WHERE tgisinternal AND tgconstraint <> 0 AND tgenabled <> 'O'

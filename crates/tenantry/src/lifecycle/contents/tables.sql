@@ -19,4 +19,5 @@ FROM pg_namespace AS n
 JOIN pg_depend AS d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n'
 JOIN pg_class AS c ON c.oid = d.objid
 WHERE n.nspname = $1 AND d.classid = 'pg_class'::regclass AND c.relkind = 'r' AND c.relname <> '_sqlx_migrations'
+    AND NOT EXISTS (SELECT FROM pg_depend AS e WHERE e.classid = d.classid AND e.objid = d.objid AND e.deptype = 'e')
 ORDER BY c.oid
