@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Context as _;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, PgConnection};
 use tenantry::{Config, Tenancy};
 use tenantry_embedded::Binaries;
 
@@ -24,7 +26,7 @@ const SHARED: [&str; 10] = [
     "PGSSLKEY",
 ];
 
-/// A program that can dump the default database.
+/// A program that can dump a database.
 pub(crate) struct PgDump {
     program: PathBuf,
     url: SessionUrl,
@@ -39,6 +41,28 @@ impl PgDump {
             .map_err(tenantry::Error::from)?;
         let program = choose(version.unsigned_abs() / 10_000, candidates())?;
         Ok(Self { program, url: SessionUrl::of_owner(config)? })
+    }
+
+    /// Does the same for a database that is not one of the installation's.
+    pub(crate) async fn for_source(url: &str) -> anyhow::Result<Self> {
+        let url = SessionUrl::of_source(url)?;
+        let options: PgConnectOptions = url.with_password().parse().context("the URL cannot be read")?;
+        let connection = PgConnection::connect_with(&options.extra_float_digits(None)).await;
+        let mut connection = connection.context("the database cannot be reached")?;
+        let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(tenantry::Error::from)?;
+        // It has told what it was for.
+        let _ = connection.close().await;
+        let program = choose(version.unsigned_abs() / 10_000, candidates())?;
+        Ok(Self { program, url })
+    }
+
+    /// Does what [`run`](Self::run) does, while others of this thread go on.
+    pub(crate) async fn run_aside(self, arguments: &[String]) -> anyhow::Result<String> {
+        let arguments = arguments.to_vec();
+        tokio::task::spawn_blocking(move || self.run(&arguments)).await?
     }
 
     /// Dumps what the arguments say, with nothing that the shell says to other programs of PostgreSQL.

@@ -77,6 +77,11 @@ impl SessionUrl {
         Ok(Self::build(read(config.owner_url(&Alias::default()))?, None))
     }
 
+    /// A database of somebody else, as its URL says.
+    pub(crate) fn of_source(url: &str) -> anyhow::Result<Self> {
+        Ok(Self::build(read(Some(url))?, None))
+    }
+
     /// Asks the server whether a session begins as the URL says. A pooler may refuse the settings, or drop them.
     async fn leads_to(&self, session: &Session) -> anyhow::Result<bool> {
         let options: PgConnectOptions =

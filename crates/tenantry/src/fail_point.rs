@@ -86,6 +86,16 @@ pub(crate) enum FailPoint {
     AfterClone,
     /// The structure of a clone is kept, and the planner knows nothing of its rows.
     StructureKept,
+    /// A database that is imported has its tables here, and no rows.
+    DatabaseTables,
+    /// It has its rows, and nothing behind them.
+    DatabaseRows,
+    /// It is complete and was found to be like its source.
+    DatabaseProven,
+    /// It is entered as a tenant, which is not committed yet.
+    BeforeDatabase,
+    /// It became a tenant, and the planner knows nothing of its rows.
+    AfterDatabase,
     /// A tenant is released, which is not committed yet.
     BeforeRelease,
     /// A tenant was released.
@@ -192,6 +202,15 @@ impl FailPoint {
     ];
 
     #[cfg(test)]
+    pub(crate) const OF_DATABASE: [Self; 5] = [
+        Self::DatabaseTables,
+        Self::DatabaseRows,
+        Self::DatabaseProven,
+        Self::BeforeDatabase,
+        Self::AfterDatabase,
+    ];
+
+    #[cfg(test)]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BeforeCreate => "before-create",
@@ -233,6 +252,11 @@ impl FailPoint {
             Self::BeforeClone => "before-clone",
             Self::AfterClone => "after-clone",
             Self::StructureKept => "structure-kept",
+            Self::DatabaseTables => "database-tables",
+            Self::DatabaseRows => "database-rows",
+            Self::DatabaseProven => "database-proven",
+            Self::BeforeDatabase => "before-database",
+            Self::AfterDatabase => "after-database",
             Self::BeforeRelease => "before-release",
             Self::AfterRelease => "after-release",
             Self::LedgerWritten => "ledger-written",

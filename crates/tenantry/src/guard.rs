@@ -92,6 +92,10 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::adoption::a_schema_that_changed_since_it_was_compared_is_not_adopted`.
     AdoptionProof,
+    /// A database that became a tenant is compared with it before anybody can see it.
+    ///
+    /// Test: `invariants::clones::a_tenant_that_is_not_like_its_database_is_never_served`.
+    ImportProof,
     /// The value of `lastval()` is discarded on a switch.
     ///
     /// Test: `invariants::crossing::the_last_value_of_a_sequence_does_not_cross`.

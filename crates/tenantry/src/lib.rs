@@ -124,7 +124,10 @@ mod testing;
 
 pub use self::database::{Config, DatabaseConfig, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};
-pub use self::lifecycle::{Adoption, CloneOptions, Cloned, Footprint, PurgeOptions};
+pub use self::lifecycle::{
+    Adoption, CloneOptions, Cloned, ExaminedDatabase, Footprint, ImportedDatabase, PurgeOptions,
+    SourceDatabase,
+};
 pub use self::migrate::{Fleet, Migrations};
 pub use self::pool::{MasterDb, TenantDb, Transaction};
 pub use self::provision::{KeepSpares, NewTenant, SpareKeeper, SpareSummary};

@@ -10,6 +10,7 @@ mod dev;
 mod doctor;
 mod domain;
 mod exec;
+mod import;
 mod import_migrations;
 mod init;
 mod lint;
@@ -60,6 +61,7 @@ pub(crate) enum Command {
     Init(init::Options),
     Create(create::Options),
     Clone(clone::Options),
+    Import(Box<import::Options>),
     List(list::Options),
     Show(show::Options),
     Set(set::Options),
@@ -104,6 +106,7 @@ impl Command {
             Self::Init(options) => init::run(options, cx).await,
             Self::Create(options) => create::run(options, cx).await,
             Self::Clone(options) => Box::pin(clone::run(options, cx)).await,
+            Self::Import(options) => Box::pin(import::run(*options, cx)).await,
             Self::List(options) => list::run(options, cx).await,
             Self::Show(options) => show::run(options, cx).await,
             Self::Set(options) => set::run(options, cx).await,

@@ -40,6 +40,11 @@ const KEYS: &[(&str, &str)] = &[
     ("domain list", "domains slug"),
     ("errors", "error hint kind slug"),
     ("exec", "affected error kind message notices rows severity slug"),
+    (
+        "import",
+        "copied created_at database digest domains id last_error name notes owns_types refused schema settings slug \
+         status suspension tables type version",
+    ),
     ("import-migrations", "dry_run file files findings line master message remark version"),
     ("init", "created name what"),
     ("lint", "column errors file hint line message rule warnings"),
@@ -194,6 +199,8 @@ const THEN: &[&str] = &[
     "exec|--master|UPDATE tenantry.tenant SET status = 'provisioning' WHERE slug = 'hooli'",
     "create|hooli|--abort|--yes",
     "import-migrations|goose|old",
+    "import|--from|env:DATABASE_URL|imported|--applied-through|1|--dry-run",
+    "import|--from|env:DATABASE_URL|imported|--applied-through|1",
 ];
 
 #[tokio::test]

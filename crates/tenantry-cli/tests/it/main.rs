@@ -27,6 +27,8 @@ mod files;
 mod fleet;
 /// Migrations of other tools, converted and applied.
 mod import;
+/// Customers' own databases that become tenants.
+mod import_database;
 /// Commands that are told to end while they wait.
 mod interrupts;
 /// The keys of all JSON.

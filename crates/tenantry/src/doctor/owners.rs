@@ -34,7 +34,7 @@ pub(super) async fn foreign(patient: &mut Patient<'_>) -> Result<Option<Finding>
 }
 
 /// A query for what the owner of the schemas may not change. What belongs to an extension, to a table or to a column
-/// goes with that.
+/// goes with that, and the functions of a range type, which the server makes as its first superuser, with the type.
 fn foreign_objects(patient: &Patient<'_>) -> String {
     let should_be = match patient.owner() {
         Some(owner) => format!("(SELECT {}::text AS should_be) AS name", Literal(owner)),
@@ -72,7 +72,8 @@ fn foreign_objects(patient: &Patient<'_>) -> String {
          SELECT kind, object, pg_catalog.pg_get_userbyid(owner)::text AS owner, should_be FROM candidate, {should_be} \
          WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_depend \
              WHERE classid = class AND objid = candidate.oid \
-                 AND (deptype = 'e' OR deptype IN ('a', 'i') AND kind = 'SEQUENCE'))",
+                 AND (deptype = 'e' OR deptype IN ('a', 'i') AND kind = 'SEQUENCE' \
+                     OR deptype = 'i' AND kind = 'ROUTINE'))",
         tenants = patient.tenant_schemas(),
     )
 }

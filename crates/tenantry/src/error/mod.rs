@@ -63,8 +63,8 @@ pub enum ErrorKind {
     Migration,
     /// Another process does the same work right now.
     Conflict,
-    /// It needs a session of the server, which a pooler in transaction mode does not give; or a spare or a clone would
-    /// have to carry what it cannot.
+    /// It needs a session of the server, which a pooler in transaction mode does not give; or a spare, a clone
+    /// or a tenant that is made of a database would have to carry what it cannot.
     Unsupported,
 }
 

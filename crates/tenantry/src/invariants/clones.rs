@@ -1,9 +1,10 @@
-//! A clone is like its source, or it is not made.
+//! A clone is like its source, and an imported database like the tenant, or it is not made.
 
 use sqlx::{Connection as _, PgConnection};
 
+use crate::tenant::SchemaName;
 use crate::testing::{Installation, installation, pg_dump};
-use crate::{CloneOptions, Cloned, ErrorKind, NewTenant, PoolConfig, Result};
+use crate::{CloneOptions, Cloned, Error, ErrorKind, NewTenant, PoolConfig, Result, SourceDatabase};
 
 async fn clone(installation: &Installation, slug: &str) -> Result<Cloned> {
     let acme = installation.tenancy.tenant("acme").await?;
@@ -26,4 +27,22 @@ async fn a_clone_that_is_not_like_its_source_is_never_served() {
     let mut connection = PgConnection::connect(installation.database.url()).await.unwrap();
     let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 't\\_second%'";
     assert_eq!(sqlx::query_scalar::<_, i64>(schemas).fetch_one(&mut connection).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_not_like_its_database_is_never_served() {
+    let installation = installation(&["SELECT 1"], PoolConfig::default()).await;
+    let url = installation.database.url();
+    installation
+        .run("CREATE SCHEMA shop; CREATE TABLE shop.note (id int, title text); CREATE INDEX note_title ON shop.note (title)")
+        .await;
+    let source = SourceDatabase::from_url(url).unwrap().schema(SchemaName::parse("shop").unwrap());
+    // It says something else than the database.
+    let dump =
+        async |arguments: &[String]| Ok::<_, Error>(pg_dump(url, arguments).replace("(title)", "(id)"));
+    let error = installation.tenancy.import_database(&source, NewTenant::new("first"), dump).await;
+    let error = error.expect_err("it would have another index");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("index `note_title`"), "{error}");
+    assert!(installation.tenancy.tenant("first").await.is_err());
 }

@@ -11,7 +11,7 @@ use crate::fail_point::FailPoint;
 use crate::migrate::{BaselineOptions, MigrateOptions};
 use crate::observe::Outcome;
 use crate::registry::{AuditState, RunState};
-use crate::tenant::{Status, Suspension};
+use crate::tenant::{SchemaName, Status, Suspension};
 use crate::testing::{Installation, installation};
 use crate::{Fleet, NewTenant};
 
@@ -241,6 +241,43 @@ async fn clone_acme(tenancy: &crate::Tenancy, url: &str) -> crate::Result<crate:
     tenancy.clone_tenant(&acme, NewTenant::new("copy"), crate::CloneOptions::default(), dump).await
 }
 
+#[tokio::test]
+async fn whoever_dies_while_importing_a_database_leaves_all_of_it_or_nothing() {
+    let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
+    let shop = "CREATE SCHEMA shop; CREATE TABLE shop.note (id int PRIMARY KEY); INSERT INTO shop.note VALUES (1), (2)";
+    installation.run(shop).await;
+    for point in FailPoint::OF_DATABASE {
+        run_victim(&installation, point, 1);
+        let is_made = point == FailPoint::AfterDatabase;
+        until_nobody_holds_a_lock(&installation).await;
+        check_agreement(&installation, point).await;
+        assert_eq!(installation.tenancy.tenant("copy").await.is_ok(), is_made, "{point:?}");
+        let imported = import_shop(&installation.tenancy, installation.database.url()).await;
+        match imported {
+            Ok(imported) => assert_eq!((is_made, imported.rows), (false, 2), "{point:?}"),
+            Err(error) => {
+                assert_eq!((error.kind(), is_made), (crate::ErrorKind::AlreadyExists, true), "{error}");
+            }
+        }
+        until_nobody_holds_a_lock(&installation).await;
+        check_agreement(&installation, point).await;
+        let copy = installation.tenancy.tenant("copy").await.unwrap();
+        let deleted = installation.tenancy.delete(&copy).await.unwrap();
+        installation
+            .tenancy
+            .purge(&deleted, crate::PurgeOptions { now: true, ..Default::default() })
+            .await
+            .unwrap();
+    }
+}
+
+/// Takes a schema of the same database for that of a customer.
+async fn import_shop(tenancy: &crate::Tenancy, url: &str) -> crate::Result<crate::ImportedDatabase> {
+    let source = crate::SourceDatabase::from_url(url)?.schema(SchemaName::parse("shop")?);
+    let dump = async |arguments: &[String]| Ok(crate::testing::pg_dump(url, arguments));
+    tenancy.import_database(&source, NewTenant::new("copy"), dump).await
+}
+
 /// The server notices a moment later that a process is gone.
 async fn until_nobody_holds_a_lock(installation: &Installation) {
     let mut connection = installation.outside().await;
@@ -305,6 +342,8 @@ async fn victim() {
         tenancy.make_baseline(BaselineOptions::default(), no_dump).await.unwrap();
     } else if is_one_of(&FailPoint::OF_CLONE) {
         clone_acme(&tenancy, &url).await.unwrap();
+    } else if is_one_of(&FailPoint::OF_DATABASE) {
+        import_shop(&tenancy, &url).await.unwrap();
     } else {
         tenancy.create(NewTenant::new("acme")).await.unwrap();
     }

@@ -19,13 +19,14 @@ use self::look::{check_names, notes, refuse};
 pub use self::options::CloneOptions;
 use self::pair::Pair;
 use super::contents::{check_locks, lockable, qualified, tables};
+use super::free::check_free;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::{Ledger, SchemaLock, commit, read_ledger, send_own};
 use crate::migration::Script;
 use crate::observe::{Step, Steps};
-use crate::provision::{NewTenant, already_exists, enter, own_role};
+use crate::provision::{NewTenant, enter, own_role};
 use crate::registry::audit::{self, Action};
 use crate::registry::{AuditState, LEDGER, kept_files, store};
 use crate::sql::Identifier;
@@ -117,20 +118,6 @@ fn draft(context: &Context, source: &Tenant, new: &NewTenant) -> Result<Tenant> 
         None => new.clone(),
     };
     new.with_defaults(inherited).draft(context, Status::Active)
-}
-
-/// Looks before the work whether somebody has the slug or a domain. The registry will say so again.
-async fn check_free(connection: &mut PgConnection, new: &NewTenant, clone: &Tenant) -> Result<()> {
-    if let Some(known) = store::tenant_by_slug(&mut *connection, clone.slug()).await? {
-        return Err(already_exists(&known));
-    }
-    for domain in new.domains() {
-        if store::tenant_by_domain(&mut *connection, domain).await?.is_some() {
-            let message = format!("domain `{domain}` already belongs to a tenant");
-            return Err(Error::new(ErrorKind::AlreadyExists, message).with_tenant(clone.slug()));
-        }
-    }
-    Ok(())
 }
 
 /// Looks under the lock whether the source is what it was, and whole.

@@ -2,6 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::Identifier;
 use crate::tenant::SchemaName;
@@ -25,6 +26,12 @@ pub(super) struct SourceTable {
     pub(super) by_text: bool,
     /// The partitioned table that it is a part of.
     pub(super) root: Option<String>,
+}
+
+/// The schemas that tenants share.
+pub(super) fn shared(layout: &Layout) -> Vec<&str> {
+    let shared = std::iter::once(&layout.master_schema).chain(&layout.extension_schemas);
+    shared.map(SchemaName::as_str).collect()
 }
 
 /// The tables of a schema that can be locked, with its name in front.
@@ -60,7 +67,8 @@ pub(super) async fn leading_out(
     shared: &[&str],
     schema: &SchemaName,
 ) -> Result<Vec<String>> {
-    reasons(connection, shared, schema, "SELECT what FROM leading_out ORDER BY what").await
+    reasons(connection, shared, schema, "SELECT what FROM leading_out WHERE NOT is_incoming ORDER BY what")
+        .await
 }
 
 /// Asks why a schema cannot be copied beside its source, which shares some schemas with the copy.

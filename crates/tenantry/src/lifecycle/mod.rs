@@ -15,10 +15,11 @@
 //! | `rename` | gives a tenant another slug | itself, back |
 //! | `set_type` | gives a tenant another type, and its schema the files of that | itself, back |
 //! | `clone` | makes a tenant as a copy of another one | `delete` and `purge` |
+//! | `import_database` | makes a tenant of a customer's own database | `delete` and `purge` |
 //! | `delete` | hides a tenant and dates its purge; brings it back | each other |
 //! | `purge` | drops the schema of a deleted tenant, then its row | none |
 //! | `footprint` | measures a tenant, and changes nothing | none is needed |
-//! | `contents`, `transfer`, `rounds` | what several copy: what a schema holds, its rows, in an order that works | |
+//! | `contents`, `transfer`, `rounds`, `free` | do what several need: read what a schema holds, carry rows, look for a slug | none is needed |
 
 mod adopt;
 mod clone;
@@ -27,6 +28,8 @@ mod delete;
 mod drain;
 mod find;
 mod footprint;
+mod free;
+mod import_database;
 mod purge;
 mod release;
 mod rename;
@@ -43,6 +46,8 @@ pub(crate) use self::delete::{delete, undelete};
 pub(crate) use self::drain::drain;
 pub use self::footprint::Footprint;
 pub(crate) use self::footprint::footprint;
+pub use self::import_database::{ExaminedDatabase, ImportedDatabase, Refused, SourceDatabase};
+pub(crate) use self::import_database::{examine_database, import_database};
 pub use self::purge::PurgeOptions;
 pub(crate) use self::purge::purge;
 pub(crate) use self::release::release;

@@ -11,7 +11,7 @@ use crate::tenant::{Alias, SchemaName};
 
 /// The statements that let the application, and the tenant's own role if there is one, work with
 /// the schema. Safe to repeat.
-pub(super) async fn grants(
+pub(crate) async fn grants(
     connection: &mut PgConnection,
     context: &Context,
     database: &Alias,

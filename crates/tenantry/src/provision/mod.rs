@@ -20,11 +20,11 @@ mod spares;
 
 pub(crate) use self::abort::abort;
 pub(crate) use self::create::{already_exists, create, lock_schema};
-pub(crate) use self::grants::own_role;
+pub(crate) use self::grants::{grants, own_role};
 pub use self::new_tenant::NewTenant;
 pub(crate) use self::new_tenant::checked_slug;
 pub(crate) use self::proof::Proof;
-pub(crate) use self::register::enter;
+pub(crate) use self::register::{applied_files, enter};
 pub(crate) use self::removal::{refuse_shared, remove_schema};
 pub use self::spare_keeper::{KeepSpares, SpareKeeper};
 pub use self::spares::SpareSummary;

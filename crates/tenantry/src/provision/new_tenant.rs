@@ -89,7 +89,8 @@ impl NewTenant {
     }
 
     /// Notes in the ledger of an [existing schema](Self::existing_schema) that all files up to this version are
-    /// applied, which nobody checks. A schema with a ledger of its own knows better.
+    /// applied, which nobody checks. A schema with a ledger of its own knows better. For a database that is
+    /// [imported](crate::Tenancy::import_database) this comes before its ledger.
     pub fn applied_through(mut self, version: i64) -> Self {
         self.applied_through = Some(version);
         self
@@ -104,7 +105,7 @@ impl NewTenant {
         self.proof.as_ref()
     }
 
-    pub(super) fn through(&self) -> Option<i64> {
+    pub(crate) fn through(&self) -> Option<i64> {
         self.applied_through
     }
 

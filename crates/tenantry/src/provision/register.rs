@@ -58,7 +58,7 @@ pub(crate) async fn enter(
 }
 
 /// The files up to a version, which has to be one of theirs.
-fn applied_files<'a>(
+pub(crate) fn applied_files<'a>(
     context: &'a Context,
     tenant: &Tenant,
     through: Option<i64>,

@@ -1,6 +1,7 @@
 //! From the text of a dump to the two texts of a structure.
 
 use super::casts::Cast;
+use super::origin::Origin;
 use super::placeholder::{MARK, SCHEMA};
 use super::rename::OwnNames;
 use crate::error::{Error, ErrorKind, Result};
@@ -28,6 +29,9 @@ const BEHIND_ROWS: [&str; 15] = [
     "TRIGGER",
 ];
 
+/// Statements that an error tells of.
+const TOLD: usize = 3;
+
 /// Divides a dump of one schema, and puts placeholders in the place of its names. The schema itself, settings of the
 /// session and psql's commands are left out. What points outside of the schema comes last, for it locks what it points
 /// to.
@@ -43,23 +47,30 @@ pub(super) fn divided(dump: &str, names: OwnNames<'_>, casts: Vec<Cast>) -> Resu
     let (mut pre_data, mut post_data, mut pointing_out) = (Vec::new(), Vec::new(), Vec::new());
     let mut statements = Statements::of(&sql);
     let (mut comments, mut is_behind) = (0, false);
+    let mut naming_itself = Vec::new();
     while let Some(statement) = statements.next() {
         let statement =
             statement.map_err(|error| refused("its dump is not complete SQL").with_source(error))?;
         is_behind |= statements.comments()[comments..].iter().any(is_head_behind_rows);
         comments = statements.comments().len();
-        if !is_kept(&statement.tokens) {
+        let is_of_here = names.origin.is_none_or(|origin| origin.keeps(&statement.tokens));
+        if !is_kept(&statement.tokens) || !is_of_here {
             continue;
         }
-        let text =
-            names.replaced(&sql, &statement.tokens).ok_or_else(|| names_itself(&sql, &statement.tokens))?;
+        let Some(text) = names.replaced(&sql, &statement.tokens) else {
+            naming_itself.push(first_line(&sql, &statement.tokens));
+            continue;
+        };
         match (is_behind, points_out(&statement.tokens, names)) {
             (false, _) => pre_data.push(text),
             (true, false) => post_data.push(text),
             (true, true) => pointing_out.push(text),
         }
     }
-    insert_casts(&mut pre_data, casts);
+    if !naming_itself.is_empty() {
+        return Err(names_itself(&naming_itself));
+    }
+    insert_casts(&mut pre_data, casts, names.origin.map(Origin::path).unwrap_or_default());
     post_data.extend(pointing_out);
     Ok(KeptStructure { pre_data: joined(&pre_data), post_data: joined(&post_data) })
 }
@@ -109,7 +120,7 @@ fn points_out(tokens: &[Token<'_>], names: OwnNames<'_>) -> bool {
 }
 
 /// Puts each cast behind the last of its own types and functions: a view or a default that uses it comes later.
-fn insert_casts(statements: &mut Vec<String>, casts: Vec<Cast>) {
+fn insert_casts(statements: &mut Vec<String>, casts: Vec<Cast>, extensions: &[String]) {
     if casts.is_empty() {
         return;
     }
@@ -128,16 +139,28 @@ fn insert_casts(statements: &mut Vec<String>, casts: Vec<Cast>) {
     let is_needed =
         |statement: &String| casts.iter().flat_map(|cast| &cast.needs).any(|name| makes(statement, name));
     let place = statements.iter().rposition(is_needed).map_or(0, |last| last + 1);
-    let mut made = vec![format!("SET LOCAL search_path TO {SCHEMA}, pg_catalog")];
+    let extensions: String =
+        extensions.iter().map(|schema| format!(", {}", crate::sql::Identifier(schema))).collect();
+    let mut made = vec![format!("SET LOCAL search_path TO {SCHEMA}{extensions}, pg_catalog")];
     made.extend(casts.into_iter().flat_map(|cast| std::iter::once(cast.statement).chain(cast.comment)));
     made.push("SET LOCAL search_path TO pg_catalog".to_owned());
     statements.splice(place..place, made);
 }
 
-fn names_itself(sql: &str, tokens: &[Token<'_>]) -> Error {
+fn first_line(sql: &str, tokens: &[Token<'_>]) -> String {
     let range = tokens.first().map_or(0, |token| token.start)..tokens.last().map_or(0, Token::end);
-    let first_line = sql[range].lines().next().unwrap_or_default();
-    refused(format!("`{first_line} …` has the name of its own schema in a body, a string or an alias"))
+    sql[range].lines().next().unwrap_or_default().to_owned()
+}
+
+fn names_itself(statements: &[String]) -> Error {
+    let told: Vec<_> = statements.iter().take(TOLD).map(|line| format!("`{line} …`")).collect();
+    let verb = if told.len() == 1 { "has" } else { "have" };
+    let more = match statements.len() - told.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let told = told.join(", ");
+    refused(format!("{told}{more} {verb} the name of its own schema in a body, a string or an alias"))
         .with_hint("let it use unqualified names; `search_path` leads to the tenant's schema")
 }
 
@@ -155,7 +178,7 @@ mod tests {
     fn divide(sql: &str, casts: Vec<Cast>) -> Result<KeptStructure> {
         let schema = SchemaName::parse("acme").unwrap();
         let dump = format!("{sql}\n-- PostgreSQL database dump complete\n");
-        divided(&dump, OwnNames { schema: &schema, own_role: None }, casts)
+        divided(&dump, OwnNames { schema: &schema, own_role: None, origin: None }, casts)
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Fingerprint {
         let line = "pg_catalog.jsonb_build_array(kind, name, definition)::text COLLATE \"C\"";
         let all = format!("coalesce(pg_catalog.string_agg({line}, E'\\n' ORDER BY {line}), '')");
         let hash = format!("pg_catalog.sha256(pg_catalog.convert_to({all}, 'UTF8'))");
-        prepare(connection, subject).await?;
+        prepare(connection, subject, &[]).await?;
         let hash = sqlx::query_scalar(AssertSqlSafe(extent.query(&hash)))
             .bind(subject.schema.as_str())
             .bind(subject.own_role)
@@ -127,7 +127,17 @@ impl Objects {
         subject: Subject<'_>,
         extent: Extent<'_>,
     ) -> Result<Self> {
-        prepare(connection, subject).await?;
+        Self::among(connection, subject, extent, &[]).await
+    }
+
+    /// Reads them with the names of some other schemas left out as well.
+    pub(crate) async fn among(
+        connection: &mut PgConnection,
+        subject: Subject<'_>,
+        extent: Extent<'_>,
+        others: &[String],
+    ) -> Result<Self> {
+        prepare(connection, subject, others).await?;
         let rows: Vec<(String, String, String)> =
             sqlx::query_as(AssertSqlSafe(extent.query("kind, name::text, (definition)::text")))
                 .bind(subject.schema.as_str())
@@ -162,8 +172,11 @@ impl Objects {
 
 /// Has the names of a schema written without it, those of the server's with `pg_catalog` where both have it, and every
 /// catalog read by an index, whatever the planner thinks of tables that it has no statistics of.
-async fn prepare(connection: &mut PgConnection, subject: Subject<'_>) -> Result<()> {
-    let path = Identifier(subject.schema.as_str());
+async fn prepare(connection: &mut PgConnection, subject: Subject<'_>, others: &[String]) -> Result<()> {
+    let others = others.iter().map(String::as_str);
+    let path =
+        std::iter::once(subject.schema.as_str()).chain(others).map(|name| Identifier(name).to_string());
+    let path = path.collect::<Vec<_>>().join(", ");
     run(
         connection,
         &format!(

@@ -13,6 +13,8 @@
 //! | `dumped` | divides a dump into what comes before the rows and what comes behind them |
 //! | `casts` | reads what a dump of one schema leaves out |
 //! | `rename` | puts placeholders where a statement names its own schema |
+//! | `origin` | says where a dump of another database finds extensions and roles here |
+//! | `likeness` | leaves out what two databases may have in different ways |
 //! | `placeholder` | puts the names of a tenant in their places |
 
 mod casts;
@@ -20,6 +22,8 @@ mod difference;
 mod dumped;
 mod fingerprint;
 mod history;
+mod likeness;
+mod origin;
 mod placeholder;
 mod rename;
 mod source;
@@ -27,4 +31,5 @@ mod source;
 pub(crate) use self::difference::Difference;
 pub(crate) use self::fingerprint::{Extent, Fingerprint, Objects, QUESTION, Subject};
 pub(crate) use self::history::History;
-pub(crate) use self::source::Structure;
+pub(crate) use self::origin::{Member, Origin};
+pub(crate) use self::source::{ForeignStructure, Structure};

@@ -3,8 +3,10 @@
 //! A column, an alias or a role may go by the schema's name, too. What is a name to the server only when it runs, in
 //! the body of a function or in a string, cannot be told from other text and is refused.
 
+use super::origin::Origin;
 use super::placeholder::{ROLE, SCHEMA, SCHEMA_AS_TEXT, SCHEMA_IN_TEXT};
 use crate::migration::is_cast_to_name;
+use crate::sql::Identifier;
 use crate::sql::lexer::{Token, TokenKind, begins_with};
 use crate::tenant::SchemaName;
 
@@ -29,6 +31,8 @@ impl Naming {
 pub(super) struct OwnNames<'a> {
     pub(super) schema: &'a SchemaName,
     pub(super) own_role: Option<&'a str>,
+    /// Set for a dump of another database.
+    pub(super) origin: Option<&'a Origin>,
 }
 
 impl OwnNames<'_> {
@@ -69,14 +73,23 @@ impl OwnNames<'_> {
         let Some(name) = unquoted(&tokens[index]) else { return Naming::Free };
         let before = |distance: usize| index.checked_sub(distance).and_then(|index| tokens.get(index));
         let follows = |word: &str| before(1).is_some_and(|token| token.is_keyword(word));
+        let is_qualifier = tokens.get(index + 1).is_some_and(|token| token.is_punctuation("."))
+            && !before(1).is_some_and(|token| token.is_punctuation("."));
+        if is_qualifier
+            && let Some(home) =
+                tokens.get(index + 2).and_then(|token| self.origin?.home(&name, &object_name(token)?))
+        {
+            return Naming::Named(Identifier(home).to_string());
+        }
         if name == self.schema.as_str() {
-            let is_qualifier = tokens.get(index + 1).is_some_and(|token| token.is_punctuation("."))
-                && !before(1).is_some_and(|token| token.is_punctuation("."));
-            if is_qualifier || follows("schema") || is_in_path(tokens, index) {
-                return Naming::Named(SCHEMA.to_owned());
+            let is_in_path = is_in_path(tokens, index);
+            if is_qualifier || is_in_path || follows("schema") {
+                return Naming::Named(SCHEMA.to_owned() + &self.extensions(is_in_path));
             }
             // Where a query calls a table or an alias like its schema, `name.x` is a column and not a table.
-            if is_query(tokens) {
+            let is_dotted = before(1).is_some_and(|token| token.is_punctuation("."));
+            let is_column = is_dotted && before(2).and_then(unquoted).as_deref() != Some(name.as_str());
+            if is_query(tokens) && !is_column {
                 return Naming::Taken;
             }
         }
@@ -96,46 +109,59 @@ impl OwnNames<'_> {
             return Naming::Free;
         };
         if is_in_path(tokens, index) && value.replace("''", "'") == self.schema.as_str() {
-            return Naming::Named(format!("'{SCHEMA_AS_TEXT}'"));
+            return Naming::Named(format!("'{SCHEMA_AS_TEXT}'{}", self.extensions(true)));
         }
-        if is_cast_to_name(&tokens[index + 1..]) {
-            let forms = [self.schema.as_str().to_owned(), self.quoted()];
-            let rest = forms
-                .iter()
-                .find_map(|form| value.strip_prefix(&form.replace('\'', "''"))?.strip_prefix('.'));
-            if let Some(rest) = rest {
-                return Naming::Named(format!("'{SCHEMA_IN_TEXT}.{rest}'"));
+        let value_itself = value.replace("''", "'");
+        if is_cast_to_name(&tokens[index + 1..])
+            && let Some((schema, rest)) = leading_name(&value_itself)
+            && let Some(rest) = rest.strip_prefix('.')
+        {
+            let name = leading_name(rest).map(|(name, _)| name).unwrap_or_default();
+            let doubled = |text: &str| text.replace('\'', "''");
+            if let Some(home) = self.origin.and_then(|origin| origin.home(&schema, &name)) {
+                let home = Identifier(home).to_string();
+                return Naming::Named(format!("'{}.{}'", doubled(&home), doubled(rest)));
+            }
+            if schema == self.schema.as_str() {
+                return Naming::Named(format!("'{SCHEMA_IN_TEXT}.{}'", doubled(rest)));
             }
         }
-        let is_free =
-            is_comment(tokens) || !self.is_named_in(&value.replace("''", "'"), is_body(tokens, index));
+        let is_free = is_comment(tokens) || !self.is_named_in(&value_itself, is_body(tokens, index));
         Naming::free_if(is_free)
     }
 
-    fn quoted(&self) -> String {
-        crate::sql::Identifier(self.schema.as_str()).to_string()
+    /// The schemas of extensions that go behind the tenant's own in a path of a function: there, the dump's database
+    /// may have had both in one.
+    fn extensions(&self, is_in_path: bool) -> String {
+        let path = self.origin.filter(|_| is_in_path).map(Origin::path).unwrap_or_default();
+        path.iter().map(|schema| format!(", '{}'", schema.replace('\'', "''"))).collect()
     }
 
-    /// Returns true if a text would be read as naming the schema: `acme.note`, `"acme" . note`, and where it is `code`
-    /// also `'acme'`.
+    /// Returns true if a text would be read as naming the schema, or one whose extensions are elsewhere here.
     fn is_named_in(&self, text: &str, is_code: bool) -> bool {
-        let name = self.schema.as_str();
-        // Without quotes, `ACME.note` is the same.
-        let is_lower = *name == name.to_ascii_lowercase();
-        let folded = if is_lower { text.to_ascii_lowercase() } else { text.to_owned() };
-        let is_qualifier = |end: usize| folded[end..].trim_start().starts_with('.');
-        let is_word = |character: char| character.is_alphanumeric() || matches!(character, '_' | '$');
-        let plain = folded.match_indices(name).any(|(start, found)| {
-            let (before, end) = (folded[..start].chars().next_back(), start + found.len());
-            match before {
-                Some('\'') => is_code && folded[end..].starts_with('\''),
-                Some(character) if is_word(character) || character == '"' => false,
-                _ => is_qualifier(end),
-            }
-        });
-        let quoted = self.quoted();
-        plain || text.match_indices(&quoted).any(|(start, _)| is_code || is_qualifier(start + quoted.len()))
+        let moved = self.origin.into_iter().flat_map(Origin::moved);
+        std::iter::once(self.schema.as_str()).chain(moved).any(|schema| names_schema(schema, text, is_code))
     }
+}
+
+/// Returns true if a text would be read as naming a schema: `acme.note`, `"acme" . note`, and where it is `code` also
+/// `'acme'`.
+fn names_schema(name: &str, text: &str, is_code: bool) -> bool {
+    // Without quotes, `ACME.note` is the same.
+    let is_lower = *name == name.to_ascii_lowercase();
+    let folded = if is_lower { text.to_ascii_lowercase() } else { text.to_owned() };
+    let is_qualifier = |end: usize| folded[end..].trim_start().starts_with('.');
+    let is_word = |character: char| character.is_alphanumeric() || matches!(character, '_' | '$');
+    let plain = folded.match_indices(name).any(|(start, found)| {
+        let (before, end) = (folded[..start].chars().next_back(), start + found.len());
+        match before {
+            Some('\'') => is_code && folded[end..].starts_with('\''),
+            Some(character) if is_word(character) || character == '"' => false,
+            _ => is_qualifier(end),
+        }
+    });
+    let quoted = Identifier(name).to_string();
+    plain || text.match_indices(&quoted).any(|(start, _)| is_code || is_qualifier(start + quoted.len()))
 }
 
 /// The name as the server has it.
@@ -145,6 +171,33 @@ fn unquoted(token: &Token<'_>) -> Option<String> {
         TokenKind::QuotedName => token.name()?.replace("\"\"", "\""),
         _ => return None,
     })
+}
+
+/// The name of what stands behind a schema: an object or an operator.
+fn object_name(token: &Token<'_>) -> Option<String> {
+    if token.kind == TokenKind::Operator { Some(token.text.to_owned()) } else { unquoted(token) }
+}
+
+/// Reads the name at the beginning of a text, and answers with what follows it.
+fn leading_name(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let is_end = |character: char| !(character.is_alphanumeric() || matches!(character, '_' | '$'));
+        let end = text.find(is_end).unwrap_or(text.len());
+        return (end > 0).then(|| (text[..end].to_owned(), &text[end..]));
+    };
+    let mut name = String::new();
+    let mut rest = quoted;
+    loop {
+        let (part, behind) = rest.split_once('"')?;
+        name.push_str(part);
+        match behind.strip_prefix('"') {
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None => return Some((name, behind)),
+        }
+    }
 }
 
 /// Returns true within `SET search_path TO …` of a function: the tokens before are names and commas up to there.
@@ -194,73 +247,4 @@ fn is_query(tokens: &[Token<'_>]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-    use crate::sql::lexer::Lexer;
-
-    fn renamed(schema: &str, sql: &str) -> Option<String> {
-        let schema = SchemaName::parse(schema).unwrap();
-        let tokens: Vec<_> = Lexer::new(sql).map(Result::unwrap).collect();
-        OwnNames { schema: &schema, own_role: Some("app_acme") }.replaced(sql, &tokens)
-    }
-
-    #[test]
-    fn a_name_is_replaced_where_it_is_the_schema() {
-        for (schema, sql, expect) in [
-            ("acme", "CREATE TABLE acme.acme (acme text)", "CREATE TABLE __tenant__.acme (acme text)"),
-            ("Ac\"me", "CREATE TABLE \"Ac\"\"me\".t ()", "CREATE TABLE __tenant__.t ()"),
-            ("acme", "COMMENT ON SCHEMA acme IS 'acme.x'", "COMMENT ON SCHEMA __tenant__ IS 'acme.x'"),
-            (
-                "acme",
-                "CREATE FUNCTION acme.f() SET search_path TO 'extensions', 'acme', 'pg_temp' AS $$SELECT 1$$",
-                "CREATE FUNCTION __tenant__.f() SET search_path TO 'extensions', '__tenant_name__', 'pg_temp' \
-                 AS $$SELECT 1$$",
-            ),
-            (
-                "acme",
-                "ALTER TABLE acme.t ALTER id SET DEFAULT nextval('acme.s'::regclass)",
-                "ALTER TABLE __tenant__.t ALTER id SET DEFAULT nextval('__tenant_text__.s'::regclass)",
-            ),
-            (
-                "It's",
-                "SELECT nextval('\"It''s\".s'::pg_catalog.regclass)",
-                "SELECT nextval('__tenant_text__.s'::pg_catalog.regclass)",
-            ),
-            (
-                "acme",
-                "GRANT SELECT ON TABLE acme.t TO app_acme",
-                "GRANT SELECT ON TABLE __tenant__.t TO __tenant_role__",
-            ),
-            ("acme", "ALTER TABLE t ADD app_acme int", "ALTER TABLE t ADD app_acme int"),
-            (
-                "acme",
-                "ALTER TABLE acme.t ALTER a SET DEFAULT 'acme'",
-                "ALTER TABLE __tenant__.t ALTER a SET DEFAULT 'acme'",
-            ),
-        ] {
-            assert_eq!(renamed(schema, sql).as_deref(), Some(expect), "{sql}");
-        }
-    }
-
-    #[test]
-    fn a_name_that_only_a_run_would_find_is_refused() {
-        for sql in [
-            "CREATE FUNCTION acme.f() RETURNS int AS $$SELECT count(*) FROM acme.t$$",
-            "CREATE FUNCTION acme.f() RETURNS int AS $$SELECT count(*) FROM ACME . t$$",
-            "CREATE FUNCTION acme.f() RETURNS int AS $$SELECT set_config('search_path', 'acme', true)$$",
-            "CREATE FUNCTION acme.f() RETURNS int AS 'SELECT 1 FROM \"acme\".t'",
-            "ALTER TABLE acme.t ALTER id SET DEFAULT nextval(('acme.s'::text)::regclass)",
-            "CREATE VIEW acme.v AS SELECT acme.id FROM acme.t acme",
-        ] {
-            assert_eq!(renamed("acme", sql), None, "{sql}");
-        }
-        for sql in [
-            "CREATE FUNCTION acme.f() RETURNS int AS $$SELECT 1 -- of acme, our customer$$",
-            "CREATE FUNCTION acme.f() RETURNS int AS $$SELECT 1 FROM big_acme.t$$",
-        ] {
-            assert!(renamed("acme", sql).is_some(), "{sql}");
-        }
-    }
-}
+mod tests;

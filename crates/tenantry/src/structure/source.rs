@@ -3,6 +3,7 @@ use sqlx::PgConnection;
 use super::casts;
 use super::dumped::divided;
 use super::fingerprint::{Fingerprint, Subject};
+use super::origin::Origin;
 use super::placeholder::filled;
 use super::rename::OwnNames;
 use crate::error::{Error, Result};
@@ -35,12 +36,8 @@ impl Structure {
         }
         // The path leads to the schema since it was asked for its fingerprint.
         let casts = casts::of_schema(connection, subject).await?;
-        let snapshot: String = sqlx::query_scalar("SELECT pg_catalog.pg_export_snapshot()")
-            .fetch_one(connection)
-            .await
-            .map_err(Error::from)?;
-        let dump = dump(&arguments(subject.schema, &snapshot)).await?;
-        let names = OwnNames { schema: subject.schema, own_role: subject.own_role };
+        let dump = dump(&arguments(connection, subject.schema).await?).await?;
+        let names = OwnNames { schema: subject.schema, own_role: subject.own_role, origin: None };
         Ok(Self { fingerprint, server_major, texts: divided(&dump, names, casts)?, is_kept: false })
     }
 
@@ -74,10 +71,44 @@ async fn server_major(connection: &mut PgConnection) -> Result<i32> {
     Ok(sqlx::query_scalar(major).fetch_one(connection).await?)
 }
 
-/// One schema without its rows, its ledger and its owners.
-fn arguments(schema: &SchemaName, snapshot: &str) -> Vec<String> {
+/// The texts that make a structure which another database has.
+#[derive(Clone, Debug)]
+pub(crate) struct ForeignStructure(KeptStructure);
+
+impl ForeignStructure {
+    /// Makes the texts of what `dump` gives: what `pg_dump` says of that database with these arguments. A transaction
+    /// is open there, whose path leads to the schema and to its extensions.
+    pub(crate) async fn of<E: From<Error>>(
+        connection: &mut PgConnection,
+        schema: &SchemaName,
+        origin: &Origin,
+        dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
+    ) -> Result<Self, E> {
+        let casts = casts::of_schema(connection, Subject { schema, own_role: None }).await?;
+        let mut arguments = arguments(connection, schema).await?;
+        arguments.extend(["--encoding=UTF8".to_owned(), "--no-tablespaces".to_owned()]);
+        let dump = dump(&arguments).await?;
+        let names = OwnNames { schema, own_role: None, origin: Some(origin) };
+        Ok(Self(divided(&dump, names, casts)?))
+    }
+
+    /// The statements that make the tables, and all that they need, in this schema, which is there.
+    pub(crate) fn before_rows(&self, schema: &SchemaName) -> String {
+        filled(&self.0.pre_data, schema, None)
+    }
+
+    /// The statements that make the rest.
+    pub(crate) fn behind_rows(&self, schema: &SchemaName) -> String {
+        filled(&self.0.post_data, schema, None)
+    }
+}
+
+/// One schema without its rows, its ledger and its owners, as the open transaction sees it.
+async fn arguments(connection: &mut PgConnection, schema: &SchemaName) -> Result<Vec<String>> {
+    let snapshot: String =
+        sqlx::query_scalar("SELECT pg_catalog.pg_export_snapshot()").fetch_one(connection).await?;
     let schema = Identifier(schema.as_str());
-    vec![
+    Ok(vec![
         "--schema-only".to_owned(),
         "--no-owner".to_owned(),
         "--no-publications".to_owned(),
@@ -85,5 +116,5 @@ fn arguments(schema: &SchemaName, snapshot: &str) -> Vec<String> {
         format!("--snapshot={snapshot}"),
         format!("--schema={schema}"),
         format!("--exclude-table={schema}.{LEDGER}"),
-    ]
+    ])
 }

@@ -10,6 +10,7 @@ mod clone;
 mod events;
 mod fleet;
 mod for_each;
+mod import_database;
 mod life;
 mod listen;
 mod owner;

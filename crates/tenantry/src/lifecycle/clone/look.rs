@@ -5,16 +5,10 @@ use sqlx::PgConnection;
 use super::options::CloneOptions;
 use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lifecycle::contents::{SourceTable, enter, first, reasons};
+use crate::lifecycle::contents::{SourceTable, enter, first, reasons, shared};
 use crate::tenant::{SchemaName, Tenant};
 
 const NOTES: &str = include_str!("notes.sql");
-
-/// The schemas that tenants share.
-pub(super) fn shared(layout: &Layout) -> Vec<&str> {
-    let shared = std::iter::once(&layout.master_schema).chain(&layout.extension_schemas);
-    shared.map(SchemaName::as_str).collect()
-}
 
 /// # Errors
 /// [`ErrorKind::Unsupported`] with what cannot be copied. Nothing was made yet.

@@ -2,11 +2,10 @@
 
 use sqlx::PgConnection;
 
-use super::look::shared;
 use super::pair::Pair;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
-use crate::lifecycle::contents::{first, leading_out};
+use crate::lifecycle::contents::{first, leading_out, shared};
 use crate::observe::Step;
 use crate::structure::{Fingerprint, Objects, Structure, Subject};
 

@@ -70,8 +70,12 @@ edge AS MATERIALIZED (
         AND NOT (d.refclassid = 'pg_namespace'::regclass AND d.refobjid = own.oid)
         AND NOT EXISTS (SELECT FROM mine AS other WHERE other.classid = d.refclassid AND other.objid = d.refobjid)
 ),
-leading_out (what) AS (
-    SELECT format('%s depends on %s', pg_describe_object(classid, objid, 0), pg_describe_object(refclassid, refobjid, 0))
+-- What a foreign key from elsewhere leaves here is `incoming`.
+leading_out (what, is_incoming) AS (
+    SELECT format('%s depends on %s', pg_describe_object(classid, objid, 0), pg_describe_object(refclassid, refobjid, 0)),
+        classid = 'pg_trigger'::regclass AND EXISTS (
+            SELECT FROM pg_trigger AS t JOIN pg_constraint AS c ON c.oid = tgconstraint
+            WHERE t.oid = objid AND tgisinternal AND confrelid = tgrelid AND conrelid <> tgrelid)
     FROM own, edge, LATERAL pg_identify_object(refclassid, refobjid, 0) AS target
     WHERE target.schema IS NOT NULL
         AND target.schema NOT IN (quote_ident(own.nspname), 'pg_catalog', 'information_schema')

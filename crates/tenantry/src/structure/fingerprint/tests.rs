@@ -225,7 +225,7 @@ async fn pages(connection: &mut PgConnection) -> (i64, serde_json::Value) {
     let subject = Subject { schema: &schema, own_role: None };
     // The first time fills the caches of the session.
     Fingerprint::of(&mut tx, subject).await.unwrap();
-    prepare(&mut tx, subject).await.unwrap();
+    prepare(&mut tx, subject, &[]).await.unwrap();
     let explain =
         format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {OBJECTS} SELECT * FROM object");
     let plan: sqlx::types::Json<serde_json::Value> = sqlx::query_scalar(AssertSqlSafe(explain))

@@ -1,0 +1,101 @@
+//! Makes tenants of what their customers have elsewhere.
+mod csv;
+mod list;
+mod many;
+mod one;
+mod order;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use tenantry::tenant::TypeName;
+
+use self::order::Order;
+use crate::context::{Context, Finish};
+use crate::setting::{Setting, parse_setting, settings_of};
+
+/// Make tenants of customers' own databases
+///
+/// The schema `public` of the database becomes a tenant, with its rows, in one transaction. The database is only read, at
+/// one moment, while others write to it. What cannot be carried is named before anything is made. It takes PostgreSQL's
+/// own `pg_dump`, not older than the server of that database.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tenantry import --from postgres://reader@old-server/acme acme --dry-run
+  tenantry import --from-file customers.csv --jobs 4
+URL may be `env:NAME`, which a list of processes does not show, or `-` for stdin; a password may also be in PGPASSWORD
+or ~/.pgpass. The first line of a CSV file names its columns: url, slug, and, where you like, name, domain, type,
+schema, applied_through. A line may be a JSON object with these keys, `domains` and `settings` instead. Nothing is made if a line
+is wrong. What is a tenant already is left as it is, so the command can be repeated.")]
+pub(crate) struct Options {
+    /// The slug of the tenant
+    #[arg(required_unless_present = "from_file")]
+    slug: Option<String>,
+    /// The database to import
+    #[arg(long, value_name = "URL", required_unless_present = "from_file")]
+    from: Option<String>,
+    /// Import the databases in this list; `-` is stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["slug", "from", "name", "settings", "domains"])]
+    from_file: Option<PathBuf>,
+    /// The number of databases at a time, with `--from-file`
+    #[arg(long, value_name = "N", default_value = "2", requires = "from_file")]
+    jobs: NonZeroUsize,
+    /// The name to show to people
+    #[arg(long)]
+    name: Option<String>,
+    /// A setting that the application keeps with it: `key=text`, or `key:=json`; repeatable
+    #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = parse_setting)]
+    settings: Vec<Setting>,
+    /// A domain of its own; repeatable
+    #[arg(long = "domain", value_name = "DOMAIN")]
+    domains: Vec<String>,
+    /// Its type, whose migrations it has beside those of all; with `--from-file`, that of lines without one
+    #[arg(long = "type", value_name = "TYPE", value_parser = TypeName::parse)]
+    type_name: Option<TypeName>,
+    /// The schema to take from the database
+    #[arg(long, value_name = "NAME", default_value = "public")]
+    schema: String,
+    /// Note all files up to this version as applied, whatever ledger is there
+    #[arg(long, value_name = "VERSION")]
+    applied_through: Option<i64>,
+    /// Leave large objects behind
+    #[arg(long)]
+    without_large_objects: bool,
+    /// Show what would be refused and what left out, and make nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The choices for all databases of a command.
+#[derive(Clone, Copy, Debug)]
+struct Choices {
+    is_without_large_objects: bool,
+    is_dry_run: bool,
+}
+
+pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
+    let choices =
+        Choices { is_without_large_objects: options.without_large_objects, is_dry_run: options.dry_run };
+    if let Some(file) = &options.from_file {
+        let defaults = Order {
+            schema: Some(options.schema),
+            type_name: options.type_name,
+            applied_through: options.applied_through,
+            ..Order::default()
+        };
+        return many::run(file, &defaults, options.jobs, choices, cx).await;
+    }
+    let name = options.name.map(|name| ("name".to_owned(), name.into()));
+    let order = Order {
+        url: order::read_url(&options.from.unwrap_or_default())?,
+        slug: options.slug.unwrap_or_default(),
+        name: None,
+        settings: settings_of(name.into_iter().chain(options.settings))?,
+        domain: None,
+        domains: options.domains,
+        schema: Some(options.schema),
+        type_name: options.type_name,
+        applied_through: options.applied_through,
+    };
+    one::run(order, choices, cx).await
+}

@@ -1,0 +1,171 @@
+//! The steps of the transaction that makes the tenant.
+
+use serde_json::json;
+use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
+
+use super::examine::Findings;
+use super::ledger::{Found, UNKNOWN, Version, find, has_files, write_through};
+use super::source::{SourceDatabase, enter as enter_path};
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fail_point::{self, FailPoint};
+use crate::lifecycle::contents::{check_locks, tables};
+use crate::migrate::{Ledger, Site, Versions, commit, send_own};
+use crate::observe::{Step, Steps};
+use crate::provision::{NewTenant, enter, grants, own_role};
+use crate::registry::AuditState;
+use crate::registry::audit::{self, Action};
+use crate::sql::Identifier;
+use crate::structure::ForeignStructure;
+use crate::tenant::{Tenant, Verb};
+
+/// A database that becomes a tenant.
+pub(super) struct Import<'a> {
+    pub(super) context: &'a Context,
+    pub(super) source: &'a SourceDatabase,
+    pub(super) tenant: &'a Tenant,
+    pub(super) new: &'a NewTenant,
+    pub(super) steps: &'a dyn Steps,
+    /// What the files make, where it may be needed and is known.
+    pub(super) versions: Option<&'a Versions>,
+}
+
+/// What was made.
+pub(super) struct Made {
+    pub(super) rows: u64,
+    /// The newest migration that the ledger has.
+    pub(super) version: Option<i64>,
+    pub(super) note: Option<String>,
+}
+
+impl Import<'_> {
+    pub(super) fn site(&self) -> Site<'_> {
+        Site::of_tenant(&self.context.layout, self.tenant)
+    }
+
+    /// Ends work that was cancelled. Its transaction takes everything back.
+    pub(super) fn check_wanted(&self) -> Result<()> {
+        if self.steps.is_cancelled() {
+            return Err(Error::new(ErrorKind::Conflict, "it was cancelled").with_tenant(self.tenant.slug()));
+        }
+        Ok(())
+    }
+
+    /// Makes the tenant, or nothing at all.
+    pub(super) async fn make(
+        &self,
+        reader: &mut PgConnection,
+        writer: &mut PgConnection,
+        findings: &Findings,
+        structure: &ForeignStructure,
+        version: &Version<'_>,
+    ) -> Result<Made> {
+        let importing = "its database cannot be imported";
+        check_locks(writer, importing, findings.tables)
+            .await
+            .map_err(|error| error.with_tenant(self.tenant.slug()))?;
+        enter_path(reader, self.source.name(), &findings.extensions).await?;
+        let tables = tables(reader, self.source.name()).await?;
+        let mut tx = writer.begin().await?;
+        self.make_tables(&mut tx, structure).await?;
+        fail_point::reached(FailPoint::DatabaseTables);
+        let rows = self.copy_rows(reader, &mut tx, &tables).await?;
+        self.set_sequences(reader, &mut tx).await?;
+        version.write(reader, &mut tx, self.source, self.site(), self.tenant).await?;
+        fail_point::reached(FailPoint::DatabaseRows);
+        self.make_the_rest(&mut tx, structure).await?;
+        self.refresh(reader, &mut tx).await?;
+        self.prove(reader, &mut tx, findings).await?;
+        let (newest, note) = self.settle_version(&mut tx, version, findings.tables).await?;
+        fail_point::reached(FailPoint::DatabaseProven);
+        self.enter(&mut tx).await?;
+        fail_point::reached(FailPoint::BeforeDatabase);
+        commit(tx, self.site()).await?;
+        fail_point::reached(FailPoint::AfterDatabase);
+        Ok(Made { rows, version: newest, note })
+    }
+
+    /// Looks which version the tenant is at, if nothing has said it, and answers with that, or with a note.
+    async fn settle_version(
+        &self,
+        tx: &mut PgConnection,
+        version: &Version<'_>,
+        tables: usize,
+    ) -> Result<(Option<i64>, Option<String>)> {
+        if !matches!(version, Version::Unknown) || !has_files(self.context, self.tenant) || tables == 0 {
+            return Ok((version.newest(), None));
+        }
+        let Some(versions) = self.versions else {
+            let note = format!("nothing says which migrations it has applied: {UNKNOWN}");
+            return Ok((None, Some(note)));
+        };
+        match find(tx, versions, self.tenant).await? {
+            Found::Like(version) => {
+                self.leave_to_server(tx).await?;
+                write_through(self.context, tx, self.site(), self.tenant, version).await?;
+                Ok((Some(version), None))
+            }
+            Found::Unlike(note) => Ok((None, Some(note))),
+        }
+    }
+
+    /// Lets the server's names come before all others again: to compare, the path had the tenant's schema in front, and
+    /// nothing of the customer's may stand for what the server has.
+    async fn leave_to_server(&self, tx: &mut PgConnection) -> Result<()> {
+        let path = format!("SET LOCAL search_path TO {}", self.site().path());
+        send_own(tx, self.site(), &path).await?;
+        Ok(())
+    }
+
+    /// Makes the schema, the tenant's own role, the tables and the ledger.
+    async fn make_tables(
+        &self,
+        tx: &mut Transaction<'_, Postgres>,
+        structure: &ForeignStructure,
+    ) -> Result<()> {
+        let Self { context, tenant, .. } = *self;
+        self.check_wanted()?;
+        self.steps.step(Step::new("making tables", 0, None));
+        let site = self.site();
+        let mut first = vec![
+            format!("CREATE SCHEMA {}", Identifier(tenant.schema().as_str())),
+            "SET LOCAL check_function_bodies = off; SET LOCAL default_tablespace = ''".to_owned(),
+            format!("SET LOCAL search_path TO {}", site.path()),
+        ];
+        first.extend(own_role(tx, context, tenant.database(), tenant.schema()).await?);
+        send_own(tx, site, &first.join(";\n")).await?;
+        send_own(tx, site, &structure.before_rows(tenant.schema())).await?;
+        let ledger = Ledger::empty(tenant.schema()).create();
+        send_own(tx, site, &format!("SET LOCAL search_path TO {}; {ledger}", site.path())).await?;
+        Ok(())
+    }
+
+    /// Indexes, keys, triggers, policies, and the privileges that every tenant gives.
+    async fn make_the_rest(
+        &self,
+        tx: &mut Transaction<'_, Postgres>,
+        structure: &ForeignStructure,
+    ) -> Result<()> {
+        let Self { context, tenant, .. } = *self;
+        self.check_wanted()?;
+        self.steps.step(Step::new("making indexes and keys", 0, None));
+        let site = self.site();
+        let rest = structure.behind_rows(tenant.schema());
+        let path = site.path();
+        send_own(tx, site, &format!("{rest}\nSET LOCAL search_path TO {path}")).await?;
+        let grants = grants(tx, context, tenant.database(), tenant.schema()).await?;
+        send_own(tx, site, &grants.join(";\n")).await?;
+        Ok(())
+    }
+
+    /// Enters the tenant in the registry. Where it came from is told without any secret.
+    async fn enter(&self, tx: &mut Transaction<'_, Postgres>) -> Result<()> {
+        let Self { context, source, tenant, .. } = *self;
+        self.check_wanted()?;
+        self.leave_to_server(tx).await?;
+        enter(tx, tenant, self.new.domains()).await?;
+        let told = json!({ "from": source.address(), "schema": source.name() });
+        let action = Action { options: told, ..Action::new(Verb::Import, &context.operator) };
+        audit::enter(tx, tenant, &action, AuditState::Done).await
+    }
+}

@@ -1,0 +1,124 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::sql::lexer::Lexer;
+use crate::structure::Member;
+
+fn renamed(schema: &str, sql: &str) -> Option<String> {
+    let schema = SchemaName::parse(schema).unwrap();
+    let tokens: Vec<_> = Lexer::new(sql).map(Result::unwrap).collect();
+    OwnNames { schema: &schema, own_role: Some("app_acme"), origin: None }.replaced(sql, &tokens)
+}
+
+#[test]
+fn a_name_is_replaced_where_it_is_the_schema() {
+    for (schema, sql, expect) in [
+        ("acme", "CREATE TABLE acme.acme (acme text)", "CREATE TABLE __tenant__.acme (acme text)"),
+        ("Ac\"me", "CREATE TABLE \"Ac\"\"me\".t ()", "CREATE TABLE __tenant__.t ()"),
+        ("acme", "COMMENT ON SCHEMA acme IS 'acme.x'", "COMMENT ON SCHEMA __tenant__ IS 'acme.x'"),
+        (
+            "acme",
+            "CREATE FUNCTION acme.f() SET search_path TO 'extensions', 'acme', 'pg_temp' AS $$SELECT 1$$",
+            "CREATE FUNCTION __tenant__.f() SET search_path TO 'extensions', '__tenant_name__', 'pg_temp' \
+             AS $$SELECT 1$$",
+        ),
+        (
+            "acme",
+            "ALTER TABLE acme.t ALTER id SET DEFAULT nextval('acme.s'::regclass)",
+            "ALTER TABLE __tenant__.t ALTER id SET DEFAULT nextval('__tenant_text__.s'::regclass)",
+        ),
+        (
+            "It's",
+            "SELECT nextval('\"It''s\".s'::pg_catalog.regclass)",
+            "SELECT nextval('__tenant_text__.s'::pg_catalog.regclass)",
+        ),
+        (
+            "acme",
+            "GRANT SELECT ON TABLE acme.t TO app_acme",
+            "GRANT SELECT ON TABLE __tenant__.t TO __tenant_role__",
+        ),
+        (
+            "acme",
+            "CREATE VIEW acme.v AS SELECT t.acme FROM acme.t",
+            "CREATE VIEW __tenant__.v AS SELECT t.acme FROM __tenant__.t",
+        ),
+        ("acme", "ALTER TABLE t ADD app_acme int", "ALTER TABLE t ADD app_acme int"),
+        (
+            "acme",
+            "ALTER TABLE acme.t ALTER a SET DEFAULT 'acme'",
+            "ALTER TABLE __tenant__.t ALTER a SET DEFAULT 'acme'",
+        ),
+    ] {
+        assert_eq!(renamed(schema, sql).as_deref(), Some(expect), "{sql}");
+    }
+}
+
+#[test]
+fn a_name_that_only_a_run_would_find_is_refused() {
+    for sql in [
+        "CREATE FUNCTION acme.f() RETURNS int AS $$SELECT count(*) FROM acme.t$$",
+        "CREATE FUNCTION acme.f() RETURNS int AS $$SELECT count(*) FROM ACME . t$$",
+        "CREATE FUNCTION acme.f() RETURNS int AS $$SELECT set_config('search_path', 'acme', true)$$",
+        "CREATE FUNCTION acme.f() RETURNS int AS 'SELECT 1 FROM \"acme\".t'",
+        "ALTER TABLE acme.t ALTER id SET DEFAULT nextval(('acme.s'::text)::regclass)",
+        "CREATE VIEW acme.v AS SELECT acme.id FROM acme.t acme",
+        "CREATE VIEW acme.v AS SELECT acme.id FROM acme.acme",
+    ] {
+        assert_eq!(renamed("acme", sql), None, "{sql}");
+    }
+    for sql in [
+        "CREATE FUNCTION acme.f() RETURNS int AS $$SELECT 1 -- of acme, our customer$$",
+        "CREATE FUNCTION acme.f() RETURNS int AS $$SELECT 1 FROM big_acme.t$$",
+    ] {
+        assert!(renamed("acme", sql).is_some(), "{sql}");
+    }
+}
+
+#[test]
+fn what_an_extension_has_is_found_where_the_extension_is_here() {
+    let member = |schema: &str, name: &str| Member {
+        schema: schema.to_owned(),
+        name: name.to_owned(),
+        home: "extensions".to_owned(),
+    };
+    let members = [member("public", "citext"), member("public", "="), member("ext", "Odd")];
+    let origin = Origin::new(members, vec!["extensions".to_owned()], []);
+    let schema = SchemaName::parse("public").unwrap();
+    let names = OwnNames { schema: &schema, own_role: None, origin: Some(&origin) };
+    for (sql, expect) in [
+        (
+            "CREATE TABLE public.public (public public.citext[], b public.mail)",
+            Some("CREATE TABLE __tenant__.public (public \"extensions\".citext[], b __tenant__.mail)"),
+        ),
+        (
+            "CREATE DOMAIN public.mail CHECK (VALUE OPERATOR(public.=) 'x'::public.citext)",
+            Some(
+                "CREATE DOMAIN __tenant__.mail CHECK (VALUE OPERATOR(\"extensions\".=) 'x'::\"extensions\".citext)",
+            ),
+        ),
+        ("SELECT ext.\"Odd\"(1), ext.odd(1)", Some("SELECT \"extensions\".\"Odd\"(1), ext.odd(1)")),
+        (
+            "SELECT 'public.citext[]'::regtype, 'public.t'::regclass, 'ext.\"Odd\"'::regtype",
+            Some(
+                "SELECT '\"extensions\".citext[]'::regtype, '__tenant_text__.t'::regclass, \
+                 '\"extensions\".\"Odd\"'::regtype",
+            ),
+        ),
+        (
+            "CREATE FUNCTION public.f() SET search_path TO 'public', 'pg_temp' AS $$SELECT 1$$",
+            Some(
+                "CREATE FUNCTION __tenant__.f() SET search_path TO '__tenant_name__', 'extensions', 'pg_temp' \
+                 AS $$SELECT 1$$",
+            ),
+        ),
+        ("CREATE FUNCTION public.f() AS $$SELECT ext.odd(1)$$", None),
+        ("CREATE FUNCTION public.f() AS $$SELECT FROM public.t$$", None),
+        (
+            "CREATE FUNCTION public.f() AS $$SELECT 'republic.t'$$",
+            Some("CREATE FUNCTION __tenant__.f() AS $$SELECT 'republic.t'$$"),
+        ),
+    ] {
+        let tokens: Vec<_> = Lexer::new(sql).map(Result::unwrap).collect();
+        assert_eq!(names.replaced(sql, &tokens).as_deref(), expect, "{sql}");
+    }
+}
