@@ -133,8 +133,8 @@ async fn check_source(connection: &mut PgConnection, source: &Tenant) -> Result<
         let message = format!("tenant `{}` is {} and cannot be cloned", source.slug(), now.status());
         return refused(ErrorKind::TenantUnavailable, message);
     }
-    let ledger_type = kept_files::ledger_type(connection, source.schema()).await?;
-    if ledger_type.is_some_and(|ledger_type| ledger_type.as_ref() != source.type_name()) {
+    let ledger_type = kept_files::ledger_type(connection, source.schema(), source.type_name()).await?;
+    if ledger_type.as_ref() != source.type_name() {
         let message = format!("tenant `{}` cannot be cloned: its type is being changed", source.slug());
         return refused(ErrorKind::Conflict, message)
             .map_err(|error| error.with_hint("`tenantry doctor` has the command that finishes the change"));
@@ -263,7 +263,7 @@ impl Cloning<'_> {
         let copy =
             if rows.is_empty() { ledger.summarise() } else { format!("{copy}; {}", ledger.summarise()) };
         send_own(tx, self.pair.site(), &copy).await?;
-        kept_files::copy(tx, source.schema(), clone.schema()).await
+        Ok(())
     }
 
     /// Indexes, keys, triggers, policies and privileges. Foreign keys to shared tables come last of them: they lock
@@ -282,6 +282,8 @@ impl Cloning<'_> {
     async fn enter(&self, tx: &mut Transaction<'_, Postgres>) -> Result<()> {
         let Pair { context, source, clone, options, .. } = self.pair;
         self.pair.check_wanted()?;
+        // After the operator's SQL, which is judged by the tables that the transaction has written to.
+        kept_files::copy(tx, source.schema(), clone.schema()).await?;
         enter(tx, clone, self.new.domains()).await?;
         let mut told = options.told();
         told["source"] = json!(source.slug());

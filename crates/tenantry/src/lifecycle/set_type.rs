@@ -110,8 +110,7 @@ impl TypeChanging<'_> {
     ) -> Result<LedgerChange> {
         let schema = tenant.schema();
         // An interrupted change may have come to the ledger, and not to the registry.
-        let moved = kept_files::ledger_type(workplace, schema).await?;
-        let from = moved.unwrap_or_else(|| tenant.type_name().cloned());
+        let from = kept_files::ledger_type(workplace, schema, tenant.type_name()).await?;
         let change = self.plan(workplace, tenant, from.as_ref()).await?;
         let is_moved = from.as_ref() == self.to;
         if is_moved && tenant.type_name() == self.to && change == LedgerChange::default() {

@@ -14,16 +14,19 @@ fn name_of(type_name: Option<&TypeName>) -> &str {
     type_name.map_or(TypeName::NONE, TypeName::as_str)
 }
 
-/// The type whose files the ledger of a schema holds, if the tenant's type was ever changed.
+/// The type whose files the ledger of a schema holds: that of the registry, unless it was ever changed.
 pub(crate) async fn ledger_type(
     connection: &mut PgConnection,
     schema: &SchemaName,
-) -> Result<Option<Option<TypeName>>> {
-    let read = "SELECT ledger_type FROM tenantry.applied WHERE schema_name = $1";
-    let name: Option<Option<String>> =
-        sqlx::query_scalar(read).bind(schema.as_str()).fetch_optional(connection).await?;
+    of_registry: Option<&TypeName>,
+) -> Result<Option<TypeName>> {
+    let read = "SELECT ledger_type FROM tenantry.applied WHERE schema_name = $1 AND ledger_type IS NOT NULL";
+    let name = sqlx::query_scalar::<_, String>(read).bind(schema.as_str()).fetch_optional(connection).await?;
     // Nobody else writes the column.
-    Ok(name.flatten().and_then(|name| TypeName::parse_or_none(&name).ok()))
+    Ok(match name.and_then(|name| TypeName::parse_or_none(&name).ok()) {
+        Some(type_name) => type_name,
+        None => of_registry.cloned(),
+    })
 }
 
 /// The condition that no change of type is half-done which took the ledger away from this type, for a message without
