@@ -59,7 +59,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         let progress = Progress::new(cx.output.format());
         let plans = options.source.plans(tenancy, &options.database, options.jobs, &progress).await;
         progress.finish();
-        let Plans { mut plans, taken, missing } = plans?;
+        let Plans { found: mut plans, taken, missing } = plans?;
         for plan in &mut plans {
             plan.decide(options.applied_through, options.allow_differences);
         }
@@ -67,7 +67,9 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
             note(cx.output.format(), &format!("{taken} belong to a tenant already"));
         }
         if options.dry_run {
-            missing.iter().for_each(|failure| print_report(cx.output.format(), &Report::of(failure)));
+            for failure in &missing {
+                print_report(cx.output.format(), &Report::of(failure));
+            }
             plan::print(cx, &plans, true);
             plan::note_rows(cx, &plans);
             return Ok(Finish::Done);
@@ -84,7 +86,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
 
 /// The outcome for one schema.
 enum Adopted {
-    Done(Plan),
+    Done(Box<Plan>),
     There,
     Failed(Report),
 }
@@ -101,10 +103,12 @@ async fn adopt_all(
     let plans = stream::iter(plans).take_while(|_| ready(!progress.is_cancelled()));
     let adopted = plans.map(|plan| adopt(tenancy, plan)).buffered(jobs.get());
     let (mut all, mut failed, mut there, mut causes) = (Vec::new(), missing.len(), 0, Causes::default());
-    missing.iter().for_each(|failure| causes.tell(format, &Report::of(failure)));
+    for failure in missing {
+        causes.tell(format, &Report::of(failure));
+    }
     let work = adopted.for_each(|adopted| {
         match adopted {
-            Adopted::Done(plan) => all.push(plan),
+            Adopted::Done(plan) => all.push(*plan),
             Adopted::There => there += 1,
             Adopted::Failed(report) => {
                 progress.suspend(|| causes.tell(format, &report));
@@ -137,10 +141,7 @@ async fn adopt_all(
 
 async fn adopt(tenancy: &Tenancy, plan: Plan) -> Adopted {
     let adoption = plan.adoption();
-    let error = match tenancy.adopt(adoption).await {
-        Ok(_) => return Adopted::Done(plan),
-        Err(error) => error,
-    };
+    let Err(error) = tenancy.adopt(adoption).await else { return Adopted::Done(Box::new(plan)) };
     if error.kind() == ErrorKind::AlreadyExists && is_adopted(tenancy, adoption).await {
         return Adopted::There;
     }

@@ -332,3 +332,26 @@ async fn a_database_that_is_away_is_found_too() {
         &[("error", "somebody@127.0.0.1:1/nowhere cannot be examined", "check that the server runs")],
     );
 }
+
+#[tokio::test]
+async fn a_gate_fails_for_what_is_denied_and_for_nothing_else() {
+    let project = Project::with_tenants().await;
+    project.close_public().await;
+    for slug in ["acme", "globex"] {
+        project.ok(&["exec", "--tenant", slug, "ALTER TABLE note ADD extra int"]);
+    }
+    assert_eq!(
+        project.ok(&["doctor", "--deny", "behind"]),
+        "nothing found\n",
+        "nobody knows what the files make"
+    );
+    let denied = project.run(&["doctor", "--deny", "orphan-schema,drift"]);
+    assert_eq!(denied.code, 1, "{}", denied.stderr);
+    let says = "warning in database default: tenant `acme`, tenant `globex` differ from what the files make at version 1: \
+                column `note.extra` is extra\n";
+    assert!(denied.stdout.starts_with(says), "{}", denied.stdout);
+    assert!(denied.stderr.contains("1 denied finding was found"), "{}", denied.stderr);
+    assert!(project.ok(&["doctor", "--deny", "behind,orphan_schema"]).starts_with(says), "it was kept");
+    let unknown = project.refused(2, &["doctor", "--deny", "drifts"]);
+    assert!(unknown.contains("the known ones are: unreachable, "), "{unknown}");
+}

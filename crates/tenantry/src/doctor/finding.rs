@@ -68,6 +68,8 @@ pub enum Check {
     MissingSchema,
     /// Making or removing a tenant, or changing its type, was interrupted.
     HalfMade,
+    /// Something was begun on a tenant, and has not ended.
+    Unfinished,
     /// A run over the fleet was interrupted.
     InterruptedRun,
     /// A migration outside of a transaction was interrupted.
@@ -84,8 +86,10 @@ pub enum Check {
     MissingFile,
     /// Tenants have not applied all files.
     Behind,
-    /// A schema differs from others that have applied the same.
+    /// A schema differs from what the files make, or from others that have applied the same.
     Drift,
+    /// What files make cannot be found out by a replay.
+    NotReplayed,
     /// An extension is in a schema that tenants do not see.
     ExtensionElsewhere,
     /// Objects in the schemas of tenants belong to somebody else than the owner.
@@ -98,6 +102,44 @@ pub enum Check {
     Locks,
     /// The server takes fewer connections than the configuration may open.
     Connections,
+}
+
+impl Check {
+    /// All of them.
+    pub const ALL: [Self; 32] = [
+        Self::Unreachable,
+        Self::Unexamined,
+        Self::PoolMode,
+        Self::DirectWay,
+        Self::StartUp,
+        Self::ReadOnly,
+        Self::Superuser,
+        Self::MayCreate,
+        Self::MissingPrivilege,
+        Self::Memberships,
+        Self::Registry,
+        Self::OrphanSchema,
+        Self::RenamedSchema,
+        Self::MissingSchema,
+        Self::HalfMade,
+        Self::Unfinished,
+        Self::InterruptedRun,
+        Self::InterruptedMigration,
+        Self::Ledger,
+        Self::UnusableType,
+        Self::Failed,
+        Self::ChangedFile,
+        Self::MissingFile,
+        Self::Behind,
+        Self::Drift,
+        Self::NotReplayed,
+        Self::ExtensionElsewhere,
+        Self::ForeignOwner,
+        Self::CrossingForeignKey,
+        Self::SharedForeignKey,
+        Self::Locks,
+        Self::Connections,
+    ];
 }
 
 impl Finding {

@@ -17,17 +17,19 @@
 //! | `standing` | tenants against the files | `UnusableType`, `Failed`, `ChangedFile`, `MissingFile`, `Behind` |
 //! | `types` | changes of a tenant's type | `HalfMade` |
 //! | `runs` | the last run over the fleet | `InterruptedRun` |
+//! | `begun` | what was begun on tenants and never ended | `Unfinished` |
 //! | `ledgers` | ledgers against `tenantry.applied` | `InterruptedMigration`, `Ledger` |
 //! | `extensions` | extensions that tenants do not see | `ExtensionElsewhere` |
 //! | `owners` | objects that belong to others | `ForeignOwner` |
 //! | `foreign_keys` | what ties tenants to each other | `CrossingForeignKey`, `SharedForeignKey` |
-//! | `drift` | schemas against each other | `Drift` |
+//! | `drift` | schemas against the files and each other | `Drift`, `NotReplayed` |
 //! | `capacity` | the server's limits against the need | `Locks`, `Connections` |
 //!
 //! A check is a function from a `Patient` to findings. Its questions are about all schemas of a database, or
 //! about a page of them, never about one. One that cannot be answered is a finding itself, and stops no
 //! other.
 
+mod begun;
 mod capacity;
 mod defaults;
 mod drift;
@@ -49,6 +51,9 @@ mod session;
 mod standing;
 mod types;
 
+use std::fmt;
+
+pub(crate) use self::drift::Replay;
 pub use self::finding::{Check, Finding, Severity};
 use self::patient::Patient;
 use self::roster::Roster;
@@ -65,6 +70,7 @@ pub(crate) async fn examine<'a>(
     layout: &Layout,
     role: Option<&Role>,
     migrations: &Migrations,
+    replay: Replay,
     steps: &dyn Steps,
 ) -> Vec<Finding> {
     let databases: Vec<_> = databases.collect();
@@ -80,7 +86,7 @@ pub(crate) async fn examine<'a>(
             Ok(found) => {
                 findings.extend(found);
                 patient.catalog = Session::for_catalog(config).await;
-                findings.extend(patient.examine_fleet(roster.as_mut(), migrations).await);
+                findings.extend(patient.examine_fleet(roster.as_mut(), migrations, replay).await);
             }
             Err(error) => findings.push(unreachable(alias, config, &error)),
         }
@@ -131,6 +137,7 @@ impl Patient<'_> {
         &mut self,
         mut roster: Option<&mut Roster>,
         migrations: &Migrations,
+        replay: Replay,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
         let state = roster::state(&mut self.catalog, self.alias).await;
@@ -163,7 +170,7 @@ impl Patient<'_> {
             findings.extend(
                 counted
                     .into_iter()
-                    .flat_map(|error| self.or_unexamined::<Vec<_>>("the number of tenants", Err(error))),
+                    .flat_map(|error| self.or_unexamined::<Vec<_>, _>("the number of tenants", Err(error))),
             );
             let looked = renames::look(self, roster).await;
             findings.extend(self.or_unexamined("the names of schemas", looked));
@@ -173,6 +180,8 @@ impl Patient<'_> {
             findings.extend(self.or_unexamined("the rows of the registry", looked));
             let looked = types::half_changed(self, roster).await;
             findings.extend(self.or_unexamined("the types of tenants", looked));
+            let looked = begun::unfinished(self, roster).await;
+            findings.extend(self.or_unexamined("what was begun on tenants", looked));
             let looked = ledgers::compare(self, roster).await;
             findings.extend(self.or_unexamined("the ledgers", looked));
             let looked = standing::compare(self, roster, migrations).await;
@@ -183,7 +192,7 @@ impl Patient<'_> {
         let looked = foreign_keys::shared(self).await;
         findings.extend(self.or_unexamined("the foreign keys to shared tables", looked));
         if let Some(roster) = roster {
-            let looked = drift::compare(self, roster).await;
+            let looked = drift::compare(self, roster, migrations, replay).await;
             findings.extend(self.or_unexamined("what is in the schemas", looked));
         }
         let looked = capacity::locks(self).await;
@@ -194,14 +203,14 @@ impl Patient<'_> {
     }
 
     /// The findings, or one that it could not be looked for.
-    fn or_unexamined<T>(&self, subject: &str, looked: Result<T, sqlx::Error>) -> Vec<Finding>
+    fn or_unexamined<T, E: fmt::Display>(&self, subject: &str, looked: Result<T, E>) -> Vec<Finding>
     where
         T: IntoIterator<Item = Finding>,
     {
         match looked {
             Ok(findings) => findings.into_iter().collect(),
             Err(error) => {
-                let what = format!("{subject} could not be looked at: {error}");
+                let what = format!("{subject} could not be looked at: {error:#}");
                 let finding = self.error(Check::Unexamined, what, "trouble there would not be found");
                 vec![finding.mend_by("mend that, then run `tenantry doctor` again")]
             }

@@ -65,6 +65,11 @@ impl<'a> Patient<'a> {
         }
     }
 
+    /// The one who is told of progress.
+    pub(super) fn steps(&self) -> &'a dyn Steps {
+        self.steps
+    }
+
     /// Tells how many of the schemas are done.
     pub(super) fn step(&self, what: &str, done: usize) {
         self.steps.step(Step::new(what, done, Some(self.schemas.max(done))));

@@ -158,6 +158,11 @@ impl Roster {
         Ok(orphans)
     }
 
+    /// The rows that a question about the audit answers with.
+    pub(super) async fn begun(&mut self, query: &str) -> Result<Vec<sqlx::postgres::PgRow>, sqlx::Error> {
+        self.session.rows(query).await
+    }
+
     async fn read(&mut self, query: &str) -> Result<Vec<Entry>, sqlx::Error> {
         let rows = self.session.rows_by_index(query).await?;
         let read = |row: &sqlx::postgres::PgRow| {

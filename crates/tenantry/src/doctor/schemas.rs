@@ -48,7 +48,7 @@ fn orphan(patient: &Patient<'_>, schema: &str) -> Finding {
     let forget = examination::forget_applied(schema);
     if schema.starts_with("tenantry_") {
         let why = if schema.starts_with("tenantry_baseline_") {
-            "unless `tenantry baseline` is at work, it takes room for nothing until the next one removes it"
+            "unless a command replays the files just now, it takes room for nothing until the next one removes it"
         } else {
             "it takes room for nothing, and no command removes it"
         };
@@ -113,7 +113,10 @@ fn half_made(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
     let TenantEntry { slug, type_name, status, last_error } = entry.tenant.as_ref()?;
     let of_type = type_name.as_ref().map(|type_name| format!(" --type {type_name}")).unwrap_or_default();
     let mend = match status {
-        Status::Provisioning => format!("tenantry create {slug}{of_type}{}", database_option(patient)),
+        Status::Provisioning => {
+            let create = format!("tenantry create {slug}{of_type}{}", database_option(patient));
+            format!("{create}   # or, to give it up: tenantry create {slug} --abort --yes")
+        }
         Status::Purging => format!("tenantry purge {slug} --yes"),
         _ => return None,
     };

@@ -76,10 +76,27 @@ impl Session {
             Ok(rows)
         };
         let answer = tokio::time::timeout(PATIENCE, ask).await;
-        answer.unwrap_or_else(|_| {
-            let late = io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}"));
-            Err(sqlx::Error::Io(late))
-        })
+        answer.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Works in a transaction that may only read.
+    pub(super) async fn ask<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> crate::Result<T>,
+    ) -> crate::Result<T> {
+        let ask = async {
+            let mut connection = match self.connection.take() {
+                Some(connection) => connection,
+                None => self.options.connect().await?,
+            };
+            let mut tx = connection.begin_with("BEGIN READ ONLY").await?;
+            let answer = work(&mut tx).await?;
+            tx.rollback().await?;
+            self.connection = Some(connection);
+            Ok(answer)
+        };
+        let answer = tokio::time::timeout(PATIENCE, ask).await;
+        answer.unwrap_or_else(|_| Err(late().into()))
     }
 
     /// The first column of every row.
@@ -93,6 +110,10 @@ impl Session {
             let _ = connection.close().await;
         }
     }
+}
+
+fn late() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}")))
 }
 
 /// Texts as literals, for an `IN (…)`.

@@ -114,7 +114,7 @@ pub(crate) use self::site::Site;
 pub use self::squash::{BaselineOptions, FirstRows, NewBaseline};
 pub(crate) use self::squash::{check_baseline, make_baseline};
 pub(crate) use self::type_change::{Leaving, LedgerChange, plan_type_change};
-pub(crate) use self::versions::{Versions, versions};
+pub(crate) use self::versions::{Obstacle, Versions, kept_versions, versions};
 pub(crate) use self::wave::migrate_fleet;
 pub use crate::migration::{
     Baseline, CodeFuture, ImportFinding, ImportOptions, ImportRemark, ImportTool, Imported, ImportedFile,

@@ -81,6 +81,15 @@ pub(crate) async fn versions(
     Ok(versions)
 }
 
+/// Tells the same from what was kept; `None` if nothing was.
+pub(crate) async fn kept_versions(workshop: Workshop<'_>, files: &MigrationSet) -> Result<Option<Versions>> {
+    let mut connection = workshop.connect().await?;
+    let environment = environment(&mut connection, workshop.layout).await?;
+    let found = find(&mut connection, files, &environment).await?;
+    connection.close().await?;
+    Ok(found)
+}
+
 /// The text of the question is part of it: another release may ask for more.
 async fn environment(connection: &mut PgConnection, layout: &Layout) -> Result<Digest> {
     let program = Sha256::digest(QUESTION);

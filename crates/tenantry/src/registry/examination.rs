@@ -94,6 +94,25 @@ pub(crate) fn is_run_at_work() -> String {
     format!("SELECT {}", is_advisory_lock_held(RUN_LOCK))
 }
 
+/// The actions on tenants that were begun some time ago and have not ended, or the one of this number.
+pub(crate) fn begun(id: Option<i64>) -> String {
+    let which = id.map(|id| format!("AND audit.id = {id}")).unwrap_or_default();
+    format!(
+        "SELECT audit.id, coalesce(tenant.slug, audit.slug) AS slug, verb, operator, schema_name, status, \
+             pg_catalog.to_char(begun_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC' AS begun_at \
+         FROM tenantry.audit LEFT JOIN tenantry.tenant ON tenant.id = tenant_id \
+         WHERE state = 'begun' AND begun_at < pg_catalog.now() - interval '10 minutes' {which} \
+         ORDER BY audit.id LIMIT 100"
+    )
+}
+
+/// Enters that an action that was begun came to no end.
+pub(crate) fn forget_begun(id: i64) -> String {
+    format!(
+        "UPDATE tenantry.audit SET state = 'failed', ended_at = now() WHERE id = {id} AND state = 'begun'"
+    )
+}
+
 /// The digest of what a schema has applied, as hexadecimal digits.
 pub(crate) fn digest_of(schema: &str) -> String {
     let schema = Literal(schema);

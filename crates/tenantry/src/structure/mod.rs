@@ -10,6 +10,7 @@
 //! | `fingerprint` | hashes what the server says of a schema, and names what two schemas differ in |
 //! | `history` | the structures that a set of files makes, one after the other |
 //! | `difference` | names what a schema has less, more or otherwise than it should |
+//! | `mend` | writes the statement that takes a difference away, where one does |
 //! | `dumped` | divides a dump into what comes before the rows and what comes behind them |
 //! | `casts` | reads what a dump of one schema leaves out |
 //! | `rename` | puts placeholders where a statement names its own schema |
@@ -23,13 +24,15 @@ mod dumped;
 mod fingerprint;
 mod history;
 mod likeness;
+mod mend;
 mod origin;
 mod placeholder;
 mod rename;
 mod source;
 
-pub(crate) use self::difference::Difference;
+pub(crate) use self::difference::{Difference, differences};
 pub(crate) use self::fingerprint::{Extent, Fingerprint, Objects, QUESTION, Subject};
 pub(crate) use self::history::History;
+pub(crate) use self::mend::mend;
 pub(crate) use self::origin::{Member, Origin};
 pub(crate) use self::source::{ForeignStructure, Structure};

@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use super::Tenancy;
 use crate::context::Context;
-use crate::doctor::{self, Finding};
+use crate::doctor::{self, Finding, Replay};
 use crate::error::Result;
 use crate::lifecycle::{self, Footprint};
+use crate::observe::Steps;
 use crate::pool::{Databases, PoolStatus};
 use crate::registry::CacheStatus;
 use crate::tenant::{Alias, Tenant};
@@ -49,7 +50,8 @@ impl Tenancy {
     }
 
     /// Looks for what is not set up as it should be and for parts that do not agree: schemas and registry,
-    /// ledgers and their summaries, tenants that have applied the same. [`Check`](doctor::Check) lists all. On
+    /// ledgers and their summaries, tenants that have applied the same against each other and, where what the files make
+    /// was kept, against that. [`Check`](doctor::Check) lists all. On
     /// connections of its own; changes nothing.
     ///
     /// What it asks is about all schemas or a page of them at a time, and it holds no more than a page, and the names
@@ -64,8 +66,18 @@ impl Tenancy {
     /// # }
     /// ```
     pub async fn doctor(&self) -> Vec<Finding> {
-        let context = &self.inner.context;
-        let Context { databases, layout, role, migrations, .. } = &**context;
-        doctor::examine(databases.configs(), layout, role.as_ref(), migrations, &()).await
+        self.examine(Replay::Kept, &()).await
+    }
+
+    /// Does what [`doctor`](Self::doctor) does, and finds out what the files make where that was not kept: in each
+    /// database that has tenants, they are replayed in a scratch schema, which is gone afterwards. So a difference from
+    /// the files that all tenants share is found, too.
+    pub async fn doctor_replaying(&self, steps: impl Steps) -> Vec<Finding> {
+        self.examine(Replay::IfNeeded, &steps).await
+    }
+
+    async fn examine(&self, replay: Replay, steps: &dyn Steps) -> Vec<Finding> {
+        let Context { databases, layout, role, migrations, .. } = &*self.inner.context;
+        doctor::examine(databases.configs(), layout, role.as_ref(), migrations, replay, steps).await
     }
 }

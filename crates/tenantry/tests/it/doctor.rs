@@ -21,7 +21,7 @@ const NOTE: &str = "CREATE TABLE note (id bigserial PRIMARY KEY, title text NOT 
 pub(crate) struct Fixture {
     pub(crate) tenancy: Tenancy,
     pub(crate) owner: Client,
-    _database: ScratchDatabase,
+    pub(crate) database: ScratchDatabase,
 }
 
 impl Fixture {
@@ -29,7 +29,7 @@ impl Fixture {
         let database = database().await;
         close_public(&database).await;
         let tenancy = tenancy(&database, tenant_sql).await;
-        Self { owner: Client::owner(&database).await, tenancy, _database: database }
+        Self { owner: Client::owner(&database).await, tenancy, database }
     }
 
     pub(crate) async fn create(&self, slug: &str) -> Tenant {
@@ -57,7 +57,7 @@ pub(crate) async fn close_public(database: &ScratchDatabase) {
 
 /// The findings are these, in this order, and each says something of what and why and of what mends it.
 #[track_caller]
-fn check_findings(findings: &[Finding], expected: &[(Check, &str)]) {
+pub(crate) fn check_findings(findings: &[Finding], expected: &[(Check, &str)]) {
     assert_eq!(findings.len(), expected.len(), "{findings:#?}");
     for (finding, (check, what)) in findings.iter().zip(expected) {
         assert_eq!(finding.check, *check, "{finding:#?}");

@@ -10,6 +10,7 @@ mod create;
 mod create_stepwise;
 mod deletion;
 mod doctor;
+mod drift;
 mod errors;
 mod events;
 mod existing_schema;

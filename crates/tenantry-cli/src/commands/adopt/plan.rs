@@ -14,7 +14,7 @@ const TOLD: usize = 3;
 /// The schemas that are to be adopted.
 #[derive(Default)]
 pub(super) struct Plans {
-    pub(super) plans: Vec<Plan>,
+    pub(super) found: Vec<Plan>,
     /// The number of those that are already.
     pub(super) taken: usize,
     /// Those that were named in vain.

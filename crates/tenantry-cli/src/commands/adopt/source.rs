@@ -42,7 +42,7 @@ impl Source {
             let choice = SchemaChoice::Like(pattern.clone());
             let found = tenancy.adoptable_observed(database, &choice, jobs, progress).await?;
             let plans = found.into_iter().map(|found| Plan::new(found, None, None)).collect();
-            return Ok(Plans { plans, ..Plans::default() });
+            return Ok(Plans { found: plans, ..Plans::default() });
         }
         let wanted = ask(tenancy, database, self.query.as_deref().unwrap_or_default()).await?;
         let names: Vec<_> = wanted.iter().map(|wanted| wanted.schema.clone()).collect();
@@ -63,7 +63,7 @@ impl Source {
                 continue;
             };
             let slug = slug.map(|slug| Slug::parse(&slug).map_err(|error| error.to_string()));
-            plans.plans.push(Plan::new(found, slug, domain));
+            plans.found.push(Plan::new(found, slug, domain));
         }
         Ok(plans)
     }

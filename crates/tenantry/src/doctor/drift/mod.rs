@@ -1,23 +1,31 @@
-//! One tenant against another: schemas that have applied the same should be the same.
+//! One tenant against another, and against the files: schemas that have applied the same should be the same, and what
+//! the files make.
 //!
 //! The server computes one hash per schema over the rows of catalogs that say what is in it, page by page. Where
-//! some have another, the objects themselves are read of one of each, and groups that are the same are one. Which is
-//! right nobody knows, so what most schemas have is taken for it.
+//! some have another, the objects themselves are read of one of each, and groups that are the same are one. The files say
+//! which is right (`files`); where that is not known, what most schemas have is taken for it.
 
 mod difference;
+mod files;
 mod groups;
 mod question;
 
+use std::fmt;
+
 use sqlx::Row as _;
 
-use self::difference::{Difference, Object, Objects, differences};
-use self::groups::Alike;
+use self::difference::{Object, Objects, differences};
+use self::files::Measure;
+pub(crate) use self::files::Replay;
+use self::groups::{Alike, Kind};
 use self::question::{OWN_NAME, Roles, about_objects, chunks, sizes, without_schema};
 use super::finding::{TOLD, Told};
 use super::roster::Roster;
 use super::{Check, Finding, Patient};
+use crate::migrate::Migrations;
 use crate::registry::examination;
 use crate::sql::{Identifier, Literal};
+use crate::structure;
 
 /// Differences of one schema that a finding tells of.
 const MOST_DIFFERENCES: usize = 5;
@@ -25,19 +33,60 @@ const MOST_DIFFERENCES: usize = 5;
 pub(super) async fn compare(
     patient: &mut Patient<'_>,
     roster: &mut Roster,
-) -> Result<Vec<Finding>, sqlx::Error> {
+    files: &Migrations,
+    replay: Replay,
+) -> crate::Result<Vec<Finding>> {
     let mut told = Told::default();
     let config = patient.config;
     let roles = Roles { application: config.application_role(), of_tenants: patient.role };
-    for (kind, mut groups) in groups::read(patient, roster, roles).await? {
+    let all = groups::read(patient, roster, roles).await?;
+    let measure = Measure::take(patient, files, replay, &all).await;
+    for (kind, mut groups) in all {
         groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.first.cmp(&b.first)));
-        let Some((majority, others)) = groups.split_first() else { continue };
-        for other in others.iter().take(TOLD) {
-            told.extend(tell(patient, roster, roles, &kind.digest, other, majority).await?);
+        let judged = judge(patient, roster, &measure, &kind, groups).await?;
+        // Where nobody knows what the files make, what most have is taken for right.
+        let right = judged.iter().take(TOLD + 1).position(|group| group.differences.is_none());
+        let model = right.map(|index| &judged[index].group);
+        let others = judged.iter().enumerate().filter(|(index, _)| Some(*index) != right);
+        for (_, Judged { group, differences }) in others.take(TOLD) {
+            let from_model = match model {
+                Some(model) => tell(patient, roster, roles, &kind.digest, group, model).await?,
+                None => None,
+            };
+            let from_files = || Some(measure.tell(patient, &kind, group, differences.as_deref()?));
+            told.extend(from_model.or_else(from_files));
         }
-        told.leave_out(others.len().saturating_sub(TOLD));
+        told.leave_out(judged.len().saturating_sub(TOLD + 1));
     }
-    Ok(told.finish())
+    let mut findings = told.finish();
+    findings.extend(measure.findings);
+    Ok(findings)
+}
+
+/// Schemas that are the same, and what they have less, more or otherwise than the files make: `None` if it is nothing,
+/// or not known.
+struct Judged {
+    group: Alike,
+    differences: Option<Vec<structure::Difference>>,
+}
+
+/// Compares one schema of each group with what the files make, as far as it will be told.
+async fn judge(
+    patient: &mut Patient<'_>,
+    roster: &mut Roster,
+    measure: &Measure<'_>,
+    kind: &Kind,
+    groups: Vec<Alike>,
+) -> crate::Result<Vec<Judged>> {
+    let mut judged = Vec::new();
+    for (index, group) in groups.into_iter().enumerate() {
+        let differences = match index {
+            0..=TOLD => measure.differences(patient, roster, kind, &group).await?,
+            _ => None,
+        };
+        judged.push(Judged { group, differences: differences.filter(|differences| !differences.is_empty()) });
+    }
+    Ok(judged)
 }
 
 async fn tell(
@@ -68,10 +117,14 @@ async fn tell(
         if group.count == 1 { "differs" } else { "differ" },
         names(majority),
         if majority.count == 1 { "has" } else { "have" },
-        told_of(&differences),
+        sentence(&differences),
     );
     let why = "a statement or a migration that works for the others can fail there";
-    Ok(Some(patient.warning(Check::Drift, what, why).mend_by(mend(group, &differences))))
+    Ok(Some(
+        patient
+            .warning(Check::Drift, what, why)
+            .mend_by(statements_for(group, &difference::statements(&differences))),
+    ))
 }
 
 /// ``tenant `a`, tenant `b`, tenant `c` and 4 more``.
@@ -83,7 +136,7 @@ fn names(group: &Alike) -> String {
     }
 }
 
-fn told_of(differences: &[Difference<'_>]) -> String {
+fn sentence(differences: &[impl fmt::Display]) -> String {
     let told: Vec<_> = differences.iter().take(MOST_DIFFERENCES).map(ToString::to_string).collect();
     match differences.len().saturating_sub(told.len()) {
         0 => told.join("; "),
@@ -91,11 +144,11 @@ fn told_of(differences: &[Difference<'_>]) -> String {
     }
 }
 
-/// The statements that make the schemas that are named like the majority, for their owner.
-fn mend(group: &Alike, differences: &[Difference<'_>]) -> String {
+/// The statements that make the schemas that are named what they should be, for their owner.
+fn statements_for(group: &Alike, statements: &str) -> String {
     let each = group.first.iter().map(|(schema, _)| {
         let literal = Literal(schema).to_string();
-        let statements = difference::statements(differences)
+        let statements = statements
             .replace(&format!("'{OWN_NAME}'"), &literal)
             .replace(&format!("\"{OWN_NAME}\""), &Identifier(schema).to_string())
             .replace(OWN_NAME, schema);
@@ -140,11 +193,20 @@ async fn read_objects(
             objects.insert((object.rank, object.name.clone()), object);
         }
     }
-    // What has this digest now, and had it when it was hashed, had it in between, too.
-    let is_settled = patient.catalog.column(&examination::applied_and_kept(schema)).await? == [digest]
+    Ok(is_settled(patient, roster, digest, schema).await?.then_some(objects))
+}
+
+/// Returns true if a schema has been what its digest says all the time: what has this digest now, and had it when it
+/// was hashed, had it in between, too.
+async fn is_settled(
+    patient: &mut Patient<'_>,
+    roster: &mut Roster,
+    digest: &str,
+    schema: &str,
+) -> Result<bool, sqlx::Error> {
+    Ok(patient.catalog.column(&examination::applied_and_kept(schema)).await? == [digest]
         && !patient.idle(&[schema]).await?.is_empty()
-        && !roster.entries_of(patient.alias, &[schema]).await?.is_empty();
-    Ok(is_settled.then_some(objects))
+        && !roster.entries_of(patient.alias, &[schema]).await?.is_empty())
 }
 
 #[cfg(test)]

@@ -1,0 +1,80 @@
+//! What was begun on tenants and has not ended, by the audit.
+
+use sqlx::Row as _;
+
+use super::finding::Told;
+use super::roster::Roster;
+use super::{Check, Finding, Patient};
+use crate::registry::examination;
+use crate::tenant::{Alias, Status};
+
+/// An action that was begun a while ago.
+struct Begun {
+    id: i64,
+    slug: String,
+    verb: String,
+    operator: String,
+    at: String,
+    /// `None` if the tenant is gone.
+    schema: Option<String>,
+    status: Option<Status>,
+}
+
+pub(super) async fn unfinished(
+    patient: &mut Patient<'_>,
+    roster: &mut Roster,
+) -> Result<Vec<Finding>, sqlx::Error> {
+    let mut told = Told::default();
+    if *patient.alias != Alias::default() {
+        return Ok(told.finish());
+    }
+    for begun in roster.begun(&examination::begun(None)).await?.iter().map(read) {
+        let begun = begun?;
+        // Told as half-made, with its reason.
+        if matches!(begun.status, Some(Status::Provisioning | Status::Purging)) {
+            continue;
+        }
+        if let Some(schema) = &begun.schema
+            && patient.idle(&[schema]).await?.is_empty()
+        {
+            continue;
+        }
+        // One that ended just now is not told of.
+        if !roster.begun(&examination::begun(Some(begun.id))).await?.is_empty() {
+            told.push(tell(patient, &begun));
+        }
+    }
+    Ok(told.finish())
+}
+
+fn read(row: &sqlx::postgres::PgRow) -> Result<Begun, sqlx::Error> {
+    Ok(Begun {
+        id: row.try_get("id")?,
+        slug: row.try_get("slug")?,
+        verb: row.try_get("verb")?,
+        operator: row.try_get("operator")?,
+        at: row.try_get("begun_at")?,
+        schema: row.try_get("schema_name")?,
+        status: row.try_get::<Option<&str>, _>("status")?.and_then(|status| Status::parse(status).ok()),
+    })
+}
+
+fn tell(patient: &Patient<'_>, begun: &Begun) -> Finding {
+    let Begun { id, slug, verb, operator, at, .. } = begun;
+    let what = format!("`{verb}` of tenant `{slug}` was begun by {operator} at {at}, and has not ended");
+    let why = "unless it is still at work, what it was to do may be done by half";
+    let forget = examination::forget_begun(*id);
+    let mend = match begun.schema {
+        Some(_) => format!("{}   # or, if it is not wanted any more: {forget}", again(verb, slug)),
+        None => forget,
+    };
+    patient.warning(Check::Unfinished, what, why).mend_by(mend)
+}
+
+/// The command that goes on, which every verb does that takes several steps.
+fn again(verb: &str, slug: &str) -> String {
+    match verb {
+        "purge" | "release" | "delete" => format!("tenantry {verb} {slug} --yes"),
+        _ => format!("tenantry {verb} {slug}"),
+    }
+}
