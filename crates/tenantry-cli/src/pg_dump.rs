@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection as _, PgConnection};
+use tenantry::tenant::Alias;
 use tenantry::{Config, Tenancy};
 use tenantry_embedded::Binaries;
 
@@ -34,13 +35,17 @@ pub(crate) struct PgDump {
 
 impl PgDump {
     /// Looks in `PATH` and beside the server's programs, for one that is as old as the server, or else newer.
-    pub(crate) async fn for_server(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Self> {
+    pub(crate) async fn for_server(
+        config: &Config,
+        tenancy: &Tenancy,
+        database: &Alias,
+    ) -> anyhow::Result<Self> {
         let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
-            .fetch_one(&tenancy.master())
+            .fetch_one(&tenancy.master_of(database)?)
             .await
             .map_err(tenantry::Error::from)?;
         let program = choose(version.unsigned_abs() / 10_000, candidates())?;
-        Ok(Self { program, url: SessionUrl::of_owner(config)? })
+        Ok(Self { program, url: SessionUrl::of_owner(config, database)? })
     }
 
     /// Does the same for a database that is not one of the installation's.

@@ -72,9 +72,9 @@ impl SessionUrl {
         Err(no_settings(tenant))
     }
 
-    /// The default database for a program that works as the owner and names all schemas itself.
-    pub(crate) fn of_owner(config: &Config) -> anyhow::Result<Self> {
-        Ok(Self::build(read(config.owner_url(&Alias::default()))?, None))
+    /// A database for a program that works as the owner and names all schemas itself.
+    pub(crate) fn of_owner(config: &Config, database: &Alias) -> anyhow::Result<Self> {
+        Ok(Self::build(read(config.owner_url(database))?, None))
     }
 
     /// A database of somebody else, as its URL says.

@@ -96,6 +96,22 @@ pub(crate) enum FailPoint {
     BeforeDatabase,
     /// It became a tenant, and the planner knows nothing of its rows.
     AfterDatabase,
+    /// An archive has its structure, and no rows.
+    ExportBegun,
+    /// An archive is whole, and nothing is noted of it.
+    ExportWritten,
+    /// An archive was noted, and is not in its place yet.
+    AfterExport,
+    /// A tenant has the tables of an archive, and no rows.
+    ImportBegun,
+    /// A tenant has the rows of an archive, and nothing behind them.
+    ImportFilled,
+    /// A tenant of an archive is entered in the registry, and not committed yet.
+    BeforeImport,
+    /// A tenant of an archive was committed, and may be at an older version than the files.
+    AfterImport,
+    /// A tenant of an archive is at the version of the files, and not served yet.
+    ImportMigrated,
     /// A tenant is released, which is not committed yet.
     BeforeRelease,
     /// A tenant was released.
@@ -201,6 +217,13 @@ impl FailPoint {
         Self::StructureKept,
     ];
 
+    #[cfg(all(test, feature = "archive"))]
+    pub(crate) const OF_EXPORT: [Self; 3] = [Self::ExportBegun, Self::ExportWritten, Self::AfterExport];
+
+    #[cfg(all(test, feature = "archive"))]
+    pub(crate) const OF_IMPORT: [Self; 5] =
+        [Self::ImportBegun, Self::ImportFilled, Self::BeforeImport, Self::AfterImport, Self::ImportMigrated];
+
     #[cfg(test)]
     pub(crate) const OF_DATABASE: [Self; 5] = [
         Self::DatabaseTables,
@@ -257,6 +280,14 @@ impl FailPoint {
             Self::DatabaseProven => "database-proven",
             Self::BeforeDatabase => "before-database",
             Self::AfterDatabase => "after-database",
+            Self::ExportBegun => "export-begun",
+            Self::ExportWritten => "export-written",
+            Self::AfterExport => "after-export",
+            Self::ImportBegun => "import-begun",
+            Self::ImportFilled => "import-filled",
+            Self::BeforeImport => "before-import",
+            Self::AfterImport => "after-import",
+            Self::ImportMigrated => "import-migrated",
             Self::BeforeRelease => "before-release",
             Self::AfterRelease => "after-release",
             Self::LedgerWritten => "ledger-written",

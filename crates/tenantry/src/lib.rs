@@ -89,6 +89,8 @@
 //! `tokio-postgres`: handles for code written against tokio-postgres, on a pool of their own for each
 //! database; see `Tenancy::client`.
 //!
+//! `archive`: a tenant in one file, and back; see `Tenancy::export`.
+//!
 //! `metrics`: what the pools do, through the `metrics` facade; see [`pool`].
 
 /// The example of the README compiles.
@@ -96,6 +98,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(feature = "archive")]
+pub mod archive;
 #[cfg(test)]
 mod chaos;
 mod context;
@@ -128,6 +132,8 @@ pub use self::lifecycle::{
     Adoption, CloneOptions, Cloned, ExaminedDatabase, Footprint, ImportedDatabase, PurgeOptions,
     SourceDatabase,
 };
+#[cfg(feature = "archive")]
+pub use self::lifecycle::{ExportOptions, Exported, FromArchive, ImportedTenant};
 pub use self::migrate::{Fleet, Migrations};
 pub use self::pool::{MasterDb, TenantDb, Transaction};
 pub use self::provision::{KeepSpares, NewTenant, SpareKeeper, SpareSummary};

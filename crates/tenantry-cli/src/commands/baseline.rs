@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tenantry::Config;
 use tenantry::migrate::{BaselineOptions, FirstRows};
-use tenantry::tenant::TypeName;
+use tenantry::tenant::{Alias, TypeName};
 
 use crate::connect::{configuration, with_tenancy_of};
 use crate::context::{Context, Finish};
@@ -61,7 +61,7 @@ async fn write(
     options: BaselineOptions,
 ) -> anyhow::Result<Finish> {
     let made = with_tenancy_of(cx, config, async |cx, tenancy| {
-        let pg_dump = PgDump::for_server(config, tenancy).await?;
+        let pg_dump = PgDump::for_server(config, tenancy, &Alias::default()).await?;
         let dump = async |arguments: &[String]| pg_dump.run(arguments);
         watched(cx, async |progress| tenancy.make_baseline_observed(options, progress, dump).await).await
     })
@@ -112,7 +112,7 @@ fn ends_before(version: i64, rows: &FirstRows) -> String {
 
 async fn check(cx: &mut Context, config: &Config, type_name: Option<&TypeName>) -> anyhow::Result<Finish> {
     let version = with_tenancy_of(cx, config, async |cx, tenancy| {
-        let pg_dump = PgDump::for_server(config, tenancy).await?;
+        let pg_dump = PgDump::for_server(config, tenancy, &Alias::default()).await?;
         let dump = async |arguments: &[String]| pg_dump.run(arguments);
         watched(cx, async |progress| match type_name {
             Some(type_name) => tenancy.check_baseline_of_type(type_name, progress, dump).await,

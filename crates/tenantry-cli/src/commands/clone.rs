@@ -111,7 +111,9 @@ async fn watched(
 ) -> anyhow::Result<Cloned> {
     let progress = Progress::new(cx.output.format());
     // The program is looked for only where it is needed.
-    let dump = async |arguments: &[String]| PgDump::for_server(config, tenancy).await?.run(arguments);
+    let dump = async |arguments: &[String]| {
+        PgDump::for_server(config, tenancy, source.database()).await?.run(arguments)
+    };
     let work = tenancy.clone_tenant_observed(source, new, options, &progress, dump);
     let result = until_interrupted(work, || progress.cancel()).await;
     progress.finish();

@@ -1,4 +1,5 @@
-//! Makes tenants of what their customers have elsewhere.
+//! Makes tenants of archives, and of what their customers have elsewhere.
+mod archive;
 mod csv;
 mod list;
 mod many;
@@ -8,19 +9,26 @@ mod order;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use tenantry::tenant::TypeName;
+use tenantry::FromArchive;
+use tenantry::tenant::{DomainName, TenantName, TypeName};
 
 use self::order::Order;
 use crate::context::{Context, Finish};
+use crate::failure::Failure;
 use crate::setting::{Setting, parse_setting, settings_of};
 
-/// Make tenants of customers' own databases
+/// Make a tenant of a file that `tenantry export` has written, or tenants of customers' own databases
+///
+/// All of a file is verified before anything is made, and what it needs is compared with what there is. Then its
+/// tenant is made in one transaction, and migrated to the version of the files. The SQL in it runs as the owner of the
+/// tenants: import only what you trust.
 ///
 /// The schema `public` of the database becomes a tenant, with its rows, in one transaction. The database is only read, at
 /// one moment, while others write to it. What cannot be carried is named before anything is made. It takes PostgreSQL's
 /// own `pg_dump`, not older than the server of that database.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
+  tenantry import acme.tar.zst --slug acme-2
   tenantry import --from postgres://reader@old-server/acme acme --dry-run
   tenantry import --from-file customers.csv --jobs 4
 URL may be `env:NAME`, which a list of processes does not show, or `-` for stdin; a password may also be in PGPASSWORD
@@ -28,14 +36,20 @@ or ~/.pgpass. The first line of a CSV file names its columns: url, slug, and, wh
 schema, applied_through. A line may be a JSON object with these keys, `domains` and `settings` instead. Nothing is made if a line
 is wrong. What is a tenant already is left as it is, so the command can be repeated.")]
 pub(crate) struct Options {
-    /// The slug of the tenant
-    #[arg(required_unless_present = "from_file")]
-    slug: Option<String>,
+    /// The file; with `--from`, the slug of the tenant
+    #[arg(value_name = "FILE|SLUG", required_unless_present = "from_file")]
+    what: Option<PathBuf>,
     /// The database to import
-    #[arg(long, value_name = "URL", required_unless_present = "from_file")]
+    #[arg(long, value_name = "URL")]
     from: Option<String>,
+    /// Another slug than the tenant in the file had; name and domains stay with the one it had
+    #[arg(long, conflicts_with_all = ["from", "from_file"])]
+    slug: Option<String>,
+    /// Leave out privileges and policies of other roles that are in the file
+    #[arg(long, conflicts_with_all = ["from", "from_file"])]
+    no_privileges: bool,
     /// Import the databases in this list; `-` is stdin
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["slug", "from", "name", "settings", "domains"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "from", "name", "settings", "domains"])]
     from_file: Option<PathBuf>,
     /// The number of databases at a time, with `--from-file`
     #[arg(long, value_name = "N", default_value = "2", requires = "from_file")]
@@ -85,10 +99,16 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         };
         return many::run(file, &defaults, options.jobs, choices, cx).await;
     }
+    let Some(from) = &options.from else {
+        let (file, order) = options.archive()?;
+        return archive::run(file, order, cx).await;
+    };
+    let url = order::read_url(from)?;
+    let slug = options.what.map(|slug| slug.display().to_string());
     let name = options.name.map(|name| ("name".to_owned(), name.into()));
     let order = Order {
-        url: order::read_url(&options.from.unwrap_or_default())?,
-        slug: options.slug.unwrap_or_default(),
+        url,
+        slug: slug.unwrap_or_default(),
         name: None,
         settings: settings_of(name.into_iter().chain(options.settings))?,
         domain: None,
@@ -98,4 +118,34 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         applied_through: options.applied_through,
     };
     one::run(order, choices, cx).await
+}
+
+impl Options {
+    /// The file that is meant, and the terms.
+    fn archive(self) -> anyhow::Result<(PathBuf, FromArchive)> {
+        let is_for_databases = !self.settings.is_empty()
+            || self.type_name.is_some()
+            || self.applied_through.is_some()
+            || self.without_large_objects
+            || self.dry_run
+            || self.schema != "public";
+        if is_for_databases {
+            let message = "a file has its own settings, type and schema; these options go with `--from`";
+            return Err(Failure::usage(message).into());
+        }
+        let mut order = FromArchive::default();
+        if let Some(slug) = self.slug {
+            order = order.slug(slug);
+        }
+        if let Some(name) = &self.name {
+            order = order.name(TenantName::parse(name)?.as_str());
+        }
+        for domain in &self.domains {
+            order = order.domain(DomainName::parse(domain)?);
+        }
+        if self.no_privileges {
+            order = order.without_privileges();
+        }
+        Ok((self.what.unwrap_or_default(), order))
+    }
 }

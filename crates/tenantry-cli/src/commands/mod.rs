@@ -10,6 +10,7 @@ mod dev;
 mod doctor;
 mod domain;
 mod exec;
+mod export;
 mod import;
 mod import_migrations;
 mod init;
@@ -29,6 +30,7 @@ mod spare;
 mod status;
 mod suspend;
 mod undelete;
+mod verify;
 
 use clap::{Parser, Subcommand};
 
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Init(init::Options),
     Create(create::Options),
     Clone(clone::Options),
+    Export(export::Options),
+    Verify(verify::Options),
     Import(Box<import::Options>),
     List(list::Options),
     Show(show::Options),
@@ -93,7 +97,7 @@ pub(crate) enum Command {
 impl Command {
     /// Returns true if it runs migrations.
     pub(crate) fn migrates(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Migrate(_) | Self::Spare(_))
+        matches!(self, Self::Create(_) | Self::Import(_) | Self::Migrate(_) | Self::Spare(_))
     }
 
     /// Returns true if it shows what the server says to each statement.
@@ -106,6 +110,8 @@ impl Command {
             Self::Init(options) => init::run(options, cx).await,
             Self::Create(options) => create::run(options, cx).await,
             Self::Clone(options) => Box::pin(clone::run(options, cx)).await,
+            Self::Export(options) => Box::pin(export::run(options, cx)).await,
+            Self::Verify(options) => verify::run(options, cx),
             Self::Import(options) => Box::pin(import::run(*options, cx)).await,
             Self::List(options) => list::run(options, cx).await,
             Self::Show(options) => show::run(options, cx).await,

@@ -40,10 +40,11 @@ const KEYS: &[(&str, &str)] = &[
     ("domain list", "domains slug"),
     ("errors", "error hint kind slug"),
     ("exec", "affected error kind message notices rows severity slug"),
+    ("export", "bytes file notes rows sha256 slug version"),
     (
         "import",
-        "copied created_at database digest domains id last_error name notes owns_types refused schema settings slug \
-         status suspension tables type version",
+        "compared copied created_at database digest domains id last_error migrated name notes owns_types refused schema \
+         settings sha256 slug status suspension tables type version",
     ),
     ("import-migrations", "dry_run file files findings line master message remark version"),
     ("init", "created name what"),
@@ -108,10 +109,11 @@ const KEYS: &[(&str, &str)] = &[
         "created_at database digest domains former_slugs id last_error migrations name owns_types \
          purge_after schema settings slug status suspension type",
     ),
+    ("verify", "bytes file manifest rows sha256 slug version"),
 ];
 
-/// Keys below which people choose their own.
-const FREE: &[&str] = &["settings", "rows", "options"];
+/// Keys below which people choose their own, and those of a file that has them elsewhere, too.
+const FREE: &[&str] = &["settings", "rows", "options", "manifest"];
 
 fn collect(json: &Value, keys: &mut BTreeSet<String>) {
     match json {
@@ -162,6 +164,9 @@ const FIRST: &[&str] = &[
     "bypass|acme",
     "resume|acme",
     "clone|acme|copy",
+    "export|acme|--to|acme.tar.zst",
+    "verify|acme.tar.zst",
+    "import|acme.tar.zst|--slug|third",
     "domain|list|acme",
     "dev|url|--tenant|acme",
     "exec|--all|INSERT INTO note VALUES (1, NULL); DO $$ BEGIN RAISE NOTICE 'x'; END $$",

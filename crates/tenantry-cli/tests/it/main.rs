@@ -3,6 +3,7 @@
 
 /// Schemas that are there become tenants, and tenants schemas.
 mod adoption;
+mod archive;
 /// The baseline that new tenants start from.
 mod baseline;
 /// A folder with a database, and the program run in it.

@@ -279,7 +279,7 @@ async fn import_shop(tenancy: &crate::Tenancy, url: &str) -> crate::Result<crate
 }
 
 /// The server notices a moment later that a process is gone.
-async fn until_nobody_holds_a_lock(installation: &Installation) {
+pub(super) async fn until_nobody_holds_a_lock(installation: &Installation) {
     let mut connection = installation.outside().await;
     let count = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
@@ -297,7 +297,7 @@ async fn scratch_schemas(connection: &mut PgConnection) -> i64 {
     sqlx::query_scalar(count).fetch_one(connection).await.unwrap()
 }
 
-async fn open(url: &str, tenant_sql: &[&str]) -> crate::Tenancy {
+pub(super) async fn open(url: &str, tenant_sql: &[&str]) -> crate::Tenancy {
     crate::Tenancy::builder()
         .database(crate::DatabaseConfig::from_url(url).unwrap())
         .migrations(crate::testing::migrations(tenant_sql))
@@ -351,7 +351,7 @@ async fn victim() {
 
 /// The schemas there are, those that belong to somebody, and those that have applied something are the
 /// same, and nobody holds a lock.
-async fn check_agreement(installation: &Installation, point: FailPoint) {
+pub(super) async fn check_agreement(installation: &Installation, point: FailPoint) {
     let mut connection = PgConnection::connect(installation.database.url()).await.unwrap();
     let schemas = r"SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 't\_%' OR nspname LIKE 'tenantry\_spare%'
                    ORDER BY 1";

@@ -5,6 +5,8 @@
 
 mod adoption;
 mod ambient;
+#[cfg(feature = "archive")]
+mod archives;
 mod cancellation;
 #[cfg(feature = "tokio-postgres")]
 mod client;

@@ -15,21 +15,22 @@ mod rows;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 
-use self::look::{check_names, notes, refuse};
+use self::look::check_names;
 pub use self::options::CloneOptions;
 use self::pair::Pair;
-use super::contents::{check_locks, lockable, qualified, tables};
+use super::contents::{lockable, qualified, tables};
 use super::free::check_free;
+use super::making::make_tables;
+use super::source::{ReadFor, begin, check_source, notes, whole_ledger};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::{Ledger, SchemaLock, commit, read_ledger, send_own};
 use crate::migration::Script;
 use crate::observe::{Step, Steps};
-use crate::provision::{NewTenant, enter, own_role};
+use crate::provision::{NewTenant, enter};
 use crate::registry::audit::{self, Action};
 use crate::registry::{AuditState, LEDGER, kept_files, store};
-use crate::sql::Identifier;
 use crate::structure::{Structure, Subject};
 use crate::tenant::{Alias, Status, Tenant, Verb};
 
@@ -64,14 +65,16 @@ pub(crate) async fn clone<E: From<Error>>(
     check_free(&mut connection, new, &clone).await?;
     // 1. The lock of the source's schema, which goes with the session.
     SchemaLock::of(source.schema()).take(&mut connection, source.schema()).await?;
-    check_source(&mut connection, source).await?;
+    check_source(&mut connection, source, ReadFor::Clone).await?;
+    whole_ledger(&mut connection, source, ReadFor::Clone).await?;
     let work = Cloning {
         pair: Pair { context, source, clone: &clone, options, steps },
         script: script.as_ref(),
         new,
     };
     // 2. Everything else, in one transaction that undoes itself.
-    let mut tx = work.begin(&mut connection).await?;
+    let statement = "BEGIN ISOLATION LEVEL REPEATABLE READ";
+    let mut tx = begin(&mut connection, context, source, ReadFor::Clone, statement).await?;
     let (structure, cloned) = work.copy(&mut tx, dump).await?;
     commit(tx, work.pair.site()).await?;
     fail_point::reached(FailPoint::AfterClone);
@@ -120,40 +123,6 @@ fn draft(context: &Context, source: &Tenant, new: &NewTenant) -> Result<Tenant> 
     new.with_defaults(inherited).draft(context, Status::Active)
 }
 
-/// Looks under the lock whether the source is what it was, and whole.
-async fn check_source(connection: &mut PgConnection, source: &Tenant) -> Result<()> {
-    let refused = |kind, message: String| Err(Error::new(kind, message).with_tenant(source.slug()));
-    let now = store::tenant_by_id(&mut *connection, source.id()).await?;
-    let is_same = |now: &Tenant| now.schema() == source.schema() && now.type_name() == source.type_name();
-    let Some(now) = now.filter(is_same) else {
-        let message = format!("tenant `{}` was just removed, moved or given another type", source.slug());
-        return refused(ErrorKind::Conflict, message);
-    };
-    if !matches!(now.status(), Status::Active | Status::Suspended) {
-        let message = format!("tenant `{}` is {} and cannot be cloned", source.slug(), now.status());
-        return refused(ErrorKind::TenantUnavailable, message);
-    }
-    let ledger_type = kept_files::ledger_type(connection, source.schema(), source.type_name()).await?;
-    if ledger_type.as_ref() != source.type_name() {
-        let message = format!("tenant `{}` cannot be cloned: its type is being changed", source.slug());
-        return refused(ErrorKind::Conflict, message)
-            .map_err(|error| error.with_hint("`tenantry doctor` has the command that finishes the change"));
-    }
-    let rows = read_ledger(connection, source.schema()).await?;
-    match rows.iter().find(|row| !row.success) {
-        None => Ok(()),
-        Some(row) => {
-            let message = format!(
-                "tenant `{}` cannot be cloned: migration {} was interrupted",
-                source.slug(),
-                row.version
-            );
-            refused(ErrorKind::Migration, message)
-                .map_err(|error| error.with_hint("`tenantry migrate` finishes it"))
-        }
-    }
-}
-
 /// A clone that is being made.
 struct Cloning<'a> {
     pair: Pair<'a>,
@@ -162,30 +131,6 @@ struct Cloning<'a> {
 }
 
 impl Cloning<'_> {
-    /// Refuses what cannot be copied, then locks the tables before the transaction has a snapshot: with an older one,
-    /// it would find a table empty that was written anew since.
-    async fn begin<'c>(&self, connection: &'c mut PgConnection) -> Result<Transaction<'c, Postgres>> {
-        let Pair { context, source, .. } = self.pair;
-        let mut glance = connection.begin().await?;
-        refuse(&mut glance, &context.layout, source).await?;
-        glance.rollback().await?;
-        let names = lockable(connection, source.schema()).await?;
-        let cloning = format!("tenant `{}` cannot be cloned", source.slug());
-        check_locks(connection, &cloning, names.len())
-            .await
-            .map_err(|error| error.with_tenant(source.slug()))?;
-        let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
-        if !names.is_empty() {
-            let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
-            send_own(&mut tx, self.pair.site(), &lock).await?;
-        }
-        if lockable(&mut tx, source.schema()).await? != names {
-            let message = format!("tables of tenant `{}` came or went at this moment", source.slug());
-            return Err(Error::new(ErrorKind::Conflict, message).with_tenant(source.slug()));
-        }
-        Ok(tx)
-    }
-
     /// The steps of the transaction.
     async fn copy<E: From<Error>>(
         &self,
@@ -222,35 +167,12 @@ impl Cloning<'_> {
         Ok((structure, Cloned { tenant, rows, structure_was_kept, notes }))
     }
 
-    /// Makes the schema, the tenant's own role and the tables. What privileges the owner gives to everything that it
-    /// makes is taken back: the source says who has which.
     async fn make_tables(&self, tx: &mut Transaction<'_, Postgres>, structure: &Structure) -> Result<()> {
         let Pair { context, clone, steps, .. } = self.pair;
-        let site = self.pair.site();
         self.pair.check_wanted()?;
         steps.step(Step::new("making tables", 0, None));
-        let mut first = vec![
-            format!("CREATE SCHEMA {}", Identifier(clone.schema().as_str())),
-            "SET LOCAL check_function_bodies = off; SET LOCAL default_tablespace = ''".to_owned(),
-            format!("SET LOCAL search_path TO {}", site.path()),
-        ];
-        first.extend(own_role(tx, context, clone.database(), clone.schema()).await?);
-        send_own(tx, site, &first.join(";\n")).await?;
         let tables = structure.before_rows(clone.schema(), self.pair.role_of(clone).as_deref());
-        send_own(tx, site, &tables).await?;
-        let ledger = Ledger::empty(clone.schema()).create();
-        send_own(tx, site, &format!("SET LOCAL search_path TO {}; {ledger}", site.path())).await?;
-        let given = sqlx::query_scalar::<_, String>(
-            "SELECT pg_catalog.format('REVOKE ALL ON ALL %s IN SCHEMA %I FROM %s',
-                 CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' ELSE 'ROUTINES' END, $1,
-                 CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(grantee)) END)
-             FROM pg_catalog.pg_default_acl, LATERAL pg_catalog.aclexplode(defaclacl)
-             WHERE defaclnamespace = 0 AND defaclrole = current_user::pg_catalog.regrole AND grantee <> defaclrole
-                 AND defaclobjtype IN ('r', 'S', 'f') AND NOT (defaclobjtype = 'f' AND grantee = 0)",
-        );
-        let given = given.bind(clone.schema().as_str()).persistent(false).fetch_all(&mut **tx).await?;
-        send_own(tx, site, &given.join(";\n")).await?;
-        Ok(())
+        make_tables(tx, context, clone, &tables).await
     }
 
     async fn copy_ledger(&self, tx: &mut Transaction<'_, Postgres>) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sql::Identifier;
 use crate::tenant::SchemaName;
 
-const REFUSALS: &str = include_str!("contents/refusals.sql");
+pub(super) const REFUSALS: &str = include_str!("contents/refusals.sql");
 const TABLES: &str = include_str!("contents/tables.sql");
 
 /// Reasons that an error tells of.

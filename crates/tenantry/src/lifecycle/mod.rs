@@ -16,9 +16,12 @@
 //! | `set_type` | gives a tenant another type, and its schema the files of that | itself, back |
 //! | `clone` | makes a tenant as a copy of another one | `delete` and `purge` |
 //! | `import_database` | makes a tenant of a customer's own database | `delete` and `purge` |
+//! | `export` | writes a tenant into an archive | none is needed |
+//! | `import_archive` | makes a tenant of an archive | `delete` and `purge` |
 //! | `delete` | hides a tenant and dates its purge; brings it back | each other |
 //! | `purge` | drops the schema of a deleted tenant, then its row | none |
 //! | `footprint` | measures a tenant, and changes nothing | none is needed |
+//! | `source`, `making` | open what a clone or an archive is made of; make the tables of what comes of it | none is needed |
 //! | `contents`, `transfer`, `rounds`, `free` | do what several need: read what a schema holds, carry rows, look for a slug | none is needed |
 
 mod adopt;
@@ -26,15 +29,21 @@ mod clone;
 mod contents;
 mod delete;
 mod drain;
+#[cfg(feature = "archive")]
+mod export;
 mod find;
 mod footprint;
 mod free;
+#[cfg(feature = "archive")]
+mod import_archive;
 mod import_database;
+mod making;
 mod purge;
 mod release;
 mod rename;
 mod rounds;
 mod set_type;
+mod source;
 mod suspend;
 mod transfer;
 
@@ -44,8 +53,16 @@ pub(crate) use self::clone::clone;
 pub use self::clone::{CloneOptions, Cloned};
 pub(crate) use self::delete::{delete, undelete};
 pub(crate) use self::drain::drain;
+#[cfg(feature = "archive")]
+pub(crate) use self::export::export;
+#[cfg(feature = "archive")]
+pub use self::export::{ExportOptions, Exported};
 pub use self::footprint::Footprint;
 pub(crate) use self::footprint::footprint;
+#[cfg(feature = "archive")]
+pub(crate) use self::import_archive::import_archive;
+#[cfg(feature = "archive")]
+pub use self::import_archive::{FromArchive, ImportedTenant};
 pub use self::import_database::{ExaminedDatabase, ImportedDatabase, Refused, SourceDatabase};
 pub(crate) use self::import_database::{examine_database, import_database};
 pub use self::purge::PurgeOptions;

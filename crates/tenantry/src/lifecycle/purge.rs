@@ -85,6 +85,7 @@ async fn forget(registry: &mut PgConnection, tenant: &Tenant) -> Result<()> {
     audit::end(&mut tx, tenant.id(), Verb::Purge, AuditState::Done).await?;
     // Where what goes on was begun by giving up a half-made tenant.
     audit::end(&mut tx, tenant.id(), Verb::Create, AuditState::Undone).await?;
+    audit::end(&mut tx, tenant.id(), Verb::Import, AuditState::Undone).await?;
     fail_point::reached(FailPoint::BeforeForget);
     tx.commit().await?;
     fail_point::reached(FailPoint::AfterForget);

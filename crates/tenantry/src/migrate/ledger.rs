@@ -60,17 +60,7 @@ impl Ledger {
 
     /// Creates the table as sqlx would. Nobody but its owner may touch it.
     pub(crate) fn create(&self) -> String {
-        format!(
-            "CREATE TABLE IF NOT EXISTS {} (
-                 version bigint PRIMARY KEY,
-                 description text NOT NULL,
-                 installed_on timestamptz NOT NULL DEFAULT now(),
-                 success boolean NOT NULL,
-                 checksum bytea NOT NULL,
-                 execution_time bigint NOT NULL
-             )",
-            self.table()
-        )
+        creation(&self.table())
     }
 
     /// Takes the table away from a role that default privileges gave it to.
@@ -173,6 +163,20 @@ impl Ledger {
     fn newest(&self) -> Option<i64> {
         self.applied.keys().next_back().copied()
     }
+}
+
+/// The statement that creates a ledger by this name, which is quoted already.
+pub(crate) fn creation(table: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {table} (
+                 version bigint PRIMARY KEY,
+                 description text NOT NULL,
+                 installed_on timestamptz NOT NULL DEFAULT now(),
+                 success boolean NOT NULL,
+                 checksum bytea NOT NULL,
+                 execution_time bigint NOT NULL
+             )"
+    )
 }
 
 /// Takes the ledger away from a role, to which default privileges may have given it. Not for two at

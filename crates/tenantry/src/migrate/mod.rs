@@ -92,6 +92,8 @@ pub(crate) use self::conflict::{Conflict, sentence};
 pub(crate) use self::creation::{creation_message, schema_message, start_from_baseline};
 pub(crate) use self::file::needs_own_transaction;
 pub use self::fleet::Fleet;
+#[cfg(feature = "archive")]
+pub(crate) use self::ledger::creation as ledger_creation;
 pub(crate) use self::ledger::{LEDGER_DIGEST, Ledger, read as read_ledger};
 pub use self::limits::Limits;
 pub(crate) use self::lock::{SchemaLock, jittered};

@@ -190,6 +190,8 @@ async fn finish(
             let mut tx = registry.begin().await?;
             store::set_status(&mut tx, tenant, Status::Active).await?;
             audit::end(&mut tx, tenant.id(), Verb::Create, AuditState::Done).await?;
+            // Where an import was to go on.
+            audit::end(&mut tx, tenant.id(), Verb::Import, AuditState::Done).await?;
             Ok(tx.commit().await?)
         }
         Err(error) => {

@@ -97,12 +97,14 @@ pub(crate) struct Action<'a> {
     pub(crate) operator: &'a str,
     /// The particulars: a JSON object.
     pub(crate) options: serde_json::Value,
+    /// The digest of the archive that is written or read, if there is one.
+    pub(crate) digest: Option<Digest>,
 }
 
 impl<'a> Action<'a> {
     /// An action of which there is no more to say.
     pub(crate) fn new(verb: Verb, operator: &'a str) -> Self {
-        Self { verb, operator, options: serde_json::json!({}) }
+        Self { verb, operator, options: serde_json::json!({}), digest: None }
     }
 }
 
@@ -115,8 +117,8 @@ pub(crate) async fn enter(
     state: AuditState,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO tenantry.audit (tenant_id, slug, verb, operator, state, options, ended_at)
-         VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $5 <> 'begun' THEN now() END)",
+        "INSERT INTO tenantry.audit (tenant_id, slug, verb, operator, state, options, digest, ended_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, CASE WHEN $5 <> 'begun' THEN now() END)",
     )
     .bind(tenant.id().as_uuid())
     .bind(tenant.slug().as_str())
@@ -124,6 +126,7 @@ pub(crate) async fn enter(
     .bind(action.operator)
     .bind(state.as_str())
     .bind(Json(&action.options))
+    .bind(action.digest.as_ref().map(|digest| digest.as_bytes().as_slice()))
     .execute(connection)
     .await?;
     Ok(())

@@ -16,6 +16,7 @@
 //! | `rename` | puts placeholders where a statement names its own schema |
 //! | `origin` | says where a dump of another database finds extensions and roles here |
 //! | `likeness` | leaves out what two databases may have in different ways |
+//! | `psql` | writes the texts for `psql`, and reads them again |
 //! | `placeholder` | puts the names of a tenant in their places |
 
 mod casts;
@@ -27,6 +28,8 @@ mod likeness;
 mod mend;
 mod origin;
 mod placeholder;
+#[cfg(feature = "archive")]
+mod psql;
 mod rename;
 mod source;
 
@@ -35,4 +38,6 @@ pub(crate) use self::fingerprint::{Extent, Fingerprint, Objects, QUESTION, Subje
 pub(crate) use self::history::History;
 pub(crate) use self::mend::mend;
 pub(crate) use self::origin::{Member, Origin};
+#[cfg(feature = "archive")]
+pub(crate) use self::psql::{PsqlTexts, from_psql};
 pub(crate) use self::source::{ForeignStructure, Structure};

@@ -5,6 +5,8 @@ use super::dumped::divided;
 use super::fingerprint::{Fingerprint, Subject};
 use super::origin::Origin;
 use super::placeholder::filled;
+#[cfg(feature = "archive")]
+use super::psql::PsqlTexts;
 use super::rename::OwnNames;
 use crate::error::{Error, Result};
 use crate::registry::LEDGER;
@@ -60,7 +62,13 @@ impl Structure {
         filled(&self.texts.post_data, schema, own_role)
     }
 
-    /// Keeps the texts, once a schema that they made was found to have the same fingerprint.
+    /// The texts for `psql`.
+    #[cfg(feature = "archive")]
+    pub(crate) fn for_psql(&self) -> Result<PsqlTexts> {
+        PsqlTexts::of(&self.texts)
+    }
+
+    /// Keeps the texts. Whoever uses them compares what they made.
     pub(crate) async fn keep(&self, connection: &mut PgConnection) -> Result<()> {
         structures::keep(connection, self.fingerprint.as_bytes(), self.server_major, &self.texts).await
     }

@@ -4,6 +4,8 @@
 //! the calls of one subject.
 
 mod adopt;
+#[cfg(feature = "archive")]
+mod archive;
 mod audit;
 mod builder;
 mod clone;

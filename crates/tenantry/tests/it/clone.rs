@@ -38,7 +38,7 @@ async fn clone_as(
 }
 
 /// An installation with a tenant `acme` whose schema holds what the SQL makes.
-async fn acme_with(sql: &str) -> (ScratchDatabase, Tenancy, Tenant) {
+pub(crate) async fn acme_with(sql: &str) -> (ScratchDatabase, Tenancy, Tenant) {
     let database = database().await;
     let tenancy = tenancy(&database, &["CREATE TABLE note (id int PRIMARY KEY)"]).await;
     let acme = tenancy.create(NewTenant::new("acme")).await.unwrap();
@@ -51,33 +51,61 @@ async fn acme_with(sql: &str) -> (ScratchDatabase, Tenancy, Tenant) {
 /// The lines of a dump of a schema, with its rows, under one name, in the order of the alphabet: rows of a hash
 /// partition may be in another one.
 fn lines(database: &ScratchDatabase, tenant: &Tenant) -> Vec<String> {
-    let text = dump(database, &[format!("--schema={}", tenant.schema())]);
-    let text = text.replace(tenant.schema().as_str(), "own");
+    lines_of(database, tenant.schema().as_str())
+}
+
+pub(crate) fn lines_of(database: &ScratchDatabase, schema: &str) -> Vec<String> {
+    let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+    let text = dump(database, &[format!("--schema={quoted}")]);
+    let text = text.replace(&quoted, "own").replace(schema, "own");
     let mut lines: Vec<_> =
         text.lines().filter(|line| !line.contains("restrict ")).map(str::to_owned).collect();
     lines.sort();
     lines
 }
 
+/// A tenant `acme` whose schema has one of everything.
+pub(crate) struct Nasty {
+    pub(crate) database: ScratchDatabase,
+    pub(crate) tenancy: Tenancy,
+    pub(crate) acme: Tenant,
+    /// A role that has privileges in it.
+    pub(crate) app: String,
+}
+
+impl Nasty {
+    pub(crate) async fn new() -> Self {
+        let database = database().await;
+        let tenancy = tenancy(&database, &["CREATE TABLE first (id int)"]).await;
+        let acme = tenancy.create(NewTenant::new("acme").setting("plan", "gold").name("Acme")).await.unwrap();
+        let app = format!("{}_reader", database.name());
+        let superuser = format!(
+            "CREATE ROLE {app}; CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER remote FOREIGN DATA WRAPPER nothing;
+             GRANT USAGE ON FOREIGN SERVER remote TO PUBLIC"
+        );
+        Client::superuser(&database).await.run(&superuser).await;
+        let mut owner = Client::owner(&database).await;
+        owner.run("CREATE TABLE public.plan (id int PRIMARY KEY); INSERT INTO public.plan VALUES (1)").await;
+        owner.run(&format!("SET search_path TO {}", acme.schema())).await;
+        // A value that was added later has a number out of line.
+        owner.run("CREATE TYPE mood AS ENUM ('good', 'it''s bad')").await;
+        owner.run("ALTER TYPE mood ADD VALUE 'so so' BEFORE 'it''s bad'").await;
+        owner.run(&NASTY.replace(":app", &app).replace(":schema", acme.schema().as_str())).await;
+        let acme = tenancy.tenant("acme").await.unwrap();
+        Self { database, tenancy, acme, app }
+    }
+
+    /// Removes what belongs to no database.
+    pub(crate) async fn end(self) {
+        let app = &self.app;
+        Client::superuser(&self.database).await.run(&format!("DROP OWNED BY {app}; DROP ROLE {app}")).await;
+    }
+}
+
 #[tokio::test]
 async fn a_clone_has_all_that_its_source_has_and_outlives_it() {
-    let database = database().await;
-    let tenancy = tenancy(&database, &["CREATE TABLE first (id int)"]).await;
-    let acme = tenancy.create(NewTenant::new("acme").setting("plan", "gold").name("Acme")).await.unwrap();
-    let app = format!("{}_reader", database.name());
-    let superuser = format!(
-        "CREATE ROLE {app}; CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER remote FOREIGN DATA WRAPPER nothing;
-         GRANT USAGE ON FOREIGN SERVER remote TO PUBLIC"
-    );
-    Client::superuser(&database).await.run(&superuser).await;
+    let Nasty { database, tenancy, acme, app } = Nasty::new().await;
     let mut owner = Client::owner(&database).await;
-    owner.run("CREATE TABLE public.plan (id int PRIMARY KEY); INSERT INTO public.plan VALUES (1)").await;
-    owner.run(&format!("SET search_path TO {}", acme.schema())).await;
-    // A value that was added later has a number out of line.
-    owner.run("CREATE TYPE mood AS ENUM ('good', 'it''s bad')").await;
-    owner.run("ALTER TYPE mood ADD VALUE 'so so' BEFORE 'it''s bad'").await;
-    owner.run(&NASTY.replace(":app", &app).replace(":schema", acme.schema().as_str())).await;
-    let acme = tenancy.tenant("acme").await.unwrap();
 
     let cloned = clone_as(&database, &tenancy, "copy", CloneOptions::default()).await.unwrap();
     assert!(!cloned.structure_was_kept);
@@ -114,14 +142,14 @@ async fn a_clone_has_all_that_its_source_has_and_outlives_it() {
         let value: i64 = sqlx::query_scalar(sql).fetch_one(&db).await.unwrap();
         assert!(value > 0, "{sql}");
     }
-    Client::superuser(&database).await.run(&format!("DROP OWNED BY {app}; DROP ROLE {app}")).await;
+    Nasty { database, tenancy, acme, app }.end().await;
 }
 
-async fn no_dump(_: &[String]) -> Result<String, Error> {
+pub(crate) async fn no_dump(_: &[String]) -> Result<String, Error> {
     Err(Error::invalid_input("the structure is kept"))
 }
 
-const ROWS: &str = "CREATE TABLE customer (id serial PRIMARY KEY, email text NOT NULL);
+pub(crate) const ROWS: &str = "CREATE TABLE customer (id serial PRIMARY KEY, email text NOT NULL);
     CREATE TABLE log (id serial PRIMARY KEY, customer int REFERENCES customer);
     CREATE TABLE day (at date) PARTITION BY RANGE (at);
     CREATE TABLE day_1 PARTITION OF day DEFAULT;

@@ -2,6 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod adopt;
+#[cfg(feature = "archive")]
+mod archive;
 mod audit;
 mod baseline;
 mod clone;

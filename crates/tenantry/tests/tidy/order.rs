@@ -12,7 +12,7 @@ const ORDER: &[&[&str]] = &[
     &["pool"],
     &["registry", "migration"],
     &["context"],
-    &["structure"],
+    &["structure", "archive"],
     &["migrate"],
     &["provision"],
     &["lifecycle", "doctor"],

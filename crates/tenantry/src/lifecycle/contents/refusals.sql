@@ -83,6 +83,13 @@ leading_out (what, is_incoming) AS (
         AND NOT EXISTS (
             SELECT FROM pg_depend AS e WHERE e.classid = refclassid AND e.objid = refobjid AND e.deptype = 'e')
 ),
+needed_extension (name, schema, version) AS (
+    SELECT DISTINCT extname::text, nspname::text, extversion
+    FROM edge JOIN pg_depend AS e ON e.classid = edge.refclassid AND e.objid = edge.refobjid AND e.deptype = 'e'
+    JOIN pg_extension ON e.refclassid = 'pg_extension'::regclass AND pg_extension.oid = e.refobjid
+    JOIN pg_namespace AS n ON n.oid = extnamespace
+    WHERE extname <> 'plpgsql'
+),
 refusal (what) AS (
     SELECT format('extension `%s` is installed in it', extname) FROM own JOIN pg_extension ON extnamespace = own.oid
     UNION ALL

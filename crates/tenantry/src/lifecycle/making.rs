@@ -1,0 +1,42 @@
+//! Makes the tables of a tenant from the texts of a structure.
+
+use sqlx::PgConnection;
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::migrate::{Ledger, Site, send_own};
+use crate::provision::own_role;
+use crate::sql::Identifier;
+use crate::tenant::Tenant;
+
+/// Makes the schema, the tenant's own role, the tables and an empty ledger. What privileges the owner gives to
+/// everything that it makes is taken back: the structure says who has which.
+pub(super) async fn make_tables(
+    tx: &mut PgConnection,
+    context: &Context,
+    tenant: &Tenant,
+    tables: &str,
+) -> Result<()> {
+    let site = Site::of_tenant(&context.layout, tenant);
+    let mut first = vec![
+        format!("CREATE SCHEMA {}", Identifier(tenant.schema().as_str())),
+        "SET LOCAL check_function_bodies = off; SET LOCAL default_tablespace = ''".to_owned(),
+        format!("SET LOCAL search_path TO {}", site.path()),
+    ];
+    first.extend(own_role(tx, context, tenant.database(), tenant.schema()).await?);
+    send_own(tx, site, &first.join(";\n")).await?;
+    send_own(tx, site, tables).await?;
+    let ledger = Ledger::empty(tenant.schema()).create();
+    send_own(tx, site, &format!("SET LOCAL search_path TO {}; {ledger}", site.path())).await?;
+    let given = sqlx::query_scalar::<_, String>(
+        "SELECT pg_catalog.format('REVOKE ALL ON ALL %s IN SCHEMA %I FROM %s',
+             CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' ELSE 'ROUTINES' END, $1,
+             CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(grantee)) END)
+         FROM pg_catalog.pg_default_acl, LATERAL pg_catalog.aclexplode(defaclacl)
+         WHERE defaclnamespace = 0 AND defaclrole = current_user::pg_catalog.regrole AND grantee <> defaclrole
+             AND defaclobjtype IN ('r', 'S', 'f') AND NOT (defaclobjtype = 'f' AND grantee = 0)",
+    );
+    let given = given.bind(tenant.schema().as_str()).persistent(false).fetch_all(&mut *tx).await?;
+    send_own(tx, site, &given.join(";\n")).await?;
+    Ok(())
+}
