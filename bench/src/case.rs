@@ -37,6 +37,8 @@ pub(crate) enum Case {
     Adopt,
     /// A copy of a tenant of forty tables among a thousand other schemas.
     Clone,
+    /// An archive of each of two hundred tenants.
+    Export,
     /// A tenant of forty tables that is dropped.
     Purge,
     /// The end of answers once a tenant is suspended.
@@ -51,7 +53,7 @@ pub(crate) enum Case {
     Doctor,
 }
 
-const ALL: [Case; 21] = [
+const ALL: [Case; 22] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -67,6 +69,7 @@ const ALL: [Case; 21] = [
     Case::Create,
     Case::Adopt,
     Case::Clone,
+    Case::Export,
     Case::Purge,
     Case::SuspendFelt,
     Case::MigrateNoop,
@@ -94,6 +97,7 @@ impl Case {
             Self::Create => ("create", "tenant"),
             Self::Adopt => ("adopt", "schema"),
             Self::Clone => ("clone", "tenant"),
+            Self::Export => ("export", "200"),
             Self::Purge => ("purge", "tenant"),
             Self::SuspendFelt => ("suspend", "felt"),
             Self::MigrateNoop => ("migrate", "noop"),

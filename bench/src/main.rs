@@ -14,7 +14,7 @@
 //! on: the pool differs from its defaults only in sizes.
 //!
 //! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`http`], [`lookup`], [`create`], [`adopt`], [`clone`],
-//!   [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`]: the cases.
+//!   [`export`], [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
@@ -26,6 +26,7 @@ mod checkout;
 mod clone;
 mod create;
 mod doctor;
+mod export;
 mod fleet;
 mod http;
 mod lookup;
@@ -122,6 +123,7 @@ async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
         Case::Create => create::create(bench).await,
         Case::Adopt => adopt::per_schema(bench).await,
         Case::Clone => clone::clone(bench).await,
+        Case::Export => export::export(bench).await,
         Case::Purge => purge::purge(bench).await,
         Case::SuspendFelt => suspend::felt(bench).await,
         Case::MigrateNoop => migrate::noop(bench).await,
