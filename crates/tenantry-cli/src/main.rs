@@ -7,6 +7,7 @@
 //! * [`output`]: data on stdout, as a table or as JSON; everything else on stderr.
 //! * [`failure`]: what went wrong, why, and what to do about it.
 //! * [`alike`]: texts that say the same of each tenant.
+//! * [`backup`]: tenants exported into a place, with a catalogue.
 //! * [`causes`]: equal failures, told once.
 //! * [`input`]: text from a file or from stdin.
 //! * [`interrupt`]: the wish of somebody outside that a command ends.
@@ -19,10 +20,12 @@
 //! * [`session_url`]: a URL whose sessions begin in the schema of a tenant.
 //! * [`setting`]: settings of a tenant, as they are typed.
 //! * [`slugs`]: the slugs that a shell offers.
+//! * [`store`]: the place where archives are kept.
 //! * [`usage`]: mistakes in the arguments, for programs.
 //!
 //! What tenants are and how they are made and migrated is the library's work, not done here.
 mod alike;
+mod backup;
 mod causes;
 mod commands;
 mod connect;
@@ -39,6 +42,7 @@ mod progress;
 mod session_url;
 mod setting;
 mod slugs;
+mod store;
 mod usage;
 mod visible;
 

@@ -1,102 +1,115 @@
-//! Writes a tenant into a file.
+//! Writes tenants into files: one, or all of them as the backup of a night.
+mod file;
+mod fleet;
+
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap_complete::ArgValueCompleter;
-use serde_json::{Value, json};
-use tenantry::archive::ArchiveFile;
-use tenantry::lifecycle::{ExportOptions, Exported};
-use tenantry::tenant::Tenant;
-use tenantry::{Config, Tenancy};
+use tenantry::tenant::Slug;
 
+use self::fleet::{Choice, Terms};
 use crate::connect::{configuration, with_tenancy_of};
 use crate::context::{Context, Finish};
-use crate::interrupt::{interrupted, until_interrupted};
-use crate::output::{Format, note};
-use crate::pg_dump::PgDump;
-use crate::progress::Progress;
+use crate::duration::parse_span;
+use crate::failure::Failure;
 use crate::slugs::complete_slugs;
+use crate::store::Place;
 
-/// Write a tenant into a file
+/// Write tenants into files
 ///
-/// The file is of one moment, and is written while the tenant is served. `tenantry import` makes a tenant of it, here
-/// or in another installation, and `tar` and `psql` restore it without Tenantry. It appears under its name when it is
-/// whole. Keep it as you keep the database: it holds every row, and whoever changes it can have the owner run SQL.
+/// A file is of one moment, and is written while the tenant is served; the files of several tenants are of several
+/// moments. `tenantry import` makes a tenant of it, here or in another installation, and `tar` and `psql` restore it
+/// without Tenantry. It appears under its name when it is whole. Keep it as you keep the database: it holds every row,
+/// and whoever changes it can have the owner run SQL.
+///
+/// Into a folder that is there, one named with a slash at its end, or a bucket, each tenant goes under a name of its
+/// own, and into a catalogue that `tenantry archives` shows. One that fails does not stop the others.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: tenantry export acme --to acme.tar.zst && tenantry verify acme.tar.zst")]
+#[command(after_help = "Examples: tenantry export acme --to acme.tar.zst
+          tenantry export --all --to /srv/backup --jobs 4 --keep 7d
+          tenantry export --all --to s3://backup/shop --verify")]
 pub(crate) struct Options {
-    /// The tenant; it may be suspended or deleted
-    #[arg(add = ArgValueCompleter::new(complete_slugs))]
-    slug: String,
-    /// The file, by custom NAME.tar.zst
-    #[arg(long, value_name = "FILE")]
-    to: PathBuf,
+    #[command(flatten)]
+    target: Target,
+    /// Leave out this tenant; repeatable
+    #[arg(long, value_name = "SLUG", conflicts_with = "slugs", add = ArgValueCompleter::new(complete_slugs))]
+    exclude: Vec<Slug>,
+    /// The file, by custom NAME.tar.zst, or the folder or `s3://BUCKET/PREFIX`
+    #[arg(long, value_name = "FILE|PLACE")]
+    to: Place,
     /// Replace the file if it is there
     #[arg(long)]
     replace: bool,
+    /// The number of tenants at a time
+    #[arg(long, value_name = "N", default_value = "4")]
+    jobs: NonZeroU32,
+    /// Then remove what is older from the folder or bucket, like 7d: of tenants whose export succeeded, and never the
+    /// newest good archive of one, nor a file that is not in the catalogue
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    keep: Option<Duration>,
+    /// Read each archive back from the folder or bucket, and compare every part of it
+    #[arg(long)]
+    verify: bool,
+    /// Only tell what would be exported and removed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The tenants. There is no default.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Target {
+    /// The tenants; they may be suspended or deleted
+    #[arg(add = ArgValueCompleter::new(complete_slugs))]
+    slugs: Vec<Slug>,
+    /// All tenants that are active or suspended
+    #[arg(long)]
+    all: bool,
+    /// Those for which this holds: SQL over the columns of `tenantry.tenant`, such as "settings->>'plan' = 'pro'"
+    #[arg(long = "where", value_name = "CONDITION")]
+    condition: Option<String>,
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
+    let file = options.file();
+    options.check(file.is_some())?;
+    let Options { target, exclude, to: place, replace, jobs, keep, verify: verifies, dry_run: is_dry } =
+        options;
     let config = configuration(&cx.global).await?;
     with_tenancy_of(cx, &config, async |cx, tenancy| {
-        let tenant = tenancy.tenant(&options.slug).await?;
-        let file = ArchiveFile::create(&options.to, options.replace)?;
-        let exported = watched(cx, &config, tenancy, &tenant, &file).await?;
-        file.keep()?;
-        for line in &exported.notes {
-            note(cx.output.format(), &format!("warning: {line}"));
+        if let Some((slug, to)) = &file {
+            file::run(cx, &config, tenancy, slug, to, replace).await?;
+            return Ok(Finish::Done);
         }
-        print(cx, &options, &exported);
-        Ok(())
+        let choice = match &*target.slugs {
+            [] => Choice::Matching(target.condition),
+            _ => Choice::Named(target.slugs),
+        };
+        let terms = Terms { place, exclude, jobs, keep, verifies, is_dry };
+        Box::pin(fleet::run(cx, &config, tenancy, choice, terms)).await
     })
-    .await?;
-    Ok(Finish::Done)
+    .await
 }
 
-/// Shows how the work goes on. Once interrupted, it ends and leaves nothing behind.
-async fn watched(
-    cx: &Context,
-    config: &Config,
-    tenancy: &Tenancy,
-    tenant: &Tenant,
-    file: &ArchiveFile,
-) -> anyhow::Result<Exported> {
-    let progress = Progress::new(cx.output.format());
-    // The program is looked for only where it is needed.
-    let dump = async |arguments: &[String]| {
-        PgDump::for_server(config, tenancy, tenant.database()).await?.run(arguments)
-    };
-    let options = ExportOptions::default();
-    let work = tenancy.export_observed(tenant, file.writer()?, &options, &progress, dump);
-    let result = until_interrupted(work, || progress.cancel()).await;
-    progress.finish();
-    match result {
-        Err(_) if progress.is_cancelled() => Err(interrupted().into()),
-        result => result,
+impl Options {
+    /// The one tenant and the file, unless it is a place for many.
+    fn file(&self) -> Option<(Slug, PathBuf)> {
+        let (Place::Folder(path), [slug]) = (&self.to, &*self.target.slugs) else { return None };
+        let is_file = !path.is_dir() && !path.to_string_lossy().ends_with('/');
+        is_file.then(|| (slug.clone(), path.clone()))
     }
-}
 
-fn print(cx: &mut Context, options: &Options, exported: &Exported) {
-    let (slug, file) = (exported.tenant.slug(), options.to.display().to_string());
-    match cx.output.format() {
-        Format::Table => {
-            let version = exported.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
-            cx.output.facts(&[
-                ("file", file),
-                ("tenant", slug.to_string()),
-                ("version", version),
-                ("rows", exported.rows.to_string()),
-                ("bytes", exported.bytes.to_string()),
-                ("sha256", exported.sha256.to_string()),
-            ]);
+    /// Refuses options that mean nothing there.
+    fn check(&self, is_file: bool) -> Result<(), Failure> {
+        if !is_file {
+            let message = "`--replace` is for one file; in a folder or bucket no archive replaces another";
+            return if self.replace { Err(Failure::usage(message)) } else { Ok(()) };
         }
-        Format::Json => cx.output.json(&json!({
-            "file": file,
-            "slug": slug,
-            "version": exported.version,
-            "rows": exported.rows,
-            "bytes": exported.bytes,
-            "sha256": exported.sha256,
-            "notes": Value::from(exported.notes.clone()),
-        })),
+        let given = [("--keep", self.keep.is_some()), ("--verify", self.verify), ("--dry-run", self.dry_run)];
+        let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given) else { return Ok(()) };
+        let message = format!("`{option}` is for a folder or bucket, and `{}` is no folder", self.to);
+        Err(Failure::usage(message).with_hint("end it with a slash to make a folder of this name"))
     }
 }

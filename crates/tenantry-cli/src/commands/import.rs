@@ -36,7 +36,7 @@ or ~/.pgpass. The first line of a CSV file names its columns: url, slug, and, wh
 schema, applied_through. A line may be a JSON object with these keys, `domains` and `settings` instead. Nothing is made if a line
 is wrong. What is a tenant already is left as it is, so the command can be repeated.")]
 pub(crate) struct Options {
-    /// The file; with `--from`, the slug of the tenant
+    /// The file, or `s3://BUCKET/KEY`; with `--from`, the slug of the tenant
     #[arg(value_name = "FILE|SLUG", required_unless_present = "from_file")]
     what: Option<PathBuf>,
     /// The database to import

@@ -1,5 +1,6 @@
 //! One file per command: its `Options`, as clap reads them, and `run`.
 mod adopt;
+mod archives;
 mod baseline;
 mod bypass;
 mod clone;
@@ -79,6 +80,7 @@ pub(crate) enum Command {
     Delete(delete::Options),
     Undelete(undelete::Options),
     Purge(purge::Options),
+    Archives(archives::Options),
     New(new::Options),
     ImportMigrations(import_migrations::Options),
     Migrate(migrate::Options),
@@ -111,7 +113,7 @@ impl Command {
             Self::Create(options) => create::run(options, cx).await,
             Self::Clone(options) => Box::pin(clone::run(options, cx)).await,
             Self::Export(options) => Box::pin(export::run(options, cx)).await,
-            Self::Verify(options) => verify::run(options, cx),
+            Self::Verify(options) => verify::run(options, cx).await,
             Self::Import(options) => Box::pin(import::run(*options, cx)).await,
             Self::List(options) => list::run(options, cx).await,
             Self::Show(options) => show::run(options, cx).await,
@@ -126,6 +128,7 @@ impl Command {
             Self::Delete(options) => delete::run(options, cx).await,
             Self::Undelete(options) => undelete::run(options, cx).await,
             Self::Purge(options) => purge::run(options, cx).await,
+            Self::Archives(options) => archives::run(options, cx).await,
             Self::New(options) => new::run(options, cx),
             Self::ImportMigrations(options) => import_migrations::run(options, cx),
             Self::Migrate(options) => Box::pin(migrate::run(options, cx)).await,

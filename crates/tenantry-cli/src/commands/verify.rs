@@ -1,12 +1,10 @@
 //! Looks whether an archive is whole.
-use std::path::PathBuf;
-
-use anyhow::Context as _;
 use serde_json::json;
 use tenantry::archive::{self, Verified};
 
 use crate::context::{Context, Finish};
 use crate::output::Format;
+use crate::store::{Place, open_file};
 
 /// Look whether an archive is whole
 ///
@@ -15,15 +13,15 @@ use crate::output::Format;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: tenantry verify acme.tar.zst")]
 pub(crate) struct Options {
-    /// The file that `tenantry export` has written
-    file: PathBuf,
+    /// The file that `tenantry export` has written, or `s3://BUCKET/KEY`
+    file: Place,
 }
 
-pub(crate) fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
-    let file = options.file.display().to_string();
-    let open = std::fs::File::open(&options.file);
+pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
+    let file = options.file.to_string();
+    let from = open_file(&options.file).await?;
     let Verified { manifest, bytes, sha256, .. } =
-        archive::verify(open.with_context(|| format!("`{file}` cannot be read"))?)?;
+        tokio::task::spawn_blocking(move || archive::verify(from)).await??;
     match cx.output.format() {
         Format::Table => {
             let version = manifest.version.map_or_else(|| "-".to_owned(), |version| version.to_string());

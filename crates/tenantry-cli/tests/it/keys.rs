@@ -11,6 +11,10 @@ const KEYS: &[(&str, &str)] = &[
         "adopt",
         "also database differences domain ledger nearest noted refused schema slug tables tool unknown version",
     ),
+    (
+        "archives",
+        "archives begun_at bytes ended_at file fingerprint id outcome rows run sha256 slug unknown verified version",
+    ),
     ("baseline", "file first_rows version"),
     ("bypass", "bypass slug until"),
     (
@@ -40,7 +44,7 @@ const KEYS: &[(&str, &str)] = &[
     ("domain list", "domains slug"),
     ("errors", "error hint kind slug"),
     ("exec", "affected error kind message notices rows severity slug"),
-    ("export", "bytes file notes rows sha256 slug version"),
+    ("export", "bytes exported failed file groups notes removed rows run sha256 slug verified version"),
     (
         "import",
         "compared copied created_at database digest domains id last_error migrated name notes owns_types refused schema \
@@ -167,6 +171,8 @@ const FIRST: &[&str] = &[
     "export|acme|--to|acme.tar.zst",
     "verify|acme.tar.zst",
     "import|acme.tar.zst|--slug|third",
+    "export|--all|--to|backup/",
+    "archives|--in|backup",
     "domain|list|acme",
     "dev|url|--tenant|acme",
     "exec|--all|INSERT INTO note VALUES (1, NULL); DO $$ BEGIN RAISE NOTICE 'x'; END $$",

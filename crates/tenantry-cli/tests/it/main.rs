@@ -4,6 +4,8 @@
 /// Schemas that are there become tenants, and tenants schemas.
 mod adoption;
 mod archive;
+/// Archives of all tenants in a folder or bucket.
+mod backup;
 /// The baseline that new tenants start from.
 mod baseline;
 /// A folder with a database, and the program run in it.
@@ -48,6 +50,8 @@ mod refusals;
 mod review;
 /// Recorded runs, and processes that are killed in the middle of one.
 mod runs;
+/// A small S3-compatible store.
+mod s3;
 /// URLs and psql: other programs in the schema of a tenant.
 mod sessions;
 /// Tenants that are suspended and resumed.

@@ -1,5 +1,5 @@
 //! Makes a tenant of an archive.
-use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -9,15 +9,21 @@ use tenantry::{FromArchive, ImportedTenant, Tenancy};
 use super::super::show;
 use crate::connect::{configuration, with_tenancy_of};
 use crate::context::{Context, Finish};
+use crate::failure::Failure;
 use crate::interrupt::{interrupted, until_interrupted};
 use crate::output::{Format, note};
 use crate::progress::Progress;
+use crate::store::{Place, open_file};
 
-/// Imports a file.
+/// Imports a file, or an object of a bucket.
 pub(super) async fn run(file: PathBuf, order: FromArchive, cx: &mut Context) -> anyhow::Result<Finish> {
     let config = configuration(&cx.global).await?;
+    let file = match file.to_str().filter(|file| file.starts_with("s3://")) {
+        Some(address) => address.parse::<Place>().map_err(Failure::usage)?,
+        None => Place::Folder(file),
+    };
     // Said before anybody waits for a database.
-    File::open(&file).with_context(|| format!("`{}` cannot be read", file.display()))?;
+    open_file(&file).await?;
     with_tenancy_of(cx, &config, async |cx, tenancy| {
         let imported = watched(cx, tenancy, file.clone(), &order).await?;
         let (slug, rows) = (imported.tenant.slug(), imported.rows);
@@ -32,11 +38,13 @@ pub(super) async fn run(file: PathBuf, order: FromArchive, cx: &mut Context) -> 
 async fn watched(
     cx: &Context,
     tenancy: &Tenancy,
-    file: PathBuf,
+    file: Place,
     order: &FromArchive,
 ) -> anyhow::Result<ImportedTenant> {
     let progress = Progress::new(cx.output.format());
-    let open = move || Ok(Box::new(File::open(&file)?) as Box<_>);
+    // The library opens it in threads that may wait.
+    let runtime = tokio::runtime::Handle::current();
+    let open = move || runtime.block_on(open_file(&file)).map_err(io::Error::other);
     let work = tenancy.import_observed(open, order, &progress);
     let result = until_interrupted(work, || progress.cancel()).await;
     progress.finish();
