@@ -88,9 +88,9 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
             return Ok(());
         }
         let work = tenancy.set_type(&tenant, type_name.as_ref(), former);
-        let changed = unless_interrupted(work).await;
+        let done = unless_interrupted(work).await;
         let change =
-            changed.map_err(|cut| cut.with_hint("repeat the command: it goes on where it stopped"))??;
+            done.map_err(|cut| cut.with_hint("repeat the command: it goes on where it stopped"))??;
         print(cx, tenancy, &change).await
     })
     .await?;
