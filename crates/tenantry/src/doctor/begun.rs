@@ -6,7 +6,7 @@ use super::finding::Told;
 use super::roster::Roster;
 use super::{Check, Finding, Patient};
 use crate::registry::examination;
-use crate::tenant::{Alias, Status};
+use crate::tenant::{Alias, Status, Verb};
 
 /// An action that was begun a while ago.
 struct Begun {
@@ -31,7 +31,8 @@ pub(super) async fn unfinished(
     for begun in roster.begun(&examination::begun(None)).await?.iter().map(read) {
         let begun = begun?;
         // Told as half-made, with its reason.
-        if matches!(begun.status, Some(Status::Provisioning | Status::Purging)) {
+        let is_told = begun.verb == Verb::SetType.as_str() && begun.schema.is_some();
+        if is_told || matches!(begun.status, Some(Status::Provisioning | Status::Purging)) {
             continue;
         }
         if let Some(schema) = &begun.schema
