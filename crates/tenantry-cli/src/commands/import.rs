@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use tenantry::FromArchive;
 use tenantry::tenant::{DomainName, TenantName, TypeName};
 
-use self::order::Order;
+use self::order::{Choices, Order};
 use crate::context::{Context, Finish};
 use crate::failure::Failure;
 use crate::setting::{Setting, parse_setting, settings_of};
@@ -23,7 +23,8 @@ use crate::setting::{Setting, parse_setting, settings_of};
 /// tenant is made in one transaction, and migrated to the version of the files. The SQL in it runs as the owner of the
 /// tenants: import only what you trust.
 ///
-/// The schema `public` of the database becomes a tenant, with its rows, in one transaction. The database is only read, at
+/// The schema `public` of the database becomes a tenant, with its rows, in one transaction. The database is only
+/// read, at
 /// one moment, while others write to it. What cannot be carried is named before anything is made. It takes PostgreSQL's
 /// own `pg_dump`, not older than the server of that database.
 #[derive(Debug, clap::Args)]
@@ -31,10 +32,11 @@ use crate::setting::{Setting, parse_setting, settings_of};
   tenantry import acme.tar.zst --slug acme-2
   tenantry import --from postgres://reader@old-server/acme acme --dry-run
   tenantry import --from-file customers.csv --jobs 4
-URL may be `env:NAME`, which a list of processes does not show, or `-` for stdin; a password may also be in PGPASSWORD
-or ~/.pgpass. The first line of a CSV file names its columns: url, slug, and, where you like, name, domain, type,
-schema, applied_through. A line may be a JSON object with these keys, `domains` and `settings` instead. Nothing is made if a line
-is wrong. What is a tenant already is left as it is, so the command can be repeated.")]
+URL may be `env:NAME`, which a list of processes does not show, or `-` for stdin; a password may also be in
+PGPASSWORD or ~/.pgpass. The first line of a CSV file names its columns: url, slug, and, where you like, name,
+domain, type, schema, applied_through. A line may be a JSON object with these keys, `domains` and `settings`
+instead. Nothing is made if a line is wrong. What is a tenant already is left as it is, so the command can be
+repeated.")]
 pub(crate) struct Options {
     /// The file, or `s3://BUCKET/KEY`; with `--from`, the slug of the tenant
     #[arg(value_name = "FILE|SLUG", required_unless_present = "from_file")]
@@ -78,13 +80,6 @@ pub(crate) struct Options {
     /// Show what would be refused and what left out, and make nothing
     #[arg(long)]
     dry_run: bool,
-}
-
-/// The choices for all databases of a command.
-#[derive(Clone, Copy, Debug)]
-struct Choices {
-    is_without_large_objects: bool,
-    is_dry_run: bool,
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {

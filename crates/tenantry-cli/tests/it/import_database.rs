@@ -179,7 +179,8 @@ async fn what_cannot_be_carried_is_named_before_anything_is_made() {
         ),
         ("SELECT lo_from_bytea(0, 'x')", "1 large objects", ""),
         (
-            "CREATE SCHEMA other; CREATE TABLE other.t (id int PRIMARY KEY); CREATE TABLE t (id int REFERENCES other.t)",
+            "CREATE SCHEMA other; CREATE TABLE other.t (id int PRIMARY KEY);
+             CREATE TABLE t (id int REFERENCES other.t)",
             "depends on",
             "",
         ),
@@ -311,7 +312,8 @@ async fn texts_are_converted_and_a_ledger_is_believed_where_it_is_of_the_files()
     assert_eq!(project.json(&["doctor"]), serde_json::json!([]));
 
     let ascii = format!(
-        "DROP DATABASE {name}; CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
+        "DROP DATABASE {name}; \
+         CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'"
     );
     for statement in ascii.split("; ") {
         run(latin.superuser_url(), statement).await;
@@ -320,7 +322,8 @@ async fn texts_are_converted_and_a_ledger_is_believed_where_it_is_of_the_files()
     run(latin.superuser_url(), &format!("DROP DATABASE {name}")).await;
 }
 
-const SMALL: &str = "CREATE TABLE note (id int PRIMARY KEY, title text); INSERT INTO note SELECT i, 'x' FROM generate_series(1, 50) AS i";
+const SMALL: &str = "CREATE TABLE note (id int PRIMARY KEY, title text);
+    INSERT INTO note SELECT i, 'x' FROM generate_series(1, 50) AS i";
 
 /// Databases as copies of one that is on the same server as the installation.
 async fn copies(template: &ScratchDatabase, count: usize) -> Vec<String> {
@@ -349,7 +352,12 @@ async fn a_list_goes_on_behind_what_fails_and_after_it_was_killed() {
     let project = installation().await;
     let template = source(SMALL).await;
     let urls = copies(&template, COUNT).await;
-    run(&urls[7], "CREATE SCHEMA other; CREATE TABLE other.t (id int PRIMARY KEY); CREATE TABLE bad (id int REFERENCES other.t)").await;
+    run(
+        &urls[7],
+        "CREATE SCHEMA other; CREATE TABLE other.t (id int PRIMARY KEY);
+         CREATE TABLE bad (id int REFERENCES other.t)",
+    )
+    .await;
     let rows = urls
         .iter()
         .enumerate()

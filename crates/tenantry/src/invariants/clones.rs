@@ -34,7 +34,10 @@ async fn a_tenant_that_is_not_like_its_database_is_never_served() {
     let installation = installation(&["SELECT 1"], PoolConfig::default()).await;
     let url = installation.database.url();
     installation
-        .run("CREATE SCHEMA shop; CREATE TABLE shop.note (id int, title text); CREATE INDEX note_title ON shop.note (title)")
+        .run(
+            "CREATE SCHEMA shop; CREATE TABLE shop.note (id int, title text);
+              CREATE INDEX note_title ON shop.note (title)",
+        )
         .await;
     let source = SourceDatabase::from_url(url).unwrap().schema(SchemaName::parse("shop").unwrap());
     // It says something else than the database.

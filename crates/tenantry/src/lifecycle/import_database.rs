@@ -8,18 +8,20 @@ mod examine;
 mod extensions;
 mod ledger;
 mod proof;
+mod refused;
 mod rows;
 mod source;
 mod work;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-pub use self::examine::Refused;
-use self::examine::{Findings, examine, refusal};
+use self::examine::{Findings, examine};
 use self::ledger::{Version, has_files, replayed};
+pub use self::refused::ImportRefusal;
+use self::refused::refusal;
 pub use self::source::SourceDatabase;
 use self::source::enter;
-use self::work::{Import, Made};
+use self::work::{Import, ImportedContent};
 use super::contents::lockable;
 use super::free::check_free;
 use crate::context::Context;
@@ -49,7 +51,7 @@ pub struct ImportedDatabase {
 #[non_exhaustive]
 pub struct ExaminedDatabase {
     /// The reasons why it cannot be, if there are any.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<ImportRefusal>,
     /// Things that would be left out, or would mean something else here.
     pub notes: Vec<String>,
     /// The number of tables with rows.
@@ -88,7 +90,7 @@ pub(crate) async fn import_database<E: From<Error>>(
         if matches!(version, Version::Unknown) { replayed(context, &tenant, steps).await } else { None };
     // 3. Everything here, in one transaction that undoes itself.
     let work = Import { context, source, tenant: &tenant, new, steps, versions: versions.as_ref() };
-    let Made { rows, version, note } =
+    let ImportedContent { rows, version, note } =
         work.make(&mut moment, &mut writer, &findings, &structure, &version).await?;
     findings.notes.extend(note);
     // The source has nothing to keep.
@@ -131,7 +133,7 @@ pub(crate) async fn examine_database<E: From<Error>>(
         match ForeignStructure::of(&mut moment, source.name(), &findings.origin, &mut dump).await {
             Ok(_) => {}
             Err(Failed::Own(error)) if error.kind() == ErrorKind::Unsupported => {
-                let refused = Refused::new(error.to_string());
+                let refused = ImportRefusal::new(error.to_string());
                 findings.refused.push(error.hint().map_or(refused.clone(), |hint| refused.with_hint(hint)));
             }
             Err(Failed::Own(error)) => return Err(error.into()),

@@ -22,7 +22,7 @@
 //! | `purge` | drops the schema of a deleted tenant, then its row | none |
 //! | `footprint` | measures a tenant, and changes nothing | none is needed |
 //! | `source`, `making` | open what a clone or an archive is made of; make the tables of what comes of it | none is needed |
-//! | `contents`, `transfer`, `rounds`, `free` | do what several need: read what a schema holds, carry rows, look for a slug | none is needed |
+//! | `contents`, `transfer`, `rounds`, `free` | do what several verbs need | none is needed |
 
 mod adopt;
 mod clone;
@@ -63,7 +63,7 @@ pub(crate) use self::footprint::footprint;
 pub(crate) use self::import_archive::import_archive;
 #[cfg(feature = "archive")]
 pub use self::import_archive::{FromArchive, ImportedTenant};
-pub use self::import_database::{ExaminedDatabase, ImportedDatabase, Refused, SourceDatabase};
+pub use self::import_database::{ExaminedDatabase, ImportRefusal, ImportedDatabase, SourceDatabase};
 pub(crate) use self::import_database::{examine_database, import_database};
 pub use self::purge::PurgeOptions;
 pub(crate) use self::purge::purge;

@@ -1,7 +1,7 @@
 //! From the text of a dump to the two texts of a structure.
 
 use super::casts::Cast;
-use super::origin::Origin;
+use super::origin::DumpOrigin;
 use super::placeholder::{MARK, SCHEMA};
 use super::rename::OwnNames;
 use crate::error::{Error, ErrorKind, Result};
@@ -70,7 +70,7 @@ pub(super) fn divided(dump: &str, names: OwnNames<'_>, casts: Vec<Cast>) -> Resu
     if !naming_itself.is_empty() {
         return Err(names_itself(&naming_itself));
     }
-    insert_casts(&mut pre_data, casts, names.origin.map(Origin::path).unwrap_or_default());
+    insert_casts(&mut pre_data, casts, names.origin.map(DumpOrigin::path).unwrap_or_default());
     post_data.extend(pointing_out);
     Ok(KeptStructure { pre_data: joined(&pre_data), post_data: joined(&post_data) })
 }

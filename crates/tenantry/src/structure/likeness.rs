@@ -1,4 +1,4 @@
-//! What two databases may have in different ways, though their structures are the same.
+//! Leaves out of structures that are the same what two databases may have in different ways.
 
 use serde_json::Value;
 

@@ -37,7 +37,7 @@ pub(crate) use self::difference::{Difference, differences};
 pub(crate) use self::fingerprint::{Extent, Fingerprint, Objects, QUESTION, Subject};
 pub(crate) use self::history::History;
 pub(crate) use self::mend::mend;
-pub(crate) use self::origin::{Member, Origin};
+pub(crate) use self::origin::{DumpOrigin, ExtensionMember};
 #[cfg(feature = "archive")]
 pub(crate) use self::psql::{PsqlTexts, from_psql};
 pub(crate) use self::source::{ForeignStructure, Structure};

@@ -6,7 +6,7 @@ use crate::sql::lexer::{Token, begins_with};
 
 /// The places that objects of extensions have here, and the roles that are here.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Origin {
+pub(crate) struct DumpOrigin {
     /// The schema of each here, by its schema and name there.
     homes: HashMap<(String, String), String>,
     /// The schemas there whose extensions are in other schemas here.
@@ -18,21 +18,21 @@ pub(crate) struct Origin {
 
 /// An object of an extension, and the schema in which that extension is here.
 #[derive(Clone, Debug)]
-pub(crate) struct Member {
+pub(crate) struct ExtensionMember {
     pub(crate) schema: String,
     pub(crate) name: String,
     pub(crate) home: String,
 }
 
-impl Origin {
+impl DumpOrigin {
     /// Takes the extensions' objects, the schemas of extensions here, and the roles here that the dump may name.
     pub(crate) fn new(
-        members: impl IntoIterator<Item = Member>,
+        members: impl IntoIterator<Item = ExtensionMember>,
         path: Vec<String>,
         roles: impl IntoIterator<Item = String>,
     ) -> Self {
         let mut origin = Self { path, roles: roles.into_iter().collect(), ..Self::default() };
-        for Member { schema, name, home } in members {
+        for ExtensionMember { schema, name, home } in members {
             if schema != home {
                 origin.moved.insert(schema.clone());
             }
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn privileges_of_roles_that_are_here_are_kept() {
-        let origin = Origin::new([], Vec::new(), ["app".to_owned(), "Odd \"one".to_owned()]);
+        let origin = DumpOrigin::new([], Vec::new(), ["app".to_owned(), "Odd \"one".to_owned()]);
         for (sql, is_kept) in [
             ("GRANT SELECT ON TABLE public.t TO app", true),
             ("GRANT SELECT(id),UPDATE(\"to\") ON TABLE public.t TO \"Odd \"\"one\" WITH GRANT OPTION", true),

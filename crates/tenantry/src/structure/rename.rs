@@ -3,7 +3,7 @@
 //! A column, an alias or a role may go by the schema's name, too. What is a name to the server only when it runs, in
 //! the body of a function or in a string, cannot be told from other text and is refused.
 
-use super::origin::Origin;
+use super::origin::DumpOrigin;
 use super::placeholder::{ROLE, SCHEMA, SCHEMA_AS_TEXT, SCHEMA_IN_TEXT};
 use crate::migration::is_cast_to_name;
 use crate::sql::Identifier;
@@ -32,7 +32,7 @@ pub(super) struct OwnNames<'a> {
     pub(super) schema: &'a SchemaName,
     pub(super) own_role: Option<&'a str>,
     /// Set for a dump of another database.
-    pub(super) origin: Option<&'a Origin>,
+    pub(super) origin: Option<&'a DumpOrigin>,
 }
 
 impl OwnNames<'_> {
@@ -133,13 +133,13 @@ impl OwnNames<'_> {
     /// The schemas of extensions that go behind the tenant's own in a path of a function: there, the dump's database
     /// may have had both in one.
     fn extensions(&self, is_in_path: bool) -> String {
-        let path = self.origin.filter(|_| is_in_path).map(Origin::path).unwrap_or_default();
+        let path = self.origin.filter(|_| is_in_path).map(DumpOrigin::path).unwrap_or_default();
         path.iter().map(|schema| format!(", '{}'", schema.replace('\'', "''"))).collect()
     }
 
     /// Returns true if a text would be read as naming the schema, or one whose extensions are elsewhere here.
     fn is_named_in(&self, text: &str, is_code: bool) -> bool {
-        let moved = self.origin.into_iter().flat_map(Origin::moved);
+        let moved = self.origin.into_iter().flat_map(DumpOrigin::moved);
         std::iter::once(self.schema.as_str()).chain(moved).any(|schema| names_schema(schema, text, is_code))
     }
 }

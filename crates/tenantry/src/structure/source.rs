@@ -3,7 +3,7 @@ use sqlx::PgConnection;
 use super::casts;
 use super::dumped::divided;
 use super::fingerprint::{Fingerprint, Subject};
-use super::origin::Origin;
+use super::origin::DumpOrigin;
 use super::placeholder::filled;
 #[cfg(feature = "archive")]
 use super::psql::PsqlTexts;
@@ -89,7 +89,7 @@ impl ForeignStructure {
     pub(crate) async fn of<E: From<Error>>(
         connection: &mut PgConnection,
         schema: &SchemaName,
-        origin: &Origin,
+        origin: &DumpOrigin,
         dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<Self, E> {
         let casts = casts::of_schema(connection, Subject { schema, own_role: None }).await?;

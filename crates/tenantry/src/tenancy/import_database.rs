@@ -23,14 +23,17 @@ impl Tenancy {
     /// belongs to the owner here. Privileges of roles that are not here are left out, and so is what lies in other
     /// schemas: [`ImportedDatabase::notes`] says so.
     ///
-    /// The version is [`NewTenant::applied_through`]; or what the ledger says that is there (`_sqlx_migrations`), if it is
+    /// The version is [`NewTenant::applied_through`]; or what the ledger says that is there (`_sqlx_migrations`),
+    /// if it is
     /// one of these files; or else the newest at which the files make the same structure.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`], before anything is made, naming what cannot be carried: functions and strings with the
+    /// [`ErrorKind::Unsupported`], before anything is made, naming what cannot be carried: functions and strings
+    /// with the
     /// schema's name in them, extensions and collations that are not here, rows that policies hide, large objects, what
     /// depends on another schema, an encoding that says nothing, a server that is newer than this one.
-    /// [`ErrorKind::AlreadyExists`] if the slug or a domain is taken. Or whatever `dump` fails with. No error repeats the
+    /// [`ErrorKind::AlreadyExists`] if the slug or a domain is taken. Or whatever `dump` fails with. No error
+    /// repeats the
     /// URL of the source.
     pub async fn import_database<E: From<Error>>(
         &self,
@@ -41,7 +44,8 @@ impl Tenancy {
         self.import_database_observed(source, new, (), dump).await
     }
 
-    /// Does what [`import_database`](Self::import_database) does, and tells of its steps. Cancelled, it fails, and leaves
+    /// Does what [`import_database`](Self::import_database) does, and tells of its steps. Cancelled, it fails, and
+    /// leaves
     /// nothing.
     ///
     /// # Errors

@@ -3,9 +3,8 @@ use std::collections::HashMap;
 
 use tenantry::tenant::{Slug, TypeName};
 
-use super::Choices;
 use super::csv::records;
-use super::order::Order;
+use super::order::{Choices, Order};
 use crate::failure::{Failure, without_urls};
 
 /// Reads all lines before the first tenant is made. What is said of a line names its number, and no URL.

@@ -11,8 +11,8 @@ use tenantry::lifecycle::{ExaminedDatabase, ImportedDatabase};
 use tenantry::tenant::Slug;
 use tenantry::{ErrorKind, Tenancy};
 
-use super::order::Order;
-use super::{Choices, list, one};
+use super::order::{Choices, Order};
+use super::{list, one};
 use crate::causes::Causes;
 use crate::connect::with_files;
 use crate::context::{Context, Finish};
@@ -101,7 +101,7 @@ struct Tally {
     done: usize,
     there: usize,
     failed: usize,
-    /// Those that were only looked at, and cannot be imported.
+    /// The number of those that were only looked at, and cannot be imported.
     refused: usize,
     causes: Causes,
 }

@@ -4,8 +4,7 @@ use serde_json::{Value, json};
 use tenantry::Tenancy;
 use tenantry::lifecycle::{ExaminedDatabase, ImportedDatabase};
 
-use super::Choices;
-use super::order::Order;
+use super::order::{Choices, Order};
 use crate::commands::show;
 use crate::connect::with_files;
 use crate::context::{Context, Finish};

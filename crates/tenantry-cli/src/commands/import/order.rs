@@ -6,10 +6,16 @@ use serde_json::{Map, Value};
 use tenantry::tenant::{DomainName, SchemaName, Slug, TenantName, TypeName};
 use tenantry::{NewTenant, SourceDatabase};
 
-use super::Choices;
 use crate::failure::Failure;
 use crate::input::read_text;
 use crate::setting::read_settings;
+
+/// The choices for all databases of a command.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choices {
+    pub(super) is_without_large_objects: bool,
+    pub(super) is_dry_run: bool,
+}
 
 /// A database, and the tenant that it is to become. It is not shown: the URL may hold a password.
 #[derive(Default, Deserialize, PartialEq)]

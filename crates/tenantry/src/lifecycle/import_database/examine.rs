@@ -5,61 +5,25 @@ use std::collections::BTreeSet;
 use sqlx::{Connection as _, FromRow, PgConnection};
 
 use super::extensions::{Extensions, installed};
+use super::refused::ImportRefusal;
 use super::source::{SourceDatabase, enter};
 use crate::database::Layout;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::lifecycle::contents::{leading_out, tables};
-use crate::structure::Origin;
+use crate::structure::DumpOrigin;
 use crate::tenant::SchemaName;
 
 const FACTS: &str = include_str!("facts.sql");
 /// The oldest version of a server whose catalogs are read.
 const OLDEST: i32 = 14;
-/// Reasons that an error tells of.
-const TOLD: usize = 3;
-
-/// A reason why a database cannot be imported as it is.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct Refused {
-    /// The thing that is in the way.
-    pub what: String,
-    /// The way to get it out of the way.
-    pub hint: Option<String>,
-}
-
-impl Refused {
-    pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), hint: None }
-    }
-
-    pub(super) fn with_hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
-    }
-}
-
-/// One error of all reasons, with the first hint.
-pub(super) fn refusal(refused: &[Refused]) -> Error {
-    let told: Vec<_> = refused.iter().take(TOLD).map(|it| it.what.as_str()).collect();
-    let more = match refused.len() - told.len() {
-        0 => String::new(),
-        more => format!("; and {more} more"),
-    };
-    let message = format!("its database cannot be imported: {}{more}", told.join("; "));
-    let error = Error::new(ErrorKind::Unsupported, message);
-    match refused.iter().find_map(|it| it.hint.clone()) {
-        Some(hint) => error.with_hint(hint),
-        None => error,
-    }
-}
 
 /// The findings of a look.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    pub(super) refused: Vec<Refused>,
+    pub(super) refused: Vec<ImportRefusal>,
     pub(super) notes: Vec<String>,
     pub(super) tables: usize,
-    pub(super) origin: Origin,
+    pub(super) origin: DumpOrigin,
     /// The schemas of extensions there.
     pub(super) extensions: Vec<String>,
     /// Both servers are of one major version.
@@ -89,25 +53,27 @@ impl Server {
         Ok(server.bind(schema.as_str()).persistent(false).fetch_one(connection).await?)
     }
 
-    /// What is in the way of reading this database into another one.
-    fn refused(&self, here: &Self, schema: &SchemaName) -> Vec<Refused> {
+    /// Finds reasons against reading this database into another one.
+    fn refused(&self, here: &Self, schema: &SchemaName) -> Vec<ImportRefusal> {
         let mut refused = Vec::new();
         if self.major < OLDEST {
             let what = format!("its server is PostgreSQL {}, older than {OLDEST}", self.major);
-            refused.push(Refused::new(what).with_hint("upgrade it, or restore a dump of it on a newer one"));
+            refused.push(
+                ImportRefusal::new(what).with_hint("upgrade it, or restore a dump of it on a newer one"),
+            );
         }
         if self.major > here.major {
             let (there, here) = (self.major, here.major);
             let what = format!("its server is PostgreSQL {there}, newer than this one, which is {here}");
-            refused.push(Refused::new(what).with_hint("upgrade this one first"));
+            refused.push(ImportRefusal::new(what).with_hint("upgrade this one first"));
         }
         if !self.has_schema {
-            refused.push(Refused::new(format!("there is no schema `{schema}` in it")));
+            refused.push(ImportRefusal::new(format!("there is no schema `{schema}` in it")));
         }
         if self.encoding == "SQL_ASCII" {
             let what = "its encoding is SQL_ASCII: nobody knows what its texts mean";
             let hint = "restore a dump of it into a database with the encoding that its programs use";
-            refused.push(Refused::new(what).with_hint(hint));
+            refused.push(ImportRefusal::new(what).with_hint(hint));
         }
         refused
     }
@@ -156,8 +122,8 @@ pub(super) async fn examine(
     let leading_out = leading_out(&mut glance, &shared, schema).await?;
     glance.rollback().await?;
     findings.notes.extend(of_kind(&facts, "note").into_iter().map(str::to_owned));
-    findings.refused.extend(of_kind(&facts, "refusal").into_iter().map(Refused::new));
-    findings.refused.extend(leading_out.into_iter().map(Refused::new));
+    findings.refused.extend(of_kind(&facts, "refusal").into_iter().map(ImportRefusal::new));
+    findings.refused.extend(leading_out.into_iter().map(ImportRefusal::new));
     let own: BTreeSet<_> = of_kind(&facts, "object").into_iter().collect();
     let visible: Vec<_> = layout.extension_schemas.iter().map(ToString::to_string).collect();
     let installed = installed(writer).await?;
@@ -171,11 +137,11 @@ pub(super) async fn examine(
         let hidden = |table| {
             let what =
                 format!("the owner here may not see the rows of table `{table}` (FORCE ROW LEVEL SECURITY)");
-            Refused::new(what).with_hint("give the owner BYPASSRLS while it is imported")
+            ImportRefusal::new(what).with_hint("give the owner BYPASSRLS while it is imported")
         };
         findings.refused.extend(of_kind(&facts, "forced").into_iter().map(hidden));
     }
-    findings.origin = Origin::new(members, visible, roles);
+    findings.origin = DumpOrigin::new(members, visible, roles);
     Ok(findings)
 }
 
@@ -195,7 +161,7 @@ async fn compare_names(
         [("role", "policies name"), ("collation", "columns have"), ("server", "tables are of")]
     {
         for name in of_kind(facts, kind).into_iter().filter(|name| !is_here(kind, name)) {
-            let refused = Refused::new(format!("{says} the {kind} `{name}`, which is not here"));
+            let refused = ImportRefusal::new(format!("{says} the {kind} `{name}`, which is not here"));
             let hint = format!("CREATE {} {} …", kind.to_uppercase(), crate::sql::Identifier(name));
             findings.refused.push(refused.with_hint(hint));
         }
@@ -241,14 +207,5 @@ mod tests {
             assert_eq!(refused.len(), usize::from(says.is_some()), "{refused:?}");
             assert!(refused.iter().all(|it| it.what.contains(says.unwrap())), "{refused:?}");
         }
-    }
-
-    #[test]
-    fn an_error_tells_of_three_reasons_and_has_the_first_hint() {
-        let mut refused: Vec<_> = ["a", "b", "c", "d"].into_iter().map(Refused::new).collect();
-        refused[1] = Refused::new("b").with_hint("mend b");
-        let error = refusal(&refused);
-        assert_eq!(error.to_string(), "its database cannot be imported: a; b; c; and 1 more");
-        assert_eq!(error.hint(), Some("mend b"));
     }
 }

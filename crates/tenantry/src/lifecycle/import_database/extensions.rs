@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 
-use super::examine::Refused;
+use super::refused::ImportRefusal;
 use crate::error::Result;
 use crate::lifecycle::contents::reasons;
 use crate::sql::Identifier;
-use crate::structure::Member;
+use crate::structure::ExtensionMember;
 use crate::tenant::SchemaName;
 
 const MEMBERS: &str = include_str!("members.sql");
@@ -72,7 +72,7 @@ impl Extensions {
         here: &BTreeMap<String, String>,
         visible: &[String],
         notes: &mut Vec<String>,
-    ) -> Result<Vec<Member>, Vec<Refused>> {
+    ) -> Result<Vec<ExtensionMember>, Vec<ImportRefusal>> {
         let mut refused = Vec::new();
         let target = visible.first().map_or("extensions", String::as_str);
         let is_visible = |home: &String| home == "pg_catalog" || visible.contains(home);
@@ -81,11 +81,11 @@ impl Extensions {
             match (here.get(extension), self.used.contains(extension)) {
                 (Some(home), _) if is_visible(home) => {}
                 (None, true) => refused.push(
-                    Refused::new(format!("extension `{extension}` is not installed here"))
+                    ImportRefusal::new(format!("extension `{extension}` is not installed here"))
                         .with_hint(format!("CREATE EXTENSION {name} SCHEMA {}", Identifier(target))),
                 ),
                 (Some(home), true) => refused.push(
-                    Refused::new(format!(
+                    ImportRefusal::new(format!(
                         "extension `{extension}` is in schema `{home}` here, which tenants do not see"
                     ))
                     .with_hint(format!("ALTER EXTENSION {name} SET SCHEMA {}", Identifier(target))),
@@ -100,10 +100,11 @@ impl Extensions {
             let Some(home) = here.get(extension).filter(|home| is_visible(home)) else { continue };
             if schema == own.as_str() && own_objects.contains(name.as_str()) {
                 let what = format!("`{name}` is its own and one of extension `{extension}` in one schema");
-                refused
-                    .push(Refused::new(what).with_hint("rename its own, or move the extension to a schema"));
+                refused.push(
+                    ImportRefusal::new(what).with_hint("rename its own, or move the extension to a schema"),
+                );
             }
-            members.push(Member { schema: schema.clone(), name: name.clone(), home: home.clone() });
+            members.push(ExtensionMember { schema: schema.clone(), name: name.clone(), home: home.clone() });
         }
         if refused.is_empty() { Ok(members) } else { Err(refused) }
     }
@@ -123,7 +124,7 @@ mod tests {
         used: &[&str],
         own: &[&str],
         here: &[(&str, &str)],
-    ) -> (Result<usize, Vec<Refused>>, Vec<String>) {
+    ) -> (Result<usize, Vec<ImportRefusal>>, Vec<String>) {
         let extensions = Extensions {
             there: map(&[("citext", "public"), ("plpgsql", "pg_catalog")]),
             used: used.iter().map(|name| (*name).to_owned()).collect(),

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::examine::Refused;
+use super::refused::ImportRefusal;
 use super::source::SourceDatabase;
 use crate::context::Context;
 use crate::error::Result;
@@ -39,7 +39,7 @@ impl<'a> Version<'a> {
         source: &SourceDatabase,
         new: &NewTenant,
         tenant: &Tenant,
-    ) -> Result<Result<Self, Refused>> {
+    ) -> Result<Result<Self, ImportRefusal>> {
         if new.through().is_some() {
             return Ok(Ok(Self::Told(applied_files(context, tenant, new.through())?)));
         }
@@ -48,7 +48,7 @@ impl<'a> Version<'a> {
             return Ok(Ok(Self::Unknown));
         }
         if let Some(row) = rows.iter().find(|row| !row.success) {
-            return Ok(Err(Refused::new(format!("migration {} was interrupted in it", row.version))
+            return Ok(Err(ImportRefusal::new(format!("migration {} was interrupted in it", row.version))
                 .with_hint("finish it there first")));
         }
         if context.migrations.is_none() {
@@ -60,7 +60,7 @@ impl<'a> Version<'a> {
         if past.is_empty() {
             return Ok(Ok(Self::Noted(rows)));
         }
-        let refused = Refused::new(format!("its ledger is not of these files: {}", sentence(past)));
+        let refused = ImportRefusal::new(format!("its ledger is not of these files: {}", sentence(past)));
         Ok(Err(refused.with_hint("say with `--applied-through` which of the files it has applied")))
     }
 
@@ -124,7 +124,7 @@ pub(super) fn has_files(context: &Context, tenant: &Tenant) -> bool {
 }
 
 /// The version of a tenant whose database said none.
-pub(super) enum Found {
+pub(super) enum VersionFound {
     /// Its structure is what the files make at this version.
     Like(i64),
     /// It is at none; a note says what it is near to.
@@ -132,11 +132,15 @@ pub(super) enum Found {
 }
 
 /// Finds the newest version whose files make what is in the tenant's schema.
-pub(super) async fn find(writer: &mut PgConnection, versions: &Versions, tenant: &Tenant) -> Result<Found> {
+pub(super) async fn find(
+    writer: &mut PgConnection,
+    versions: &Versions,
+    tenant: &Tenant,
+) -> Result<VersionFound> {
     let subject = Subject { schema: tenant.schema(), own_role: None };
     let fingerprint = Fingerprint::within(writer, subject, versions.extent()).await?;
     if let Some(version) = versions.history.versions_like(fingerprint).into_iter().flatten().next() {
-        return Ok(Found::Like(version));
+        return Ok(VersionFound::Like(version));
     }
     let objects = Objects::within(writer, subject, versions.extent()).await?;
     let near = versions.history.nearest(&objects).map(|nearest| {
@@ -144,10 +148,13 @@ pub(super) async fn find(writer: &mut PgConnection, versions: &Versions, tenant:
         let at = nearest.version.map_or_else(|| "none".to_owned(), |version| version.to_string());
         format!(" (nearest is {at}, but for: {})", told.join("; "))
     });
-    Ok(Found::Unlike(format!("it is at no version of the files{}; {UNKNOWN}", near.unwrap_or_default())))
+    Ok(VersionFound::Unlike(format!(
+        "it is at no version of the files{}; {UNKNOWN}",
+        near.unwrap_or_default()
+    )))
 }
 
-/// What follows where nothing says the version.
+/// The consequence where nothing says the version.
 pub(super) const UNKNOWN: &str =
     "`tenantry migrate` would begin with the first file, and `--applied-through` says which it has";
 

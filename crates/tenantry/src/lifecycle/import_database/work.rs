@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use super::examine::Findings;
-use super::ledger::{Found, UNKNOWN, Version, find, has_files, write_through};
+use super::ledger::{UNKNOWN, Version, VersionFound, find, has_files, write_through};
 use super::source::{SourceDatabase, enter as enter_path};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,12 +26,12 @@ pub(super) struct Import<'a> {
     pub(super) tenant: &'a Tenant,
     pub(super) new: &'a NewTenant,
     pub(super) steps: &'a dyn Steps,
-    /// What the files make, where it may be needed and is known.
+    /// The structures that the files make, where they may be needed and are known.
     pub(super) versions: Option<&'a Versions>,
 }
 
-/// What was made.
-pub(super) struct Made {
+/// The content of a tenant that was made.
+pub(super) struct ImportedContent {
     pub(super) rows: u64,
     /// The newest migration that the ledger has.
     pub(super) version: Option<i64>,
@@ -59,7 +59,7 @@ impl Import<'_> {
         findings: &Findings,
         structure: &ForeignStructure,
         version: &Version<'_>,
-    ) -> Result<Made> {
+    ) -> Result<ImportedContent> {
         let importing = "its database cannot be imported";
         check_locks(writer, importing, findings.tables)
             .await
@@ -82,7 +82,7 @@ impl Import<'_> {
         fail_point::reached(FailPoint::BeforeDatabase);
         commit(tx, self.site()).await?;
         fail_point::reached(FailPoint::AfterDatabase);
-        Ok(Made { rows, version: newest, note })
+        Ok(ImportedContent { rows, version: newest, note })
     }
 
     /// Looks which version the tenant is at, if nothing has said it, and answers with that, or with a note.
@@ -100,12 +100,12 @@ impl Import<'_> {
             return Ok((None, Some(note)));
         };
         match find(tx, versions, self.tenant).await? {
-            Found::Like(version) => {
+            VersionFound::Like(version) => {
                 self.leave_to_server(tx).await?;
                 write_through(self.context, tx, self.site(), self.tenant, version).await?;
                 Ok((Some(version), None))
             }
-            Found::Unlike(note) => Ok((None, Some(note))),
+            VersionFound::Unlike(note) => Ok((None, Some(note))),
         }
     }
 

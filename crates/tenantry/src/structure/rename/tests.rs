@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sql::lexer::Lexer;
-use crate::structure::Member;
+use crate::structure::ExtensionMember;
 
 fn renamed(schema: &str, sql: &str) -> Option<String> {
     let schema = SchemaName::parse(schema).unwrap();
@@ -76,13 +76,13 @@ fn a_name_that_only_a_run_would_find_is_refused() {
 
 #[test]
 fn what_an_extension_has_is_found_where_the_extension_is_here() {
-    let member = |schema: &str, name: &str| Member {
+    let member = |schema: &str, name: &str| ExtensionMember {
         schema: schema.to_owned(),
         name: name.to_owned(),
         home: "extensions".to_owned(),
     };
     let members = [member("public", "citext"), member("public", "="), member("ext", "Odd")];
-    let origin = Origin::new(members, vec!["extensions".to_owned()], []);
+    let origin = DumpOrigin::new(members, vec!["extensions".to_owned()], []);
     let schema = SchemaName::parse("public").unwrap();
     let names = OwnNames { schema: &schema, own_role: None, origin: Some(&origin) };
     for (sql, expect) in [
