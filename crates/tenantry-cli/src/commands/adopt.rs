@@ -23,9 +23,9 @@ use crate::progress::Progress;
 
 /// Make tenants of schemas that are there already
 ///
-/// Each schema is compared with what the files make, and adopted at the version that it is equal to; one that differs is
-/// shown and refused. Nothing in a schema is changed but that a ledger is added. Ledgers of other tools are read to find
-/// the version, and left alone. Repeated, the command goes on where it stopped.
+/// Each schema is compared with what the files make, and adopted at the version that it is equal to; one that differs
+/// is shown and refused. Nothing in a schema is changed but that a ledger is added. Ledgers of other tools are read to
+/// find the version, and left alone. Repeated, the command goes on where it stopped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tenantry adopt --like 'tenant_%' --dry-run
@@ -153,10 +153,4 @@ async fn is_adopted(tenancy: &Tenancy, adoption: &Adoption) -> bool {
     let found = adoption.found();
     let owned = tenancy.owned_schemas(&found.database, std::slice::from_ref(&found.schema)).await;
     owned.is_ok_and(|owned| !owned.is_empty())
-}
-
-/// Says what nobody has compared.
-fn counted(format: Format, plans: usize, what: &str) {
-    let verb = if plans == 1 { "schema is" } else { "schemas are" };
-    note(format, &format!("{plans} {verb} {what}"));
 }

@@ -1,4 +1,4 @@
-//! What was begun on tenants and has not ended, by the audit.
+//! Actions on tenants that were begun and have not ended, by the audit.
 
 use sqlx::Row as _;
 

@@ -88,7 +88,7 @@ pub enum Check {
     Behind,
     /// A schema differs from what the files make, or from others that have applied the same.
     Drift,
-    /// What files make cannot be found out by a replay.
+    /// A file cannot be replayed, so that nobody knows what it makes.
     NotReplayed,
     /// An extension is in a schema that tenants do not see.
     ExtensionElsewhere,

@@ -53,7 +53,7 @@ mod types;
 
 use std::fmt;
 
-pub(crate) use self::drift::Replay;
+pub(crate) use self::drift::ReplayMode;
 pub use self::finding::{Check, Finding, Severity};
 use self::patient::Patient;
 use self::roster::Roster;
@@ -70,7 +70,7 @@ pub(crate) async fn examine<'a>(
     layout: &Layout,
     role: Option<&Role>,
     migrations: &Migrations,
-    replay: Replay,
+    replay: ReplayMode,
     steps: &dyn Steps,
 ) -> Vec<Finding> {
     let databases: Vec<_> = databases.collect();
@@ -137,7 +137,7 @@ impl Patient<'_> {
         &mut self,
         mut roster: Option<&mut Roster>,
         migrations: &Migrations,
-        replay: Replay,
+        replay: ReplayMode,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
         let state = roster::state(&mut self.catalog, self.alias).await;

@@ -6,11 +6,12 @@
 //!    transaction that enters the tenant. In another database than the registry's it comes before that, and the same
 //!    call goes on with it. Undo: `release`, which leaves the ledger to the next adoption.
 
+mod adoptable;
 mod compare;
 mod look;
 mod noted;
 
-pub use self::look::{Adoptable, SchemaChoice};
+pub use self::adoptable::{Adoptable, SchemaChoice};
 pub(crate) use self::look::{adoptable, owned};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};

@@ -1,4 +1,4 @@
-//! What the files make at each version: found by a replay, and kept, so that it is made once per set of files.
+//! Tells what the files make at each version: by a replay, which is kept, so that it is made once per set of files.
 
 use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection};
@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{FOREIGN_LEDGERS, MigrationSet};
 use crate::observe::{Step, Steps};
 use crate::registry::replays;
-use crate::structure::{Extent, Fingerprint, History, Objects, QUESTION, Subject};
+use crate::structure::{Fingerprint, History, Objects, QUESTION, StructurePart, Subject};
 use crate::tenant::Digest;
 
 /// The structure of a schema at each version of its files, as far as they can be replayed.
@@ -40,8 +40,8 @@ impl Versions {
     }
 
     /// The part of a schema's structure that the files decide.
-    pub(crate) fn extent(&self) -> Extent<'_> {
-        Extent::Shape(&self.left_out)
+    pub(crate) fn extent(&self) -> StructurePart<'_> {
+        StructurePart::Shape(&self.left_out)
     }
 
     pub(crate) fn left_out(&self) -> &[String] {
@@ -131,7 +131,7 @@ async fn replay(scratch: &mut Scratch<'_>, files: &MigrationSet, steps: &dyn Ste
 /// Everything that is there counts: whatever it is called, the files have made it.
 async fn look(scratch: &mut Scratch<'_>, version: Option<i64>, history: &mut History) -> Result<()> {
     let Scratch { connection, schema, .. } = scratch;
-    let (subject, extent) = (Subject { schema, own_role: None }, Extent::Shape(&[]));
+    let (subject, extent) = (Subject { schema, own_role: None }, StructurePart::Shape(&[]));
     let mut tx = connection.begin().await?;
     let fingerprint = Fingerprint::within(&mut tx, subject, extent).await?;
     if history.newest_fingerprint() == Some(fingerprint) {

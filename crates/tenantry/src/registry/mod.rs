@@ -3,9 +3,9 @@
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
 //! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `structures`, `replays`,
 //! `deletion`, `former_slugs`, `kept_files` and `adoption`; `selection` reads the tenants that somebody chose, and
-//! `examination` has the questions of doctor. `cache` finds most tenants without any statement, and `listener` keeps it true: every change of
-//! a row is announced with `NOTIFY`, by a trigger, whoever made it. So is what was done to tenants, and `events` tells
-//! those who subscribed. `probe` asks one database who it is.
+//! `examination` has the questions of doctor. `cache` finds most tenants without any statement, and `listener` keeps it
+//! true: every change of a row is announced with `NOTIFY`, by a trigger, whoever made it. So is what was done to
+//! tenants, and `events` tells those who subscribed. `probe` asks one database who it is.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
 //! arrives within milliseconds. While it is not, nothing is served longer than

@@ -31,7 +31,7 @@ pub(crate) async fn environment(
     Ok(Digest::from_bytes(hash.fetch_one(connection).await?))
 }
 
-/// What a replay of these files has shown, if it was kept.
+/// The outcome of a replay of these files, if it was kept.
 pub(crate) async fn find(
     connection: &mut PgConnection,
     files: &Digest,

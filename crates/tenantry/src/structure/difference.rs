@@ -8,7 +8,7 @@ use super::fingerprint::{Key, Objects};
 
 /// Something that a schema has less, more or otherwise than it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Difference {
+pub(crate) struct Deviation {
     pub(super) kind: String,
     pub(super) name: String,
     /// The definition that is there; `None` if nothing is.
@@ -29,11 +29,11 @@ const RELATIONS: [(&str, &str); 6] = [
 
 /// Tells what is not the same, in the order of kinds and names. What belongs to a table that is missing or beyond is
 /// not told, nor the index of a constraint.
-pub(crate) fn differences(is: &Objects, should_be: &Objects) -> Vec<Difference> {
+pub(crate) fn differences(is: &Objects, should_be: &Objects) -> Vec<Deviation> {
     let keys = is.0.keys().chain(should_be.0.keys().filter(|key| !is.0.contains_key(*key)));
     let all: Vec<_> = keys
         .filter(|key| is.0.get(*key) != should_be.0.get(*key))
-        .map(|key| Difference {
+        .map(|key| Deviation {
             kind: key.0.clone(),
             name: key.1.clone(),
             is: is.0.get(key).map(|it| definition(it)),
@@ -60,7 +60,7 @@ fn definition(definitions: &[String]) -> Value {
     }
 }
 
-impl Difference {
+impl Deviation {
     pub(super) fn is_relation(&self) -> bool {
         self.kind == "relation"
     }
@@ -137,14 +137,14 @@ impl Difference {
         if self.is_relation() { relation().unwrap_or("relation") } else { &self.kind }
     }
 
-    /// What people look at first comes first.
+    /// Puts first what people look at first.
     fn order(&self) -> usize {
         const ORDER: [&str; 5] = ["relation", "column", "constraint", "index", "routine"];
         ORDER.iter().position(|kind| *kind == self.kind).unwrap_or(ORDER.len())
     }
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for Deviation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (noun, name) = (self.noun(), &self.name);
         match (&self.is, &self.should_be) {

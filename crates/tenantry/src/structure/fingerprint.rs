@@ -40,7 +40,7 @@ impl fmt::Debug for Fingerprint {
 
 /// The part of a structure that is looked at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Extent<'a> {
+pub(crate) enum StructurePart<'a> {
     /// All of it, with owners and privileges.
     Whole,
     /// The objects alone, whoever owns them and may use them, without these tables. A schema's own name in a text does
@@ -48,7 +48,7 @@ pub(crate) enum Extent<'a> {
     Shape(&'a [String]),
 }
 
-impl Extent<'_> {
+impl StructurePart<'_> {
     fn without(&self) -> &[String] {
         match self {
             Self::Whole => &[],
@@ -82,14 +82,14 @@ impl Fingerprint {
 
     /// Has the server compute it, in a transaction that is open. The transaction's `search_path` is another afterwards.
     pub(crate) async fn of(connection: &mut PgConnection, subject: Subject<'_>) -> Result<Self> {
-        Self::within(connection, subject, Extent::Whole).await
+        Self::within(connection, subject, StructurePart::Whole).await
     }
 
     /// Does the same for a part of the structure.
     pub(crate) async fn within(
         connection: &mut PgConnection,
         subject: Subject<'_>,
-        extent: Extent<'_>,
+        extent: StructurePart<'_>,
     ) -> Result<Self> {
         let line = "pg_catalog.jsonb_build_array(kind, name, definition)::text COLLATE \"C\"";
         let all = format!("coalesce(pg_catalog.string_agg({line}, E'\\n' ORDER BY {line}), '')");
@@ -98,7 +98,7 @@ impl Fingerprint {
         let hash = sqlx::query_scalar(AssertSqlSafe(extent.query(&hash)))
             .bind(subject.schema.as_str())
             .bind(subject.own_role)
-            .bind(matches!(extent, Extent::Whole))
+            .bind(matches!(extent, StructurePart::Whole))
             .bind(extent.without())
             .persistent(false)
             .fetch_one(&mut *connection)
@@ -118,14 +118,14 @@ pub(crate) struct Objects(pub(super) BTreeMap<Key, Vec<String>>);
 impl Objects {
     /// Reads them, as [`Fingerprint::of`] does.
     pub(crate) async fn of(connection: &mut PgConnection, subject: Subject<'_>) -> Result<Self> {
-        Self::within(connection, subject, Extent::Whole).await
+        Self::within(connection, subject, StructurePart::Whole).await
     }
 
     /// Reads a part of them, as [`Fingerprint::within`] does.
     pub(crate) async fn within(
         connection: &mut PgConnection,
         subject: Subject<'_>,
-        extent: Extent<'_>,
+        extent: StructurePart<'_>,
     ) -> Result<Self> {
         Self::among(connection, subject, extent, &[]).await
     }
@@ -134,7 +134,7 @@ impl Objects {
     pub(crate) async fn among(
         connection: &mut PgConnection,
         subject: Subject<'_>,
-        extent: Extent<'_>,
+        extent: StructurePart<'_>,
         others: &[String],
     ) -> Result<Self> {
         prepare(connection, subject, others).await?;
@@ -142,7 +142,7 @@ impl Objects {
             sqlx::query_as(AssertSqlSafe(extent.query("kind, name::text, (definition)::text")))
                 .bind(subject.schema.as_str())
                 .bind(subject.own_role)
-                .bind(matches!(extent, Extent::Whole))
+                .bind(matches!(extent, StructurePart::Whole))
                 .bind(extent.without())
                 .persistent(false)
                 .fetch_all(&mut *connection)

@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::difference::{Difference, differences, is_other};
+use super::difference::{Deviation, differences, is_other};
 use super::fingerprint::{Fingerprint, Key, Objects};
 use crate::tenant::Digest;
 
 /// The structures from the empty schema on, each as what has changed since the one before.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct History {
-    states: Vec<State>,
+    states: Vec<HistoryState>,
     /// The newest structure; it is made again of the changes.
     #[serde(skip)]
     newest: Objects,
@@ -17,7 +17,7 @@ pub(crate) struct History {
 
 /// A structure that files have made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct State {
+struct HistoryState {
     /// The version; `None` before the first file.
     version: Option<i64>,
     fingerprint: Digest,
@@ -29,7 +29,7 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Nearest {
     pub(crate) version: Option<i64>,
-    pub(crate) differences: Vec<Difference>,
+    pub(crate) differences: Vec<Deviation>,
 }
 
 impl History {
@@ -39,15 +39,15 @@ impl History {
         let changed = changed.map(|(key, is)| (key.clone(), is.clone())).collect();
         let removed = self.newest.0.keys().filter(|key| !objects.0.contains_key(*key)).cloned().collect();
         let fingerprint = Digest::from_bytes(*fingerprint.as_bytes());
-        self.states.push(State { version, fingerprint, changed, removed });
+        self.states.push(HistoryState { version, fingerprint, changed, removed });
         self.newest = objects;
     }
 
     /// Adds a version that has changed nothing.
     pub(crate) fn push_same(&mut self, version: Option<i64>) {
-        if let Some(State { fingerprint, .. }) = self.states.last() {
+        if let Some(HistoryState { fingerprint, .. }) = self.states.last() {
             let fingerprint = *fingerprint;
-            self.states.push(State { version, fingerprint, changed: Vec::new(), removed: Vec::new() });
+            self.states.push(HistoryState { version, fingerprint, changed: Vec::new(), removed: Vec::new() });
         }
     }
 
@@ -58,7 +58,7 @@ impl History {
 
     /// The versions that have this structure, the newest first: files that change rows only make no new one.
     pub(crate) fn versions_like(&self, fingerprint: Fingerprint) -> Vec<Option<i64>> {
-        let is_like = |state: &&State| state.fingerprint.as_bytes() == fingerprint.as_bytes();
+        let is_like = |state: &&HistoryState| state.fingerprint.as_bytes() == fingerprint.as_bytes();
         self.states.iter().rev().filter(is_like).map(|state| state.version).collect()
     }
 
@@ -71,7 +71,7 @@ impl History {
     }
 
     /// The differences from what the files make at a version.
-    pub(crate) fn differences_at(&self, version: Option<i64>, is: &Objects) -> Option<Vec<Difference>> {
+    pub(crate) fn differences_at(&self, version: Option<i64>, is: &Objects) -> Option<Vec<Deviation>> {
         Some(differences(is, &self.objects_at(version)?))
     }
 
@@ -101,7 +101,7 @@ impl History {
     }
 }
 
-impl State {
+impl HistoryState {
     fn keys(&self) -> impl Iterator<Item = &Key> {
         self.changed.iter().map(|(key, _)| key).chain(&self.removed)
     }

@@ -2,22 +2,22 @@
 
 use serde_json::Value;
 
-use super::difference::Difference;
+use super::difference::Deviation;
 use crate::sql::Identifier;
 
 /// The statements that make a schema what it should be, for a session whose path leads to it. What no single statement
 /// does, or what would lose rows, is left to a person, by a comment.
-pub(crate) fn mend(differences: &[Difference]) -> String {
+pub(crate) fn mend(differences: &[Deviation]) -> String {
     let each: Vec<_> = differences.iter().map(|it| statement(it).unwrap_or_else(|| by_hand(it))).collect();
     each.join("; ")
 }
 
-fn by_hand(difference: &Difference) -> String {
+fn by_hand(difference: &Deviation) -> String {
     // No name may end the comment.
     format!("/* by hand: {} */", difference.to_string().replace("*/", "* /"))
 }
 
-fn statement(difference: &Difference) -> Option<String> {
+fn statement(difference: &Deviation) -> Option<String> {
     match (difference.kind.as_str(), &difference.is, &difference.should_be) {
         ("index", None, Some(it)) => text(it, 1),
         ("index", Some(_), None) => Some(format!("DROP INDEX {}", Identifier(&difference.name))),
@@ -73,17 +73,17 @@ fn split(name: &str) -> Option<(&str, String)> {
     Some((&name[..end], Identifier(&name[end + 1..]).to_string()))
 }
 
-fn add_constraint(difference: &Difference, it: &Value) -> Option<String> {
+fn add_constraint(difference: &Deviation, it: &Value) -> Option<String> {
     let (table, name) = split(&difference.name)?;
     Some(format!("ALTER TABLE {table} ADD CONSTRAINT {name} {}", text(it, 1)?))
 }
 
-fn drop_constraint(difference: &Difference) -> Option<String> {
+fn drop_constraint(difference: &Deviation) -> Option<String> {
     let (table, name) = split(&difference.name)?;
     Some(format!("ALTER TABLE {table} DROP CONSTRAINT {name}"))
 }
 
-fn drop_trigger(difference: &Difference) -> Option<String> {
+fn drop_trigger(difference: &Deviation) -> Option<String> {
     // The table is not quoted here.
     let (table, name) = difference.name.split_once('.')?;
     Some(format!("DROP TRIGGER {} ON {}", Identifier(name), Identifier(table)))
@@ -94,7 +94,7 @@ fn is_plain(it: &Value) -> bool {
     is_empty(IDENTITY) && is_empty(GENERATED)
 }
 
-fn add_column(difference: &Difference, it: &Value) -> Option<String> {
+fn add_column(difference: &Deviation, it: &Value) -> Option<String> {
     let (table, column) = difference.name.split_once('.').filter(|_| is_plain(it))?;
     let not_null = if it.get(NOT_NULL)?.as_bool()? { " NOT NULL" } else { "" };
     let default = text(it, DEFAULT).map(|default| format!(" DEFAULT {default}")).unwrap_or_default();
@@ -102,8 +102,8 @@ fn add_column(difference: &Difference, it: &Value) -> Option<String> {
     Some(format!("ALTER TABLE {table} ADD COLUMN {column} {}{not_null}{default}", text(it, TYPE)?))
 }
 
-/// Where nothing but the default or the need of a value differs.
-fn alter_column(difference: &Difference, is: &Value, it: &Value) -> Option<String> {
+/// Changes the default and the need of a value, where nothing else differs.
+fn alter_column(difference: &Deviation, is: &Value, it: &Value) -> Option<String> {
     let (table, column) = difference.name.split_once('.').filter(|_| is_plain(it))?;
     let (is, should_be) = (is.as_array()?, it.as_array()?);
     let differing: Vec<_> =
@@ -133,7 +133,7 @@ mod tests {
     fn check(kind: &str, name: &str, is: &str, should_be: &str, expect: &str) {
         let parsed = |text: &str| (!text.is_empty()).then(|| serde_json::from_str(text).unwrap());
         let (kind, name) = (kind.to_owned(), name.to_owned());
-        let difference = Difference { kind, name, is: parsed(is), should_be: parsed(should_be) };
+        let difference = Deviation { kind, name, is: parsed(is), should_be: parsed(should_be) };
         assert_eq!(mend(&[difference]), expect);
     }
 

@@ -33,8 +33,8 @@ mod psql;
 mod rename;
 mod source;
 
-pub(crate) use self::difference::{Difference, differences};
-pub(crate) use self::fingerprint::{Extent, Fingerprint, Objects, QUESTION, Subject};
+pub(crate) use self::difference::{Deviation, differences};
+pub(crate) use self::fingerprint::{Fingerprint, Objects, QUESTION, StructurePart, Subject};
 pub(crate) use self::history::History;
 pub(crate) use self::mend::mend;
 pub(crate) use self::origin::{DumpOrigin, ExtensionMember};

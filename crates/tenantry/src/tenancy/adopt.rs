@@ -18,8 +18,8 @@ impl Tenancy {
     /// with what the migration files make. Nothing is changed. [`adopt`](Self::adopt) makes a tenant of one.
     ///
     /// What the files make at each version is found by a replay in a scratch schema, which is gone afterwards. It is
-    /// made once per set of files, and kept in `tenantry.replay`. Rows, owners and privileges are not compared. Tables in
-    /// which other tools note what they have applied are read to find the version, and left alone.
+    /// made once per set of files, and kept in `tenantry.replay`. Rows, owners and privileges are not compared. Tables
+    /// in which other tools note what they have applied are read to find the version, and left alone.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if no database goes by this alias. A file that cannot be replayed is no error:

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use super::{Inner, Tenancy};
 use crate::context::{Agreement, Context};
 use crate::database::{Config, DatabaseConfig, Layout, Period};
-use crate::doctor::{self, Finding, Replay};
+use crate::doctor::{self, Finding, ReplayMode};
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
@@ -209,17 +209,17 @@ impl Builder {
 
     /// Does what [`doctor`](Self::doctor) does, and tells how far it is.
     pub async fn doctor_observed(&self, steps: impl Steps) -> Vec<Finding> {
-        self.examine(Replay::Kept, &steps).await
+        self.examine(ReplayMode::Kept, &steps).await
     }
 
     /// Does what [`doctor_observed`](Self::doctor_observed) does, and finds out what the files make where that was not
     /// kept: in each database that has tenants, they are replayed in a scratch schema, which is gone afterwards. So a
     /// difference from the files that all tenants share is found, too.
     pub async fn doctor_replaying(&self, steps: impl Steps) -> Vec<Finding> {
-        self.examine(Replay::IfNeeded, &steps).await
+        self.examine(ReplayMode::IfNeeded, &steps).await
     }
 
-    async fn examine(&self, replay: Replay, steps: &dyn Steps) -> Vec<Finding> {
+    async fn examine(&self, replay: ReplayMode, steps: &dyn Steps) -> Vec<Finding> {
         let Self { databases, layout, role, migrations, .. } = self;
         doctor::examine(databases.iter(), layout, role.as_ref(), migrations, replay, steps).await
     }

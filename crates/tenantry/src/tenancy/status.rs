@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::Tenancy;
 use crate::context::Context;
-use crate::doctor::{self, Finding, Replay};
+use crate::doctor::{self, Finding, ReplayMode};
 use crate::error::Result;
 use crate::lifecycle::{self, Footprint};
 use crate::observe::Steps;
@@ -66,17 +66,17 @@ impl Tenancy {
     /// # }
     /// ```
     pub async fn doctor(&self) -> Vec<Finding> {
-        self.examine(Replay::Kept, &()).await
+        self.examine(ReplayMode::Kept, &()).await
     }
 
     /// Does what [`doctor`](Self::doctor) does, and finds out what the files make where that was not kept: in each
     /// database that has tenants, they are replayed in a scratch schema, which is gone afterwards. So a difference from
     /// the files that all tenants share is found, too.
     pub async fn doctor_replaying(&self, steps: impl Steps) -> Vec<Finding> {
-        self.examine(Replay::IfNeeded, &steps).await
+        self.examine(ReplayMode::IfNeeded, &steps).await
     }
 
-    async fn examine(&self, replay: Replay, steps: &dyn Steps) -> Vec<Finding> {
+    async fn examine(&self, replay: ReplayMode, steps: &dyn Steps) -> Vec<Finding> {
         let Context { databases, layout, role, migrations, .. } = &*self.inner.context;
         doctor::examine(databases.configs(), layout, role.as_ref(), migrations, replay, steps).await
     }

@@ -3,7 +3,6 @@ use tenantry::Adoption;
 use tenantry::lifecycle::Adoptable;
 use tenantry::tenant::{DomainName, Slug};
 
-use super::counted;
 use crate::context::Context;
 use crate::failure::{Failure, Report};
 use crate::output::{Format, note};
@@ -17,7 +16,7 @@ pub(super) struct Plans {
     pub(super) found: Vec<Plan>,
     /// The number of those that are already.
     pub(super) taken: usize,
-    /// Those that were named in vain.
+    /// The schemas that were named in vain.
     pub(super) missing: Vec<Failure>,
 }
 
@@ -144,4 +143,10 @@ pub(super) fn note_rows(cx: &Context, plans: &[Plan]) {
                     schema's own tool has noted was taken, or else the newest";
         counted(cx.output.format(), ambiguous, what);
     }
+}
+
+/// Says what nobody has compared.
+fn counted(format: Format, plans: usize, what: &str) {
+    let verb = if plans == 1 { "schema is" } else { "schemas are" };
+    note(format, &format!("{plans} {verb} {what}"));
 }

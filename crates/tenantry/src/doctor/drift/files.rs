@@ -2,38 +2,38 @@
 
 use std::collections::BTreeMap;
 
-use super::groups::{Alike, Kind};
-use super::{is_settled, names, sentence, statements_for};
+use super::groups::{Alike, Kind, is_settled};
+use super::telling::{names, sentence, statements_for};
 use crate::doctor::finding::{Check, Finding};
 use crate::doctor::patient::Patient;
 use crate::doctor::roster::Roster;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{MigrationSet, Migrations, Obstacle, Versions, Workshop, kept_versions, versions};
-use crate::structure::{Difference, Objects, Subject, mend};
+use crate::structure::{Deviation, Objects, Subject, mend};
 use crate::tenant::SchemaName;
 
 /// The way to what the files make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Replay {
-    /// What was kept is used; where nothing was, schemas are compared with each other only.
+pub(crate) enum ReplayMode {
+    /// Uses what was kept. Where nothing was, schemas are compared with each other only.
     Kept,
     /// The files are replayed in a scratch schema, unless what they make was kept.
     IfNeeded,
 }
 
-/// What the files make, where that is known: those of all tenants, and those of each type.
-pub(super) struct Measure<'a> {
+/// The structures that the files make, where they are known: those of all tenants, and those of each type.
+pub(super) struct KnownVersions<'a> {
     known: Vec<(&'a MigrationSet, Versions)>,
     /// The findings about that.
     pub(super) findings: Vec<Finding>,
 }
 
-impl<'a> Measure<'a> {
+impl<'a> KnownVersions<'a> {
     /// Takes what was kept, or has it made where anybody is to be compared with it.
     pub(super) async fn take(
         patient: &Patient<'_>,
         files: &'a Migrations,
-        replay: Replay,
+        replay: ReplayMode,
         groups: &BTreeMap<Kind, Vec<Alike>>,
     ) -> Self {
         let mut measure = Self { known: Vec::new(), findings: Vec::new() };
@@ -53,11 +53,11 @@ impl<'a> Measure<'a> {
         measure
     }
 
-    async fn add(&mut self, patient: &Patient<'_>, set: &'a MigrationSet, replay: Replay, newest: i64) {
+    async fn add(&mut self, patient: &Patient<'_>, set: &'a MigrationSet, replay: ReplayMode, newest: i64) {
         let workshop = Workshop::new(patient.alias, patient.config, patient.layout);
         let found = match replay {
-            Replay::Kept => kept_versions(workshop, set).await,
-            Replay::IfNeeded => versions(workshop, set, patient.steps()).await.map(Some),
+            ReplayMode::Kept => kept_versions(workshop, set).await,
+            ReplayMode::IfNeeded => versions(workshop, set, patient.steps()).await.map(Some),
         };
         match found {
             Ok(versions) => {
@@ -65,13 +65,13 @@ impl<'a> Measure<'a> {
                 self.findings.extend(obstacle.map(|obstacle| not_replayed(patient, obstacle)));
                 self.known.extend(versions.map(|versions| (set, versions)));
             }
-            Err(error) if replay == Replay::IfNeeded => self.findings.push(unknown(patient, &error)),
+            Err(error) if replay == ReplayMode::IfNeeded => self.findings.push(unknown(patient, &error)),
             // Whoever did not ask for a replay need not be able to make one.
             Err(_) => {}
         }
     }
 
-    /// What the files of a group make, and the version at which it is; `None` if that is not known.
+    /// The structures that the files of a group make, and its version; `None` if they are not known.
     fn of(&self, kind: &Kind) -> Option<(&Versions, i64)> {
         self.known.iter().find_map(|(set, versions)| Some((versions, version_of(set, kind)?)))
     }
@@ -83,7 +83,7 @@ impl<'a> Measure<'a> {
         roster: &mut Roster,
         kind: &Kind,
         group: &Alike,
-    ) -> Result<Option<Vec<Difference>>> {
+    ) -> Result<Option<Vec<Deviation>>> {
         let Some((versions, version)) = self.of(kind) else { return Ok(None) };
         let Some(should_be) = versions.history.objects_at(Some(version)) else { return Ok(None) };
         let Some((schema, _)) = group.first.first() else { return Ok(None) };
@@ -109,7 +109,7 @@ impl<'a> Measure<'a> {
         patient: &Patient<'_>,
         kind: &Kind,
         group: &Alike,
-        differences: &[Difference],
+        differences: &[Deviation],
     ) -> Finding {
         let what = format!(
             "{} {} from what the files make at version {}: {}",

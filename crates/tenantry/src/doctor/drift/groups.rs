@@ -12,7 +12,7 @@ use super::question::{
 use crate::doctor::Patient;
 use crate::doctor::roster::{Entry, PAGE, Roster};
 use crate::doctor::session::Session;
-use crate::registry::examination::{APPLIED, APPLIED_AND_KEPT, APPLIED_SCHEMA};
+use crate::registry::examination::{self, APPLIED, APPLIED_AND_KEPT, APPLIED_SCHEMA};
 use crate::tenant::Status;
 
 /// Schemas with the same difference that a finding names.
@@ -229,4 +229,17 @@ async fn objects_of(
         }
     }
     Ok(fingerprints)
+}
+
+/// Returns true if a schema has been what its digest says all the time: what has this digest now, and had it when it
+/// was hashed, had it in between, too.
+pub(super) async fn is_settled(
+    patient: &mut Patient<'_>,
+    roster: &mut Roster,
+    digest: &str,
+    schema: &str,
+) -> Result<bool, sqlx::Error> {
+    Ok(patient.catalog.column(&examination::applied_and_kept(schema)).await? == [digest]
+        && !patient.idle(&[schema]).await?.is_empty()
+        && !roster.entries_of(patient.alias, &[schema]).await?.is_empty())
 }

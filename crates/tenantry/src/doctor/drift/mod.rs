@@ -2,45 +2,40 @@
 //! the files make.
 //!
 //! The server computes one hash per schema over the rows of catalogs that say what is in it, page by page. Where
-//! some have another, the objects themselves are read of one of each, and groups that are the same are one. The files say
-//! which is right (`files`); where that is not known, what most schemas have is taken for it.
+//! some have another, the objects themselves are read of one of each, and groups that are the same are one. The files
+//! say which is right (`files`); where that is not known, what most schemas have is taken for it.
 
 mod difference;
 mod files;
 mod groups;
 mod question;
-
-use std::fmt;
+mod telling;
 
 use sqlx::Row as _;
 
 use self::difference::{Object, Objects, differences};
-use self::files::Measure;
-pub(crate) use self::files::Replay;
-use self::groups::{Alike, Kind};
-use self::question::{OWN_NAME, Roles, about_objects, chunks, sizes, without_schema};
+use self::files::KnownVersions;
+pub(crate) use self::files::ReplayMode;
+use self::groups::{Alike, Kind, is_settled};
+use self::question::{Roles, about_objects, chunks, sizes, without_schema};
+use self::telling::{names, sentence, statements_for};
 use super::finding::{TOLD, Told};
 use super::roster::Roster;
 use super::{Check, Finding, Patient};
 use crate::migrate::Migrations;
-use crate::registry::examination;
-use crate::sql::{Identifier, Literal};
 use crate::structure;
-
-/// Differences of one schema that a finding tells of.
-const MOST_DIFFERENCES: usize = 5;
 
 pub(super) async fn compare(
     patient: &mut Patient<'_>,
     roster: &mut Roster,
     files: &Migrations,
-    replay: Replay,
+    replay: ReplayMode,
 ) -> crate::Result<Vec<Finding>> {
     let mut told = Told::default();
     let config = patient.config;
     let roles = Roles { application: config.application_role(), of_tenants: patient.role };
     let all = groups::read(patient, roster, roles).await?;
-    let measure = Measure::take(patient, files, replay, &all).await;
+    let measure = KnownVersions::take(patient, files, replay, &all).await;
     for (kind, mut groups) in all {
         groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.first.cmp(&b.first)));
         let judged = judge(patient, roster, &measure, &kind, groups).await?;
@@ -67,14 +62,14 @@ pub(super) async fn compare(
 /// or not known.
 struct Judged {
     group: Alike,
-    differences: Option<Vec<structure::Difference>>,
+    differences: Option<Vec<structure::Deviation>>,
 }
 
 /// Compares one schema of each group with what the files make, as far as it will be told.
 async fn judge(
     patient: &mut Patient<'_>,
     roster: &mut Roster,
-    measure: &Measure<'_>,
+    measure: &KnownVersions<'_>,
     kind: &Kind,
     groups: Vec<Alike>,
 ) -> crate::Result<Vec<Judged>> {
@@ -127,41 +122,6 @@ async fn tell(
     ))
 }
 
-/// ``tenant `a`, tenant `b`, tenant `c` and 4 more``.
-fn names(group: &Alike) -> String {
-    let owners: Vec<_> = group.first.iter().map(|(_, owner)| owner.as_str()).collect();
-    match group.count.saturating_sub(owners.len()) {
-        0 => owners.join(", "),
-        more => format!("{} and {more} more", owners.join(", ")),
-    }
-}
-
-fn sentence(differences: &[impl fmt::Display]) -> String {
-    let told: Vec<_> = differences.iter().take(MOST_DIFFERENCES).map(ToString::to_string).collect();
-    match differences.len().saturating_sub(told.len()) {
-        0 => told.join("; "),
-        more => format!("{}; and {more} more", told.join("; ")),
-    }
-}
-
-/// The statements that make the schemas that are named what they should be, for their owner.
-fn statements_for(group: &Alike, statements: &str) -> String {
-    let each = group.first.iter().map(|(schema, _)| {
-        let literal = Literal(schema).to_string();
-        let statements = statements
-            .replace(&format!("'{OWN_NAME}'"), &literal)
-            .replace(&format!("\"{OWN_NAME}\""), &Identifier(schema).to_string())
-            .replace(OWN_NAME, schema);
-        format!("SET search_path TO {}; {statements}", Identifier(schema))
-    });
-    let each: Vec<_> = each.collect();
-    let more = match group.count.saturating_sub(group.first.len()) {
-        0 => String::new(),
-        more => format!(" -- for the {more} more, run `tenantry doctor` again"),
-    };
-    format!("{}; RESET search_path{more}", each.join("; "))
-}
-
 /// The objects of a schema. `None` if that may be half of a migration, or is somebody else's by now.
 async fn read_objects(
     patient: &mut Patient<'_>,
@@ -194,29 +154,4 @@ async fn read_objects(
         }
     }
     Ok(is_settled(patient, roster, digest, schema).await?.then_some(objects))
-}
-
-/// Returns true if a schema has been what its digest says all the time: what has this digest now, and had it when it
-/// was hashed, had it in between, too.
-async fn is_settled(
-    patient: &mut Patient<'_>,
-    roster: &mut Roster,
-    digest: &str,
-    schema: &str,
-) -> Result<bool, sqlx::Error> {
-    Ok(patient.catalog.column(&examination::applied_and_kept(schema)).await? == [digest]
-        && !patient.idle(&[schema]).await?.is_empty()
-        && !roster.entries_of(patient.alias, &[schema]).await?.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_group_is_named_by_its_first() {
-        let first = vec![("t_a".to_owned(), "tenant `a`".to_owned())];
-        assert_eq!(names(&Alike { count: 1, first: first.clone() }), "tenant `a`");
-        assert_eq!(names(&Alike { count: 5, first }), "tenant `a` and 4 more");
-    }
 }

@@ -2,21 +2,21 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::look::Adoptable;
+use super::adoptable::Adoptable;
 use super::noted::Noted;
 use crate::error::Result;
 use crate::migrate::Versions;
 use crate::migration::MigrationSet;
 use crate::provision::Proof;
-use crate::structure::{Difference, Fingerprint, Objects, Subject};
+use crate::structure::{Deviation, Fingerprint, Objects, Subject};
 
 /// Differences that are told of one schema.
 const MOST: usize = 20;
 
-/// What schemas are compared with.
-pub(super) struct Measure<'a> {
+/// The structures that schemas are compared with.
+pub(super) struct FileVersions<'a> {
     pub(super) files: &'a MigrationSet,
-    /// What the files make, or why nobody knows; `None` if there are no files.
+    /// The structure at each version, or the reason why nobody knows them; `None` if there are no files.
     pub(super) versions: Option<Result<Versions, String>>,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Measure<'a> {
 /// that it is equal to. Where it is equal to none, it tells the differences to the nearest.
 pub(super) async fn compare(
     connection: &mut PgConnection,
-    measure: &Measure<'_>,
+    measure: &FileVersions<'_>,
     found: &mut Adoptable,
     noted: Option<&Noted>,
 ) -> Result<()> {
@@ -83,7 +83,7 @@ fn tell_nearest(versions: &Versions, found: &mut Adoptable, objects: &Objects, h
     }
 }
 
-fn told(differences: &[Difference]) -> Vec<String> {
+fn told(differences: &[Deviation]) -> Vec<String> {
     let mut told: Vec<_> = differences.iter().take(MOST).map(ToString::to_string).collect();
     let more = differences.len().saturating_sub(told.len());
     told.extend((more > 0).then(|| format!("{more} more")));

@@ -6,64 +6,21 @@ use std::num::NonZeroUsize;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{FromRow, PgConnection};
 
-use super::compare::{Measure, compare};
-use super::noted::{Noted, noted_in, noted_in_shared};
+use super::adoptable::{Adoptable, SchemaChoice};
+use super::compare::{FileVersions, compare};
+use super::noted::{noted_in, noted_in_shared};
 use crate::context::Context;
 use crate::error::Result;
 use crate::migrate::{Workshop, versions};
 use crate::migration::FOREIGN_LEDGERS;
 use crate::observe::{Step, Steps};
 use crate::pool::KeptConnections;
-use crate::provision::{Proof, refuse_shared};
+use crate::provision::refuse_shared;
 use crate::registry::adoption;
-use crate::tenant::{Alias, SchemaName, Slug};
-
-/// A choice of schemas that are there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SchemaChoice {
-    /// The schemas whose names are like this pattern of SQL, such as `tenant_%`.
-    Like(String),
-    /// The schemas of these names, as far as they are there.
-    Named(Vec<SchemaName>),
-}
-
-/// A schema that may become a tenant's, compared with what the files make.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[non_exhaustive]
-pub struct Adoptable {
-    /// The schema, which nobody owns.
-    pub schema: SchemaName,
-    /// The database in which it is.
-    pub database: Alias,
-    /// The slug that its name suggests, if it is a legal one.
-    pub slug: Option<Slug>,
-    /// The number of tables in it.
-    pub tables: i64,
-    /// The tool that has noted what was applied to it.
-    pub tool: Option<String>,
-    /// The table in which it has.
-    pub ledger: Option<String>,
-    /// The newest version that is noted there, as that tool writes it.
-    pub noted: Option<String>,
-    /// The version whose files make what is in the schema, no more and no less: the one that the tool has noted, if it
-    /// is among those, or else the newest. `None` also for a schema in which there is nothing yet.
-    pub version: Option<i64>,
-    /// Other versions of which the same is true, the newest first. They differ in rows, which nobody compares.
-    pub also: Vec<i64>,
-    /// The version that is nearest, if none is equal: the one that the tool has noted, or else the one with the fewest
-    /// differences.
-    pub nearest: Option<i64>,
-    /// What the schema has less, more or otherwise than the files make at the nearest version.
-    pub differences: Vec<String>,
-    /// The reason why it could not be compared.
-    pub unknown: Option<String>,
-    /// What was seen when it was found to be equal.
-    #[serde(skip)]
-    pub(super) proof: Option<Proof>,
-}
+use crate::tenant::{Alias, SchemaName};
 
 #[derive(FromRow)]
-struct Found {
+struct FoundSchema {
     schema: String,
     tables: i64,
     /// The tables of other tools that are in it.
@@ -93,7 +50,7 @@ pub(crate) async fn adoptable(
     } else {
         Some(versions(Workshop::of(context, database)?, files, steps).await)
     };
-    let measure = &Measure { files, versions: versions.map(|it| it.map_err(|error| error.to_string())) };
+    let measure = &FileVersions { files, versions: versions.map(|it| it.map_err(|error| error.to_string())) };
     let (kept, count, shared) = (&KeptConnections::for_a_run(), found.len(), shared.as_ref());
     let compared = stream::iter(found.into_iter().map(|(schema, found)| async move {
         let open = async || context.databases.owner_connection(database).await;
@@ -120,39 +77,13 @@ pub(crate) async fn adoptable(
     Ok(all)
 }
 
-impl Adoptable {
-    fn new(
-        schema: &SchemaName,
-        database: &Alias,
-        choice: &SchemaChoice,
-        tables: i64,
-        noted: Option<&Noted>,
-    ) -> Self {
-        Self {
-            schema: schema.clone(),
-            database: database.clone(),
-            slug: suggested(schema.as_str(), choice),
-            tables,
-            tool: noted.map(|noted| noted.tool.to_owned()),
-            ledger: noted.map(|noted| noted.ledger.clone()),
-            noted: noted.and_then(|noted| noted.version.clone()),
-            version: None,
-            also: Vec::new(),
-            nearest: None,
-            differences: Vec::new(),
-            unknown: None,
-            proof: None,
-        }
-    }
-}
-
 /// The schemas that are meant and that nobody owns.
 async fn ownerless(
     context: &Context,
     connection: &mut PgConnection,
     database: &Alias,
     choice: &SchemaChoice,
-) -> Result<Vec<(SchemaName, Found)>> {
+) -> Result<Vec<(SchemaName, FoundSchema)>> {
     let found = find(connection, choice).await?;
     let names: Vec<_> = found.iter().map(|found| found.schema.as_str()).collect();
     let owned = async |registry: &mut PgConnection| adoption::owned(registry, database, &names).await;
@@ -179,7 +110,7 @@ pub(crate) async fn owned(
 }
 
 /// Begins at the names of schemas, and reads of each only what is its own.
-async fn find(connection: &mut PgConnection, choice: &SchemaChoice) -> Result<Vec<Found>> {
+async fn find(connection: &mut PgConnection, choice: &SchemaChoice) -> Result<Vec<FoundSchema>> {
     let (pattern, names) = match choice {
         SchemaChoice::Like(pattern) => (Some(pattern.as_str()), Vec::new()),
         SchemaChoice::Named(names) => (None, names.iter().map(SchemaName::as_str).collect()),
@@ -197,44 +128,4 @@ async fn find(connection: &mut PgConnection, choice: &SchemaChoice) -> Result<Ve
          ORDER BY nspname::text COLLATE \"C\"",
     );
     Ok(found.bind(pattern).bind(names).bind(ledgers).fetch_all(connection).await?)
-}
-
-/// The part of a name that the pattern leaves open, as a slug: `acme` of `tenant_acme`, where all are like `tenant_%`.
-fn suggested(schema: &str, choice: &SchemaChoice) -> Option<Slug> {
-    let (before, behind) = match choice {
-        SchemaChoice::Like(pattern) => pattern.split_once('%').unwrap_or_default(),
-        SchemaChoice::Named(_) => ("", ""),
-    };
-    // In a pattern a backslash takes the meaning away from what follows.
-    let (before, behind) = (before.replace('\\', ""), behind.replace('\\', ""));
-    let open = schema.strip_prefix(&before).unwrap_or(schema);
-    let open = open.strip_suffix(&behind).unwrap_or(open);
-    let dashed: String = open.chars().map(|it| if it.is_ascii_alphanumeric() { it } else { '-' }).collect();
-    Slug::parse(dashed.trim_matches('-')).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_part_that_a_pattern_leaves_open_is_the_slug() {
-        for (pattern, schema, expect) in [
-            ("tenant_%", "tenant_acme", Some("acme")),
-            (r"tenant\_%", "tenant_acme_eu", Some("acme-eu")),
-            ("%_prod", "Globex_prod", Some("globex")),
-            ("%", "Acme's \"Own\"", Some("acme-s--own")),
-            ("t%x", "tax", Some("a")),
-            ("tenant_%", "tenant_", None),
-            ("tenant_%", "tenant_é", None),
-            ("acme", "acme", Some("acme")),
-        ] {
-            let choice = SchemaChoice::Like(pattern.to_owned());
-            assert_eq!(suggested(schema, &choice).as_ref().map(Slug::as_str), expect, "{schema}");
-        }
-        assert_eq!(
-            suggested("tenant_7", &SchemaChoice::Named(Vec::new())).as_ref().map(Slug::as_str),
-            Some("tenant-7")
-        );
-    }
 }

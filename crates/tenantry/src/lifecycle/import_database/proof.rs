@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
 use crate::lifecycle::contents::{first, leading_out, shared};
 use crate::observe::Step;
-use crate::structure::{Extent, Objects, Subject};
+use crate::structure::{Objects, StructurePart, Subject};
 
 impl Import<'_> {
     /// Compares both, and looks whether the tenant stands on its own.
@@ -22,7 +22,7 @@ impl Import<'_> {
         let layout = &self.context.layout;
         let visible: Vec<_> = layout.extension_schemas.iter().map(ToString::to_string).collect();
         let of = |schema| Subject { schema, own_role: None };
-        let shape = Extent::Shape(&[]);
+        let shape = StructurePart::Shape(&[]);
         let should_be = Objects::among(reader, of(self.source.name()), shape, &findings.extensions).await?;
         let is = Objects::among(writer, of(self.tenant.schema()), shape, &visible).await?;
         let [mut is, mut should_be] = [is, should_be].map(|objects| {

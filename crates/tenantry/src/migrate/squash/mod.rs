@@ -1,8 +1,8 @@
 //! Makes a baseline, and proves that it makes what the migrations make.
 //!
-//! The migrations are replayed in a scratch schema (`migrate::scratch`), which the caller dumps; nothing here runs `pg_dump`. The
-//! text is then applied to another scratch schema, and accepted if the catalogs say the same of both. What a
-//! dump does not hold and nothing here adds is thereby found, whatever it is, and named.
+//! The migrations are replayed in a scratch schema (`migrate::scratch`), which the caller dumps; nothing here runs
+//! `pg_dump`. The text is then applied to another scratch schema, and accepted if the catalogs say the same of both.
+//! What a dump does not hold and nothing here adds is thereby found, whatever it is, and named.
 //!
 //! | file | what it does |
 //! | --- | --- |
