@@ -23,10 +23,9 @@ use crate::setting::{Setting, parse_setting, settings_of};
 /// tenant is made in one transaction, and migrated to the version of the files. The SQL in it runs as the owner of the
 /// tenants: import only what you trust.
 ///
-/// The schema `public` of the database becomes a tenant, with its rows, in one transaction. The database is only
-/// read, at
-/// one moment, while others write to it. What cannot be carried is named before anything is made. It takes PostgreSQL's
-/// own `pg_dump`, not older than the server of that database.
+/// The schema `public` of a database becomes a tenant, with its rows, in one transaction. The database is only read, at
+/// one moment, while others write to it. What cannot be carried is named before anything is made. It takes
+/// PostgreSQL's own `pg_dump`, not older than the server of that database.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tenantry import acme.tar.zst --slug acme-2
