@@ -32,9 +32,11 @@ pub(super) fn restore_sql(
             argument(&format!(".{name}"))
         );
     }
-    let path =
-        extensions.iter().map(|schema| format!("{}, ", Identifier(schema.as_str()))).collect::<String>();
-    let path = format!("SET LOCAL search_path TO :\"__tenant__\", {path}pg_temp;");
+    let mut path = "SET LOCAL search_path TO :\"__tenant__\", ".to_owned();
+    for schema in extensions {
+        let _ = write!(path, "{}, ", Identifier(schema.as_str()));
+    }
+    path.push_str("pg_temp;");
     let _ = write!(sql, "{path}\n\\ir pre-data.sql\n{path}\n{ledger};\n");
     for (index, (table, parts)) in manifest.tables.iter().zip(parts).enumerate() {
         for part in 1..=*parts {

@@ -82,11 +82,11 @@ pub(crate) async fn export<E: From<Error>>(
     let statement = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     let mut tx = begin(&mut connection, context, &tenant, ReadFor::Export, statement).await?;
     steps.step(Step::new("looking at the tenant", 0, None));
-    let (structure, content) = Content::read(&mut tx, context, &tenant, domains, dump).await?;
+    let (structure, found) = Content::read(&mut tx, context, &tenant, domains, dump).await?;
     let seconds = u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default();
     let level = options.level;
     let pipe = Pipe::open(move || ArchiveWriter::new(to, level, seconds));
-    let written = content.write(&mut tx, context, pipe, steps).await?;
+    let written = found.write(&mut tx, context, pipe, steps).await?;
     tx.rollback().await.map_err(Error::from)?;
     fail_point::reached(FailPoint::ExportWritten);
     // 3. The entry in the audit, and the structure for the next archive.
@@ -98,7 +98,7 @@ pub(crate) async fn export<E: From<Error>>(
     let (rows, version) = (written.manifest.rows(), written.manifest.version);
     let WrittenArchive { manifest, bytes, sha256 } = written;
     let structure_was_kept = structure.is_kept();
-    let (fingerprint, notes) = (manifest.fingerprint, content.notes);
+    let (fingerprint, notes) = (manifest.fingerprint, found.notes);
     Ok(Exported { tenant, version, fingerprint, rows, bytes, sha256, structure_was_kept, notes })
 }
 

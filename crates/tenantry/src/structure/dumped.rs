@@ -1,5 +1,7 @@
 //! From the text of a dump to the two texts of a structure.
 
+use std::iter;
+
 use super::casts::Cast;
 use super::origin::DumpOrigin;
 use super::placeholder::{MARK, SCHEMA};
@@ -139,10 +141,11 @@ fn insert_casts(statements: &mut Vec<String>, casts: Vec<Cast>, extensions: &[St
     let is_needed =
         |statement: &String| casts.iter().flat_map(|cast| &cast.needs).any(|name| makes(statement, name));
     let place = statements.iter().rposition(is_needed).map_or(0, |last| last + 1);
-    let extensions: String =
-        extensions.iter().map(|schema| format!(", {}", crate::sql::Identifier(schema))).collect();
-    let mut made = vec![format!("SET LOCAL search_path TO {SCHEMA}{extensions}, pg_catalog")];
-    made.extend(casts.into_iter().flat_map(|cast| std::iter::once(cast.statement).chain(cast.comment)));
+    let extensions = extensions.iter().map(|schema| crate::sql::Identifier(schema).to_string());
+    let path: Vec<_> =
+        iter::once(SCHEMA.to_owned()).chain(extensions).chain(iter::once("pg_catalog".to_owned())).collect();
+    let mut made = vec![format!("SET LOCAL search_path TO {}", path.join(", "))];
+    made.extend(casts.into_iter().flat_map(|cast| iter::once(cast.statement).chain(cast.comment)));
     made.push("SET LOCAL search_path TO pg_catalog".to_owned());
     statements.splice(place..place, made);
 }

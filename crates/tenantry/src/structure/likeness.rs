@@ -34,7 +34,9 @@ impl Objects {
         objects.retain(|(kind, _), definitions| {
             !(kind == "constraint" && definitions.iter().all(|text| text.starts_with(r#"["n""#)))
         });
-        objects.values_mut().for_each(|definitions| definitions.iter_mut().for_each(String::clear));
+        for definition in objects.values_mut().flatten() {
+            definition.clear();
+        }
         Self(objects)
     }
 

@@ -134,7 +134,7 @@ impl OwnNames<'_> {
     /// may have had both in one.
     fn extensions(&self, is_in_path: bool) -> String {
         let path = self.origin.filter(|_| is_in_path).map(DumpOrigin::path).unwrap_or_default();
-        path.iter().map(|schema| format!(", '{}'", schema.replace('\'', "''"))).collect()
+        path.iter().fold(String::new(), |path, schema| format!("{path}, '{}'", schema.replace('\'', "''")))
     }
 
     /// Returns true if a text would be read as naming the schema, or one whose extensions are elsewhere here.

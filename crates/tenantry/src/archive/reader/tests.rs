@@ -97,15 +97,15 @@ fn what_is_written_is_read() {
 #[test]
 fn any_byte_that_is_changed_or_missing_is_noticed() {
     let (file, _) = written();
-    let mut damages = 0;
+    let mut count = 0;
     for index in 0..file.len() {
         let mut damaged = file.clone();
         damaged[index] ^= 1 << (index % 8);
         assert!(verify(&damaged[..]).is_err(), "byte {index}");
         assert!(verify(&file[..index]).is_err(), "cut off at {index}");
-        damages += 2;
+        count += 2;
     }
-    assert!(damages > 500, "{damages}");
+    assert!(count > 500, "{count} damages");
     check(&[&file[..], b"x"].concat(), "does not end as");
     check(&[&file[..], &file[..]].concat(), "does not end as");
     check(&file[..file.len() - 40], "damaged or cut off");

@@ -1,6 +1,7 @@
 //! Reads what goes into an archive.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use futures_util::TryStreamExt as _;
 use serde_json::{Map, Value};
@@ -158,7 +159,11 @@ impl Content {
 }
 
 fn migration(row: &Applied) -> ArchivedMigration {
-    let checksum = row.checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut checksum = String::new();
+    for byte in &row.checksum {
+        // Writing to a string does not fail.
+        let _ = write!(checksum, "{byte:02x}");
+    }
     ArchivedMigration { version: row.version, checksum }
 }
 

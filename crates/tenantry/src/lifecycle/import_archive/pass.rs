@@ -28,8 +28,8 @@ impl Pass {
         let (send, pieces) = mpsc::channel::<Piece>(4);
         let thread = tokio::task::spawn_blocking(move || {
             read(open().map_err(unreadable)?, |name, bytes| {
-                let sent = send.blocking_send((name, bytes.to_vec()));
-                sent.map_err(|_| Error::new(ErrorKind::Conflict, "nobody reads the archive any more"))
+                send.blocking_send((name, bytes.to_vec()))
+                    .map_err(|_| Error::new(ErrorKind::Conflict, "nobody reads the archive any more"))
             })
         });
         Self { pieces, ahead: None, thread: Some(thread), end: None }
