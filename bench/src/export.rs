@@ -11,7 +11,7 @@ use tenantry::{DatabaseConfig, ExportOptions, NewTenant, Tenancy};
 use tenantry_embedded::Binaries;
 
 use crate::bench::Bench;
-use crate::measure::Spread;
+use crate::measure::{Spread, milliseconds_each};
 use crate::report::Line;
 use crate::server::Server;
 
@@ -26,7 +26,7 @@ pub(crate) async fn export(bench: &mut Bench) -> Result<()> {
     let tenants = bench.plan.tenants(TENANTS);
     let (ours, theirs) = measure(server.url(), bench.plan.rounds, tenants).await?;
     let ratio = Spread::of(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs));
-    let ours = Spread::of(ours.into_iter()).median;
+    let ours = Spread::of(ours).median;
     bench.report.add(&Line::of_times(("export", "200"), ours, ratio, 0.2, "pg_dump -Fc -n, each"))
 }
 
@@ -53,7 +53,7 @@ async fn measure(url: &str, rounds: u32, tenants: usize) -> Result<(Vec<f64>, Ve
             tenancy.export(tenant, file.writer()?, &ExportOptions::default(), dump).await?;
             file.keep()?;
         }
-        ours.push(started.elapsed().as_secs_f64() * 1e3 / all.len() as f64);
+        ours.push(milliseconds_each(started, all.len()));
         let some = &all[..all.len().min(DUMPED)];
         let started = Instant::now();
         for tenant in some {
@@ -66,7 +66,7 @@ async fn measure(url: &str, rounds: u32, tenants: usize) -> Result<(Vec<f64>, Ve
                 .context("there is no pg_dump")?;
             ensure!(done.success(), "pg_dump failed");
         }
-        theirs.push(started.elapsed().as_secs_f64() * 1e3 / some.len() as f64);
+        theirs.push(milliseconds_each(started, some.len()));
     }
     std::fs::remove_dir_all(&folder)?;
     tenancy.close(Duration::from_secs(5)).await?;

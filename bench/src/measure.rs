@@ -143,6 +143,13 @@ pub(crate) fn percentile(mut values: Vec<Duration>, percent: usize) -> Duration 
     values.get(rank.saturating_sub(1)).copied().unwrap_or_default()
 }
 
+/// The milliseconds since then for each of so many that were served one after the other.
+pub(crate) fn milliseconds_each(started: Instant, count: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let count = count.max(1) as f64;
+    started.elapsed().as_secs_f64() * 1e3 / count
+}
+
 /// A figure that was taken once per round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Spread {

@@ -12,13 +12,13 @@ use tenantry::{DatabaseConfig, Migrations, NewTenant, PurgeOptions, Tenancy};
 
 use crate::bench::Bench;
 use crate::create::tables;
-use crate::measure::Spread;
+use crate::measure::{Spread, milliseconds_each};
 use crate::report::{Line, Unit};
 use crate::server::Server;
 
 const TABLES: usize = 40;
 const TENANTS: usize = 200;
-/// Those who take their turn at a time.
+/// The number that take their turn at a time.
 const TURN: usize = 20;
 
 /// On a server of its own that writes to the disk.
@@ -40,16 +40,14 @@ pub(crate) async fn purge(bench: &mut Bench) -> Result<()> {
     }
     let (mut ours, mut ratios) = (Vec::new(), Vec::new());
     for (turn, tenants) in tenants.chunks(TURN).enumerate() {
-        let each =
-            |started: Instant| milliseconds(started) / f64::from(u32::try_from(tenants.len()).unwrap_or(1));
         let started = Instant::now();
         purge_all(&tenancy, tenants).await?;
-        let purged = each(started);
+        let purged = milliseconds_each(started, tenants.len());
         let started = Instant::now();
         for number in (turn * TURN..).take(tenants.len()) {
             run(&mut by_hand, format!("DROP SCHEMA by_hand_{number} CASCADE")).await?;
         }
-        ratios.push(purged / each(started));
+        ratios.push(purged / milliseconds_each(started, tenants.len()));
         ours.push(purged);
     }
     tenancy.close(Duration::from_secs(5)).await?;
@@ -87,10 +85,6 @@ async fn connect(url: &str) -> Result<Tenancy> {
         .connect()
         .await?;
     Ok(tenancy)
-}
-
-fn milliseconds(started: Instant) -> f64 {
-    started.elapsed().as_secs_f64() * 1e3
 }
 
 async fn run(connection: &mut PgConnection, sql: impl Into<String>) -> Result<()> {

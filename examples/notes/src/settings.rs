@@ -26,7 +26,7 @@ struct SettingsPage<'a> {
     refusal: Option<Refusal>,
 }
 
-/// What was wrong with one of the forms.
+/// The reason why one of the forms was refused.
 struct Refusal {
     form: &'static str,
     status: StatusCode,

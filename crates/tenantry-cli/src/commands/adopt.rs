@@ -18,7 +18,7 @@ use crate::connect::with_files;
 use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
 use crate::interrupt::until_interrupted;
-use crate::output::{Format, confirm, note, print_report};
+use crate::output::{confirm, note, print_report};
 use crate::progress::Progress;
 
 /// Make tenants of schemas that are there already

@@ -67,7 +67,7 @@ struct Target {
     /// All tenants that are active or suspended
     #[arg(long)]
     all: bool,
-    /// Those for which this holds: SQL over the columns of `tenantry.tenant`, such as "settings->>'plan' = 'pro'"
+    /// All for which this holds: SQL over the columns of `tenantry.tenant`, such as "settings->>'plan' = 'pro'"
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<String>,
 }

@@ -76,7 +76,7 @@ impl Options {
 struct Purge<'a> {
     tenancy: &'a Tenancy,
     terms: PurgeOptions,
-    /// Where each is exported to before.
+    /// The place that each is exported to before.
     backup: Option<Backup<'a>>,
     progress: &'a Progress,
 }

@@ -71,7 +71,7 @@ async fn list(cx: &mut Context, tenancy: &Tenancy) -> anyhow::Result<Finish> {
     match cx.output.format() {
         Format::Json => cx.output.json(&spares),
         Format::Table => {
-            cx.output.table(&["schema", "type", "migrations", "created"], spares.iter().map(row))
+            cx.output.table(&["schema", "type", "migrations", "created"], spares.iter().map(row));
         }
     }
     Ok(Finish::Done)

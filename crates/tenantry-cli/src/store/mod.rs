@@ -27,10 +27,12 @@
 mod catalogue;
 mod download;
 mod entry;
+#[cfg(not(feature = "s3"))]
+mod no_s3;
 mod objects;
 mod place;
 mod retention;
-#[cfg_attr(not(feature = "s3"), path = "no_s3.rs")]
+#[cfg(feature = "s3")]
 mod s3;
 mod stem;
 mod upload;

@@ -11,7 +11,10 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use tenantry::tenant::TenantId;
 use time::OffsetDateTime;
 
+#[cfg(not(feature = "s3"))]
+use super::no_s3 as s3;
 use super::place::Place;
+#[cfg(feature = "s3")]
 use super::s3;
 use super::stem::StoredFile;
 use crate::failure::Failure;

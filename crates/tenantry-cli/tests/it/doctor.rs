@@ -347,8 +347,8 @@ async fn a_gate_fails_for_what_is_denied_and_for_nothing_else() {
     );
     let denied = project.run(&["doctor", "--deny", "orphan-schema,drift"]);
     assert_eq!(denied.code, 1, "{}", denied.stderr);
-    let says = "warning in database default: tenant `acme`, tenant `globex` differ from what the files make at version 1: \
-                column `note.extra` is extra\n";
+    let says = "warning in database default: tenant `acme`, tenant `globex` differ from what the files make at \
+                version 1: column `note.extra` is extra\n";
     assert!(denied.stdout.starts_with(says), "{}", denied.stdout);
     assert!(denied.stderr.contains("1 denied finding was found"), "{}", denied.stderr);
     assert!(project.ok(&["doctor", "--deny", "behind,orphan_schema"]).starts_with(says), "it was kept");

@@ -47,8 +47,8 @@ const KEYS: &[(&str, &str)] = &[
     ("export", "bytes exported failed file groups notes removed rows run sha256 slug verified version"),
     (
         "import",
-        "compared copied created_at database digest domains id last_error migrated name notes owns_types refused schema \
-         settings sha256 slug status suspension tables type version",
+        "compared copied created_at database digest domains id last_error migrated name notes owns_types refused \
+         schema settings sha256 slug status suspension tables type version",
     ),
     ("import-migrations", "dry_run file files findings line master message remark version"),
     ("init", "created name what"),

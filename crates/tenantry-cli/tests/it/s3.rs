@@ -222,7 +222,8 @@ fn is_signed(
     let encoded = |text: &str| percent_encoding::utf8_percent_encode(text, ESCAPED).to_string();
     let query = query.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
     let query = query.collect::<Vec<_>>().join("&");
-    let lines = signed.split(';').map(|name| format!("{name}:{}\n", header(name).trim())).collect::<String>();
+    let lines: Vec<_> = signed.split(';').map(|name| format!("{name}:{}\n", header(name).trim())).collect();
+    let lines = lines.concat();
     let request = format!("{method}\n{}\n{query}\n{lines}\n{signed}\n{hash}", uri.path());
     let request = hex(digest::digest(&digest::SHA256, request.as_bytes()).as_ref());
     let text = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{request}", header("x-amz-date"));

@@ -21,7 +21,7 @@
 //! | `delete` | hides a tenant and dates its purge; brings it back | each other |
 //! | `purge` | drops the schema of a deleted tenant, then its row | none |
 //! | `footprint` | measures a tenant, and changes nothing | none is needed |
-//! | `source`, `making` | open what a clone or an archive is made of; make the tables of what comes of it | none is needed |
+//! | `source`, `making` | open what is copied, make the tables of the copy | none is needed |
 //! | `contents`, `transfer`, `rounds`, `free` | do what several verbs need | none is needed |
 
 mod adopt;

@@ -112,8 +112,8 @@ impl<'a> Site<'a> {
         self.terms.filter(|_| stands(Guard::RunToken)).map(|terms| runs::token_condition(terms.token))
     }
 
-    /// The condition that no change of the tenant's type is half-done, nor was made since it was read. A tenant without a
-    /// type needs none: the files of a type are none of its own, and stop it.
+    /// The condition that no change of the tenant's type is half-done, nor was made since it was read. A tenant
+    /// without a type needs none: the files of a type are none of its own, and stop it.
     pub(super) fn has_type(&self) -> Option<String> {
         let Occupant::Tenant(_, Some(type_name)) = self.occupant else { return None };
         let is_asked = stands(Guard::LedgerType);

@@ -50,9 +50,8 @@ impl Tenancy {
     }
 
     /// Looks for what is not set up as it should be and for parts that do not agree: schemas and registry,
-    /// ledgers and their summaries, tenants that have applied the same against each other and, where what the files make
-    /// was kept, against that. [`Check`](doctor::Check) lists all. On
-    /// connections of its own; changes nothing.
+    /// ledgers and their summaries, tenants that have applied the same against each other and, where what the files
+    /// make was kept, against that. [`Check`](doctor::Check) lists all. On connections of its own; changes nothing.
     ///
     /// What it asks is about all schemas or a page of them at a time, and it holds no more than a page, and the names
     /// of schemas. It reads the catalogs' rows about each schema, on two connections at a time where the server has

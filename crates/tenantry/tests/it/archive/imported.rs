@@ -203,9 +203,9 @@ async fn an_archive_is_of_one_moment_while_others_write() {
             let copy = tenancy.db(&copy).unwrap();
             let sum = "SELECT (SELECT sum(amount) FROM account) + (SELECT sum(amount) FROM other),
                               (SELECT sum(amount) FROM other)";
-            let (all, moved): (i64, i64) = sqlx::query_as(sum).fetch_one(&copy).await.unwrap();
-            assert_eq!(all, 4000);
-            sums.push(moved);
+            let (total, on_other): (i64, i64) = sqlx::query_as(sum).fetch_one(&copy).await.unwrap();
+            assert_eq!(total, 4000);
+            sums.push(on_other);
         }
         assert!(sums.iter().any(|sum| *sum > 2000), "nothing was moved: {sums:?}");
     };
