@@ -19,7 +19,11 @@ fn check(entries: &[(String, AuditState)], expect: &[(&str, AuditState)]) {
 async fn entries(tenancy: &Tenancy, tenant: TenantId) -> Vec<(String, AuditState)> {
     let entries = tenancy.audit(tenant, 10).await.unwrap();
     for entry in &entries {
-        assert_eq!((entry.operator.as_str(), &entry.options), ("ann", &json!({})));
+        let expect = match entry.verb.as_str() {
+            "adopt" => json!({ "schema": "legacy", "through": null }),
+            _ => json!({}),
+        };
+        assert_eq!((entry.operator.as_str(), &entry.options), ("ann", &expect));
         assert_eq!(entry.ended_at.is_none(), entry.state == AuditState::Begun);
     }
     entries.into_iter().map(|entry| (entry.verb, entry.state)).collect()
