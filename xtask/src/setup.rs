@@ -38,6 +38,7 @@ const NEEDS: &[Need] = &[
     Need { program: "pgbouncer", find: pgbouncer, debian: "pgbouncer", homebrew: "pgbouncer" },
     Need { program: "openssl", find: || in_path("openssl"), debian: "openssl", homebrew: "openssl@3" },
     Need { program: "ps", find: || in_path("ps"), debian: "procps", homebrew: "procps" },
+    Need { program: "zstd", find: || in_path("zstd"), debian: "zstd", homebrew: "zstd" },
     Need {
         program: "python3 with psycopg",
         find: python,
@@ -198,7 +199,7 @@ mod tests {
         let all: Vec<_> = NEEDS.iter().collect();
         assert_eq!(
             Manager::Apt.packages(&all),
-            "postgresql postgresql-client pgbouncer openssl procps python3 python3-psycopg"
+            "postgresql postgresql-client pgbouncer openssl procps zstd python3 python3-psycopg"
         );
         assert_eq!(Manager::Brew.packages(&all[1..4]), "postgresql@17 pgbouncer");
         assert_eq!(names(&all[3..5]), "`pgbouncer`, `openssl`");

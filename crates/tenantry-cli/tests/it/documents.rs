@@ -4,6 +4,7 @@ use docs::{blocks, pages, read};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqlSafeStr as _};
 
 use crate::bench::Project;
+use crate::s3::S3;
 
 const README: &str = "README.md";
 const CHECKED_QUERIES: &str = "docs/checked-queries.md";
@@ -11,6 +12,8 @@ const DOCTOR: &str = "docs/doctor.md";
 const COMING_FROM: &str = "docs/coming-from.md";
 const SUSPEND: &str = "docs/suspend.md";
 const TYPES: &str = "docs/types.md";
+const ARCHIVE: &str = "docs/archive.md";
+const BACKUP: &str = "docs/backup.md";
 
 /// Commands that are shown and not typed here, and what tries them instead.
 const NOT_TYPED: &[(&str, &str)] = &[
@@ -19,6 +22,10 @@ const NOT_TYPED: &[(&str, &str)] = &[
     ("cargo install --path crates/tenantry-cli", "the program was built for this test"),
     ("cargo build", "the query of the page is built with its package"),
     ("cargo sqlx prepare", "the test below asks what it asks"),
+    (
+        "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… AWS_REGION=eu-central-1",
+        "the store of the test has a key of its own",
+    ),
 ];
 
 /// The lines of all blocks of commands in a document.
@@ -126,6 +133,27 @@ async fn migrations_of_another_tool_are_converted_as_the_page_says() {
     project.refused(1, &["exec", "--tenant", "acme", "SELECT FROM note"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_are_archived_as_the_pages_say() {
+    let s3 = S3::start().await;
+    let mut project = Project::with_tenants().await;
+    project.variables.extend(s3.variables());
+    project.ok(&["delete", "globex", "--yes", "--keep", "0d"]);
+    for line in (script(BACKUP) + &script(ARCHIVE)).lines() {
+        let here = line.replace("/srv/backup", "backup").replace("DATABASE", "\"$DATABASE_URL\"");
+        // The first line of the pair changes into the folder in which the second is typed.
+        let here = if here.starts_with("psql") { format!("cd acme && {here}") } else { here };
+        let done = project.type_lines(&here);
+        assert_eq!(done.code, 0, "{here}\n{}", done.stderr);
+    }
+    let tenants = project.json(&["list"]);
+    let slugs: Vec<_> = tenants.as_array().unwrap().iter().map(|tenant| &tenant["slug"]).collect();
+    assert_eq!(slugs, ["acme", "acme-again"], "what was exported first is purged");
+    let archives = s3.bucket().objects.keys().filter(|key| key.ends_with(".tar.zst")).count();
+    assert_eq!(archives, 2, "acme's of the night, and globex's of its purge");
+    project.ok(&["create", "restored", "--schema", "acme"]);
+}
+
 #[tokio::test]
 async fn a_tenant_gets_another_type_as_the_page_says() {
     let project = Project::ready().await;
@@ -176,9 +204,11 @@ fn every_block_of_commands_is_typed() {
         (DOCTOR.to_owned(), vec!["console".to_owned()]),
         (SUSPEND.to_owned(), vec!["console".to_owned()]),
         (TYPES.to_owned(), vec!["sh".to_owned()]),
+        (ARCHIVE.to_owned(), vec!["sh".to_owned(); 2]),
+        (BACKUP.to_owned(), vec!["sh".to_owned(); 3]),
     ]
     .into();
     assert_eq!(shown, expected, "a block that is new needs a test here");
-    let all: Vec<_> = [README, CHECKED_QUERIES, COMING_FROM].into_iter().flat_map(commands).collect();
+    let all: Vec<_> = [README, CHECKED_QUERIES, COMING_FROM, BACKUP].into_iter().flat_map(commands).collect();
     assert_eq!(all.iter().filter(|line| is_not_typed(line)).count(), NOT_TYPED.len());
 }

@@ -152,7 +152,7 @@ async fn what_a_file_changes_in_its_schema_is_its_own_affair() {
     let mut client = Client::owner(&database).await;
     for sql in INSIDE {
         // Nobody else has applied another second file.
-        client.run("TRUNCATE tenantry.tenant CASCADE; TRUNCATE tenantry.applied").await;
+        client.run("TRUNCATE tenantry.tenant, tenantry.applied CASCADE").await;
         open(&database, &folder).await.create(NewTenant::new("late")).await.unwrap();
         folder.write("tenant/0002_good.sql", sql);
         let tenancy = open(&database, &folder).await;
