@@ -9,7 +9,7 @@ use crate::duration::shown;
 use crate::output::{Format, note};
 use crate::store::{Entry, Kind, Outcome, Place, Store, StoredFile};
 
-/// List the archives in a folder or bucket, and the exports that failed
+/// List the archives in a place, and the exports that failed
 ///
 /// Tells what `tenantry export --to PLACE` has entered into the catalogue there. No database is asked.
 #[derive(Debug, clap::Args)]

@@ -17,7 +17,7 @@ use crate::context::{Context, Finish};
 use crate::failure::Failure;
 use crate::setting::{Setting, parse_setting, settings_of};
 
-/// Make a tenant of a file that `tenantry export` has written, or tenants of customers' own databases
+/// Make tenants of archives, or of customers' own databases
 ///
 /// All of a file is verified before anything is made, and what it needs is compared with what there is. Then its
 /// tenant is made in one transaction, and migrated to the version of the files. The SQL in it runs as the owner of the

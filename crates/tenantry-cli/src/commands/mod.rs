@@ -46,8 +46,7 @@ const SCREEN: &str = "\
 {subcommands}
 
 Everywhere: --format json, --database-url URL, --config FILE, -v, -q, --color
-Exit codes: 0 done, 1 failed, 2 usage, 3 finished with some tenants failed
-`tenantry help COMMAND` explains a command and its options.";
+Exit codes: 0 done, 1 failed, 2 usage, 3 finished with some tenants failed";
 
 /// Operate a fleet of PostgreSQL tenant schemas
 #[derive(Debug, Parser)]

@@ -155,7 +155,7 @@ async fn one_screen_tells_who_is_at_which_version() {
     let status = project.json(&["status"]);
     let at = |version: i64, example: &str| {
         let files = "up_to_version";
-        json!({ "files": files, "version": version, "tenants": 1, "slug": example })
+        json!({ "files": files, "version": version, "type": null, "tenants": 1, "slug": example })
     };
     assert_eq!(status["versions"], json!([at(1, "acme"), at(2, "globex"), at(3, "initech")]));
     assert_eq!(status["spares"], json!({ "up_to_date": 0, "behind": 1 }));

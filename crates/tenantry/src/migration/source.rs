@@ -133,7 +133,7 @@ impl Migrations {
     pub fn mistakes(&self) -> Vec<MigrationError> {
         let refusals = self.master.iter().flat_map(Migration::refusals);
         let of_tenants = self.tenant.mistakes().chain(self.types.values().flat_map(TenantFiles::mistakes));
-        refusals.chain(&self.faults.files).chain(of_tenants).cloned().collect()
+        refusals.chain(of_tenants).chain(&self.faults.files).cloned().collect()
     }
 
     /// Returns true if there are no files on purpose, rather than none any more.
