@@ -62,7 +62,7 @@ async fn psql_alone_restores_everything_under_any_name() {
     let longest = rows.map(|file| file.unwrap().path()).max_by_key(|path| path.metadata().unwrap().len());
     let longest = longest.unwrap();
     let text = std::fs::read_to_string(&longest).unwrap();
-    std::fs::write(&longest, &text[..text[..text.len() - 1].rfind('\n').unwrap() + 1]).unwrap();
+    std::fs::write(&longest, &text[..=text[..text.len() - 1].rfind('\n').unwrap()]).unwrap();
     let done = psql(database, &folder.0, &["-v", "schema=fourth", "-v", "privileges=off"]);
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(!done.status.success() && said.contains("rows and should have"), "{said}");
