@@ -7,6 +7,7 @@
 
 /// A moment before or after something becomes permanent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "nobody writes or reads archives"))]
 pub(crate) enum FailPoint {
     /// A tenant is made in one transaction, which is not committed yet.
     BeforeCreate,
