@@ -40,7 +40,6 @@ use crate::context::{Context, Finish, Global};
 /// The help on one screen: what every command accepts stands with the commands.
 const SCREEN: &str = "\
 {about}
-
 {usage-heading} {usage}
 
 {subcommands}
