@@ -135,6 +135,7 @@ async fn a_database_becomes_a_tenant_with_all_that_it_has() {
     assert!(audit.contains("127.0.0.1:") && audit.contains(source.name()), "{audit}");
     let password = source.superuser_url().split([':', '@']).nth(2).unwrap().to_owned();
     assert!(!audit.contains(&password), "{audit}");
+    project.close_public().await;
     assert_eq!(project.json(&["doctor"]), serde_json::json!([]));
     let again = project.refused(1, &arguments);
     assert!(again.contains("`acme` already exists") && !again.contains(&password), "{again}");
@@ -300,6 +301,7 @@ async fn texts_are_converted_and_a_ledger_is_believed_where_it_is_of_the_files()
     for tenant in project.json(&["list"]).as_array().unwrap().iter().filter(|it| it["status"] == "active") {
         assert_eq!(tenant["migrations"], "up_to_date", "{tenant}");
     }
+    project.close_public().await;
     assert_eq!(project.json(&["doctor"]), serde_json::json!([]));
 
     run(&url, "UPDATE _sqlx_migrations SET checksum = '\\x00'").await;
@@ -405,6 +407,7 @@ async fn a_list_goes_on_behind_what_fails_and_after_it_was_killed() {
     assert_eq!(tenants(&project).await, 20);
     let notes = project.ok(&["exec", "--all", "SELECT count(*) AS n FROM note", "--format", "json"]);
     assert_eq!(notes.matches("50").count(), 20, "{notes}");
+    project.close_public().await;
     assert_eq!(project.json(&["doctor"]), serde_json::json!([]));
     drop_copies(&template, COUNT).await;
 }

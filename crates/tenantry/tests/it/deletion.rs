@@ -11,6 +11,7 @@ use tenantry::tenant::{SchemaName, Status, Tenant};
 use tenantry::{ErrorKind, NewTenant, PoolConfig, PurgeOptions, Tenancy};
 use tenantry_embedded::ScratchDatabase;
 
+use crate::doctor::close_public;
 use crate::http::{application, request, routes, send};
 use crate::support::{
     Client, NOTHING, ONE_TENANT, builder, check_error, config, database, domain, slug, table, tenancy,
@@ -118,6 +119,7 @@ async fn only_a_deleted_tenant_whose_time_has_come_is_purged() {
     // The slug and the domain are free again.
     let again = tenancy.create(NewTenant::new("acme").domain(domain("notes.acme.org"))).await.unwrap();
     assert_ne!(again.id(), acme.id());
+    close_public(&database).await;
     assert_eq!(tenancy.doctor().await, []);
 }
 
@@ -412,6 +414,7 @@ async fn what_is_half_purged_is_told_with_the_command_that_finishes_it() {
     tenancy.delete(&acme).await.unwrap();
     let mut client = Client::owner(&database).await;
     client.run("UPDATE tenantry.tenant SET status = 'purging'").await;
+    close_public(&database).await;
     let findings = tenancy.doctor().await;
     assert_eq!(findings.len(), 1, "{findings:?}");
     assert_eq!(

@@ -8,6 +8,7 @@ use tenantry::resolve::{CustomDomain, FirstOf, PathSegment, Resolve, Subdomain, 
 use tenantry::{ErrorKind, NewTenant, PoolConfig};
 use tower::Layer as _;
 
+use crate::doctor::close_public;
 use crate::http::{Application, application, request, routes, send};
 use crate::support::{Client, check_error, database, domain, eventually, slug, tenancy};
 
@@ -46,6 +47,7 @@ async fn whoever_is_connected_goes_on() {
         (entry.verb.as_str(), entry.slug.as_str(), &entry.options["to"]),
         ("rename", "apex", &"zenith".into())
     );
+    close_public(&database).await;
     assert_eq!(tenancy.doctor().await, []);
 }
 

@@ -3,6 +3,7 @@
 mod change;
 mod runs;
 
+use tenantry::doctor::Check;
 use tenantry::tenant::{Tenant, TypeName};
 use tenantry::{Builder, CloneOptions, Error, ErrorKind, KeepSpares, Migrations, NewTenant, Tenancy};
 use tenantry_embedded::ScratchDatabase;
@@ -56,9 +57,10 @@ pub(crate) async fn versions(client: &mut Client, tenant: &Tenant) -> Vec<i64> {
 }
 
 pub(crate) async fn check_clean(tenancy: &Tenancy) {
-    let findings = tenancy.doctor().await;
-    let of_tenants: Vec<_> = findings.iter().filter(|finding| !finding.what.contains("superuser")).collect();
-    assert!(of_tenants.is_empty(), "{of_tenants:?}");
+    let mut findings = tenancy.doctor().await;
+    // Of the installation: its login, and `public`, which PostgreSQL 14 leaves open.
+    findings.retain(|finding| !matches!(finding.check, Check::Superuser | Check::MayCreate));
+    assert_eq!(findings, []);
 }
 
 #[tokio::test]
