@@ -83,8 +83,9 @@ pub(super) async fn reasons(
         .bind(schema.as_str())
         .bind(shared)
         .persistent(false)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
+    leave(connection).await?;
     Ok(reasons)
 }
 
@@ -119,10 +120,22 @@ fn fits(tables: usize, locks: usize) -> bool {
     tables * LOCKS_OF_TABLE <= locks
 }
 
-/// The server leaves the name of the schema out of what it writes.
+/// Has the server leave the name of the schema out of what it writes, and read catalogs by their indexes: read from one
+/// end to the other, they cost more with each schema of somebody else. To compile a question takes longer than to
+/// answer it.
 pub(super) async fn enter(connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
-    let path = format!("SET LOCAL search_path TO {}", Identifier(schema.as_str()));
-    sqlx::raw_sql(AssertSqlSafe(path)).execute(connection).await?;
+    let path = Identifier(schema.as_str());
+    let settings = "SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+    run(connection, &format!("SET LOCAL search_path TO {path}; {settings}")).await
+}
+
+/// Has it read tables as it likes again.
+pub(super) async fn leave(connection: &mut PgConnection) -> Result<()> {
+    run(connection, "RESET enable_seqscan; RESET jit").await
+}
+
+async fn run(connection: &mut PgConnection, sql: &str) -> Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await?;
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use crate::database::Layout;
 use crate::error::{ErrorKind, Result};
 #[cfg(feature = "archive")]
 use crate::lifecycle::contents::REFUSALS;
-use crate::lifecycle::contents::{enter, first, reasons, shared};
+use crate::lifecycle::contents::{enter, first, leave, reasons, shared};
 use crate::tenant::{SchemaName, Tenant};
 
 const NOTES: &str = include_str!("notes.sql");
@@ -39,7 +39,9 @@ pub(in crate::lifecycle) async fn notes(
 ) -> Result<Vec<String>> {
     enter(connection, schema).await?;
     let notes = sqlx::query_scalar(NOTES).bind(schema.as_str()).persistent(false);
-    Ok(notes.fetch_all(connection).await?)
+    let notes = notes.fetch_all(&mut *connection).await?;
+    leave(connection).await?;
+    Ok(notes)
 }
 
 /// The extensions that own something which the schema depends on.
@@ -54,7 +56,8 @@ pub(in crate::lifecycle) async fn needed_extensions(
         .bind(schema.as_str())
         .bind([""; 0])
         .persistent(false)
-        .fetch_all(connection)
+        .fetch_all(&mut *connection)
         .await?;
+    leave(connection).await?;
     Ok(extensions)
 }
