@@ -9,7 +9,7 @@ mod pipe;
 use std::io::Write;
 
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use self::content::Content;
@@ -24,7 +24,7 @@ use crate::observe::{Step, Steps};
 use crate::registry::audit::{self, Action};
 use crate::registry::{AuditState, store};
 use crate::structure::Structure;
-use crate::tenant::{Alias, Digest, DomainName, Tenant, Verb};
+use crate::tenant::{Digest, DomainName, Tenant, Verb};
 
 /// The manner of writing an archive.
 #[derive(Clone, Debug)]
@@ -71,13 +71,11 @@ pub(crate) async fn export<E: From<Error>>(
     steps: &dyn Steps,
     dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<Exported, E> {
-    let mut connection = context.databases.unlimited_owner_connection(tenant.database()).await?;
+    let mut connection = context.databases.reader(tenant.database()).await?;
     // 1. The lock of its schema, which goes with the session.
-    SchemaLock::of(tenant.schema()).take(&mut connection, tenant.schema()).await?;
-    let mut registry = context.databases.owner_connection(&Alias::default()).await?;
-    let tenant = check_source(&mut registry, tenant, ReadFor::Export).await?;
-    let domains = store::domains_of(&mut registry, tenant.id()).await?;
-    let domains = domains.iter().map(|domain| Ok(DomainName::parse(domain)?)).collect::<Result<_>>()?;
+    let lock = SchemaLock::of(tenant.schema());
+    lock.take(&mut connection, tenant.schema()).await?;
+    let (tenant, domains) = look_up(context, tenant).await?;
     // 2. Everything that is read, as it is at one moment.
     let statement = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     let mut tx = begin(&mut connection, context, &tenant, ReadFor::Export, statement).await?;
@@ -90,11 +88,11 @@ pub(crate) async fn export<E: From<Error>>(
     tx.rollback().await.map_err(Error::from)?;
     fail_point::reached(FailPoint::ExportWritten);
     // 3. The entry in the audit, and the structure for the next archive.
-    enter(context, &mut registry, &tenant, &written).await?;
+    enter(context, &tenant, &written).await?;
     fail_point::reached(FailPoint::AfterExport);
     keep(&mut connection, &tenant, &structure).await;
-    let _ = connection.close().await;
-    let _ = registry.close().await;
+    lock.release(&mut connection).await?;
+    context.databases.keep_reader(tenant.database(), connection);
     let (rows, version) = (written.manifest.rows(), written.manifest.version);
     let WrittenArchive { manifest, bytes, sha256 } = written;
     let structure_was_kept = structure.is_kept();
@@ -102,16 +100,24 @@ pub(crate) async fn export<E: From<Error>>(
     Ok(Exported { tenant, version, fingerprint, rows, bytes, sha256, structure_was_kept, notes })
 }
 
-async fn enter(
-    context: &Context,
-    registry: &mut PgConnection,
-    tenant: &Tenant,
-    written: &WrittenArchive,
-) -> Result<()> {
+/// The tenant as the registry has it now, with its domains.
+async fn look_up(context: &Context, tenant: &Tenant) -> Result<(Tenant, Vec<DomainName>)> {
+    let look_up = async |registry: &mut PgConnection| {
+        let tenant = check_source(registry, tenant, ReadFor::Export).await?;
+        let domains = store::domains_of(registry, tenant.id()).await?;
+        let domains = domains.iter().map(|domain| Ok(DomainName::parse(domain)?)).collect::<Result<_>>()?;
+        Ok((tenant, domains))
+    };
+    context.databases.with_registry(look_up).await
+}
+
+async fn enter(context: &Context, tenant: &Tenant, written: &WrittenArchive) -> Result<()> {
     let options = json!({ "rows": written.manifest.rows(), "bytes": written.bytes });
     let digest = Some(written.sha256);
     let action = Action { options, digest, ..Action::new(Verb::Export, &context.operator) };
-    audit::enter(registry, tenant, &action, AuditState::Done).await
+    let enter =
+        async |registry: &mut PgConnection| audit::enter(registry, tenant, &action, AuditState::Done).await;
+    context.databases.with_registry(enter).await
 }
 
 /// The archive is whole without it.

@@ -76,7 +76,7 @@ impl SchemaLock {
         Ok(())
     }
 
-    async fn release(self, connection: &mut PgConnection) -> Result<()> {
+    pub(crate) async fn release(self, connection: &mut PgConnection) -> Result<()> {
         sqlx::query("SELECT pg_advisory_unlock($1)").bind(self.key).execute(connection).await?;
         Ok(())
     }

@@ -42,6 +42,8 @@ struct Database {
     application: Opener,
     /// `None` without a way past the pooler.
     owner: Option<Opener>,
+    /// Connections as the owner that have read a whole schema, and wait for the next one.
+    readers: KeptConnections,
     pool: Pool,
     client_pool: ClientPool,
     listener: Listener,
@@ -66,7 +68,7 @@ impl Databases {
             default: default.pool.clone(),
             default_client: default.client_pool.clone(),
             by_alias: Arc::new(by_alias),
-            registry: Arc::new(KeptConnections::for_sign_ups()),
+            registry: Arc::new(KeptConnections::for_now_and_then()),
             layout: Arc::clone(layout),
             preprocessors: preprocessors.clone(),
         })
@@ -160,6 +162,24 @@ impl Databases {
         self.owner_of(alias)?.without_limits().open().await
     }
 
+    /// Gives the same for reading a whole schema: one that waits, if there is one, because a session that has read one
+    /// schema reads the next in half the time. It is given back by [`keep_reader`](Self::keep_reader).
+    #[cfg(feature = "archive")]
+    pub(crate) async fn reader(&self, alias: &Alias) -> Result<PgConnection> {
+        match self.get(alias)?.readers.take().await {
+            Some(reader) => Ok(reader),
+            None => self.unlimited_owner_connection(alias).await,
+        }
+    }
+
+    /// Keeps a reader for the next one, in whose session nothing is left: no transaction, setting or lock.
+    #[cfg(feature = "archive")]
+    pub(crate) fn keep_reader(&self, alias: &Alias, reader: PgConnection) {
+        if let Ok(database) = self.get(alias) {
+            database.readers.keep(reader);
+        }
+    }
+
     fn owner_of(&self, alias: &Alias) -> Result<&Opener> {
         self.get(alias)?.owner.as_ref().ok_or_else(|| no_way_past_the_pooler(alias))
     }
@@ -209,6 +229,7 @@ impl Databases {
         let mut result = Ok(());
         self.registry.close().await;
         for database in self.by_alias.values() {
+            database.readers.close().await;
             database.listener.stop().await;
             let left = deadline.saturating_duration_since(Instant::now());
             result = result.and(database.pool.close(left).await);
@@ -234,7 +255,8 @@ impl Database {
         let client_pool = ClientPool::open(&application, &config, layout, preprocessors)?;
         let owner = Opener::of_owner(alias, &config);
         let listener = Listener::new(Opener::of_direct(alias, &config));
-        Ok(Self { config, application, owner, pool, client_pool, listener })
+        let readers = KeptConnections::for_now_and_then();
+        Ok(Self { config, application, owner, readers, pool, client_pool, listener })
     }
 
     fn driver(&self, preprocessors: &Preprocessors) -> PgDriver {

@@ -28,8 +28,8 @@ struct Idle {
 }
 
 impl KeptConnections {
-    /// For sign-ups: one waits, for however long.
-    pub(super) fn for_sign_ups() -> Self {
+    /// For sign-ups and archives, which come now and then: one waits, for however long.
+    pub(super) fn for_now_and_then() -> Self {
         Self { most: 1, is_asked_first: true, idle: Mutex::default() }
     }
 
@@ -75,12 +75,12 @@ impl KeptConnections {
         }
     }
 
-    async fn take(&self) -> Option<PgConnection> {
+    pub(super) async fn take(&self) -> Option<PgConnection> {
         let connection = self.idle().connections.pop()?;
         if self.is_asked_first { if_answering(connection).await } else { Some(connection) }
     }
 
-    fn keep(&self, connection: PgConnection) {
+    pub(super) fn keep(&self, connection: PgConnection) {
         let mut idle = self.idle();
         if !idle.is_closed && idle.connections.len() < self.most {
             idle.connections.push(connection);
@@ -128,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_succeeds_leaves_its_connection_to_the_next() {
         let database = ScratchDatabase::create().await.unwrap();
-        for kept in [KeptConnections::for_sign_ups(), KeptConnections::for_a_run()] {
+        for kept in [KeptConnections::for_now_and_then(), KeptConnections::for_a_run()] {
             let first = process(&kept, &database).await;
             assert_eq!(process(&kept, &database).await, first);
         }
@@ -151,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn no_more_wait_than_may() {
         let database = ScratchDatabase::create().await.unwrap();
-        for (kept, expect) in [(KeptConnections::for_sign_ups(), 1), (KeptConnections::for_a_run(), 2)] {
+        for (kept, expect) in [(KeptConnections::for_now_and_then(), 1), (KeptConnections::for_a_run(), 2)] {
             let inner = async |_: &mut PgConnection| Ok(process(&kept, &database).await);
             with(&kept, &database, inner).await.unwrap();
             assert_eq!(kept.idle().connections.len(), expect);
@@ -173,7 +173,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_the_server_has_ended_is_replaced() {
         let database = ScratchDatabase::create().await.unwrap();
-        let kept = KeptConnections::for_sign_ups();
+        let kept = KeptConnections::for_now_and_then();
         let first = process(&kept, &database).await;
         let mut other = PgConnection::connect(database.url()).await.unwrap();
         sqlx::query("SELECT pg_terminate_backend($1, 5000)").bind(first).execute(&mut other).await.unwrap();
@@ -183,7 +183,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_does_not_answer_is_replaced() {
         let database = ScratchDatabase::create().await.unwrap();
-        let kept = KeptConnections::for_sign_ups();
+        let kept = KeptConnections::for_now_and_then();
         let first = process(&kept, &database).await;
         let stopped = Pid::from_raw(first).unwrap();
         kill_process(stopped, Signal::STOP).unwrap();
@@ -196,7 +196,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_kept_where_all_was_closed() {
         let database = ScratchDatabase::create().await.unwrap();
-        let kept = KeptConnections::for_sign_ups();
+        let kept = KeptConnections::for_now_and_then();
         process(&kept, &database).await;
         let close = async |_: &mut PgConnection| {
             kept.close().await;

@@ -79,6 +79,13 @@ async fn an_archive_says_whose_it_is_and_what_is_in_it() {
     // The structure is kept, for another archive and for a clone.
     let again = tenancy.export(&acme, InMemory::default(), &ExportOptions::default(), no_dump).await.unwrap();
     assert!(again.structure_was_kept);
+    // The session of the first has read the second, too, and holds nothing now.
+    let mut owner = Client::owner(&database).await;
+    let readers = "pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_advisory_unlock%'";
+    assert_eq!(owner.count(&format!("{readers} AND pid <> pg_backend_pid() AND state = 'idle'")).await, 1);
+    let locks = "pg_locks AS l JOIN pg_database AS d ON d.oid = l.database \
+        WHERE datname = current_database() AND locktype = 'advisory'";
+    assert_eq!(owner.count(locks).await, 0);
     let entries = tenancy.audit(acme.id(), 10).await.unwrap();
     assert_eq!((entries[1].verb.as_str(), entries[1].digest), ("export", Some(exported.sha256)));
 }
