@@ -87,6 +87,10 @@ pub(crate) enum FailPoint {
     AfterClone,
     /// The structure of a clone is kept, and the planner knows nothing of its rows.
     StructureKept,
+    /// The registry has a tenant whose schema, in another database, is complete and not committed yet.
+    RowEntered,
+    /// The schema of a tenant, in another database, was committed, and it is not served yet.
+    SchemaCommitted,
     /// A database that is imported has its tables here, and no rows.
     DatabaseTables,
     /// It has its rows, and nothing behind them.
@@ -218,6 +222,19 @@ impl FailPoint {
         Self::StructureKept,
     ];
 
+    /// The points of a copy into another database.
+    #[cfg(test)]
+    pub(crate) const OF_CLONE_ELSEWHERE: [Self; 8] = [
+        Self::CloneBegun,
+        Self::CloneFilled,
+        Self::CloneProven,
+        Self::BeforeClone,
+        Self::RowEntered,
+        Self::SchemaCommitted,
+        Self::AfterClone,
+        Self::StructureKept,
+    ];
+
     #[cfg(all(test, feature = "archive"))]
     pub(crate) const OF_EXPORT: [Self; 3] = [Self::ExportBegun, Self::ExportWritten, Self::AfterExport];
 
@@ -276,6 +293,8 @@ impl FailPoint {
             Self::BeforeClone => "before-clone",
             Self::AfterClone => "after-clone",
             Self::StructureKept => "structure-kept",
+            Self::RowEntered => "row-entered",
+            Self::SchemaCommitted => "schema-committed",
             Self::DatabaseTables => "database-tables",
             Self::DatabaseRows => "database-rows",
             Self::DatabaseProven => "database-proven",

@@ -88,6 +88,15 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::clones::a_clone_that_is_not_like_its_source_is_never_served`.
     CloneProof,
+    /// What is carried into another database is compared with its source before anybody can see it.
+    ///
+    /// Test: `invariants::elsewhere::a_copy_in_another_database_that_is_not_like_its_source_is_never_served`.
+    TransferProof,
+    /// A tenant of an archive is compared with the one that was exported before anybody can see it.
+    ///
+    /// Test: `invariants::archives::a_tenant_that_is_not_like_its_archive_is_never_served`.
+    #[cfg_attr(not(feature = "archive"), allow(dead_code, reason = "nobody reads archives"))]
+    ArchiveProof,
     /// A schema that is adopted at a version is compared with its files in the transaction that writes the ledger.
     ///
     /// Test: `invariants::adoption::a_schema_that_changed_since_it_was_compared_is_not_adopted`.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
-use tenantry::tenant::{DomainName, Tenant, TenantName};
+use tenantry::tenant::{Alias, DomainName, Tenant, TenantName};
 use tenantry::{CloneOptions, Cloned, Config, NewTenant, Tenancy};
 
 use super::show;
@@ -38,6 +38,9 @@ pub(crate) struct Options {
     /// A domain of its own; repeatable
     #[arg(long = "domain", value_name = "DOMAIN")]
     domains: Vec<String>,
+    /// The database to make it in; without this, that of its source
+    #[arg(long, value_name = "ALIAS", value_parser = Alias::parse)]
+    database: Option<Alias>,
     /// Tables without their rows
     #[arg(long, conflicts_with_all = ["only_tables", "except_tables"])]
     no_rows: bool,
@@ -74,6 +77,9 @@ fn new_tenant(options: &Options) -> anyhow::Result<NewTenant> {
     let mut new = NewTenant::new(&options.new);
     if let Some(name) = &options.name {
         new = new.name(TenantName::parse(name)?.as_str());
+    }
+    if let Some(database) = &options.database {
+        new = new.database(database.clone());
     }
     for domain in &options.domains {
         new = new.domain(DomainName::parse(domain)?);

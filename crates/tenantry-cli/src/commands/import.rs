@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use tenantry::FromArchive;
-use tenantry::tenant::{DomainName, TenantName, TypeName};
+use tenantry::tenant::{Alias, DomainName, TenantName, TypeName};
 
 use self::order::{Choices, Order};
 use crate::context::{Context, Finish};
@@ -33,7 +33,7 @@ use crate::setting::{Setting, parse_setting, settings_of};
   tenantry import --from-file customers.csv --jobs 4
 URL may be `env:NAME`, which a list of processes does not show, or `-` for stdin; a password may also be in
 PGPASSWORD or ~/.pgpass. The first line of a CSV file names its columns: url, slug, and, where you like, name,
-domain, type, schema, applied_through. A line may be a JSON object with these keys, `domains` and `settings`
+domain, type, database, schema, applied_through. A line may be a JSON object with these keys, `domains` and `settings`
 instead. Nothing is made if a line is wrong. What is a tenant already is left as it is, so the command can be
 repeated.")]
 pub(crate) struct Options {
@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// Another slug than the tenant in the file had; name and domains stay with the one it had
     #[arg(long, conflicts_with_all = ["from", "from_file"])]
     slug: Option<String>,
+    /// The database to make the tenant in; with `--from-file`, that of lines without one
+    #[arg(long, value_name = "ALIAS", value_parser = Alias::parse)]
+    database: Option<Alias>,
     /// Leave out privileges and policies of other roles that are in the file
     #[arg(long, conflicts_with_all = ["from", "from_file"])]
     no_privileges: bool,
@@ -88,6 +91,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         let defaults = Order {
             schema: Some(options.schema),
             type_name: options.type_name,
+            database: options.database,
             applied_through: options.applied_through,
             ..Order::default()
         };
@@ -109,6 +113,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         domains: options.domains,
         schema: Some(options.schema),
         type_name: options.type_name,
+        database: options.database,
         applied_through: options.applied_through,
     };
     one::run(order, choices, cx).await
@@ -130,6 +135,9 @@ impl Options {
         let mut order = FromArchive::default();
         if let Some(slug) = self.slug {
             order = order.slug(slug);
+        }
+        if let Some(database) = self.database {
+            order = order.database(database);
         }
         if let Some(name) = &self.name {
             order = order.name(TenantName::parse(name)?.as_str());

@@ -248,3 +248,30 @@ async fn a_tenant_is_exported_before_it_is_purged() {
         2
     );
 }
+
+#[tokio::test]
+async fn who_is_half_gone_needs_an_archive_that_the_catalogue_has() {
+    let project = Project::with_tenants().await;
+    let folder = project.folder.path().join("gone");
+    project.ok(&["export", "acme", "--to", "gone/"]);
+    for slug in ["acme", "globex"] {
+        project.ok(&["delete", slug, "--yes", "--keep", "0d"]);
+    }
+    // As an interrupted purge leaves them.
+    project.ok(&["exec", "--master", "UPDATE tenantry.tenant SET status = 'purging'"]);
+    let purge = |slug: &'static str| ["purge", slug, "--yes", "--export-first", "--to", "gone"];
+    let refused = project.refused(1, &purge("globex"));
+    assert!(refused.contains("its purge has begun") && refused.contains("there is no archive"), "{refused}");
+    // As whoever is killed between an archive and its entry leaves it: a good file, and nobody's.
+    let entry = files(&folder).into_iter().find(|file| file.extension().unwrap() == "json").unwrap();
+    let text = fs::read(&entry).unwrap();
+    fs::remove_file(&entry).unwrap();
+    project.refused(1, &purge("acme"));
+    let listed = project.json(&["archives", "--in", "gone"]);
+    assert_eq!((&listed["archives"], listed["unknown"].as_array().unwrap().len()), (&json!([]), 1));
+    assert_eq!(project.json(&["verify", files(&folder)[0].to_str().unwrap()])["slug"], "acme");
+    fs::write(&entry, text).unwrap();
+    assert_eq!(project.ok(&purge("acme")), "purged acme\n");
+    assert_eq!(files(&folder).len(), 2);
+    project.ok(&["purge", "globex", "--yes"]);
+}

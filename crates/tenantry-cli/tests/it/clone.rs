@@ -32,6 +32,9 @@ async fn a_tenant_is_cloned_with_what_was_asked_for() {
     project.refused(2, &["clone", "acme", "other", "--no-rows", "--only-tables", "note"]);
     assert!(project.refused(1, &["clone", "acme", "trial"]).contains("already exists"));
     assert!(project.refused(1, &["clone", "nobody", "other"]).contains("`nobody`"));
+    let nowhere = ["clone", "acme", "other", "--database", "nowhere"];
+    assert!(project.refused(1, &nowhere).contains("no database is named `nowhere`"));
+    project.refused(2, &["clone", "acme", "other", "--database", "No where"]);
     assert_eq!(project.json(&["doctor"]), serde_json::json!([]));
 }
 

@@ -43,6 +43,9 @@ pub struct Manifest {
     pub extensions: Vec<ArchivedExtension>,
     /// Other roles that have privileges in it or are named by policies.
     pub roles: Vec<String>,
+    /// Tablespaces that tables or indexes of it are in, beside that of its database.
+    #[serde(default)]
+    pub tablespaces: Vec<String>,
     /// True if a role of the tenant's own is among those that have privileges.
     pub has_own_role: bool,
     /// The names that stand in strings behind its schema, in the order of their variables in the SQL.
@@ -51,6 +54,9 @@ pub struct Manifest {
     pub sequences: Vec<ArchivedSequence>,
     /// The materialized views that were filled. One that reads another comes behind it.
     pub materialized_views: Vec<String>,
+    /// The files of types that it had before, which it may have again.
+    #[serde(default)]
+    pub kept_files: Vec<ArchivedKeptFile>,
     /// The tables with rows of their own, numbered from 1 as members are, that of its migrations among them.
     pub tables: Vec<ArchivedTable>,
     /// All other members, in their order.
@@ -65,6 +71,26 @@ pub struct ArchivedMigration {
     pub version: i64,
     /// The SHA-384 of its file, in hexadecimal digits.
     pub checksum: String,
+}
+
+/// A file that a tenant had applied while it was of another type. What it made is still there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ArchivedKeptFile {
+    /// The type.
+    #[serde(rename = "type")]
+    pub type_name: TypeName,
+    /// The version.
+    pub version: i64,
+    /// The description in the name of the file.
+    pub description: String,
+    /// The time at which it was applied.
+    #[serde(with = "time::serde::rfc3339")]
+    pub installed_on: OffsetDateTime,
+    /// The SHA-384 of the file, in hexadecimal digits.
+    pub checksum: String,
+    /// The nanoseconds that it took.
+    pub execution_time: i64,
 }
 
 /// An extension that a tenant needs.

@@ -41,7 +41,8 @@ mod writer;
 
 pub use self::file::ArchiveFile;
 pub use self::manifest::{
-    ArchivedExtension, ArchivedMember, ArchivedMigration, ArchivedSequence, ArchivedTable, Manifest,
+    ArchivedExtension, ArchivedKeptFile, ArchivedMember, ArchivedMigration, ArchivedSequence, ArchivedTable,
+    Manifest,
 };
 pub(crate) use self::member::MemberName;
 pub(crate) use self::reader::read;

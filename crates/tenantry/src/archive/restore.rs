@@ -82,11 +82,15 @@ DO $$ BEGIN RAISE EXCEPTION 'say which role is the tenant''s own: -v role=NAME, 
             one_line(&manifest.roles.join(", "))
         ),
     };
+    let spaces = match manifest.tablespaces.len() {
+        0 => String::new(),
+        _ => format!("-- It needs these tablespaces: {}\n", one_line(&manifest.tablespaces.join(", "))),
+    };
     format!(
         "-- Restores tenant {slug} without Tenantry, in one transaction, into a schema that is not there yet:
 --   mkdir {slug} && tar --zstd -x -f {slug}.tar.zst -C {slug} && cd {slug}
 --   psql -X -v schema=NAME -f restore.sql DATABASE
-{roles}\\set ON_ERROR_STOP on
+{roles}{spaces}\\set ON_ERROR_STOP on
 \\set QUIET on
 SET standard_conforming_strings = on;
 SET client_min_messages = warning;

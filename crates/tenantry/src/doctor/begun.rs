@@ -65,17 +65,41 @@ fn tell(patient: &Patient<'_>, begun: &Begun) -> Finding {
     let what = format!("`{verb}` of tenant `{slug}` was begun by {operator} at {at}, and has not ended");
     let why = "unless it is still at work, what it was to do may be done by half";
     let forget = examination::forget_begun(*id);
-    let mend = match begun.schema {
-        Some(_) => format!("{}   # or, if it is not wanted any more: {forget}", again(verb, slug)),
+    let mend = match begun.schema.as_ref().and_then(|_| again(verb, slug)) {
+        Some(again) => format!("{again}   # or, if it is not wanted any more: {forget}"),
         None => forget,
     };
     patient.warning(Check::Unfinished, what, why).mend_by(mend)
 }
 
-/// The command that goes on, which every verb does that takes several steps.
-fn again(verb: &str, slug: &str) -> String {
-    match verb {
-        "purge" | "release" | "delete" => format!("tenantry {verb} {slug} --yes"),
-        _ => format!("tenantry {verb} {slug}"),
+/// The command that goes on with what a tenant is missing. None does that with an entry of something that is made in
+/// one piece, or of a verb that a newer program knows.
+fn again(verb: &str, slug: &str) -> Option<String> {
+    match Verb::parse(verb) {
+        Ok(Verb::Purge | Verb::Release | Verb::Delete) => Some(format!("tenantry {verb} {slug} --yes")),
+        Ok(Verb::Suspend | Verb::Resume | Verb::Undelete) => Some(format!("tenantry {verb} {slug}")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::again;
+    use crate::tenant::Verb;
+
+    #[test]
+    fn a_command_is_one_that_takes_nothing_but_the_slug() {
+        let proposed = Verb::ALL.map(|verb| again(verb.as_str(), "acme").unwrap_or_default());
+        let proposed: Vec<_> = proposed.iter().filter(|command| !command.is_empty()).collect();
+        let expect = [
+            "tenantry suspend acme",
+            "tenantry resume acme",
+            "tenantry release acme --yes",
+            "tenantry delete acme --yes",
+            "tenantry undelete acme",
+            "tenantry purge acme --yes",
+        ];
+        assert_eq!(proposed, expect);
+        assert_eq!(again("teleport", "acme"), None);
     }
 }

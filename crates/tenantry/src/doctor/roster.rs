@@ -1,6 +1,6 @@
 //! The schemas of a database as the registry has them, page by page.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::Row as _;
 
@@ -120,6 +120,24 @@ impl Roster {
             })
         };
         rows.iter().map(read).collect()
+    }
+
+    /// The verbs that were to copy these tenants from something and have not ended, by slug.
+    pub(super) async fn begun_copies(
+        &mut self,
+        entries: &[Entry],
+    ) -> Result<HashMap<String, String>, sqlx::Error> {
+        let slugs: Vec<_> = entries
+            .iter()
+            .filter_map(|entry| entry.tenant.as_ref())
+            .filter(|tenant| tenant.status == Status::Provisioning)
+            .map(|tenant| tenant.slug.as_str())
+            .collect();
+        if slugs.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows = self.session.rows(&examination::begun_copies(&list(slugs))).await?;
+        rows.iter().map(|row| Ok((row.try_get("slug")?, row.try_get("verb")?))).collect()
     }
 
     /// Picks the schemas that should still be in this database.

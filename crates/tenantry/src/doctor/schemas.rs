@@ -99,8 +99,14 @@ pub(super) async fn missing(
         let suspects = patient.idle(&suspects).await?;
         let suspects: Vec<_> = suspects.iter().map(String::as_str).collect();
         // A row that was read may be gone by now, together with its schema.
-        for entry in roster.entries_of(patient.alias, &suspects).await? {
-            told.extend(half_made(patient, &entry).or_else(|| without_schema(patient, &entry)));
+        let entries = roster.entries_of(patient.alias, &suspects).await?;
+        let copies = roster.begun_copies(&entries).await?;
+        let filled = if copies.is_empty() { Vec::new() } else { filled(patient, &suspects).await? };
+        for entry in entries {
+            let slug = entry.tenant.as_ref().map(|tenant| &tenant.slug);
+            let slug = slug.filter(|_| !filled.contains(&entry.schema));
+            let copy = slug.and_then(|slug| copies.get(slug)).map(String::as_str);
+            told.extend(half_made(patient, &entry, copy).or_else(|| without_schema(patient, &entry)));
         }
     }
 }
@@ -109,13 +115,18 @@ fn is_half_made(entry: &Entry) -> bool {
     matches!(entry.status(), Some(Status::Provisioning | Status::Purging))
 }
 
-fn half_made(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
+/// `copy` is the verb that was to copy it from something, and came to make not all of it.
+fn half_made(patient: &Patient<'_>, entry: &Entry, copy: Option<&str>) -> Option<Finding> {
     let TenantEntry { slug, type_name, status, last_error } = entry.tenant.as_ref()?;
     let of_type = type_name.as_ref().map(|type_name| format!(" --type {type_name}")).unwrap_or_default();
     let mend = match status {
         Status::Provisioning => {
+            let give_up = format!("tenantry create {slug} --abort --yes");
             let create = format!("tenantry create {slug}{of_type}{}", database_option(patient));
-            format!("{create}   # or, to give it up: tenantry create {slug} --abort --yes")
+            copy.map_or_else(
+                || format!("{create}   # or, to give it up: {give_up}"),
+                |verb| format!("{give_up}   # or repeat the `tenantry {verb}` that began it"),
+            )
         }
         Status::Purging => format!("tenantry purge {slug} --yes"),
         _ => return None,
@@ -153,6 +164,13 @@ fn without_schema(patient: &Patient<'_>, entry: &Entry) -> Option<Finding> {
             Some(patient.error(Check::MissingSchema, what, why).mend_by(mend))
         }
     }
+}
+
+/// Picks the schemas that have noted what they have applied, which a copy does last.
+async fn filled(patient: &mut Patient<'_>, schemas: &[&str]) -> Result<Vec<String>, sqlx::Error> {
+    let names = list(schemas.iter().copied());
+    let query = format!("SELECT schema_name FROM {APPLIED} WHERE schema_name IN ({names})");
+    patient.catalog.column(&query).await
 }
 
 /// Picks the schemas that are there.

@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sqlx::{Connection as _, PgConnection};
+
 use super::crashes::{check_agreement, open, until_nobody_holds_a_lock};
 use crate::archive::{ArchiveFile, verify};
 use crate::error::ErrorKind;
 use crate::fail_point::FailPoint;
+use crate::registry::AuditState;
+use crate::tenant::{Alias, Status};
 use crate::testing::{Installation, installation, pg_dump};
 use crate::{ExportOptions, FromArchive, ImportedTenant, Result, Tenancy};
 
@@ -15,6 +19,8 @@ const FILES: [&str; 2] = ["CREATE TABLE note (id int PRIMARY KEY)", "ALTER TABLE
 /// Variables of the process that dies: the database it works in, and the archive.
 const VICTIM_URL: &str = "TENANTRY_ARCHIVE_VICTIM_URL";
 const VICTIM_FILE: &str = "TENANTRY_ARCHIVE_VICTIM_FILE";
+/// Set where the archive is imported into another database.
+const VICTIM_OTHER_URL: &str = "TENANTRY_ARCHIVE_VICTIM_OTHER_URL";
 
 async fn export(tenancy: &Tenancy, url: &str, file: &Path) -> Result<()> {
     let acme = tenancy.tenant("acme").await?;
@@ -25,14 +31,20 @@ async fn export(tenancy: &Tenancy, url: &str, file: &Path) -> Result<()> {
 }
 
 async fn import(tenancy: &Tenancy, file: &Path) -> Result<ImportedTenant> {
+    import_as(tenancy, file, &FromArchive::default().slug("copy")).await
+}
+
+async fn import_as(tenancy: &Tenancy, file: &Path, order: &FromArchive) -> Result<ImportedTenant> {
     let file = file.to_owned();
     let open = move || Ok(Box::new(std::fs::File::open(&file)?) as Box<_>);
-    tenancy.import(open, &FromArchive::default().slug("copy")).await
+    tenancy.import(open, order).await
 }
 
 /// An installation with two notes of `acme`, and a place for its archive.
 async fn acme() -> (Installation, PathBuf) {
     let installation = installation(&FILES[..1], crate::PoolConfig::default()).await;
+    // Anybody may create there until PostgreSQL 14, which doctor tells of.
+    installation.run_as_superuser("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
     installation.create("acme").await;
     sqlx::query("INSERT INTO note VALUES (1), (2)").execute(&installation.db("acme").await).await.unwrap();
     let file = std::env::temp_dir().join(format!("tenantry-{}.tar.zst", uuid::Uuid::new_v4()));
@@ -53,6 +65,7 @@ async fn whoever_dies_while_exporting_leaves_no_file_and_the_same_call_writes_it
         std::fs::remove_file(&file).unwrap();
         until_nobody_holds_a_lock(&installation).await;
         check_agreement(&installation, point).await;
+        assert_eq!(installation.tenancy.doctor().await, [], "{point:?}");
     }
 }
 
@@ -82,13 +95,104 @@ async fn whoever_dies_while_importing_leaves_nothing_or_what_the_same_call_finis
         assert_eq!(again.kind(), ErrorKind::AlreadyExists, "{again}");
         until_nobody_holds_a_lock(&installation).await;
         check_agreement(&installation, point).await;
+        newer.migrate(crate::Fleet::all(), |_: &crate::observe::Outcome<'_>| {}).await.unwrap();
+        assert_eq!(newer.doctor().await, [], "{point:?}");
         std::fs::remove_file(&file).unwrap();
     }
 }
 
+#[tokio::test]
+async fn a_tenant_that_is_not_like_its_archive_is_never_served() {
+    let note = "CREATE TABLE note (id int, title text); CREATE INDEX note_title ON note (title)";
+    let installation = installation(&[note], crate::PoolConfig::default()).await;
+    let acme = installation.create("acme").await;
+    let url = installation.database.url();
+    let file = std::env::temp_dir().join(format!("tenantry-{}.tar.zst", uuid::Uuid::new_v4()));
+    let place = ArchiveFile::create(&file, false).unwrap();
+    // It says something else than the tenant.
+    let dump = async |arguments: &[String]| {
+        Ok::<_, crate::Error>(pg_dump(url, arguments).replace("(title)", "(id)"))
+    };
+    installation
+        .tenancy
+        .export(&acme, place.writer().unwrap(), &ExportOptions::default(), dump)
+        .await
+        .unwrap();
+    place.keep().unwrap();
+    let error = import(&installation.tenancy, &file).await.expect_err("it would have another index");
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("would differ from the one that was exported"), "{error}");
+    assert!(installation.tenancy.tenant("copy").await.is_err());
+}
+
+#[tokio::test]
+async fn whoever_dies_while_importing_elsewhere_leaves_what_the_same_call_or_create_finishes() {
+    let (installation, file) = acme().await;
+    let other = tenantry_embedded::ScratchDatabase::create().await.unwrap();
+    let url = installation.database.url();
+    export(&installation.tenancy, url, &file).await.unwrap();
+    let newer = open_both(url, other.url()).await;
+    let mut elsewhere = PgConnection::connect(other.superuser_url()).await.unwrap();
+    sqlx::raw_sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC").execute(&mut elsewhere).await.unwrap();
+    newer.migrate(crate::Fleet::all(), |_: &crate::observe::Outcome<'_>| {}).await.unwrap();
+    for point in [FailPoint::RowEntered, FailPoint::SchemaCommitted, FailPoint::ImportMigrated] {
+        for by_create in [false, true].into_iter().take(1 + usize::from(point != FailPoint::RowEntered)) {
+            run_victim_elsewhere(url, other.url(), &file, point);
+            until_nobody_holds_a_lock(&installation).await;
+            let copy = newer.tenant("copy").await.unwrap();
+            assert_eq!(copy.status(), Status::Provisioning, "{point:?}");
+            if by_create {
+                newer.create(crate::NewTenant::new("copy").database(eu())).await.unwrap();
+            } else {
+                let imported = import_as(&newer, &file, &elsewhere_as_copy()).await.unwrap();
+                assert_eq!(imported.rows, 2, "{point:?}");
+            }
+            let copy = newer.tenant("copy").await.unwrap();
+            assert_eq!((copy.status(), copy.database()), (Status::Active, &eu()), "{point:?}");
+            let entries = newer.audit(copy.id(), 5).await.unwrap();
+            assert!(entries.iter().all(|entry| entry.state == AuditState::Done), "{point:?}: {entries:?}");
+            let notes = "SELECT count(*) FROM note WHERE title IS NULL";
+            let notes: i64 = sqlx::query_scalar(notes).fetch_one(&newer.db(&copy).unwrap()).await.unwrap();
+            assert_eq!(notes, 2, "{point:?}");
+            assert_eq!(newer.doctor().await, [], "{point:?}");
+            let deleted = newer.delete(&copy).await.unwrap();
+            let now = crate::PurgeOptions { now: true, ..Default::default() };
+            newer.purge(&deleted, now).await.unwrap();
+        }
+    }
+    std::fs::remove_file(&file).unwrap();
+}
+
+fn eu() -> Alias {
+    Alias::parse("eu").unwrap()
+}
+
+fn elsewhere_as_copy() -> FromArchive {
+    FromArchive::default().slug("copy").database(eu())
+}
+
+async fn open_both(url: &str, other: &str) -> Tenancy {
+    crate::testing::builder_at(url, &FILES, crate::PoolConfig::default())
+        .database_as(eu(), crate::DatabaseConfig::from_url(other).unwrap())
+        .connect()
+        .await
+        .unwrap()
+}
+
+fn run_victim_elsewhere(url: &str, other: &str, file: &Path, point: FailPoint) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(VICTIM_OTHER_URL, other);
+    run(command, url, file, point);
+}
+
 /// Dies on the way, or fails this test.
 fn run_victim(url: &str, file: &Path, point: FailPoint) {
-    let output = Command::new(std::env::current_exe().unwrap())
+    run(Command::new(std::env::current_exe().unwrap()), url, file, point);
+}
+
+fn run(mut command: Command, url: &str, file: &Path, point: FailPoint) {
+    let output = command
         .args(["--exact", "invariants::archives::victim", "--nocapture"])
         .env("TENANTRY_DIE_AT", point.name())
         .env(VICTIM_URL, url)
@@ -105,7 +209,9 @@ async fn victim() {
     let (Ok(url), Ok(file)) = (std::env::var(VICTIM_URL), std::env::var(VICTIM_FILE)) else { return };
     let file = PathBuf::from(file);
     let die_at = std::env::var("TENANTRY_DIE_AT").unwrap();
-    if FailPoint::OF_EXPORT.iter().any(|point| point.name() == die_at) {
+    if let Ok(other) = std::env::var(VICTIM_OTHER_URL) {
+        import_as(&open_both(&url, &other).await, &file, &elsewhere_as_copy()).await.unwrap();
+    } else if FailPoint::OF_EXPORT.iter().any(|point| point.name() == die_at) {
         export(&open(&url, &FILES[..1]).await, &url, &file).await.unwrap();
     } else {
         import(&open(&url, &FILES).await, &file).await.unwrap();

@@ -13,6 +13,7 @@ mod client;
 mod clones;
 mod crashes;
 mod crossing;
+mod elsewhere;
 mod endings;
 mod fall_through;
 mod handles;

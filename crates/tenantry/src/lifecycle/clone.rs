@@ -1,37 +1,35 @@
 //! Makes a tenant as a copy of another one.
 //!
-//! The copy is one transaction, whose first statement locks the tables of the source against a change of their
-//! structure, and whose snapshot is taken behind that: writers go on, and none of what they do meanwhile is in the
-//! copy. A migration of the source waits, because the session holds the lock of the source's schema. What is
-//! interrupted leaves nothing.
+//! Writers go on meanwhile, and none of what they do is in the copy. A migration of the source waits, because the
+//! session that reads it holds the lock of its schema.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `within` | copies in the default database, in one transaction with the registry |
+//! | `across` | copies by two sessions: to or from another database, or what one transaction cannot hold |
+//! | `rows` | copies rows within one transaction |
+//! | `anonymize` | runs the operator's SQL in the copy |
+//! | `proof` | proves that the copy is what it should be |
 
+mod across;
 mod anonymize;
 mod look;
 mod options;
 mod pair;
 mod proof;
 mod rows;
+mod within;
 
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 
-use self::look::check_names;
 pub use self::options::CloneOptions;
 use self::pair::Pair;
-use super::contents::{lockable, qualified, tables};
-use super::free::check_free;
-use super::making::make_tables;
-use super::source::{ReadFor, begin, check_source, notes, whole_ledger};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fail_point::{self, FailPoint};
-use crate::migrate::{Ledger, SchemaLock, commit, read_ledger, send_own};
 use crate::migration::Script;
-use crate::observe::{Step, Steps};
-use crate::provision::{NewTenant, enter};
-use crate::registry::audit::{self, Action};
-use crate::registry::{AuditState, LEDGER, kept_files, store};
-use crate::structure::{Structure, Subject};
+use crate::observe::Steps;
+use crate::provision::NewTenant;
+use crate::registry::audit::Action;
 use crate::tenant::{Alias, Status, Tenant, Verb};
 
 /// A tenant that was made as a copy of another one.
@@ -48,8 +46,8 @@ pub struct Cloned {
     pub notes: Vec<String>,
 }
 
-/// Makes the tenant, or nothing at all. `dump` gives what `pg_dump` says of the database with these arguments, and is
-/// called where nobody has cloned this structure before.
+/// Makes the tenant. `dump` gives what `pg_dump` says of the source's database with these arguments, and is called
+/// where nobody has cloned this structure before.
 pub(crate) async fn clone<E: From<Error>>(
     context: &Context,
     source: &Tenant,
@@ -61,29 +59,17 @@ pub(crate) async fn clone<E: From<Error>>(
     check_order(source, new)?;
     let script = options.script()?;
     let clone = draft(context, source, new)?;
-    let mut connection = context.databases.unlimited_owner_connection(source.database()).await?;
-    check_free(&mut connection, new, &clone).await?;
-    // 1. The lock of the source's schema, which goes with the session.
-    SchemaLock::of(source.schema()).take(&mut connection, source.schema()).await?;
-    check_source(&mut connection, source, ReadFor::Clone).await?;
-    whole_ledger(&mut connection, source, ReadFor::Clone).await?;
-    let work = Cloning {
-        pair: Pair { context, source, clone: &clone, options, steps },
-        script: script.as_ref(),
-        new,
-    };
-    // 2. Everything else, in one transaction that undoes itself.
-    let statement = "BEGIN ISOLATION LEVEL REPEATABLE READ";
-    let mut tx = begin(&mut connection, context, source, ReadFor::Clone, statement).await?;
-    let (structure, cloned) = work.copy(&mut tx, dump).await?;
-    commit(tx, work.pair.site()).await?;
-    fail_point::reached(FailPoint::AfterClone);
-    // 3. What the clone can do without. It is served by now.
-    if let Err(error) = work.aftercare(&mut connection, &structure).await {
-        tracing::warn!(%error, tenant = %clone.slug(), "Made a clone, and did not come to all that follows: {error}");
+    context.databases.config(clone.database())?;
+    let pair = Pair { context, source, clone: &clone, options, steps };
+    let work = Cloning { pair, script: script.as_ref(), new };
+    let is_at_home = |tenant: &Tenant| *tenant.database() == Alias::default();
+    if is_at_home(source)
+        && is_at_home(&clone)
+        && let Some(cloned) = work.within(dump).await?
+    {
+        return Ok(cloned);
     }
-    let _ = connection.close().await;
-    Ok(cloned)
+    work.across(dump).await
 }
 
 fn check_order(source: &Tenant, new: &NewTenant) -> Result<()> {
@@ -91,34 +77,27 @@ fn check_order(source: &Tenant, new: &NewTenant) -> Result<()> {
         let message = format!("tenant `{}` cannot be cloned: {message}", source.slug());
         Err(Error::new(ErrorKind::Unsupported, message).with_tenant(source.slug()).with_hint(hint))
     };
-    if *source.database() != Alias::default() {
-        return unsupported(
-            "it lives in another database than the registry, and a clone is one transaction in both",
-            "copy it with `pg_dump`, and register what you restore with `tenantry create --schema`",
-        );
-    }
     if new.type_name().is_some_and(|given| source.type_name() != Some(given)) {
         return unsupported(
             "a clone is of the type of its source",
             "clone it first, and change the type of the clone with `tenantry set CLONE --type TYPE`",
         );
     }
-    if !new.is_in(source.database()) || new.registers_existing() {
-        return unsupported(
-            "a clone gets a new schema in the database of its source",
-            "leave out which one it gets",
-        );
+    if new.registers_existing() {
+        return unsupported("a clone gets a new schema", "leave out which one it gets");
     }
     Ok(())
 }
 
-/// The tenant that is made. It has the type and the settings of its source, but for the name, where the order has no
-/// other.
+/// The tenant that is made. It has the type, the database and the settings of its source, but for the name, where the
+/// order has no other.
 fn draft(context: &Context, source: &Tenant, new: &NewTenant) -> Result<Tenant> {
     let inherited = source.settings().as_object().into_iter().flatten().filter(|(key, _)| *key != "name");
+    let database = new.chosen_database().unwrap_or_else(|| source.database()).clone();
+    let new = new.clone().database(database);
     let new = match source.type_name() {
-        Some(type_name) => new.clone().of_type(type_name.clone()),
-        None => new.clone(),
+        Some(type_name) => new.of_type(type_name.clone()),
+        None => new,
     };
     new.with_defaults(inherited).draft(context, Status::Active)
 }
@@ -130,99 +109,12 @@ struct Cloning<'a> {
     new: &'a NewTenant,
 }
 
-impl Cloning<'_> {
-    /// The steps of the transaction.
-    async fn copy<E: From<Error>>(
-        &self,
-        tx: &mut Transaction<'_, Postgres>,
-        dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
-    ) -> Result<(Structure, Cloned), E> {
-        let Pair { source, clone, options, steps, .. } = self.pair;
-        steps.step(Step::new("looking at the source", 0, None));
-        let tables = tables(tx, source.schema()).await?;
-        check_names(options, &tables)?;
-        let notes = notes(tx, source.schema()).await?;
-        let own_role = self.pair.role_of(source);
-        let subject = Subject { schema: source.schema(), own_role: own_role.as_deref() };
-        let structure = Structure::of(tx, subject, dump).await?;
-        self.make_tables(tx, &structure).await?;
-        fail_point::reached(FailPoint::CloneBegun);
-        let rows = self.pair.copy_rows(tx, &tables).await?;
-        if options.has_rows() {
-            self.pair.set_sequences(tx).await?;
-        }
-        self.copy_ledger(tx).await?;
-        fail_point::reached(FailPoint::CloneFilled);
-        self.make_the_rest(tx, &structure).await?;
-        if let Some(script) = self.script {
-            self.pair.anonymize(tx, script).await?;
-        }
-        self.pair.refresh(tx).await?;
-        self.pair.prove(tx, &structure).await?;
-        fail_point::reached(FailPoint::CloneProven);
-        self.enter(tx).await?;
-        fail_point::reached(FailPoint::BeforeClone);
-        let tenant = store::tenant_by_id(&mut **tx, clone.id()).await?.unwrap_or_else(|| clone.clone());
-        let structure_was_kept = structure.is_kept();
-        Ok((structure, Cloned { tenant, rows, structure_was_kept, notes }))
-    }
-
-    async fn make_tables(&self, tx: &mut Transaction<'_, Postgres>, structure: &Structure) -> Result<()> {
-        let Pair { context, clone, steps, .. } = self.pair;
-        self.pair.check_wanted()?;
-        steps.step(Step::new("making tables", 0, None));
-        let tables = structure.before_rows(clone.schema(), self.pair.role_of(clone).as_deref());
-        make_tables(tx, context, clone, &tables).await
-    }
-
-    async fn copy_ledger(&self, tx: &mut Transaction<'_, Postgres>) -> Result<()> {
-        let Pair { source, clone, .. } = self.pair;
-        let rows = read_ledger(tx, source.schema()).await?;
-        let ledger = Ledger::of(clone.schema(), &rows);
-        let columns = "version, description, installed_on, success, checksum, execution_time";
-        let (from, to) = (qualified(source.schema(), LEDGER), qualified(clone.schema(), LEDGER));
-        let copy = format!("INSERT INTO {to} ({columns}) SELECT {columns} FROM {from}");
-        let copy =
-            if rows.is_empty() { ledger.summarise() } else { format!("{copy}; {}", ledger.summarise()) };
-        send_own(tx, self.pair.site(), &copy).await?;
-        Ok(())
-    }
-
-    /// Indexes, keys, triggers, policies and privileges. Foreign keys to shared tables come last of them: they lock
-    /// those against writers until the end.
-    async fn make_the_rest(&self, tx: &mut Transaction<'_, Postgres>, structure: &Structure) -> Result<()> {
-        let Pair { clone, steps, .. } = self.pair;
-        self.pair.check_wanted()?;
-        steps.step(Step::new("making indexes and keys", 0, None));
-        let rest = structure.behind_rows(clone.schema(), self.pair.role_of(clone).as_deref());
-        let site = self.pair.site();
-        send_own(tx, site, &format!("SET LOCAL search_path TO {};\n{rest}", site.path())).await?;
-        Ok(())
-    }
-
-    /// Enters the clone in the registry.
-    async fn enter(&self, tx: &mut Transaction<'_, Postgres>) -> Result<()> {
-        let Pair { context, source, clone, options, .. } = self.pair;
-        self.pair.check_wanted()?;
-        // After the operator's SQL, which is judged by the tables that the transaction has written to.
-        kept_files::copy(tx, source.schema(), clone.schema()).await?;
-        enter(tx, clone, self.new.domains()).await?;
+impl<'a> Cloning<'a> {
+    /// The entry in the audit.
+    fn action(&self) -> Action<'a> {
+        let Pair { context, source, options, .. } = self.pair;
         let mut told = options.told();
         told["source"] = json!(source.slug());
-        let action = Action { options: told, ..Action::new(Verb::Clone, &context.operator) };
-        audit::enter(tx, clone, &action, AuditState::Done).await
-    }
-
-    /// Keeps the structure for the next clone, and has the planner know of the rows.
-    async fn aftercare(&self, connection: &mut PgConnection, structure: &Structure) -> Result<()> {
-        let clone = self.pair.clone;
-        structure.keep(connection).await?;
-        fail_point::reached(FailPoint::StructureKept);
-        let names = lockable(connection, clone.schema()).await?;
-        if !names.is_empty() && !self.pair.steps.is_cancelled() {
-            self.pair.steps.step(Step::new("gathering statistics", 0, None));
-            sqlx::raw_sql(AssertSqlSafe(format!("ANALYZE {}", names.join(", ")))).execute(connection).await?;
-        }
-        Ok(())
+        Action { options: told, ..Action::new(Verb::Clone, &context.operator) }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct SourceTable {
     pub(super) by_text: bool,
     /// The partitioned table that it is a part of.
     pub(super) root: Option<String>,
+    /// The role that sees all of its rows, where policies hide some from its owner.
+    pub(super) reader: Option<String>,
 }
 
 /// The schemas that tenants share.
@@ -98,15 +100,8 @@ pub(super) async fn tables(connection: &mut PgConnection, schema: &SchemaName) -
 /// # Errors
 /// [`ErrorKind::Unsupported`] if the locks of so many tables do not fit the server's table of locks.
 pub(super) async fn check_locks(connection: &mut PgConnection, source: &str, tables: usize) -> Result<()> {
-    let (per_transaction, transactions): (i32, i32) = sqlx::query_as(
-        "SELECT pg_catalog.current_setting('max_locks_per_transaction')::int, \
-             pg_catalog.current_setting('max_connections')::int \
-             + pg_catalog.current_setting('max_prepared_transactions')::int",
-    )
-    .fetch_one(connection)
-    .await?;
-    let transactions = transactions.unsigned_abs().max(1) as usize;
-    if fits(tables, per_transaction.unsigned_abs() as usize * transactions) {
+    let [per_transaction, transactions] = locks(connection).await?;
+    if fits(tables, per_transaction * transactions) {
         return Ok(());
     }
     let message =
@@ -116,8 +111,37 @@ pub(super) async fn check_locks(connection: &mut PgConnection, source: &str, tab
         .with_hint(format!("set `max_locks_per_transaction` to {needed} or more, and restart the server")))
 }
 
+/// Returns true if one transaction can make so many tables.
+pub(super) async fn fits_transaction(connection: &mut PgConnection, tables: usize) -> Result<bool> {
+    let [per_transaction, transactions] = locks(connection).await?;
+    Ok(fits(tables, pretended().unwrap_or(per_transaction * transactions)))
+}
+
+/// The locks that the server has for each of its transactions, and how many of these it has.
+async fn locks(connection: &mut PgConnection) -> Result<[usize; 2]> {
+    let (per_transaction, transactions): (i32, i32) = sqlx::query_as(
+        "SELECT pg_catalog.current_setting('max_locks_per_transaction')::int, \
+             pg_catalog.current_setting('max_connections')::int \
+             + pg_catalog.current_setting('max_prepared_transactions')::int",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok([per_transaction, transactions.max(1)].map(|count| count.unsigned_abs() as usize))
+}
+
 fn fits(tables: usize, locks: usize) -> bool {
     tables * LOCKS_OF_TABLE <= locks
+}
+
+/// The locks that a test says the server has.
+#[cfg(test)]
+fn pretended() -> Option<usize> {
+    std::env::var("TENANTRY_LOCKS").ok()?.parse().ok()
+}
+
+#[cfg(not(test))]
+const fn pretended() -> Option<usize> {
+    None
 }
 
 /// Has the server leave the name of the schema out of what it writes, and read catalogs by their indexes: read from one

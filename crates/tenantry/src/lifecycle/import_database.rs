@@ -1,15 +1,14 @@
 //! Makes a tenant of a customer's own database.
 //!
 //! The source is only read, in one transaction: its first statement locks the tables against a change of their
-//! structure, and its snapshot is taken behind that, while writers go on. The tenant is one transaction, too, with its
-//! row in the registry. So what is interrupted leaves nothing, and is repeated.
+//! structure, and its snapshot is taken behind that, while writers go on. The tenant is one transaction, too, in the
+//! default database with its row in the registry. So what is interrupted leaves nothing, and is repeated.
 
 mod examine;
 mod extensions;
 mod ledger;
 mod proof;
 mod refused;
-mod rows;
 mod source;
 mod work;
 
@@ -23,14 +22,16 @@ pub use self::source::SourceDatabase;
 use self::source::enter;
 use self::work::{Import, ImportedContent};
 use super::contents::lockable;
+use super::entry::{Interrupted, interrupted, serve, served};
 use super::free::check_free;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+use crate::migrate::{SchemaLock, read_ledger};
 use crate::observe::{Step, Steps};
 use crate::provision::NewTenant;
-use crate::registry::store;
+use crate::registry::{AuditEntry, audit};
 use crate::structure::ForeignStructure;
-use crate::tenant::{Alias, Status, Tenant};
+use crate::tenant::{Alias, Status, Tenant, Verb};
 
 /// A tenant that was made of a database.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -69,8 +70,13 @@ pub(crate) async fn import_database<E: From<Error>>(
     dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<ImportedDatabase, E> {
     let tenant = draft(context, new)?;
+    let mut registry = context.databases.unlimited_owner_connection(&Alias::default()).await?;
+    if let Some(imported) = go_on(context, &mut registry, source, &tenant).await? {
+        return Ok(imported);
+    }
+    check_free(&mut registry, new, &tenant).await?;
     let mut writer = context.databases.unlimited_owner_connection(tenant.database()).await?;
-    check_free(&mut writer, new, &tenant).await?;
+    SchemaLock::of(tenant.schema()).take(&mut writer, tenant.schema()).await?;
     let mut reader = source.open().await?;
     // 1. A look, before anything is locked or made.
     steps.step(Step::new("looking at the database", 0, None));
@@ -91,7 +97,7 @@ pub(crate) async fn import_database<E: From<Error>>(
     // 3. Everything here, in one transaction that undoes itself.
     let work = Import { context, source, tenant: &tenant, new, steps, versions: versions.as_ref() };
     let ImportedContent { rows, version, note } =
-        work.make(&mut moment, &mut writer, &findings, &structure, &version).await?;
+        work.make([&mut registry, &mut moment, &mut writer], &findings, &structure, &version).await?;
     findings.notes.extend(note);
     // The source has nothing to keep.
     let _ = moment.rollback().await;
@@ -100,9 +106,31 @@ pub(crate) async fn import_database<E: From<Error>>(
     if let Err(error) = gather_statistics(&mut writer, &tenant, steps).await {
         tracing::warn!(%error, tenant = %tenant.slug(), "Imported a database without statistics of its rows: {error}");
     }
-    let made = store::tenant_by_id(&mut writer, tenant.id()).await?.unwrap_or(tenant);
-    let _ = writer.close().await;
+    let made = served(context, &mut registry, &tenant).await?;
+    for connection in [registry, writer] {
+        let _ = connection.close().await;
+    }
     Ok(ImportedDatabase { tenant: made, rows, version, notes: findings.notes })
+}
+
+/// Lets the tenant be served that the same call has made in another database than the default one, and not come to
+/// serve.
+async fn go_on(
+    context: &Context,
+    registry: &mut PgConnection,
+    source: &SourceDatabase,
+    tenant: &Tenant,
+) -> Result<Option<ImportedDatabase>> {
+    let told = source.told();
+    let is_ours = |entry: &AuditEntry| ["from", "schema"].iter().all(|key| entry.options[*key] == told[*key]);
+    let found = interrupted(context, registry, tenant, Verb::Import, is_ours).await?;
+    let Interrupted::Filled { tenant, mut workplace } = found else { return Ok(None) };
+    let entries = audit::entries_of(&mut *registry, tenant.id(), 1).await?;
+    let rows = entries.first().and_then(|entry| entry.options["rows"].as_u64()).unwrap_or_default();
+    let version = read_ledger(&mut workplace, tenant.schema()).await?.last().map(|row| row.version);
+    serve(registry, &tenant).await?;
+    let tenant = served(context, registry, &tenant).await?;
+    Ok(Some(ImportedDatabase { tenant, rows, version, notes: Vec::new() }))
 }
 
 /// Looks at a database as [`import_database`] does, and makes nothing.
@@ -113,8 +141,9 @@ pub(crate) async fn examine_database<E: From<Error>>(
     dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<ExaminedDatabase, E> {
     let tenant = draft(context, new)?;
+    let mut registry = context.databases.owner_connection(&Alias::default()).await?;
+    check_free(&mut registry, new, &tenant).await?;
     let mut writer = context.databases.unlimited_owner_connection(tenant.database()).await?;
-    check_free(&mut writer, new, &tenant).await?;
     let mut reader = source.open().await?;
     let mut findings = examine(&mut reader, &mut writer, &context.layout, source).await?;
     let mut newest = None;
@@ -159,15 +188,16 @@ impl<E> From<Error> for Failed<E> {
 }
 
 fn draft(context: &Context, new: &NewTenant) -> Result<Tenant> {
-    if !new.is_in(&Alias::default()) || new.registers_existing() {
+    if new.registers_existing() {
         let message = format!(
-            "`{}` cannot be imported there: a tenant that is made of a database gets a new schema in \
-             the database of the registry",
+            "`{}` cannot be imported there: a tenant that is made of a database gets a new schema",
             new.slug()
         );
         return Err(Error::new(ErrorKind::Unsupported, message).with_hint("leave out which one it gets"));
     }
-    new.draft(context, Status::Active)
+    let tenant = new.draft(context, Status::Active)?;
+    context.databases.config(tenant.database())?;
+    Ok(tenant)
 }
 
 fn note_version(context: &Context, tenant: &Tenant, version: &Version<'_>, findings: &mut Findings) {

@@ -17,15 +17,30 @@ pub(super) async fn make_tables(
     tenant: &Tenant,
     tables: &str,
 ) -> Result<()> {
+    make_schema(tx, context, tenant).await?;
+    send_own(tx, Site::of_tenant(&context.layout, tenant), tables).await?;
+    end_tables(tx, context, tenant).await
+}
+
+/// Makes the schema, and the tenant's own role. The transaction is ready for the tables.
+pub(super) async fn make_schema(tx: &mut PgConnection, context: &Context, tenant: &Tenant) -> Result<()> {
     let site = Site::of_tenant(&context.layout, tenant);
-    let mut first = vec![
-        format!("CREATE SCHEMA {}", Identifier(tenant.schema().as_str())),
-        "SET LOCAL check_function_bodies = off; SET LOCAL default_tablespace = ''".to_owned(),
-        format!("SET LOCAL search_path TO {}", site.path()),
-    ];
-    first.extend(own_role(tx, context, tenant.database(), tenant.schema()).await?);
-    send_own(tx, site, &first.join(";\n")).await?;
-    send_own(tx, site, tables).await?;
+    let create = format!("CREATE SCHEMA {}", Identifier(tenant.schema().as_str()));
+    send_own(tx, site, &create).await?;
+    send_own(tx, site, &format!("SET LOCAL default_tablespace = ''; {}", before_tables(site))).await?;
+    let role = own_role(tx, context, tenant.database(), tenant.schema()).await?;
+    send_own(tx, site, &role.join(";\n")).await?;
+    Ok(())
+}
+
+/// The statements that make a transaction ready for tables, in the tablespace that the session was told.
+pub(super) fn before_tables(site: Site<'_>) -> String {
+    format!("SET LOCAL check_function_bodies = off; SET LOCAL search_path TO {}", site.path())
+}
+
+/// Makes the ledger, and takes back what everything that the owner makes has got.
+pub(super) async fn end_tables(tx: &mut PgConnection, context: &Context, tenant: &Tenant) -> Result<()> {
+    let site = Site::of_tenant(&context.layout, tenant);
     let ledger = Ledger::empty(tenant.schema()).create();
     send_own(tx, site, &format!("SET LOCAL search_path TO {}; {ledger}", site.path())).await?;
     let given = sqlx::query_scalar::<_, String>(

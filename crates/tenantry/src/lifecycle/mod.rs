@@ -22,13 +22,19 @@
 //! | `purge` | drops the schema of a deleted tenant, then its row | none |
 //! | `footprint` | measures a tenant, and changes nothing | none is needed |
 //! | `source`, `making` | open what is copied, make the tables of the copy | none is needed |
-//! | `contents`, `transfer`, `rounds`, `free` | do what several verbs need | none is needed |
+//! | `transfer` | makes all that a tenant has once more, from one connection to another | its transaction |
+//! | `entry` | enters a tenant whose schema may be in another database | the same verb, or `create --abort` |
+//! | `archived` | turns what is known of a tenant's files into what an archive says, and back | none is needed |
+//! | `contents`, `needs`, `rounds`, `free` | do what several verbs need | none is needed |
 
 mod adopt;
+#[cfg(feature = "archive")]
+mod archived;
 mod clone;
 mod contents;
 mod delete;
 mod drain;
+mod entry;
 #[cfg(feature = "archive")]
 mod export;
 mod find;
@@ -38,6 +44,7 @@ mod free;
 mod import_archive;
 mod import_database;
 mod making;
+mod needs;
 mod purge;
 mod release;
 mod rename;

@@ -83,9 +83,8 @@ async fn forget(registry: &mut PgConnection, tenant: &Tenant) -> Result<()> {
     let mut tx = registry.begin().await?;
     store::delete_tenant(&mut tx, tenant.id()).await?;
     audit::end(&mut tx, tenant.id(), Verb::Purge, AuditState::Done).await?;
-    // Where what goes on was begun by giving up a half-made tenant.
-    audit::end(&mut tx, tenant.id(), Verb::Create, AuditState::Undone).await?;
-    audit::end(&mut tx, tenant.id(), Verb::Import, AuditState::Undone).await?;
+    // Its making, where a half-made tenant was given up, or a change of its type.
+    audit::end_all(&mut tx, tenant.id()).await?;
     fail_point::reached(FailPoint::BeforeForget);
     tx.commit().await?;
     fail_point::reached(FailPoint::AfterForget);

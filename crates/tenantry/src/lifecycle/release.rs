@@ -32,6 +32,7 @@ pub(crate) async fn release(context: &Context, id: TenantId) -> Result<Tenant> {
     }
     // Undo: adopt the schema.
     store::delete_tenant(&mut tx, tenant.id()).await?;
+    audit::end_all(&mut tx, tenant.id()).await?;
     audit::enter(&mut tx, &tenant, &action, AuditState::Done).await?;
     fail_point::reached(FailPoint::BeforeRelease);
     tx.commit().await?;

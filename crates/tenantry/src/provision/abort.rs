@@ -29,8 +29,9 @@ pub(crate) async fn abort(context: &Context, slug: &Slug) -> Result<Tenant> {
     remove_schema(context, &mut workplace, &tenant, Dependents::Refuse, &()).await?;
     let mut tx = registry.begin().await?;
     store::delete_tenant(&mut tx, tenant.id()).await?;
-    audit::end(&mut tx, tenant.id(), Verb::Create, AuditState::Undone).await?;
     audit::end(&mut tx, tenant.id(), Verb::Purge, AuditState::Done).await?;
+    // Whichever verb was to make it.
+    audit::end_all(&mut tx, tenant.id()).await?;
     tx.commit().await?;
     Ok(tenant)
 }

@@ -4,6 +4,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::agreement;
 use super::grants::grants;
+use super::half_made::{end_making, refuse_other_verb};
 use super::new_tenant::NewTenant;
 use super::register::{enter, register};
 use super::spares;
@@ -176,6 +177,7 @@ async fn go_on(context: &Context, registry: &mut PgConnection, tenant: &Tenant) 
         let message = format!("tenant `{}` was just finished or removed", tenant.slug());
         return Err(Error::new(ErrorKind::Conflict, message).with_tenant(tenant.slug()));
     }
+    refuse_other_verb(registry, &mut workplace, tenant).await?;
     finish(context, registry, &mut workplace, tenant).await
 }
 
@@ -189,9 +191,7 @@ async fn finish(
         Ok(()) => {
             let mut tx = registry.begin().await?;
             store::set_status(&mut tx, tenant, Status::Active).await?;
-            audit::end(&mut tx, tenant.id(), Verb::Create, AuditState::Done).await?;
-            // Where an import was to go on.
-            audit::end(&mut tx, tenant.id(), Verb::Import, AuditState::Done).await?;
+            end_making(&mut tx, tenant).await?;
             Ok(tx.commit().await?)
         }
         Err(error) => {

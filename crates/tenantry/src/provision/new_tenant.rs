@@ -23,7 +23,7 @@ use crate::tenant::{
 pub struct NewTenant {
     slug: String,
     settings: Map<String, Value>,
-    database: Alias,
+    database: Option<Alias>,
     type_name: Option<TypeName>,
     domains: Vec<DomainName>,
     existing_schema: Option<SchemaName>,
@@ -37,7 +37,7 @@ impl NewTenant {
         Self {
             slug: slug.into(),
             settings: Map::new(),
-            database: Alias::default(),
+            database: None,
             type_name: None,
             domains: Vec::new(),
             existing_schema: None,
@@ -63,9 +63,9 @@ impl NewTenant {
         self
     }
 
-    /// The database its schema is made in. Default: `default`.
+    /// The database its schema is made in. Default: `default`; for a clone, that of its source.
     pub fn database(mut self, database: Alias) -> Self {
-        self.database = database;
+        self.database = Some(database);
         self
     }
 
@@ -113,8 +113,9 @@ impl NewTenant {
         &self.domains
     }
 
-    pub(crate) fn is_in(&self, database: &Alias) -> bool {
-        self.database == *database
+    /// The database that was asked for.
+    pub(crate) fn chosen_database(&self) -> Option<&Alias> {
+        self.database.as_ref()
     }
 
     pub(crate) fn type_name(&self) -> Option<&TypeName> {
@@ -156,7 +157,7 @@ impl NewTenant {
             id,
             slug,
             schema,
-            database: self.database.clone(),
+            database: self.database.clone().unwrap_or_default(),
             type_name: self.type_name.clone(),
             status,
             suspension: None,

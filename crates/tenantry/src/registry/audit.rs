@@ -151,6 +151,17 @@ pub(crate) async fn end(
     Ok(())
 }
 
+/// Tells that nothing comes any more of what was begun on a tenant, which is gone.
+pub(crate) async fn end_all(connection: &mut PgConnection, id: TenantId) -> Result<()> {
+    sqlx::query(
+        "UPDATE tenantry.audit SET state = 'undone', ended_at = now() WHERE tenant_id = $1 AND state = 'begun'",
+    )
+    .bind(id.as_uuid())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// The particulars of an action that was begun on a tenant and has not ended.
 pub(crate) async fn begun(
     connection: &mut PgConnection,

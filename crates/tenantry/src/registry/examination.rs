@@ -89,6 +89,17 @@ pub(crate) fn begun_type_changes(alias: &Alias) -> String {
     )
 }
 
+/// The tenants among these that a verb was to copy from something, which has not ended: `slug` and `verb`. `slugs` is a
+/// list of literals.
+pub(crate) fn begun_copies(slugs: &str) -> String {
+    format!(
+        "SELECT tenant.slug, verb FROM tenantry.audit JOIN tenantry.tenant ON tenant.id = tenant_id \
+         WHERE state = 'begun' AND verb IN ({}, {}) AND tenant.slug IN ({slugs})",
+        Literal(Verb::Clone.as_str()),
+        Literal(Verb::Import.as_str()),
+    )
+}
+
 /// Asks whether somebody is at a run.
 pub(crate) fn is_run_at_work() -> String {
     format!("SELECT {}", is_advisory_lock_held(RUN_LOCK))

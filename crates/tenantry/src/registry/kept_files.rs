@@ -1,6 +1,7 @@
 //! The files of types that tenants were of before, one function per statement. Each is in the database of the schema.
 
 use sqlx::{AssertSqlSafe, PgConnection};
+use time::OffsetDateTime;
 
 use super::install::LEDGER;
 use crate::error::Result;
@@ -9,6 +10,18 @@ use crate::tenant::{SchemaName, TypeName};
 
 /// The columns that a kept file has in common with a row of a ledger.
 const COLUMNS: &str = "version, description, installed_on, checksum, execution_time";
+
+/// A file that is kept for a schema, with all that its row in the ledger had.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct KeptFile {
+    #[sqlx(rename = "type")]
+    pub(crate) type_name: String,
+    pub(crate) version: i64,
+    pub(crate) description: String,
+    pub(crate) installed_on: OffsetDateTime,
+    pub(crate) checksum: Vec<u8>,
+    pub(crate) execution_time: i64,
+}
 
 fn name_of(type_name: Option<&TypeName>) -> &str {
     type_name.map_or(TypeName::NONE, TypeName::as_str)
@@ -113,5 +126,38 @@ pub(crate) async fn copy(connection: &mut PgConnection, from: &SchemaName, to: &
          SELECT $2, type, {COLUMNS} FROM tenantry.kept_file WHERE schema_name = $1"
     );
     sqlx::query(AssertSqlSafe(copy)).bind(from.as_str()).bind(to.as_str()).execute(connection).await?;
+    Ok(())
+}
+
+/// All that is kept for a schema, of whatever type.
+pub(crate) async fn all(connection: &mut PgConnection, schema: &SchemaName) -> Result<Vec<KeptFile>> {
+    let all = format!(
+        "SELECT type, {COLUMNS} FROM tenantry.kept_file WHERE schema_name = $1 ORDER BY type, version"
+    );
+    let all = sqlx::query_as(AssertSqlSafe(all)).bind(schema.as_str()).persistent(false);
+    Ok(all.fetch_all(connection).await?)
+}
+
+/// Keeps for a schema what was kept for its source, in whatever database. What it has applied is noted already.
+pub(crate) async fn restore(
+    connection: &mut PgConnection,
+    schema: &SchemaName,
+    files: &[KeptFile],
+) -> Result<()> {
+    let restore = format!(
+        "INSERT INTO tenantry.kept_file (schema_name, type, {COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+    );
+    for file in files {
+        sqlx::query(AssertSqlSafe(restore.as_str()))
+            .bind(schema.as_str())
+            .bind(&file.type_name)
+            .bind(file.version)
+            .bind(&file.description)
+            .bind(file.installed_on)
+            .bind(&file.checksum)
+            .bind(file.execution_time)
+            .execute(&mut *connection)
+            .await?;
+    }
     Ok(())
 }

@@ -15,6 +15,8 @@
 //! | `casts` | reads what a dump of one schema leaves out |
 //! | `rename` | puts placeholders where a statement names its own schema |
 //! | `origin` | says where a dump of another database finds extensions and roles here |
+//! | `outside` | names the roles and tablespaces that a structure needs |
+//! | `pieces` | divides the texts where one transaction cannot hold all of them |
 //! | `likeness` | leaves out what two databases may have in different ways |
 //! | `psql` | writes the texts for `psql`, and reads them again |
 //! | `placeholder` | puts the names of a tenant in their places |
@@ -27,6 +29,8 @@ mod history;
 mod likeness;
 mod mend;
 mod origin;
+mod outside;
+mod pieces;
 mod placeholder;
 #[cfg(feature = "archive")]
 mod psql;
@@ -38,6 +42,8 @@ pub(crate) use self::fingerprint::{Fingerprint, Objects, QUESTION, StructurePart
 pub(crate) use self::history::History;
 pub(crate) use self::mend::mend;
 pub(crate) use self::origin::{DumpOrigin, ExtensionMember};
+pub(crate) use self::outside::{OutsideNames, with_role};
+pub(crate) use self::pieces::pieces;
 #[cfg(feature = "archive")]
 pub(crate) use self::psql::{PsqlTexts, from_psql};
 pub(crate) use self::source::{ForeignStructure, Structure};

@@ -4,6 +4,7 @@
 //! tenant's own role. psql puts nothing into a string, so one that names something in the schema is a variable of its
 //! own: `:'__tenant_1__'` and so on, of which the name behind the schema is kept.
 
+use super::outside::roles_of;
 use super::placeholder::{self, MARK, ROLE, SCHEMA, SCHEMA_AS_TEXT, SCHEMA_IN_TEXT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::registry::structures::KeptStructure;
@@ -137,39 +138,6 @@ pub(crate) fn from_psql(text: &str, names: &[String], schema: &SchemaName, own_r
         .replace(&format!(":\"{SCHEMA}\""), SCHEMA)
         .replace(&format!(":\"{ROLE}\""), ROLE);
     placeholder::filled(&text, schema, own_role)
-}
-
-/// The roles that a statement names, as the server has their names; none for `PUBLIC`.
-fn roles_of(tokens: &[Token<'_>]) -> Vec<String> {
-    let is_policy = begins_with(tokens, "create policy");
-    let gives = tokens.first().is_some_and(|first| first.is_one_of("grant revoke"))
-        || begins_with(tokens, "alter default privileges");
-    let mut roles = Vec::new();
-    let mut depth = 0;
-    let mut is_list = false;
-    for token in tokens {
-        match token.text {
-            "(" => depth += 1,
-            ")" => depth -= 1,
-            _ => {}
-        }
-        if depth > 0 || !(is_policy || gives) {
-            continue;
-        }
-        if token.is_keyword("to") || (gives && token.is_keyword("from")) {
-            is_list = true;
-        } else if is_list && token.is_one_of("using with granted") {
-            is_list = false;
-        } else if is_list && !token.is_punctuation(",") {
-            let name = match token.kind {
-                TokenKind::Word => Some(token.text.to_owned()),
-                TokenKind::QuotedName => token.name().map(|name| name.replace("\"\"", "\"")),
-                _ => None,
-            };
-            roles.extend(name.filter(|name| !(name == "public" || token.is_keyword("public"))));
-        }
-    }
-    roles
 }
 
 /// The policy, with its table, that a statement makes for certain roles.

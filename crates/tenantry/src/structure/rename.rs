@@ -58,6 +58,10 @@ impl OwnNames<'_> {
 
     fn at(&self, tokens: &[Token<'_>], index: usize) -> Naming {
         let token = &tokens[index];
+        // Whoever makes the objects gives the privileges, whatever the role is called there.
+        if (3..6).contains(&index) && begins_with(tokens, "alter default privileges for role") {
+            return Naming::Named(String::new());
+        }
         match token.kind {
             TokenKind::Word | TokenKind::QuotedName => self.at_name(tokens, index),
             TokenKind::String => self.at_string(tokens, index),

@@ -4,6 +4,7 @@ use super::casts;
 use super::dumped::divided;
 use super::fingerprint::{Fingerprint, Subject};
 use super::origin::DumpOrigin;
+use super::outside::OutsideNames;
 use super::placeholder::filled;
 #[cfg(feature = "archive")]
 use super::psql::PsqlTexts;
@@ -60,6 +61,11 @@ impl Structure {
     /// The statements that make the rest: indexes, constraints, triggers, policies, privileges.
     pub(crate) fn behind_rows(&self, schema: &SchemaName, own_role: Option<&str>) -> String {
         filled(&self.texts.post_data, schema, own_role)
+    }
+
+    /// The roles and tablespaces that the texts name.
+    pub(crate) fn outside_names(&self) -> Result<OutsideNames> {
+        OutsideNames::of(&self.texts)
     }
 
     /// The texts for `psql`.

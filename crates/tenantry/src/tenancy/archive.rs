@@ -57,15 +57,16 @@ impl Tenancy {
         lifecycle::export(&self.inner.context, tenant, to, options, &steps, &mut dump).await
     }
 
-    /// Makes a tenant of an archive that [`export`](Self::export) has written, in the default database. It can be
-    /// served when this returns.
+    /// Makes a tenant of an archive that [`export`](Self::export) has written, in the default database or the one that
+    /// [`FromArchive::database`] names. It can be served when this returns.
     ///
     /// `archive` opens it, and is called several times: all of it is verified before anything is made, then it is
     /// imported, and a third time where a `CHECK` of one table asks another. What it needs is compared with what
     /// there is before anything is made, too: the server, extensions, roles, files.
     ///
-    /// Schema, rows and the row of the registry are one transaction. If the archive is older than the files, they are
-    /// applied behind it, and until then the tenant is `provisioning`: after an interruption the same call goes on.
+    /// Schema and rows are one transaction, in the default database with the row of the registry. If the archive is
+    /// older than the files, they are applied behind it, and until then the tenant is `provisioning`: after an
+    /// interruption the same call goes on.
     /// Where the server is of the major version that the archive comes from, and the owner is called the same, the
     /// structure is compared with the one that was exported. Rows are counted always.
     ///
@@ -86,9 +87,9 @@ impl Tenancy {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a file that is damaged, changed or no archive. [`ErrorKind::AlreadyExists`] if
     /// the slug or a domain is taken. [`ErrorKind::Unsupported`] if the server is older, has another encoding, or
-    /// lacks an extension or a role; or has not enough locks for so many tables. [`ErrorKind::Migration`] if the
-    /// files do not have what it has applied, or one of them was changed since; or if one fails behind the import. In
-    /// all cases but the last one nothing was made.
+    /// lacks an extension, a role or a tablespace; or has not enough locks for so many tables.
+    /// [`ErrorKind::Migration`] if the files do not have what it has applied, or one of them was changed since; or if
+    /// one fails behind the import. In all cases but the last one nothing was made.
     pub async fn import(
         &self,
         archive: impl Fn() -> io::Result<Box<dyn Read + Send>> + Send + Sync + 'static,

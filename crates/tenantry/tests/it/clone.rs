@@ -1,5 +1,6 @@
 //! A tenant that is made as a copy of another one.
 
+mod elsewhere;
 mod refused;
 
 use std::process::Command;

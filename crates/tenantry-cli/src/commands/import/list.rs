@@ -1,7 +1,7 @@
 //! The list of databases that a file holds.
 use std::collections::HashMap;
 
-use tenantry::tenant::{Slug, TypeName};
+use tenantry::tenant::{Alias, Slug, TypeName};
 
 use super::csv::records;
 use super::order::{Choices, Order};
@@ -24,6 +24,7 @@ pub(super) fn parse(
     for (line, mut order) in orders.map_err(|(line, why)| refuse(line, &why))? {
         order.schema = order.schema.or_else(|| defaults.schema.clone());
         order.type_name = order.type_name.or_else(|| defaults.type_name.clone());
+        order.database = order.database.or_else(|| defaults.database.clone());
         order.applied_through = order.applied_through.or(defaults.applied_through);
         let slug = order.check(choices).map_err(|why| refuse(line, &why))?;
         if let Some(first) = lines.insert(slug.clone(), line) {
@@ -74,13 +75,14 @@ fn order(header: &[String], values: &[String]) -> Result<Order, String> {
             "domain" => order.domain = Some(value),
             "schema" => order.schema = Some(value),
             "type" => order.type_name = Some(TypeName::parse(&value).map_err(|error| error.to_string())?),
+            "database" => order.database = Some(Alias::parse(&value).map_err(|error| error.to_string())?),
             "applied_through" => {
                 let version = value.parse().map_err(|_| "`applied_through` is no number".to_owned())?;
                 order.applied_through = Some(version);
             }
             _ => {
                 return Err(
-                    "a column is called none of url, slug, name, domain, type, schema, applied_through"
+                    "a column is called none of url, slug, name, domain, type, database, schema, applied_through"
                         .to_owned(),
                 );
             }

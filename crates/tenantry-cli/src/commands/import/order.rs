@@ -3,7 +3,7 @@ use std::env;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use tenantry::tenant::{DomainName, SchemaName, Slug, TenantName, TypeName};
+use tenantry::tenant::{Alias, DomainName, SchemaName, Slug, TenantName, TypeName};
 use tenantry::{NewTenant, SourceDatabase};
 
 use crate::failure::Failure;
@@ -31,6 +31,7 @@ pub(super) struct Order {
     pub(super) schema: Option<String>,
     #[serde(rename = "type")]
     pub(super) type_name: Option<TypeName>,
+    pub(super) database: Option<Alias>,
     pub(super) applied_through: Option<i64>,
 }
 
@@ -48,6 +49,9 @@ impl Order {
         }
         if let Some(type_name) = &self.type_name {
             new = new.of_type(type_name.clone());
+        }
+        if let Some(database) = &self.database {
+            new = new.database(database.clone());
         }
         Ok(match self.applied_through {
             Some(version) => new.applied_through(version),

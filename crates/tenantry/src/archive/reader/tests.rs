@@ -36,10 +36,12 @@ fn manifest() -> Manifest {
         owner: "owner".to_owned(),
         extensions: Vec::new(),
         roles: Vec::new(),
+        tablespaces: Vec::new(),
         has_own_role: false,
         names_in_strings: Vec::new(),
         sequences: Vec::new(),
         materialized_views: Vec::new(),
+        kept_files: Vec::new(),
         tables: ["a", "empty", "b"].map(table).to_vec(),
         members: Vec::new(),
     }

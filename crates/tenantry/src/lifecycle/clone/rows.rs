@@ -20,7 +20,7 @@ impl Pair<'_> {
         let meant: Vec<_> = tables.iter().filter(meant).collect();
         let total = meant.len();
         let mut reader = None;
-        if meant.iter().any(|table| table.by_text) {
+        if meant.iter().any(|table| goes_by_text(table)) {
             reader = Some(self.reader(writer).await?);
         }
         send_own(writer, self.site(), AS_TEXT).await?;
@@ -72,7 +72,7 @@ impl Pair<'_> {
         let listed = if columns.is_empty() { String::new() } else { format!("({columns})") };
         let from = qualified(self.source.schema(), &table.name);
         send_own(writer, self.site(), "SAVEPOINT copied").await?;
-        let rows = match reader.filter(|_| table.by_text) {
+        let rows = match reader.filter(|_| goes_by_text(table)) {
             None => {
                 let to = qualified(self.clone.schema(), &table.name);
                 let insert = format!(
@@ -86,7 +86,9 @@ impl Pair<'_> {
                     from: format!("COPY {from} {listed} TO STDOUT"),
                     to: format!("COPY {to} {listed} FROM STDIN"),
                 };
-                copy.run(reader, writer).await.map_err(|broken| self.told(&table.name, broken.into()))?
+                copy.run_as(table.reader.as_deref(), reader, writer)
+                    .await
+                    .map_err(|broken| self.told(&table.name, broken.into()))?
             }
         };
         send_own(writer, self.site(), "RELEASE SAVEPOINT copied").await?;
@@ -144,4 +146,9 @@ impl Pair<'_> {
         let [source, clone] = [self.source.schema(), self.clone.schema()];
         Ok(names.iter().map(|name| statement(&qualified(source, name), &qualified(clone, name))).collect())
     }
+}
+
+/// Returns true for rows that are read by the second connection.
+fn goes_by_text(table: &SourceTable) -> bool {
+    table.by_text || table.reader.is_some()
 }

@@ -106,7 +106,12 @@ refusal (what) AS (
     WHERE defaclrole <> me.oid
     UNION ALL
     SELECT format('policies hide rows of table `%s` from its owner (FORCE ROW LEVEL SECURITY)', relname)
-    FROM rel, me WHERE relforcerowsecurity AND relrowsecurity AND NOT sees_all
+    FROM rel, me WHERE relforcerowsecurity AND relrowsecurity AND NOT sees_all AND NOT EXISTS (
+        -- As in `tables.sql`.
+        SELECT FROM own, pg_roles AS r
+        WHERE (r.rolbypassrls OR r.rolsuper) AND pg_has_role(me.oid, r.oid,
+                CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)
+            AND has_schema_privilege(r.oid, own.oid, 'USAGE') AND has_table_privilege(r.oid, rel.oid, 'SELECT'))
     UNION ALL
     SELECT format('column `%s.%s` holds large objects', rel.relname, attname)
     FROM rel JOIN pg_attribute ON attrelid = rel.oid AND attnum > 0 AND NOT attisdropped

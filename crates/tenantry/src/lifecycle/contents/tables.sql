@@ -14,8 +14,17 @@ SELECT c.relname::text AS name,
     -- The value of an enum has another hash in the copy, so that its row may belong into another partition.
     CASE WHEN c.relispartition
         THEN (SELECT root.relname::text FROM pg_class AS root WHERE root.oid = pg_partition_root(c.oid))
-    END AS root
-FROM pg_namespace AS n
+    END AS root,
+    -- A role that the owner can become, and from which policies hide nothing, where they hide rows from the owner.
+    CASE WHEN c.relforcerowsecurity AND c.relrowsecurity AND NOT me.sees_all THEN (
+        SELECT r.rolname::text FROM pg_roles AS r
+        WHERE (r.rolbypassrls OR r.rolsuper) AND pg_has_role(me.oid, r.oid,
+                CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)
+            AND has_schema_privilege(r.oid, n.oid, 'USAGE') AND has_table_privilege(r.oid, c.oid, 'SELECT')
+        ORDER BY r.rolsuper, r.oid LIMIT 1)
+    END AS reader
+FROM (SELECT oid, rolsuper OR rolbypassrls AS sees_all FROM pg_roles WHERE rolname = current_user) AS me,
+    pg_namespace AS n
 JOIN pg_depend AS d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid AND d.deptype = 'n'
 JOIN pg_class AS c ON c.oid = d.objid
 WHERE n.nspname = $1 AND d.classid = 'pg_class'::regclass AND c.relkind = 'r' AND c.relname <> '_sqlx_migrations'

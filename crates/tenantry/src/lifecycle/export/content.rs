@@ -1,27 +1,26 @@
 //! Reads what goes into an archive.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::TryStreamExt as _;
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::super::contents::{qualified, tables};
+use super::super::archived::{archived_extension, archived_kept_file, archived_migration};
+use super::super::contents::{SourceTable, qualified, tables};
 use super::super::source::{ReadFor, needed_extensions, notes, whole_ledger};
-use super::super::transfer::AS_TEXT;
+use super::super::transfer::{AS_TEXT, read_as, read_as_owner};
 use super::pipe::Pipe;
 use crate::archive::{
-    ArchivedMigration, ArchivedSequence, ArchivedTable, Ending, LARGEST_MEMBER, Manifest, MemberName,
-    WrittenArchive, listed,
+    ArchivedSequence, ArchivedTable, Ending, LARGEST_MEMBER, Manifest, MemberName, WrittenArchive, listed,
 };
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
-use crate::migrate::{Applied, Ledger, Site, ledger_creation, send_own};
+use crate::migrate::{Ledger, Site, ledger_creation, send_own};
 use crate::observe::{Step, Steps};
-use crate::registry::LEDGER;
+use crate::registry::{LEDGER, kept_files};
 use crate::sql::Literal;
 use crate::structure::{PsqlTexts, Structure, Subject};
 use crate::tenant::{Digest, DomainName, Tenant};
@@ -37,6 +36,8 @@ pub(super) struct Content {
     tenant: Tenant,
     manifest: Manifest,
     texts: PsqlTexts,
+    /// The roles that see all rows of tables, where policies hide some from their owner.
+    readers: BTreeMap<String, String>,
     pub(super) notes: Vec<String>,
 }
 
@@ -69,8 +70,13 @@ impl Content {
             .fetch_one(&mut *tx)
             .await
             .map_err(Error::from)?;
-        let tables = archived_tables(tx, tenant, &reading.asking_tables).await?;
+        let tables = tables(tx, tenant.schema()).await?;
+        let readers = tables.iter().filter_map(|table| Some((table.name.clone(), table.reader.clone()?)));
+        let readers = readers.collect();
+        let tables = archived_tables(tables, &reading.asking_tables);
         check(tenant, &reading, &tables)?;
+        let kept_files = kept_files::all(tx, tenant.schema()).await?;
+        let kept_files = kept_files.into_iter().map(archived_kept_file).collect::<Result<_>>()?;
         let sequences = sequences(tx, tenant, &reading.sequences).await?;
         let own_role = context.role.as_ref().map(|role| role.name_for(tenant.schema()));
         let subject = Subject { schema: tenant.schema(), own_role: own_role.as_deref() };
@@ -85,21 +91,23 @@ impl Content {
             domains,
             version: applied.last().map(|row| row.version),
             digest: Ledger::of(tenant.schema(), &applied).digest(),
-            migrations: applied.iter().map(migration).collect(),
+            migrations: applied.iter().map(archived_migration).collect(),
             fingerprint: Digest::from_bytes(*structure.fingerprint().as_bytes()),
             server_version: reading.server_version.unsigned_abs(),
             encoding: reading.encoding,
             owner: reading.owner,
-            extensions,
+            extensions: extensions.into_iter().map(archived_extension).collect(),
             roles: texts.roles.clone(),
+            tablespaces: structure.outside_names()?.tablespaces,
             has_own_role: texts.has_own_role,
             names_in_strings: texts.names.clone(),
             sequences,
             materialized_views: reading.materialized_views,
+            kept_files,
             tables,
             members: Vec::new(),
         };
-        Ok((structure, Self { tenant: tenant.clone(), manifest, texts, notes }))
+        Ok((structure, Self { tenant: tenant.clone(), manifest, texts, readers, notes }))
     }
 
     /// Writes all of it, with the rows that the transaction sees.
@@ -138,6 +146,20 @@ impl Content {
         (number, table): (usize, &ArchivedTable),
         steps: &dyn Steps,
     ) -> Result<()> {
+        let reader = self.readers.get(&table.name).map(String::as_str);
+        read_as(tx, reader).await?;
+        self.write_copy(tx, pipe, (number, table), steps).await?;
+        read_as_owner(tx, reader).await?;
+        Ok(())
+    }
+
+    async fn write_copy(
+        &self,
+        tx: &mut PgConnection,
+        pipe: &mut Pipe,
+        (number, table): (usize, &ArchivedTable),
+        steps: &dyn Steps,
+    ) -> Result<()> {
         let from = qualified(self.tenant.schema(), &table.name);
         let copy = format!("COPY {from} {} TO STDOUT", listed(&table.columns));
         let mut rows = tx.copy_out_raw(&copy).await?;
@@ -158,22 +180,8 @@ impl Content {
     }
 }
 
-fn migration(row: &Applied) -> ArchivedMigration {
-    let mut checksum = String::new();
-    for byte in &row.checksum {
-        // Writing to a string does not fail.
-        let _ = write!(checksum, "{byte:02x}");
-    }
-    ArchivedMigration { version: row.version, checksum }
-}
-
 /// The tables with rows, those last that may ask others, and the ledger behind them.
-async fn archived_tables(
-    tx: &mut PgConnection,
-    tenant: &Tenant,
-    asking: &[String],
-) -> Result<Vec<ArchivedTable>> {
-    let mut found = tables(tx, tenant.schema()).await?;
+fn archived_tables(mut found: Vec<SourceTable>, asking: &[String]) -> Vec<ArchivedTable> {
     let asking: BTreeSet<_> = asking.iter().collect();
     found.sort_by_key(|table| asking.contains(&table.name));
     let ledger = LEDGER_COLUMNS.map(str::to_owned).to_vec();
@@ -184,9 +192,8 @@ async fn archived_tables(
     });
     let all = all.chain([(LEDGER.to_owned(), LEDGER.to_owned(), ledger)]);
     let empty = Digest::from_bytes([0; 32]);
-    Ok(all
-        .map(|(into, name, columns)| ArchivedTable { name, into, columns, rows: 0, bytes: 0, sha256: empty })
-        .collect())
+    all.map(|(into, name, columns)| ArchivedTable { name, into, columns, rows: 0, bytes: 0, sha256: empty })
+        .collect()
 }
 
 /// Refuses what an archive cannot say.

@@ -2,7 +2,7 @@
 
 use crate::archive::Manifest;
 use crate::provision::NewTenant;
-use crate::tenant::DomainName;
+use crate::tenant::{Alias, DomainName};
 
 /// The terms on which an archive becomes a tenant. The default makes it what it was.
 ///
@@ -17,6 +17,7 @@ pub struct FromArchive {
     slug: Option<String>,
     name: Option<String>,
     domains: Vec<DomainName>,
+    database: Option<Alias>,
     leaves_out_privileges: bool,
 }
 
@@ -40,6 +41,12 @@ impl FromArchive {
         self
     }
 
+    /// The database it is made in. Default: `default`.
+    #[must_use]
+    pub fn database(self, database: Alias) -> Self {
+        Self { database: Some(database), ..self }
+    }
+
     /// Leaves out privileges, and policies, of roles other than its owner, for a server that does not have those roles.
     /// The application, and the tenant's own role if there is one, get what they get in a new tenant.
     #[must_use]
@@ -57,6 +64,9 @@ impl FromArchive {
         let mut new = NewTenant::new(slug);
         if let Some(name) = &self.name {
             new = new.name(name);
+        }
+        if let Some(database) = &self.database {
+            new = new.database(database.clone());
         }
         if let Some(type_name) = &manifest.type_name {
             new = new.of_type(type_name.clone());

@@ -16,7 +16,7 @@ use crate::observe::Steps;
 use crate::provision::{NewTenant, applied_files};
 use crate::registry::LEDGER;
 use crate::structure::{Fingerprint, Objects, Subject};
-use crate::tenant::{Alias, Tenant};
+use crate::tenant::Tenant;
 
 /// Differences that a note tells of.
 const TOLD: usize = 3;
@@ -114,8 +114,7 @@ pub(super) async fn replayed(context: &Context, tenant: &Tenant, steps: &dyn Ste
     if files.is_empty() {
         return None;
     }
-    let alias = Alias::default();
-    versions(Workshop::of(context, &alias).ok()?, files, steps).await.ok()
+    versions(Workshop::of(context, tenant.database()).ok()?, files, steps).await.ok()
 }
 
 /// Returns true if files could say at which version a tenant is.

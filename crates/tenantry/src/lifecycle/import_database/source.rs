@@ -1,5 +1,6 @@
 //! The database that is imported.
 
+use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 
 use crate::database::DatabaseConfig;
@@ -55,6 +56,11 @@ impl SourceDatabase {
     /// The address without any secret: `user@host:port/name`.
     pub fn address(&self) -> String {
         self.config.address()
+    }
+
+    /// Tells the audit where a tenant came from, without any secret.
+    pub(super) fn told(&self) -> Value {
+        json!({ "from": self.address(), "schema": self.schema })
     }
 
     pub(super) fn name(&self) -> &SchemaName {

@@ -1,20 +1,21 @@
 //! The steps of the transaction that makes the tenant.
 
-use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 
 use super::examine::Findings;
 use super::ledger::{UNKNOWN, Version, VersionFound, find, has_files, write_through};
 use super::source::{SourceDatabase, enter as enter_path};
+
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::fail_point::{self, FailPoint};
 use crate::lifecycle::contents::{check_locks, tables};
-use crate::migrate::{Ledger, Site, Versions, commit, send_own};
+use crate::lifecycle::entry::TenantEntering;
+use crate::lifecycle::transfer::RowCarrier;
+use crate::migrate::{Ledger, Site, Versions, send_own};
 use crate::observe::{Step, Steps};
-use crate::provision::{NewTenant, enter, grants, own_role};
-use crate::registry::AuditState;
-use crate::registry::audit::{self, Action};
+use crate::provision::{NewTenant, grants, own_role};
+use crate::registry::audit::Action;
 use crate::sql::Identifier;
 use crate::structure::ForeignStructure;
 use crate::tenant::{Tenant, Verb};
@@ -43,19 +44,19 @@ impl Import<'_> {
         Site::of_tenant(&self.context.layout, self.tenant)
     }
 
+    fn carrier(&self) -> RowCarrier<'_> {
+        RowCarrier { from: self.source.name(), to: self.tenant, site: self.site(), steps: self.steps }
+    }
+
     /// Ends work that was cancelled. Its transaction takes everything back.
-    pub(super) fn check_wanted(&self) -> Result<()> {
-        if self.steps.is_cancelled() {
-            return Err(Error::new(ErrorKind::Conflict, "it was cancelled").with_tenant(self.tenant.slug()));
-        }
-        Ok(())
+    fn check_wanted(&self) -> Result<()> {
+        self.carrier().check_wanted()
     }
 
     /// Makes the tenant, or nothing at all.
     pub(super) async fn make(
         &self,
-        reader: &mut PgConnection,
-        writer: &mut PgConnection,
+        [registry, reader, writer]: [&mut PgConnection; 3],
         findings: &Findings,
         structure: &ForeignStructure,
         version: &Version<'_>,
@@ -69,19 +70,17 @@ impl Import<'_> {
         let mut tx = writer.begin().await?;
         self.make_tables(&mut tx, structure).await?;
         fail_point::reached(FailPoint::DatabaseTables);
-        let rows = self.copy_rows(reader, &mut tx, &tables).await?;
-        self.set_sequences(reader, &mut tx).await?;
+        let carrier = self.carrier();
+        let rows = carrier.copy(reader, &mut tx, tables.iter().collect()).await?;
+        carrier.set_sequences(reader, &mut tx).await?;
         version.write(reader, &mut tx, self.source, self.site(), self.tenant).await?;
         fail_point::reached(FailPoint::DatabaseRows);
         self.make_the_rest(&mut tx, structure).await?;
-        self.refresh(reader, &mut tx).await?;
+        carrier.refresh(reader, &mut tx).await?;
         self.prove(reader, &mut tx, findings).await?;
         let (newest, note) = self.settle_version(&mut tx, version, findings.tables).await?;
         fail_point::reached(FailPoint::DatabaseProven);
-        self.enter(&mut tx).await?;
-        fail_point::reached(FailPoint::BeforeDatabase);
-        commit(tx, self.site()).await?;
-        fail_point::reached(FailPoint::AfterDatabase);
+        self.enter(registry, tx, rows).await?;
         Ok(ImportedContent { rows, version: newest, note })
     }
 
@@ -158,14 +157,20 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Enters the tenant in the registry. Where it came from is told without any secret.
-    async fn enter(&self, tx: &mut Transaction<'_, Postgres>) -> Result<()> {
-        let Self { context, source, tenant, .. } = *self;
+    /// Enters the tenant in the registry, and commits it.
+    async fn enter(
+        &self,
+        registry: &mut PgConnection,
+        mut tx: Transaction<'_, Postgres>,
+        rows: u64,
+    ) -> Result<()> {
+        let Self { context, source, tenant, new, .. } = *self;
         self.check_wanted()?;
-        self.leave_to_server(tx).await?;
-        enter(tx, tenant, self.new.domains()).await?;
-        let told = json!({ "from": source.address(), "schema": source.name() });
-        let action = Action { options: told, ..Action::new(Verb::Import, &context.operator) };
-        audit::enter(tx, tenant, &action, AuditState::Done).await
+        self.leave_to_server(&mut tx).await?;
+        let mut options = source.told();
+        options["rows"] = rows.into();
+        let action = Action { options, ..Action::new(Verb::Import, &context.operator) };
+        let points = [FailPoint::BeforeDatabase, FailPoint::AfterDatabase];
+        TenantEntering { context, new, tenant, action, points }.commit(registry, tx).await
     }
 }

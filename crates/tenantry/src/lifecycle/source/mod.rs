@@ -12,6 +12,4 @@ mod refusal;
 
 pub(super) use self::moment::{begin, check_source, whole_ledger};
 pub(super) use self::purpose::ReadFor;
-#[cfg(feature = "archive")]
-pub(super) use self::refusal::needed_extensions;
-pub(super) use self::refusal::notes;
+pub(super) use self::refusal::{needed_extensions, needed_servers, needed_shared, notes};

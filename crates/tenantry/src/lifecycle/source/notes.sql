@@ -27,3 +27,12 @@ UNION ALL
 SELECT format('column `%s.%s` is an oid: should it name a large object, both tenants share that', rel.relname, attname)
 FROM rel JOIN pg_attribute ON attrelid = rel.oid AND attnum > 0 AND NOT attisdropped
 WHERE rel.relkind IN ('r', 'p') AND atttypid = 'oid'::regtype
+UNION ALL
+SELECT format('the security label `%s` of %s (provider `%s`) is not carried',
+    label, pg_describe_object(classoid, objoid, objsubid), provider)
+FROM pg_seclabel
+WHERE (classoid, objoid) IN (
+    SELECT 'pg_namespace'::regclass, oid FROM own
+    UNION ALL
+    SELECT d.classid, d.objid FROM own
+    JOIN pg_depend AS d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = own.oid AND d.deptype = 'n')

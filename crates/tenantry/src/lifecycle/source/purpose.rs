@@ -27,12 +27,7 @@ impl ReadFor {
         }
     }
 
-    /// Returns true if one transaction makes as many tables as it reads, which takes many locks.
-    pub(super) fn copies(self) -> bool {
-        self == Self::Clone
-    }
-
-    pub(super) fn sentence(self, tenant: &Tenant) -> String {
+    pub(in crate::lifecycle) fn sentence(self, tenant: &Tenant) -> String {
         format!("tenant `{}` cannot be {}", tenant.slug(), self.done())
     }
 

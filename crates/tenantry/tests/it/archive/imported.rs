@@ -3,13 +3,15 @@
 use std::io::Cursor;
 use std::sync::Arc;
 
-use tenantry::tenant::Tenant;
-use tenantry::{Error, ErrorKind, FromArchive, ImportedTenant, NewTenant, Tenancy};
+use tenantry::lifecycle::FormerFiles;
+use tenantry::tenant::{Alias, Tenant};
+use tenantry::{CloneOptions, Error, ErrorKind, FromArchive, ImportedTenant, NewTenant, Tenancy};
 use tenantry_embedded::ScratchDatabase;
 
 use super::export;
 use crate::clone::{Nasty, ROWS, acme_with, lines_of};
-use crate::support::{Client, NOTHING, builder, check_error, database, tenancy, tenant_files};
+use crate::support::{Client, NOTHING, builder, check_error, config, database, tenancy, tenant_files};
+use crate::types;
 
 async fn import(tenancy: &Tenancy, archive: &[u8], order: &FromArchive) -> Result<ImportedTenant, Error> {
     let archive: Arc<[u8]> = archive.into();
@@ -140,6 +142,54 @@ async fn what_an_archive_needs_and_does_not_find_is_named_before_anything_is_mad
     check_error(moved, ErrorKind::Unsupported, &["`citext` is in schema `public` here"]);
     assert_eq!(Client::owner(&elsewhere).await.traces("copy").await, NOTHING);
     assert_eq!(owner.traces("copy").await, NOTHING);
+}
+
+#[tokio::test]
+async fn a_tablespace_that_is_not_there_is_named_before_anything_is_made() {
+    let (database, tenancy, acme) = acme_with("").await;
+    let (space, table) = (format!("{}_space", database.name()), format!("{}.note", acme.schema()));
+    let mut superuser = Client::superuser(&database).await;
+    superuser.run("SET allow_in_place_tablespaces = on").await;
+    superuser.run(&format!("CREATE TABLESPACE {space} LOCATION ''")).await;
+    superuser.run(&format!("GRANT CREATE ON TABLESPACE {space} TO PUBLIC")).await;
+    superuser.run(&format!("ALTER TABLE {table} SET TABLESPACE {space}")).await;
+    let (_, archive) = export(&database, &tenancy, &acme).await.unwrap();
+    let imported = import(&tenancy, &archive, &as_copy()).await.unwrap();
+    for tenant in [&acme, &imported.tenant] {
+        let move_back = format!("ALTER TABLE {}.note SET TABLESPACE pg_default", tenant.schema());
+        superuser.run(&move_back).await;
+    }
+    superuser.run(&format!("DROP TABLESPACE {space}")).await;
+    let order = FromArchive::default().slug("other");
+    let refused = import(&tenancy, &archive, &order).await;
+    check_error(refused, ErrorKind::Unsupported, &["tablespaces that are not here", &space]);
+    assert_eq!(Client::owner(&database).await.traces("other").await, NOTHING);
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_type_comes_along_wherever_a_tenant_is_made_again() {
+    let (main, other, folder) = (database().await, database().await, types::folder());
+    let eu = Alias::parse("eu").unwrap();
+    let builder = types::with_types(&main, &folder).database_as(eu.clone(), config(&other));
+    let tenancy = builder.connect().await.unwrap();
+    let [_, pro, _] = types::one_of_each(&tenancy).await;
+    let former = tenancy.set_type(&pro, None, FormerFiles::Keep).await.unwrap().tenant;
+    let (_, archive) = export(&main, &tenancy, &former).await.unwrap();
+    let dump = async |arguments: &[String]| Ok::<_, Error>(crate::clone::dump(&main, arguments));
+    let new = NewTenant::new("cloned").database(eu.clone());
+    let cloned = tenancy.clone_tenant(&former, new, CloneOptions::default(), dump).await.unwrap();
+    let mut made = vec![cloned.tenant];
+    for (slug, alias) in [("here", Alias::default()), ("there", eu)] {
+        let order = FromArchive::default().slug(slug).database(alias);
+        made.push(import(&tenancy, &archive, &order).await.unwrap().tenant);
+    }
+    types::check_clean(&tenancy).await;
+    for tenant in made {
+        let change =
+            tenancy.set_type(&tenant, Some(&types::type_name("pro")), FormerFiles::Keep).await.unwrap();
+        assert_eq!((&*change.put_back, &*change.applied), (&[2][..], &[][..]), "{}", tenant.slug());
+    }
+    types::check_clean(&tenancy).await;
 }
 
 #[tokio::test]

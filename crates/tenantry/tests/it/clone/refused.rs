@@ -45,7 +45,7 @@ fn unclonable(
     schema: &SchemaName,
     globex: &SchemaName,
     other: &str,
-) -> [(String, &'static str, &'static str); 11] {
+) -> [(String, &'static str, &'static str); 14] {
     [
         ("CREATE EXTENSION hstore".to_owned(), "extension `hstore`", "DROP EXTENSION hstore"),
         (format!("ALTER TABLE note OWNER TO {other}"), "`note` belongs to role", "DROP TABLE note"),
@@ -53,6 +53,27 @@ fn unclonable(
             "CREATE TABLE a (id int); ALTER TABLE a ENABLE ROW LEVEL SECURITY; ALTER TABLE a FORCE ROW LEVEL SECURITY"
                 .to_owned(),
             "rows of table `a`",
+            "DROP TABLE a",
+        ),
+        (
+            "CREATE TABLE p (id int) PARTITION BY LIST (id); CREATE TABLE public.p_1 PARTITION OF p DEFAULT".to_owned(),
+            "is a part of `p`, and is not in it",
+            "DROP TABLE p",
+        ),
+        (
+            format!(
+                "CREATE TABLE c (); GRANT USAGE ON SCHEMA {schema} TO {other}; \
+                 GRANT SELECT ON c TO {other} WITH GRANT OPTION \
+                 | SET ROLE {other}; GRANT SELECT ON c TO PUBLIC; RESET ROLE"
+            ),
+            "has passed on a privilege on `c`",
+            "DROP TABLE c",
+        ),
+        (
+            "CREATE TABLE a (file oid); \
+             CREATE TRIGGER t BEFORE UPDATE ON a FOR EACH ROW EXECUTE FUNCTION lo_manage(file)"
+                .to_owned(),
+            "trigger `t` of table `a` removes large objects",
             "DROP TABLE a",
         ),
         ("CREATE TABLE a (file lo)".to_owned(), "column `a.file` holds large objects", "DROP TABLE a"),
@@ -106,17 +127,33 @@ async fn what_a_clone_is_without_is_said() {
     assert!(Client::owner(&database).await.try_run(&index).await.is_err());
     let publish =
         format!("CREATE PUBLICATION everything FOR ALL TABLES; CREATE PUBLICATION one FOR TABLE {table}");
-    Client::superuser(&database).await.run(&publish).await;
+    let mut superuser = Client::superuser(&database).await;
+    superuser.run(&publish).await;
+    superuser
+        .run(
+            "CREATE FUNCTION public.watched() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+             CREATE EVENT TRIGGER watches ON ddl_command_start EXECUTE FUNCTION public.watched()",
+        )
+        .await;
+    // Without a provider, nobody else gives one.
+    superuser
+        .run(&format!(
+            "SET allow_system_table_mods = on; INSERT INTO pg_seclabel (objoid, classoid, objsubid, provider, label)
+             VALUES ('{table}'::regclass, 'pg_class'::regclass, 1, 'dummy', 'secret')"
+        ))
+        .await;
     let cloned = clone_as(&database, &tenancy, "copy", CloneOptions::default()).await.unwrap();
     for part in [
         "index `twice` is not valid",
         "publication `one`, its copy is not",
         "publication `everything` is for all tables",
         "column `a.o` is an oid",
+        "event trigger `watches` runs",
+        "security label `secret` of column id of table",
     ] {
         assert!(cloned.notes.iter().any(|note| note.contains(part)), "{part}: {:?}", cloned.notes);
     }
-    assert_eq!(cloned.notes.len(), 4, "{:?}", cloned.notes);
+    assert_eq!(cloned.notes.len(), 6, "{:?}", cloned.notes);
 }
 
 #[tokio::test]
@@ -164,4 +201,35 @@ async fn each_clone_has_a_role_of_its_own_where_tenants_have() {
     let acl = owner.value::<String>(&acl).await;
     assert!(!acl.contains("acme"), "{acl}");
     assert_eq!(owner.count("tenantry.structure").await, 1);
+}
+
+#[tokio::test]
+async fn rows_that_policies_hide_from_their_owner_are_read_by_a_role_that_sees_them() {
+    let sql = "CREATE TABLE guarded (id int PRIMARY KEY, tenant text);
+               INSERT INTO guarded VALUES (1, 'a'), (2, 'b'), (3, 'c');
+               CREATE POLICY own_rows ON guarded USING (tenant = 'a');
+               ALTER TABLE guarded ENABLE ROW LEVEL SECURITY; ALTER TABLE guarded FORCE ROW LEVEL SECURITY";
+    let (database, tenancy, acme) = acme_with(sql).await;
+    let refused = clone_as(&database, &tenancy, "copy", CloneOptions::default()).await;
+    check_error(refused, ErrorKind::Unsupported, &["policies hide rows of table `guarded`"]);
+    let (owner, all) = (database.name(), format!("{}_all", database.name()));
+    let mut superuser = Client::superuser(&database).await;
+    superuser
+        .run(&format!(
+            "CREATE ROLE {all} NOLOGIN BYPASSRLS; GRANT pg_read_all_data TO {all}; GRANT {all} TO {owner}"
+        ))
+        .await;
+    let cloned = clone_as(&database, &tenancy, "copy", CloneOptions::default()).await.unwrap();
+    assert_eq!(cloned.rows, 3);
+    for tenant in [&acme, &cloned.tenant] {
+        let rows = format!("{}.guarded", tenant.schema());
+        assert_eq!(superuser.count(&rows).await, 3);
+        assert_eq!(Client::owner(&database).await.count(&rows).await, 1, "policies are as they were");
+    }
+    // What would miss some of them fails.
+    let hide = CloneOptions::default().anonymize("hide.sql", "UPDATE guarded SET tenant = 'x'");
+    let refused = clone_as(&database, &tenancy, "other", hide).await;
+    check_error(refused, ErrorKind::Migration, &["row-level security policy for table \"guarded\""]);
+    assert_eq!(superuser.traces("other").await, NOTHING);
+    superuser.run(&format!("DROP OWNED BY {all}; DROP ROLE {all}")).await;
 }
