@@ -4,8 +4,8 @@
 //!
 //! * **Throw-away**, for tests. [`ScratchDatabase::create`] gives a fresh database within milliseconds, on a
 //!   server which all processes of one test run share. The server and its folder go with the last of these
-//!   processes, however it ends. [`ScratchServer`] is a server of one's own, for tests that kill or restart it, and
-//!   [`ScratchPooler`] a PgBouncer in transaction mode in front of either.
+//!   processes, however it ends. [`ScratchServer`] is a server of one's own, for tests that kill or restart it, or
+//!   follow it by a standby, and [`ScratchPooler`] a PgBouncer in transaction mode in front of either.
 //! * **Kept**, for development. [`KeptServer::start`] finds or starts the server whose data lives in
 //!   `.tenantry/` of a folder. It is detached, durable, and runs until [`KeptServer::stop`].
 //!

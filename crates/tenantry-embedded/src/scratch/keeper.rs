@@ -16,6 +16,7 @@ use crate::{
     folder::{digest, has_room_for_socket},
     postmaster::{self, Postmaster},
     secret::{Secret, random_name},
+    sql,
 };
 
 /// The longest that a server may take to start; after a crash it first replays its log.
@@ -103,6 +104,32 @@ impl Keeper {
         let file = self.data().join("scratch_password");
         let password = fs::read_to_string(&file).map_err(Error::at("read", &file))?;
         self.password = Secret::parse(password.trim()).unwrap_or_else(|| self.password.clone());
+        Ok(())
+    }
+
+    /// Replaces the data by a copy of a running server's, which follows that server once it is started.
+    pub(crate) fn copy_from(
+        &mut self,
+        binaries: &Binaries,
+        account: &Account,
+        port: u16,
+        password: &Secret,
+    ) -> Result<()> {
+        let data = self.data();
+        fs::remove_dir_all(&data).map_err(Error::at("remove", &data))?;
+        let mut command = account.command(binaries.program("pg_basebackup"));
+        command.env("PGPASSWORD", password.expose()).args(["-h", "127.0.0.1", "-U", sql::SUPERUSER]);
+        command.arg("-p").arg(port.to_string()).arg("-D").arg(&data);
+        command.args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]);
+        let copied = command
+            .stderr(Stdio::piped())
+            .output()
+            .map_err(|error| Error::new(ErrorKind::Server, "cannot run `pg_basebackup`").because(error))?;
+        if !copied.status.success() {
+            let output = String::from_utf8_lossy(&copied.stderr);
+            return Err(postmaster::ended("`pg_basebackup` failed", &output, copied.status));
+        }
+        self.password = password.clone();
         Ok(())
     }
 

@@ -34,18 +34,49 @@ impl ScratchServer {
     /// # Errors
     /// As for [`ScratchDatabase::create`].
     pub async fn start() -> Result<Self> {
-        blocking(|| Self::start_with(&Binaries::find()?)).await
+        blocking(|| Self::start_of(&Binaries::find()?, Secret::random(), |_, _| Ok(()))).await
     }
 
-    fn start_with(binaries: &Binaries) -> Result<Self> {
+    /// Starts a server whose data somebody may replace first.
+    fn start_of(
+        binaries: &Binaries,
+        owner: Secret,
+        prepare: impl FnOnce(&mut Keeper, &Account) -> Result<()>,
+    ) -> Result<Self> {
         let account = Account::for_server()?;
         let home = folder::scratch_home(&account)?;
         let mut keeper = Keeper::spawn(binaries, &home, &account, Audience::One)?;
+        prepare(&mut keeper, &account)?;
         let (port, postmaster) = keeper.start_anywhere()?;
         let superuser = keeper.password().clone();
         let url = sql::url(port, sql::SUPERUSER, &superuser, sql::SUPERUSER);
         let keeper = Arc::new(Mutex::new(keeper));
-        Ok(Self { keeper, postmaster, port, url, superuser, owner: Secret::random() })
+        Ok(Self { keeper, postmaster, port, url, superuser, owner })
+    }
+
+    /// Starts a standby that follows this server by streaming replication.
+    ///
+    /// It has the same databases, roles and passwords; [`url_of`](Self::url_of) leads to them. Drop it before this
+    /// server, or after it: neither waits for the other.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start); [`ErrorKind::Server`] with what `pg_basebackup` wrote if no copy could be made.
+    pub async fn standby(&self) -> Result<Self> {
+        let (port, superuser, owner) = (self.port, self.superuser.clone(), self.owner.clone());
+        blocking(move || {
+            let binaries = Binaries::find()?;
+            Self::start_of(&binaries, owner, |keeper, account| {
+                keeper.copy_from(&binaries, account, port, &superuser)
+            })
+        })
+        .await
+    }
+
+    /// The URL of a database of another server, on this one, which is a standby of it.
+    pub fn url_of(&self, database: &ScratchDatabase) -> String {
+        let (_, behind) = database.url().rsplit_once('@').unwrap_or_default();
+        let (place, _) = behind.split_once('/').unwrap_or_default();
+        database.url().replacen(place, &format!("127.0.0.1:{}", self.port), 1)
     }
 
     /// Creates a database with this name, owned by a role of the same name that is not a superuser.

@@ -48,6 +48,25 @@ async fn a_server_that_was_killed_and_dropped_is_gone() {
 }
 
 #[tokio::test]
+async fn a_standby_follows_its_server_and_goes_with_its_owner() {
+    let server = ScratchServer::start().await.unwrap();
+    let database = server.database("shop").await.unwrap();
+    let standby = server.standby().await.unwrap();
+    run(database.url(), "CREATE TABLE shelf (id int)").await;
+    let here = standby.url_of(&database);
+    let is_there = "SELECT to_regclass('shelf') IS NOT NULL AND pg_is_in_recovery()";
+    let begun = Instant::now();
+    while !ask::<bool>(&here, is_there).await {
+        assert!(begun.elapsed().as_secs() < 10, "it does not follow");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let data: String = ask(standby.url(), "SHOW data_directory").await;
+    drop(standby);
+    assert!(!std::path::Path::new(&data).exists());
+    assert_eq!(ask::<i64>(database.url(), "SELECT count(*) FROM shelf").await, 0);
+}
+
+#[tokio::test]
 async fn servers_of_ones_own_are_apart() {
     let (one, other) = tokio::try_join!(ScratchServer::start(), ScratchServer::start()).unwrap();
     assert_ne!(one.port(), other.port());
