@@ -131,6 +131,14 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::suspended::a_tenant_that_may_only_be_read_is_not_written_on_a_warm_connection`.
     ReadOnlySession,
+    /// A handle that only reads is served by sessions that are read-only, on whichever server.
+    ///
+    /// Test: `invariants::replicas::a_replica_that_was_promoted_takes_no_write_on_a_warm_connection`.
+    ReadHandle,
+    /// The server's answer to a switch says that it is a standby, where a replica is read.
+    ///
+    /// Test: `invariants::replicas::a_replica_that_was_promoted_answers_no_further_tenant`.
+    Standby,
     /// A handle that is kept asks whether its tenant is still served.
     ///
     /// Test: `invariants::kept_handles::a_kept_handle_notices_that_its_tenant_is_suspended`.

@@ -70,6 +70,7 @@
 //! | decide which tenant a request is for | [`resolve`] |
 //! | use it with axum, or any tower service | [`http`] |
 //! | set more than the schema on each connection | [`pool::Preprocessor`] |
+//! | read from replicas | [`Tenancy::replica`], [`TenantReadDb`] |
 //! | do something for every tenant | [`Tenancy::for_each`] |
 //! | delete a tenant, and bring it back | [`Tenancy::delete`], [`Tenancy::undelete`], [`Tenancy::purge`] |
 //! | write migrations, and bring a fleet up to date | [`migrate`], [`Tenancy::migrate`] |
@@ -135,7 +136,7 @@ pub use self::lifecycle::{
 #[cfg(feature = "archive")]
 pub use self::lifecycle::{ExportOptions, Exported, FromArchive, ImportedTenant};
 pub use self::migrate::{Fleet, Migrations};
-pub use self::pool::{MasterDb, TenantDb, Transaction};
+pub use self::pool::{MasterDb, TenantDb, TenantReadDb, Transaction};
 pub use self::provision::{KeepSpares, NewTenant, SpareKeeper, SpareSummary};
 pub use self::tenancy::{Builder, Tenancy, TenancyStatus};
 pub use self::tenant::{Slug, Tenant};

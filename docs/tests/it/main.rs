@@ -13,6 +13,7 @@ mod listen;
 mod other_languages;
 mod pgbouncer;
 mod proxies;
+mod replicas;
 mod roles;
 mod savepoints;
 mod spawn;

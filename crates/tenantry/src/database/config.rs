@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 
+use super::replicas::ReplicaConfig;
 use super::route::Route;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -26,6 +27,8 @@ pub struct DatabaseConfig {
     application: Route,
     owner: Option<Route>,
     direct: Option<Route>,
+    replica_routes: Vec<Route>,
+    replicas: ReplicaConfig,
     pool: PoolConfig,
 }
 
@@ -85,7 +88,14 @@ impl DatabaseConfig {
     }
 
     fn of(application: Route) -> Self {
-        Self { application, owner: None, direct: None, pool: PoolConfig::default() }
+        Self {
+            application,
+            owner: None,
+            direct: None,
+            replica_routes: Vec::new(),
+            replicas: ReplicaConfig::default(),
+            pool: PoolConfig::default(),
+        }
     }
 
     /// Logs in as somebody else for what creates and alters schemas: provisioning and migrations.
@@ -113,6 +123,32 @@ impl DatabaseConfig {
     pub fn direct_url(mut self, url: &str) -> Result<Self> {
         self.direct = Some(Route::parse(url)?);
         Ok(self)
+    }
+
+    /// Adds a replica: a standby that follows this database, which [`Tenancy::replica`](crate::Tenancy::replica)
+    /// reads. Each has a pool of its own, of the size of the application's.
+    ///
+    /// # Errors
+    /// As [`from_url`](Self::from_url).
+    pub fn replica_url(mut self, url: &str) -> Result<Self> {
+        self.replica_routes.push(Route::parse(url)?);
+        Ok(self)
+    }
+
+    /// Sets the terms on which replicas are read.
+    pub fn replicas(mut self, replicas: ReplicaConfig) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// The terms that were set with [`replicas`](Self::replicas).
+    pub fn replica_config(&self) -> &ReplicaConfig {
+        &self.replicas
+    }
+
+    /// The ways to the replicas.
+    pub(crate) fn replica_routes(&self) -> &[Route] {
+        &self.replica_routes
     }
 
     /// Sets how many connections to keep and for how long to wait for one.

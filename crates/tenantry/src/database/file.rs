@@ -8,6 +8,7 @@ use super::config::{DatabaseConfig, PoolConfig, PoolMode};
 use super::environment::{Variables, variable_name};
 use super::layers::{self, Origins};
 use super::period::Period;
+use super::replicas::ReplicaConfig;
 use super::sections::{DatabaseSection, Sections};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::{Alias, ReservedSlugs, SchemaName, TypeName};
@@ -41,6 +42,7 @@ const FILE: &str = "tenantry.toml";
 /// url = "postgres://app@localhost/saas"
 /// owner_url = "postgres://owner@localhost/saas"
 /// direct_url = "postgres://app@localhost:5432/saas"   # past a pooler, if there is one
+/// replica_url = ["postgres://app@replica/saas"]        # read by `tenancy.replica(…)`; one, or a list
 ///
 /// [migrations]
 /// master = "migrations/master"             # relative to this file
@@ -55,6 +57,12 @@ const FILE: &str = "tenantry.toml";
 /// min_connections = 0
 /// acquire_timeout_ms = 5000
 /// verify = "switch"                        # or "always"
+///
+/// [replicas]
+/// max_lag_ms = 10000                       # a replica further behind is not read
+/// look_every_ms = 1000                     # the time between two looks at each server
+/// max_wait_ms = 500                        # the longest wait for one's own writes
+/// without = "primary"                      # or "refuse": reads do not go to the primary instead
 ///
 /// [lifecycle]
 /// keep_deleted = "30d"                     # the time for which a deleted tenant can come back
@@ -198,7 +206,10 @@ impl Config {
         if let Some(url) = &section.direct_url {
             config = config.direct_url(url).map_err(|error| named(error, "direct_url"))?;
         }
-        Ok(config)
+        for url in section.replica_url.iter().flat_map(|urls| &urls.0) {
+            config = config.replica_url(url).map_err(|error| named(error, "replica_url"))?;
+        }
+        Ok(config.replicas(self.replicas()))
     }
 
     /// The error with the variable or line that its cause was taken from.
@@ -220,6 +231,16 @@ impl Config {
             acquire_timeout: given.acquire_timeout_ms.map_or(default.acquire_timeout, Duration::from_millis),
             verify: given.verify.unwrap_or(default.verify),
             ..default
+        }
+    }
+
+    fn replicas(&self) -> ReplicaConfig {
+        let (given, default) = (&self.sections.replicas, ReplicaConfig::default());
+        ReplicaConfig {
+            max_lag: given.max_lag_ms.map_or(default.max_lag, Duration::from_millis),
+            look_every: given.look_every_ms.map_or(default.look_every, Duration::from_millis),
+            max_wait: given.max_wait_ms.map_or(default.max_wait, Duration::from_millis),
+            without: given.without.unwrap_or(default.without),
         }
     }
 

@@ -183,8 +183,20 @@ fn expected(kind: &str) -> Mistake {
 impl<'de> Deserializer<'de> for &Setting<'_> {
     type Error = Mistake;
 
-    // Whatever is neither a number nor a list is written as a text.
+    // Whatever takes anything is written as a text, or as a list of them.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match self.given()? {
+            Given::File(DeValue::Array(items)) => visitor.visit_seq(Items { list: self, rest: items.iter() }),
+            _ => visitor.visit_str(self.text()?),
+        }
+    }
+
+    // Whatever is neither a number nor a list is written as a text.
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        visitor.visit_str(self.text()?)
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         visitor.visit_str(self.text()?)
     }
 
@@ -251,7 +263,7 @@ impl<'de> Deserializer<'de> for &Setting<'_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char str string bytes byte_buf unit unit_struct tuple
+        bool i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple
         tuple_struct identifier ignored_any
     }
 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::config::{PoolMode, Verify};
 use super::period::Period;
+use super::replicas::{ReplicaUrls, WithoutReplica};
 use crate::tenant::{Alias, ReservedSlugs, SchemaName, TypeName};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +22,7 @@ pub(super) struct Sections {
     pub(super) migrations: MigrationsSection,
     pub(super) types: BTreeMap<TypeName, TypeSection>,
     pub(super) pool: PoolSection,
+    pub(super) replicas: ReplicasSection,
     pub(super) lifecycle: LifecycleSection,
 }
 
@@ -29,6 +31,7 @@ pub(super) struct DatabaseSection {
     pub(super) url: Option<String>,
     pub(super) owner_url: Option<String>,
     pub(super) direct_url: Option<String>,
+    pub(super) replica_url: Option<ReplicaUrls>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -57,6 +60,14 @@ pub(super) struct PoolSection {
     pub(super) verify: Option<Verify>,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct ReplicasSection {
+    pub(super) max_lag_ms: Option<u64>,
+    pub(super) look_every_ms: Option<u64>,
+    pub(super) max_wait_ms: Option<u64>,
+    pub(super) without: Option<WithoutReplica>,
+}
+
 impl DatabaseSection {
     pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -70,6 +81,7 @@ impl fmt::Debug for DatabaseSection {
             .field("url", &self.url.is_some())
             .field("owner_url", &self.owner_url.is_some())
             .field("direct_url", &self.direct_url.is_some())
+            .field("replica_url", &self.replica_url.is_some())
             .finish()
     }
 }

@@ -50,6 +50,8 @@ pub enum Check {
     StartUp,
     /// The server is a standby, or its sessions are read-only.
     ReadOnly,
+    /// A replica is too far behind, is no standby, or follows another server.
+    Replica,
     /// The application is a superuser.
     Superuser,
     /// The application may create where it should not.
@@ -106,13 +108,14 @@ pub enum Check {
 
 impl Check {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Unreachable,
         Self::Unexamined,
         Self::PoolMode,
         Self::DirectWay,
         Self::StartUp,
         Self::ReadOnly,
+        Self::Replica,
         Self::Superuser,
         Self::MayCreate,
         Self::MissingPrivilege,

@@ -10,6 +10,7 @@
 //! | `pooler` | poolers on the ways to the database | `PoolMode`, `DirectWay` |
 //! | `defaults` | sessions as the application opens them | `StartUp` |
 //! | `read_only` | servers that take no writes | `ReadOnly` |
+//! | `replicas` | replicas that cannot be read | `Replica` |
 //! | `roles` | what the application's role is | `Superuser`, `MayCreate`, `Memberships` |
 //! | `privileges` | what it may use | `Registry`, `MissingPrivilege`, `MayCreate` |
 //! | `renames` | schemas that were renamed | `RenamedSchema` |
@@ -43,6 +44,7 @@ mod pooler;
 mod privileges;
 mod read_only;
 mod renames;
+mod replicas;
 mod roles;
 mod roster;
 mod runs;
@@ -126,6 +128,8 @@ impl Patient<'_> {
                 findings.extend(read_only::server(self, route, way.key()).await);
             }
         }
+        let looked = replicas::look(self).await;
+        findings.extend(self.or_unexamined("the replicas", looked));
         findings.extend(roles::superuser(self).await?);
         findings.extend(roles::creating(self).await?);
         findings.extend(roles::memberships(self).await?);

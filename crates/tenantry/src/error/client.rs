@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::io;
 
+use tokio_postgres::error::Severity;
+
 use super::server_error::ServerError;
 use super::sqlstate::ends_connection;
 use super::{Error, ErrorKind};
@@ -38,7 +40,8 @@ fn breaks_client(error: &tokio_postgres::Error) -> bool {
 pub(super) fn refusal_of<'a>(source: &'a (dyn StdError + Send + Sync + 'static)) -> Option<ServerError<'a>> {
     let refusal = source.downcast_ref::<tokio_postgres::Error>()?.as_db_error()?;
     let (code, message) = (refusal.code().code(), refusal.message());
-    Some(ServerError { code, message, routine: refusal.routine() })
+    let ends_session = matches!(refusal.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+    Some(ServerError { code, message, routine: refusal.routine(), ends_session })
 }
 
 /// The SQLSTATE of an error, if it is one of tokio-postgres.

@@ -184,13 +184,16 @@ pub(crate) fn breaks_connection(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(io) => own(io).is_none_or(|own| own.kind() == ErrorKind::DatabaseUnavailable),
         sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
-        sqlx::Error::Database(refusal) => ends_connection(&refusal.code().unwrap_or_default()),
+        sqlx::Error::Database(refusal) => {
+            ends_connection(&refusal.code().unwrap_or_default())
+                || ServerError::of_sqlx(error).is_some_and(|it| it.ends_session)
+        }
         _ => false,
     }
 }
 
 /// The error of this library's that travels in one of sqlx's.
-fn own(io: &io::Error) -> Option<&Error> {
+pub(super) fn own(io: &io::Error) -> Option<&Error> {
     io.get_ref()?.downcast_ref()
 }
 

@@ -4,6 +4,7 @@
 mod client;
 mod consequence;
 mod database;
+mod remedy;
 mod server_error;
 pub(crate) mod sqlstate;
 
@@ -12,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use self::database::{breaks_connection, is_refused_write, is_stale_plan, makes_unfit};
+pub(crate) use self::remedy::Remedy;
 use crate::tenant::{NotServed, Slug, Status, Suspension};
 
 /// The result of everything in this library that can fail.
@@ -63,8 +65,8 @@ pub enum ErrorKind {
     Migration,
     /// Another process does the same work right now.
     Conflict,
-    /// It needs a session of the server, which a pooler in transaction mode does not give; or a spare, a clone
-    /// or a tenant that is made of a database would have to carry what it cannot.
+    /// It needs a session of the server, which a pooler in transaction mode does not give; or it writes, on a handle
+    /// that only reads; or a spare, a clone or a tenant that is made of a database would have to carry what it cannot.
     Unsupported,
 }
 

@@ -1,6 +1,6 @@
 //! The error that PostgreSQL answers with, by whichever driver it arrived.
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use super::sqlstate;
 
@@ -11,12 +11,16 @@ pub(super) struct ServerError<'a> {
     pub(super) message: &'a str,
     /// The function of the server's that refused. It has no translation, where the message may have one.
     pub(super) routine: Option<&'a str>,
+    /// The server ends the session, whatever the code: a standby does, for one that is in its way.
+    pub(super) ends_session: bool,
 }
 
 impl<'a> ServerError<'a> {
     pub(super) fn of_sqlx(error: &'a sqlx::Error) -> Option<Self> {
         let refusal = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
-        Some(Self { code: refusal.code(), message: refusal.message(), routine: refusal.routine() })
+        let ends_session = matches!(refusal.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+        let (code, message, routine) = (refusal.code(), refusal.message(), refusal.routine());
+        Some(Self { code, message, routine, ends_session })
     }
 
     /// Returns true if a cached plan is stale: the statement did not run, and may when it is prepared anew.
@@ -57,7 +61,7 @@ mod tests {
     fn a_refusal_means_the_same_in_every_language() {
         #[track_caller]
         fn check(code: &str, message: &str, routine: &str, is_transient: bool, makes_unfit: bool) {
-            let refusal = ServerError { code, message, routine: Some(routine) };
+            let refusal = ServerError { code, message, routine: Some(routine), ends_session: false };
             assert_eq!(
                 (refusal.is_transient(), refusal.makes_unfit()),
                 (is_transient, makes_unfit),

@@ -36,6 +36,8 @@ pub(crate) const SERIALIZATION_FAILURE: &str = "40001";
 pub(crate) const DEADLOCK_DETECTED: &str = "40P01";
 /// The role may not do this.
 pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// There is no such column.
+const UNDEFINED_COLUMN: &str = "42703";
 /// There is no such function.
 const UNDEFINED_FUNCTION: &str = "42883";
 /// There is no such table.
@@ -101,6 +103,16 @@ pub(crate) fn is_missing(code: &str) -> bool {
 /// Returns true for what a statement meets in a session whose schema is gone.
 pub(crate) fn may_be_missing_schema(code: &str) -> bool {
     is_missing(code) || matches!(code, UNDEFINED_OBJECT | UNDEFINED_FUNCTION | INSUFFICIENT_PRIVILEGE)
+}
+
+/// Returns true for what a statement meets on a replica that has not yet replayed a migration or a grant.
+pub(super) fn may_be_of_age(code: &str) -> bool {
+    code == UNDEFINED_COLUMN || may_be_missing_schema(code)
+}
+
+/// Returns true for a statement that a replica has cancelled, because it was in the way of what is replayed.
+pub(super) fn is_recovery_conflict(code: &str) -> bool {
+    matches!(code, SERIALIZATION_FAILURE | DEADLOCK_DETECTED)
 }
 
 /// Returns true if the server ends the session together with this error.

@@ -11,7 +11,7 @@ use super::rejection::Rejection;
 use super::rejection_kind::RejectionKind;
 use super::renamed;
 use crate::error::ErrorKind;
-use crate::pool::{MasterDb, TenantDb};
+use crate::pool::{MasterDb, TenantDb, TenantReadDb};
 use crate::resolve::Resolution;
 use crate::tenancy::Tenancy;
 use crate::tenant::Tenant;
@@ -80,6 +80,23 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for TenantDb {
     }
 }
 
+impl<S: Send + Sync> FromRequestParts<S> for TenantReadDb {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Rejection> {
+        let db = replica_of(parts, resolved::<Self>(parts)?).await?;
+        db.ok_or_else(|| Rejection::new(RejectionKind::NoTenant, parts))
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for TenantReadDb {
+    type Rejection = Rejection;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Rejection> {
+        replica_of(parts, resolved::<Self>(parts)?).await
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for MasterDb {
     type Rejection = Rejection;
 
@@ -113,6 +130,11 @@ async fn tenant_of(parts: &Parts, resolved: &Resolved) -> Result<Option<Tenant>,
 async fn db_of(parts: &Parts, resolved: &Resolved) -> Result<Option<TenantDb>, Rejection> {
     let Some(tenant) = tenant_of(parts, resolved).await? else { return Ok(None) };
     resolved.db(&tenant).map(Some).map_err(|error| Rejection::of(error, parts))
+}
+
+async fn replica_of(parts: &Parts, resolved: &Resolved) -> Result<Option<TenantReadDb>, Rejection> {
+    let Some(tenant) = tenant_of(parts, resolved).await? else { return Ok(None) };
+    resolved.replica(&tenant).map(Some).map_err(|error| Rejection::of(error, parts))
 }
 
 fn master_of(parts: &Parts, resolved: &Resolved) -> Result<Option<MasterDb>, Rejection> {

@@ -10,7 +10,7 @@ use tower_service::Service;
 use super::bypass::{Bypass, BypassKey};
 use super::{original_uri, peer};
 use crate::error::{ErrorKind, Result};
-use crate::pool::TenantDb;
+use crate::pool::{TenantDb, TenantReadDb};
 use crate::registry::unknown;
 use crate::resolve::{Head, Resolution, TenantKey};
 use crate::tenancy::Tenancy;
@@ -121,6 +121,21 @@ impl Resolved {
                 if error.kind() == ErrorKind::Suspended && bypass.tenant == tenant.id() =>
             {
                 self.tenancy.db_until(tenant, bypass.until)
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// The tables of a tenant to read, for this request: as [`Tenancy::replica`], and with a bypass as [`db`](Self::db).
+    ///
+    /// # Errors
+    /// Like [`Tenancy::replica`].
+    pub fn replica(&self, tenant: &Tenant) -> Result<TenantReadDb> {
+        match (self.tenancy.replica(tenant), self.bypass) {
+            (Err(error), Some(bypass))
+                if error.kind() == ErrorKind::Suspended && bypass.tenant == tenant.id() =>
+            {
+                self.tenancy.replica_until(tenant, bypass.until)
             }
             (result, _) => result,
         }

@@ -7,9 +7,9 @@
 //!
 //! | argument | on a tenant | on the master | elsewhere |
 //! | --- | --- | --- | --- |
-//! | [`TenantDb`](crate::TenantDb), [`Tenant`](crate::Tenant) | given | 404 | 404 |
+//! | [`TenantDb`](crate::TenantDb), [`TenantReadDb`](crate::TenantReadDb), [`Tenant`](crate::Tenant) | given | 404 | 404 |
 //! | [`MasterDb`](crate::MasterDb) | 404 | given | 404 |
-//! | `Option<TenantDb>`, `Option<Tenant>` | `Some` | `None` | `None` |
+//! | `Option<TenantDb>`, `Option<TenantReadDb>`, `Option<Tenant>` | `Some` | `None` | `None` |
 //! | `Option<MasterDb>` | `None` | `Some` | `None` |
 //! | [`Tenancy`](crate::Tenancy), [`Resolved`] | given | given | given |
 //!

@@ -22,6 +22,7 @@ mod ledger;
 mod outside;
 mod pooler;
 mod quoting;
+mod replicas;
 mod runs;
 mod session_pooler;
 mod spares;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::driver::{Driver, PgDriver};
+use super::grant::Grant;
 use super::lease::{Lease, Switching};
 use super::preparation::Preparation;
 use super::preprocessor::Target;
@@ -16,6 +17,7 @@ use crate::tenant::{Digest, Tenant};
 /// The parts that every kind of handle is made of.
 pub(super) struct Access<D: Driver = PgDriver> {
     pub(super) pool: Pool<D>,
+    grant: Grant,
     /// The settings that the handle adds to those of the preprocessors.
     settings: Settings,
     /// `None` for the master schema, which has no status.
@@ -26,7 +28,7 @@ pub(super) struct Access<D: Driver = PgDriver> {
 }
 
 /// Names and values of session settings.
-type Settings = Vec<(String, String)>;
+pub(super) type Settings = Vec<(String, String)>;
 
 /// The target of a handle, as it was when somebody last asked.
 pub(super) struct Current {
@@ -52,6 +54,7 @@ impl<D: Driver> Clone for Access<D> {
     fn clone(&self) -> Self {
         Self {
             pool: self.pool.clone(),
+            grant: self.grant,
             settings: self.settings.clone(),
             surroundings: self.surroundings.clone(),
             current: Mutex::new(self.known()),
@@ -69,22 +72,43 @@ impl<D: Driver> Access<D> {
         is_just_read: bool,
     ) -> Self {
         let seen = is_just_read.then(|| Seen::now(surroundings.standing.changes()));
-        Self::new(pool, Target::Tenant(tenant.clone()), Some(surroundings), seen)
+        let means = Means { pool: &pool, grant: Grant::Write, settings: &[] };
+        let current = means.current(Target::Tenant(tenant.clone()), Some(&surroundings), seen);
+        Self::new(pool, Grant::Write, Settings::new(), Some(surroundings), current)
     }
 
     pub(super) fn to_master(pool: Pool<D>) -> Self {
-        Self::new(pool, Target::Master, None, None)
+        let means = Means { pool: &pool, grant: Grant::Write, settings: &[] };
+        let current = means.current(Target::Master, None, None);
+        Self::new(pool, Grant::Write, Settings::new(), None, current)
     }
 
-    fn new(pool: Pool<D>, target: Target, surroundings: Option<Surroundings>, seen: Option<Seen>) -> Self {
-        let current = current(&pool, &[], target, surroundings.as_ref(), seen);
-        Self {
-            pool,
-            settings: Settings::new(),
-            surroundings,
-            current: Mutex::new(Arc::new(current)),
-            held: Arc::default(),
-        }
+    /// Of a tenant that is only read, with these settings.
+    pub(super) fn to_read(
+        pool: Pool<D>,
+        grant: Grant,
+        settings: Settings,
+        tenant: &Tenant,
+        surroundings: Surroundings,
+    ) -> Self {
+        let means = Means { pool: &pool, grant, settings: &settings };
+        let current = means.current(Target::Tenant(tenant.clone()), Some(&surroundings), None);
+        Self::new(pool, grant, settings, Some(surroundings), current)
+    }
+
+    fn new(
+        pool: Pool<D>,
+        grant: Grant,
+        settings: Settings,
+        surroundings: Option<Surroundings>,
+        current: Current,
+    ) -> Self {
+        let current = Mutex::new(Arc::new(current));
+        Self { pool, grant, settings, surroundings, current, held: Arc::default() }
+    }
+
+    fn means(&self) -> Means<'_, D> {
+        Means { pool: &self.pool, grant: self.grant, settings: &self.settings }
     }
 
     /// The same with one more setting of the session.
@@ -93,10 +117,10 @@ impl<D: Driver> Access<D> {
         settings.retain(|(known, _)| known != name);
         settings.push((name.to_owned(), value.to_owned()));
         let known = self.known();
+        let means = Means { settings: &settings, ..self.means() };
         // Refused now, not at each checkout.
-        let _ = prepare(&self.pool, &settings, &known.target)?;
-        let surroundings = self.surroundings.as_ref();
-        let current = current(&self.pool, &settings, known.target.clone(), surroundings, known.seen);
+        let _ = means.prepare(&known.target)?;
+        let current = means.current(known.target.clone(), self.surroundings.as_ref(), known.seen);
         Ok(Self { settings, current: Mutex::new(Arc::new(current)), ..self.clone() })
     }
 
@@ -113,7 +137,7 @@ impl<D: Driver> Access<D> {
                     self.pool.check_out_as(preparation, switching).await?
                 }
                 _ => {
-                    let preparation = prepare(&self.pool, &self.settings, &current.target)?;
+                    let preparation = self.means().prepare(&current.target)?;
                     let preparation = with(preparation, settings)?;
                     self.pool.check_out_as(&preparation, switching).await?
                 }
@@ -121,6 +145,14 @@ impl<D: Driver> Access<D> {
             Ok((lease, current))
         };
         lease.await.map_err(|error| self.explain(error))
+    }
+
+    /// Refuses a tenant that is not served, before a server is asked for a connection.
+    ///
+    /// # Errors
+    /// Those that tell of the tenant or of the registry, and not of the server that is to be asked.
+    pub(super) async fn look(&self) -> Result<()> {
+        self.current().await.map(drop)
     }
 
     /// The target as it is now. What changed since somebody last asked is asked for.
@@ -140,7 +172,7 @@ impl<D: Driver> Access<D> {
         }
         let seen = Some(Seen::now(changes));
         let target = Target::Tenant(now);
-        let current = Arc::new(current(&self.pool, &self.settings, target, Some(surroundings), seen));
+        let current = Arc::new(self.means().current(target, Some(surroundings), seen));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&current);
         Ok(current)
     }
@@ -167,29 +199,29 @@ impl<D: Driver> Access<D> {
     }
 }
 
-fn current<D: Driver>(
-    pool: &Pool<D>,
-    settings: &[(String, String)],
-    target: Target,
-    surroundings: Option<&Surroundings>,
-    seen: Option<Seen>,
-) -> Current {
-    // A refusal is for the checkout to report.
-    let once = pool.prepare_once(target.clone());
-    let preparation = once.and_then(|preparation| with(preparation, settings).ok());
-    let mut current = Current { target, preparation, tag: None, seen };
-    // One text for all who are where the fleet is; the others get texts of their own.
-    let fleet = surroundings.map(|surroundings| surroundings.fleet);
-    current.tag = current.tenant().and_then(Tenant::digest).copied().filter(|digest| Some(*digest) != fleet);
-    current
+/// The parts of a handle that say how a session is prepared.
+struct Means<'a, D: Driver> {
+    pool: &'a Pool<D>,
+    grant: Grant,
+    settings: &'a [(String, String)],
 }
 
-fn prepare<D: Driver>(
-    pool: &Pool<D>,
-    settings: &[(String, String)],
-    target: &Target,
-) -> Result<Arc<Preparation>> {
-    with(pool.prepare(target.clone())?, settings)
+impl<D: Driver> Means<'_, D> {
+    fn current(&self, target: Target, surroundings: Option<&Surroundings>, seen: Option<Seen>) -> Current {
+        // A refusal is for the checkout to report.
+        let once = self.pool.prepare_once(target.clone(), self.grant);
+        let preparation = once.and_then(|preparation| with(preparation, self.settings).ok());
+        let mut current = Current { target, preparation, tag: None, seen };
+        // One text for all who are where the fleet is; the others get texts of their own.
+        let fleet = surroundings.map(|surroundings| surroundings.fleet);
+        current.tag =
+            current.tenant().and_then(Tenant::digest).copied().filter(|digest| Some(*digest) != fleet);
+        current
+    }
+
+    fn prepare(&self, target: &Target) -> Result<Arc<Preparation>> {
+        with(self.pool.prepare(target.clone(), self.grant)?, self.settings)
+    }
 }
 
 fn with(preparation: Arc<Preparation>, settings: &[(String, String)]) -> Result<Arc<Preparation>> {

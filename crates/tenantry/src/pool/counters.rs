@@ -46,7 +46,7 @@ pub struct PoolCounts {
 /// labelled with the database and the driver, never with a tenant: there may be thousands.
 pub(super) struct Counters {
     database: Alias,
-    driver: &'static str,
+    driver: String,
     warm: AtomicU64,
     switched: AtomicU64,
     opened: AtomicU64,
@@ -59,7 +59,7 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn new(database: Alias, driver: &'static str) -> Self {
+    pub(super) fn new(database: Alias, driver: String) -> Self {
         let zero = || AtomicU64::new(0);
         Self {
             database,
@@ -91,7 +91,7 @@ impl Counters {
 
     /// Counts the wait of a checkout that was given a connection.
     pub(super) fn waited_for(&self, waited: Duration) {
-        facade::record("tenantry_checkout_wait_seconds", &self.database, self.driver, waited);
+        facade::record("tenantry_checkout_wait_seconds", &self.database, &self.driver, waited);
     }
 
     pub(super) fn cleaned(&self) {
@@ -116,14 +116,14 @@ impl Counters {
 
     /// Notes how many connections are held and how many checkouts wait.
     pub(super) fn gauge(&self, held: u32, waiting: u32) {
-        facade::set("tenantry_held", &self.database, self.driver, held);
-        facade::set("tenantry_waiting", &self.database, self.driver, waiting);
+        facade::set("tenantry_held", &self.database, &self.driver, held);
+        facade::set("tenantry_waiting", &self.database, &self.driver, waiting);
     }
 
     /// Adds one to a counter of this pool and to the metric of the same meaning.
     fn count(&self, counter: &AtomicU64, metric: &'static str, label: Option<(&'static str, &'static str)>) {
         counter.fetch_add(1, Ordering::Relaxed);
-        facade::count(metric, &self.database, self.driver, label);
+        facade::count(metric, &self.database, &self.driver, label);
     }
 
     pub(super) fn read(&self) -> PoolCounts {

@@ -17,8 +17,10 @@ use super::message::send;
 use super::notifications::{Listener, Notifications};
 use super::opener::Opener;
 use super::preparation::Preprocessors;
+use super::replica::{ReplicaStatus, Replicas, TenantReadDb};
 use super::shared::Pool;
 use super::slots::PoolStatus;
+use super::standing::Surroundings;
 use super::stock;
 use crate::database::{DatabaseConfig, Layout};
 use crate::error::{Error, ErrorKind, Result};
@@ -46,6 +48,7 @@ struct Database {
     readers: KeptConnections,
     pool: Pool,
     client_pool: ClientPool,
+    replicas: Arc<Replicas>,
     listener: Listener,
 }
 
@@ -86,6 +89,12 @@ impl Databases {
         self.by_alias.iter().map(|(alias, database)| (alias, &database.config))
     }
 
+    /// The tables of a tenant, to read.
+    pub(crate) fn tenant_reader(&self, tenant: &Tenant, surroundings: Surroundings) -> Result<TenantReadDb> {
+        let Database { replicas, pool, .. } = self.get(tenant.database())?;
+        Ok(TenantReadDb::open(tenant.clone(), Arc::clone(replicas), pool.clone(), surroundings))
+    }
+
     pub(crate) fn pool(&self, alias: &Alias) -> Result<&Pool> {
         Ok(&self.get(alias)?.pool)
     }
@@ -115,6 +124,12 @@ impl Databases {
         self.by_alias.iter().map(|(alias, database)| (alias.clone(), database.pool.status())).collect()
     }
 
+    /// The replicas of each database that has any, at this moment.
+    pub(crate) fn replica_status(&self) -> BTreeMap<Alias, Vec<ReplicaStatus>> {
+        let status = self.by_alias.iter().map(|(alias, it)| (alias.clone(), it.replicas.status()));
+        status.filter(|(_, replicas)| !replicas.is_empty()).collect()
+    }
+
     /// The same of the pools of tokio-postgres.
     #[cfg(feature = "tokio-postgres")]
     pub(crate) fn client_status(&self) -> BTreeMap<Alias, PoolStatus> {
@@ -126,8 +141,10 @@ impl Databases {
 
     /// Counts the connections of this process that are in use for a tenant, or only those that may write.
     pub(crate) fn held_by(&self, tenant: &Tenant, only_writers: bool) -> Result<usize> {
-        let Database { pool, client_pool, .. } = self.get(tenant.database())?;
-        Ok(pool.held_by(tenant.id(), only_writers) + client_pool.held_by(tenant.id(), only_writers))
+        let Database { pool, client_pool, replicas, .. } = self.get(tenant.database())?;
+        let of_readers = if only_writers { 0 } else { replicas.held_by(tenant.id()) };
+        let held = pool.held_by(tenant.id(), only_writers) + client_pool.held_by(tenant.id(), only_writers);
+        Ok(held + of_readers)
     }
 
     fn get(&self, alias: &Alias) -> Result<&Database> {
@@ -235,6 +252,7 @@ impl Databases {
             result = result.and(database.pool.close(left).await);
             let left = deadline.saturating_duration_since(Instant::now());
             result = result.and(database.client_pool.close(left).await);
+            result = result.and(database.replicas.close(deadline).await);
         }
         result
     }
@@ -248,19 +266,23 @@ impl Database {
         preprocessors: &Preprocessors,
     ) -> Result<Self> {
         let application = Opener::of_application(alias, &config);
-        let driver = PgDriver { opener: application.clone(), preprocessors: preprocessors.clone() };
+        let preprocessors = preprocessors.clone();
+        let driver =
+            PgDriver { opener: application.clone(), preprocessors: preprocessors.clone(), replica: None };
+        let replicas = Arc::new(Replicas::new(&application, &config, layout, &preprocessors)?);
         let pool_config = config.pool_config().clone();
         let pool = Pool::new(alias.clone(), driver, pool_config, Arc::clone(layout), preprocessors.clone())?;
         pool.fill();
-        let client_pool = ClientPool::open(&application, &config, layout, preprocessors)?;
+        let client_pool = ClientPool::open(&application, &config, layout, &preprocessors)?;
         let owner = Opener::of_owner(alias, &config);
         let listener = Listener::new(Opener::of_direct(alias, &config));
         let readers = KeptConnections::for_now_and_then();
-        Ok(Self { config, application, owner, readers, pool, client_pool, listener })
+        Ok(Self { config, application, owner, readers, pool, client_pool, replicas, listener })
     }
 
     fn driver(&self, preprocessors: &Preprocessors) -> PgDriver {
-        PgDriver { opener: self.application.clone(), preprocessors: preprocessors.clone() }
+        let (opener, preprocessors) = (self.application.clone(), preprocessors.clone());
+        PgDriver { opener, preprocessors, replica: None }
     }
 }
 

@@ -139,7 +139,11 @@ impl Access {
         self.check_out_with(purpose, &[]).await
     }
 
-    async fn check_out_with(&self, purpose: Purpose, settings: &[(String, String)]) -> Result<Checkout> {
+    pub(super) async fn check_out_with(
+        &self,
+        purpose: Purpose,
+        settings: &[(String, String)],
+    ) -> Result<Checkout> {
         let (lease, current) = self.lease_with(Switching::Now, settings).await?;
         let held = Held::one(&self.held, purpose);
         let schema = lease.schema().clone();

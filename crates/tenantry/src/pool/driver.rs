@@ -28,6 +28,11 @@ pub(crate) trait Driver: Send + Sync + 'static {
     /// Set if a future of it that reads comes back only when there is nothing to read at the moment.
     const READS_WITHOUT_PAUSE: bool = false;
 
+    /// The name that metrics call this one by.
+    fn name(&self) -> String {
+        Self::NAME.to_owned()
+    }
+
     /// The settings of the sessions that it opens.
     fn defaults(&self) -> &Defaults;
 
@@ -118,6 +123,8 @@ fn refused_by(preprocessor: &str, source: impl Into<BoxError>) -> Error {
 pub(crate) struct PgDriver {
     pub(crate) opener: Opener,
     pub(crate) preprocessors: Preprocessors,
+    /// The number of the replica that it leads to, from 1.
+    pub(crate) replica: Option<usize>,
 }
 
 impl Driver for PgDriver {
@@ -126,6 +133,13 @@ impl Driver for PgDriver {
     const NAME: &'static str = "sqlx";
 
     const READS_WITHOUT_PAUSE: bool = true;
+
+    fn name(&self) -> String {
+        match self.replica {
+            Some(number) => format!("replica-{number}"),
+            None => Self::NAME.to_owned(),
+        }
+    }
 
     fn defaults(&self) -> &Defaults {
         self.opener.defaults()

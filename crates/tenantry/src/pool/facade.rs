@@ -13,15 +13,15 @@ mod on {
 
     use crate::tenant::Alias;
 
-    fn labels(database: &Alias, driver: &'static str) -> Vec<Label> {
-        vec![Label::new("database", database.to_string()), Label::new("driver", driver)]
+    fn labels(database: &Alias, driver: &str) -> Vec<Label> {
+        vec![Label::new("database", database.to_string()), Label::new("driver", driver.to_owned())]
     }
 
     /// Adds one to a counter.
     pub(in crate::pool) fn count(
         metric: &'static str,
         database: &Alias,
-        driver: &'static str,
+        driver: &str,
         label: Option<(&'static str, &'static str)>,
     ) {
         let mut labels = labels(database, driver);
@@ -30,17 +30,12 @@ mod on {
     }
 
     /// Adds a time to a histogram, in seconds.
-    pub(in crate::pool) fn record(
-        metric: &'static str,
-        database: &Alias,
-        driver: &'static str,
-        time: Duration,
-    ) {
+    pub(in crate::pool) fn record(metric: &'static str, database: &Alias, driver: &str, time: Duration) {
         metrics::histogram!(metric, labels(database, driver)).record(time.as_secs_f64());
     }
 
     /// Sets a gauge.
-    pub(in crate::pool) fn set(metric: &'static str, database: &Alias, driver: &'static str, value: u32) {
+    pub(in crate::pool) fn set(metric: &'static str, database: &Alias, driver: &str, value: u32) {
         metrics::gauge!(metric, labels(database, driver)).set(value);
     }
 }

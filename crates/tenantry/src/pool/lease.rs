@@ -179,7 +179,7 @@ impl<D: Driver> Lease<D> {
         let types = Types::between(from, preparation, &self.pooled().described);
         let mut message =
             if is_session { preparation.switch_message(from) } else { preparation.begin_message() };
-        message.extend(types.question());
+        message.extend(types.question(preparation.confirmation()));
         let switch = self.exchange(Activity::Boundary, async |driver, connection| {
             let answer = at(AwaitPoint::Switch, within(limit, driver.send(connection, &message))).await?;
             let (forgets, schema) = types.read(answer.as_deref());

@@ -16,7 +16,7 @@
 //! and drains or closes it.
 //!
 //! [`PoolStatus`] tells what a pool does; the span `checkout` (level debug) has database and tenant.
-//! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver`:
+//! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver` (`sqlx`, `tokio-postgres`, `replica-1` and so on):
 //! `tenantry_checkouts_total` (`source`: warm, switch, open), `tenantry_checkout_waits_total`,
 //! `tenantry_checkout_wait_seconds`, `tenantry_held`, `tenantry_waiting`, `tenantry_cleaned_total`,
 //! `tenantry_drained_total`, `tenantry_rolled_back_total` and `tenantry_closed_total` (`reason`: doubtful, recycled).
@@ -40,6 +40,7 @@ mod cleaning;
 #[cfg(feature = "tokio-postgres")]
 mod client;
 mod client_pool;
+mod commit_token;
 mod copy;
 mod counters;
 mod databases;
@@ -49,6 +50,7 @@ mod driver;
 mod executor;
 mod facade;
 mod fairness;
+mod grant;
 mod kept;
 mod lease;
 mod message;
@@ -62,6 +64,7 @@ mod pooler;
 mod preparation;
 mod preprocessor;
 mod purpose;
+mod replica;
 mod resets;
 mod session;
 mod shared;
@@ -75,6 +78,7 @@ mod transaction;
 mod tx_options;
 mod types;
 mod unreachable;
+mod wal_position;
 
 #[cfg(test)]
 mod exploration;
@@ -91,6 +95,7 @@ pub use self::client::{
     ClientCheckout, ClientNestedTransaction, ClientTransaction, MasterClient, TenantClient,
 };
 pub(crate) use self::client_pool::open_client;
+pub use self::commit_token::CommitToken;
 pub use self::counters::PoolCounts;
 pub(crate) use self::databases::{Databases, no_way_past_the_pooler};
 pub use self::db::{MasterDb, TenantDb};
@@ -102,6 +107,7 @@ pub(crate) use self::preparation::Preprocessors;
 pub use self::preprocessor::{
     CheckoutRequest, Hook, Preprocessor, Role, SearchPath, SessionSettings, Target,
 };
+pub use self::replica::{ReadTransaction, ReplicaState, ReplicaStatus, TenantReadDb};
 pub use self::slots::PoolStatus;
 pub(crate) use self::standing::{Standing, Surroundings};
 pub use self::transaction::Transaction;

@@ -37,12 +37,21 @@ pub(crate) struct Opener {
 impl Opener {
     /// Opens what the pools of the application open.
     pub(crate) fn of_application(alias: &Alias, config: &DatabaseConfig) -> Self {
+        Self::of_pool(alias, config.application(), config)
+    }
+
+    /// Opens what the pool of a replica opens.
+    pub(crate) fn of_replica(alias: &Alias, route: &Route, config: &DatabaseConfig) -> Self {
+        Self::of_pool(alias, route, config)
+    }
+
+    fn of_pool(alias: &Alias, route: &Route, config: &DatabaseConfig) -> Self {
         let pool = config.pool_config();
         let capacity = pool.statement_cache_capacity;
         // Behind a pooler only a hook's own statements have names, and only the driver's memory can take
         // them back.
         let capacity = if config.is_behind_pooler() { capacity.max(1) } else { capacity };
-        let route = config.application().clone().with_statement_cache(capacity);
+        let route = route.clone().with_statement_cache(capacity);
         let defaults = Defaults::of_pool(route.application_name(), pool);
         Self::new(alias, route, defaults, pool)
     }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use super::grant::Grant;
 use super::preprocessor::{CheckoutRequest, Preprocessor, Role, SearchPath, SessionSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
@@ -58,7 +59,7 @@ impl Preprocessors {
     }
 
     /// Asks what the session of this checkout must look like.
-    pub(super) fn prepare(&self, request: CheckoutRequest) -> Result<Preparation> {
+    pub(super) fn prepare(&self, request: CheckoutRequest, grant: Grant) -> Result<Preparation> {
         let mut settings = SessionSettings::default();
         for preprocessor in self.iter() {
             preprocessor.prepare(&request, &mut settings)?;
@@ -70,9 +71,9 @@ impl Preprocessors {
                 Error::new(ErrorKind::Configuration, message).with_hint("add `search_path` to the list")
             );
         }
-        settings.is_read_only =
-            request.tenant().is_some_and(Tenant::is_read_only) && stands(Guard::ReadOnlySession);
-        Ok(Preparation { request, settings })
+        let is_suspended = request.tenant().is_some_and(Tenant::is_read_only);
+        settings.is_read_only = grant.is_read_only() || (is_suspended && stands(Guard::ReadOnlySession));
+        Ok(Preparation { request, settings, grant })
     }
 }
 
@@ -106,6 +107,7 @@ pub(super) type LineName = Option<TenantId>;
 pub(crate) struct Preparation {
     pub(super) request: CheckoutRequest,
     settings: SessionSettings,
+    grant: Grant,
 }
 
 impl Preparation {
@@ -160,8 +162,13 @@ impl Preparation {
             from.settings.render_resets(&self.settings, &mut message);
         }
         self.settings.render("SET", &mut message);
-        message.push_str("SELECT pg_catalog.current_schema()");
+        let _ = write!(message, "SELECT {}", self.confirmation());
         message
+    }
+
+    /// The expression that answers with the schema in force, if the server is of the kind that is wanted.
+    pub(super) fn confirmation(&self) -> &'static str {
+        self.grant.confirmation()
     }
 
     /// The message that begins a transaction in which any session of the server is this one.
@@ -177,7 +184,7 @@ impl Preparation {
         message.push_str("RESET ROLE; SET LOCAL standard_conforming_strings TO on; ");
         self.settings.render("SET LOCAL", &mut message);
         // Behind the settings, of which one may be the isolation level: that comes before any snapshot.
-        message.push_str("DISCARD SEQUENCES; SELECT pg_catalog.current_schema()");
+        let _ = write!(message, "DISCARD SEQUENCES; SELECT {}", self.confirmation());
         message
     }
 
@@ -221,14 +228,22 @@ impl Preparation {
         message
     }
 
-    /// Returns true if the transactions are read-only because the tenant is suspended so.
+    /// Returns true if the transactions are read-only: because the tenant is suspended so, or the handle only reads.
     pub(super) fn is_read_only(&self) -> bool {
         self.settings.is_read_only
     }
 
-    /// The error of a statement that writes, if the tenant may only be read.
+    /// Returns true if its server is to be a standby.
+    pub(super) fn is_on_standby(&self) -> bool {
+        self.grant == Grant::ReadStandby
+    }
+
+    /// The error of a statement that writes, if the tenant may only be read, or the handle only reads.
     pub(super) fn refused_write(&self) -> Option<Error> {
         let tenant = self.tenant().filter(|_| self.settings.is_read_only)?;
+        if let Some(refusal) = self.grant.refused_write() {
+            return Some(refusal.with_tenant(tenant.slug()));
+        }
         let message = format!("tenant `{}` is suspended and may only be read", tenant.slug());
         let error = Error::new(ErrorKind::Suspended, message).with_tenant(tenant.slug());
         Some(error.with_suspension(tenant.suspension()))
@@ -258,7 +273,10 @@ impl Preparation {
 
     /// Judges the answer to a switch.
     pub(super) fn verify(&self, answer: Option<&str>) -> Result<()> {
-        if answer == Some(self.request.schema().as_str()) { Ok(()) } else { Err(self.missing_schema()) }
+        match answer {
+            Some(schema) if schema == self.request.schema().as_str() => Ok(()),
+            answer => Err(self.grant.refused_server(answer).unwrap_or_else(|| self.missing_schema())),
+        }
     }
 
     pub(super) fn missing_schema(&self) -> Error {

@@ -7,6 +7,7 @@ use tracing::Instrument as _;
 
 use super::classify::Classifier;
 use super::driver::{Driver, PgDriver};
+use super::grant::Grant;
 use super::lease::{Lease, Switching};
 use super::preparation::{Preparation, Preprocessors};
 use super::preprocessor::{CheckoutRequest, Target};
@@ -53,21 +54,21 @@ impl<D: Driver> Pool<D> {
     }
 
     /// Asks the preprocessors what a session must look like for this target.
-    pub(super) fn prepare(&self, target: Target) -> Result<Arc<Preparation>> {
+    pub(super) fn prepare(&self, target: Target, grant: Grant) -> Result<Arc<Preparation>> {
         let request = CheckoutRequest::new(target, Arc::clone(&self.shared.layout));
-        Ok(Arc::new(self.shared.preprocessors.prepare(request)?))
+        Ok(Arc::new(self.shared.preprocessors.prepare(request, grant)?))
     }
 
     /// The same, if it will be the same at every checkout.
-    pub(super) fn prepare_once(&self, target: Target) -> Option<Arc<Preparation>> {
+    pub(super) fn prepare_once(&self, target: Target, grant: Grant) -> Option<Arc<Preparation>> {
         // A refusal is for the checkout to report.
-        self.shared.preprocessors.are_constant().then(|| self.prepare(target).ok())?
+        self.shared.preprocessors.are_constant().then(|| self.prepare(target, grant).ok())?
     }
 
     /// A connection for this target.
     #[cfg(test)]
     pub(super) async fn check_out(&self, target: Target) -> Result<Lease<D>> {
-        self.check_out_as(&self.prepare(target)?, Switching::Now).await
+        self.check_out_as(&self.prepare(target, Grant::Write)?, Switching::Now).await
     }
 
     /// The one way to a connection: prepared, verified, and handed out.
@@ -140,6 +141,11 @@ impl<D: Driver> Pool<D> {
 
     pub(crate) fn status(&self) -> PoolStatus {
         self.shared.slots.status()
+    }
+
+    /// Gives up every connection that leads to the server of today: at once if it is idle, else when it comes back.
+    pub(super) fn leave_server(&self) {
+        self.shared.slots.leave_server();
     }
 
     /// Opens connections up to the configured minimum, so that the first requests find them.

@@ -233,9 +233,9 @@ impl<D: Driver> Slots<D> {
             is_closed: false,
         };
         Self {
+            counters: Counters::new(alias.clone(), driver.name()),
             driver,
             config,
-            counters: Counters::new(alias.clone(), D::NAME),
             runtime: Background::current(),
             alias,
             state: Mutex::new(state),

@@ -18,6 +18,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 
 use super::cleaning::clean;
 use super::driver::{Driver as _, PgDriver};
+use super::grant::Grant;
 use super::preprocessor::{CheckoutRequest, Target};
 use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result};
@@ -87,7 +88,7 @@ impl Hooks {
             return Err(self.elsewhere(&tenant));
         }
         let request = CheckoutRequest::new(Target::Tenant(tenant), Arc::clone(&self.layout));
-        let preparation = self.driver.preprocessors.prepare(request)?;
+        let preparation = self.driver.preprocessors.prepare(request, Grant::Write)?;
         let answer = self.driver.send(connection, &preparation.switch_message(None)).await?;
         preparation.verify(answer.as_deref())?;
         self.driver.after_switch(connection, &preparation.request).await

@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
 use super::fake::Fake;
+use super::grant::Grant;
 use super::lease::{Activity, Lease, Switching};
 use super::preparation::{Preparation, Preprocessors};
 use super::preprocessor::{CheckoutRequest, Preprocessor, SearchPath, SessionSettings, Target};
@@ -56,7 +57,7 @@ pub(super) fn tenant_at(slug: &str, epoch: i64) -> Target {
 
 pub(super) fn preparation(target: Target) -> Arc<Preparation> {
     let request = CheckoutRequest::new(target, Arc::new(Layout::default()));
-    Arc::new(Preprocessors::default().prepare(request).unwrap())
+    Arc::new(Preprocessors::default().prepare(request, Grant::Write).unwrap())
 }
 
 /// The state that a future leaves behind when it is dropped in the middle.
@@ -654,7 +655,7 @@ fn times_asked(is_constant: bool) -> u32 {
     let layout = Arc::new(Layout::default());
     let pool =
         Pool::new(Alias::default(), Fake::default(), PoolConfig::default(), layout, preprocessors).unwrap();
-    let once = pool.prepare_once(tenant("acme"));
+    let once = pool.prepare_once(tenant("acme"), Grant::Write);
     for _ in 0..3 {
         match &once {
             Some(preparation) => pool.check_out_as(preparation, Switching::Now).now_or_never(),

@@ -58,6 +58,10 @@ impl TxOptions {
         self
     }
 
+    pub(super) fn is_serializable(self) -> bool {
+        self.isolation == Some(IsolationLevel::Serializable)
+    }
+
     /// The statement that begins such a transaction.
     pub(super) fn begin(self) -> String {
         let mut statement = String::from("BEGIN");

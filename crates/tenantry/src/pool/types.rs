@@ -86,9 +86,12 @@ impl<'a> Types<'a> {
     }
 
     /// The statement behind a switch whose answer is that of the switch, and of the question.
-    pub(super) fn question(self) -> Option<String> {
+    ///
+    /// `confirmation` is the expression that the switch answers with.
+    pub(super) fn question(self, confirmation: &str) -> Option<String> {
         let Self::Ask(schema) = self else { return None };
-        Some(QUESTION.replace("/* schema */", &Literal(schema.as_str()).to_string()))
+        let question = QUESTION.replace("/* schema */", &Literal(schema.as_str()).to_string());
+        Some(question.replace("/* confirmation */", confirmation))
     }
 
     /// Takes the answer apart: whether to forget, and what the switch alone would have answered.
@@ -128,7 +131,7 @@ const QUESTION: &str = "; SELECT pg_catalog.concat(CASE WHEN coalesce((SELECT \
             LATERAL pg_catalog.unnest(parameter_types) AS parameter (type) \
             JOIN pg_catalog.pg_type ON pg_type.oid = parameter.type WHERE typnamespace = pg_namespace.oid) \
     FROM pg_catalog.pg_namespace WHERE nspname = /* schema */), true) THEN 'some ' ELSE 'none ' END, \
-    pg_catalog.current_schema())";
+    /* confirmation */)";
 
 #[cfg(test)]
 mod tests {

@@ -35,7 +35,7 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::{MasterClient, TenantClient};
-use crate::pool::{MasterDb, Surroundings, TenantDb};
+use crate::pool::{MasterDb, Surroundings, TenantDb, TenantReadDb};
 use crate::registry::Registry;
 use crate::resolve::Resolve;
 use crate::tenant::{Alias, Tenant};
@@ -98,6 +98,35 @@ impl Tenancy {
         let pool = self.inner.context.databases.pool(tenant.database())?.clone();
         let surroundings = Surroundings { bypass_until: Some(until), ..self.surroundings() };
         Ok(TenantDb::new(pool, tenant.clone(), surroundings, false))
+    }
+
+    /// The tables of a tenant, to read: from a [replica](crate::DatabaseConfig::replica_url) of its database where one can be
+    /// read, else from its primary.
+    ///
+    /// ```no_run
+    /// # async fn example(tenancy: tenantry::Tenancy) -> Result<(), Box<dyn std::error::Error>> {
+    /// let acme = tenancy.tenant("acme").await?;
+    /// let replica = tenancy.replica(&acme)?;
+    /// let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&replica).await?;
+    /// # let _ = notes;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The first read begins to look at the replicas: with one connection of its own to each of them, and one to the
+    /// primary, once a second.
+    ///
+    /// # Errors
+    /// Like [`db`](Self::db).
+    pub fn replica(&self, tenant: &Tenant) -> Result<TenantReadDb> {
+        tenant.check_served()?;
+        self.inner.context.databases.tenant_reader(tenant, self.surroundings())
+    }
+
+    /// The same of a suspended tenant, until this time.
+    pub(crate) fn replica_until(&self, tenant: &Tenant, until: OffsetDateTime) -> Result<TenantReadDb> {
+        let surroundings = Surroundings { bypass_until: Some(until), ..self.surroundings() };
+        self.inner.context.databases.tenant_reader(tenant, surroundings)
     }
 
     fn surroundings(&self) -> Surroundings {

@@ -6,7 +6,7 @@ use crate::doctor::{self, Finding, ReplayMode};
 use crate::error::Result;
 use crate::lifecycle::{self, Footprint};
 use crate::observe::Steps;
-use crate::pool::{Databases, PoolStatus};
+use crate::pool::{Databases, PoolStatus, ReplicaStatus};
 use crate::registry::CacheStatus;
 use crate::tenant::{Alias, Tenant};
 
@@ -18,6 +18,8 @@ pub struct TenancyStatus {
     /// The pool of tokio-postgres connections of each database.
     #[cfg(feature = "tokio-postgres")]
     pub client_pools: BTreeMap<Alias, PoolStatus>,
+    /// The replicas of each database that has any.
+    pub replicas: BTreeMap<Alias, Vec<ReplicaStatus>>,
     /// The cache in front of the registry.
     pub cache: CacheStatus,
 }
@@ -25,12 +27,17 @@ pub struct TenancyStatus {
 impl TenancyStatus {
     #[cfg(feature = "tokio-postgres")]
     fn of(databases: &Databases, cache: CacheStatus) -> Self {
-        Self { pools: databases.status(), client_pools: databases.client_status(), cache }
+        Self {
+            pools: databases.status(),
+            client_pools: databases.client_status(),
+            replicas: databases.replica_status(),
+            cache,
+        }
     }
 
     #[cfg(not(feature = "tokio-postgres"))]
     fn of(databases: &Databases, cache: CacheStatus) -> Self {
-        Self { pools: databases.status(), cache }
+        Self { pools: databases.status(), replicas: databases.replica_status(), cache }
     }
 }
 

@@ -37,6 +37,7 @@ mod preprocessors;
 mod proxy;
 mod rejections;
 mod rename;
+mod replicas;
 mod resilience;
 mod roles;
 mod runs;

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::*;
-use crate::database::Verify;
+use crate::database::{Verify, WithoutReplica};
 
 fn variables(all: &[(&str, &str)]) -> Variables {
     Variables::among(all.iter().map(|(name, value)| (name.into(), value.into())))
@@ -52,9 +52,8 @@ fn a_flag_beats_the_own_variable_beats_database_url_beats_the_file_beats_the_emb
     check("", &[], None, None);
 }
 
-#[test]
-fn every_key_has_a_variable_which_beats_the_file() {
-    let file = "
+/// Each key, with a value that its variable does not have.
+const EVERY_KEY: &str = "
         master_schema = 'a'
         extension_schemas = ['a', 'b']
         preprocessors = ['a']
@@ -64,6 +63,7 @@ fn every_key_has_a_variable_which_beats_the_file() {
         url = 'postgres://a@host/a'
         owner_url = 'postgres://a@host/a'
         direct_url = 'postgres://a@host/a'
+        replica_url = ['postgres://a@host/a', 'postgres://a@host/b']
         [databases.eu_west]
         [migrations]
         master = 'a'
@@ -75,30 +75,50 @@ fn every_key_has_a_variable_which_beats_the_file() {
         max_connections = 1_000
         min_connections = 0x10
         acquire_timeout_ms = 1
-        verify = 'switch'";
-    let all = [
-        ("TENANTRY_MASTER_SCHEMA", "m"),
-        ("TENANTRY_EXTENSION_SCHEMAS", "x, y,"),
-        ("TENANTRY_PREPROCESSORS", ","),
-        ("TENANTRY_INSTALLATION", "123"),
-        ("TENANTRY_RESERVED_SLUGS", "www"),
-        ("TENANTRY_DATABASES_DEFAULT_URL", "postgres://a@host/url"),
-        ("TENANTRY_DATABASES_DEFAULT_OWNER_URL", "postgres://a@host/owner"),
-        ("TENANTRY_DATABASES_DEFAULT_DIRECT_URL", "postgres://a@host/direct"),
-        ("TENANTRY_DATABASES_EU_WEST_URL", "postgres://a@host/url"),
-        ("TENANTRY_DATABASES_EU_WEST_OWNER_URL", "postgres://a@host/owner"),
-        ("TENANTRY_DATABASES_EU_WEST_DIRECT_URL", "postgres://a@host/direct"),
-        ("TENANTRY_MIGRATIONS_MASTER", "m"),
-        ("TENANTRY_MIGRATIONS_TENANT", "/t"),
-        ("TENANTRY_TYPES_PRO_MIGRATIONS", "/p"),
-        ("TENANTRY_POOL_MODE", "transaction"),
-        ("TENANTRY_POOL_MAX_CONNECTIONS", " 7 "),
-        ("TENANTRY_POOL_MIN_CONNECTIONS", "2"),
-        ("TENANTRY_POOL_ACQUIRE_TIMEOUT_MS", "250"),
-        ("TENANTRY_POOL_VERIFY", "always"),
-    ];
+        verify = 'switch'
+        [replicas]
+        max_lag_ms = 1_000
+        look_every_ms = 10
+        max_wait_ms = 1
+        without = 'primary'";
+
+/// The variable of each.
+const EVERY_VARIABLE: [(&str, &str); 25] = [
+    ("TENANTRY_MASTER_SCHEMA", "m"),
+    ("TENANTRY_EXTENSION_SCHEMAS", "x, y,"),
+    ("TENANTRY_PREPROCESSORS", ","),
+    ("TENANTRY_INSTALLATION", "123"),
+    ("TENANTRY_RESERVED_SLUGS", "www"),
+    ("TENANTRY_DATABASES_DEFAULT_URL", "postgres://a@host/url"),
+    ("TENANTRY_DATABASES_DEFAULT_OWNER_URL", "postgres://a@host/owner"),
+    ("TENANTRY_DATABASES_DEFAULT_DIRECT_URL", "postgres://a@host/direct"),
+    ("TENANTRY_DATABASES_DEFAULT_REPLICA_URL", "postgres://a@h1,h2/1,postgres://a@h3/2"),
+    ("TENANTRY_DATABASES_EU_WEST_URL", "postgres://a@host/url"),
+    ("TENANTRY_DATABASES_EU_WEST_OWNER_URL", "postgres://a@host/owner"),
+    ("TENANTRY_DATABASES_EU_WEST_DIRECT_URL", "postgres://a@host/direct"),
+    ("TENANTRY_DATABASES_EU_WEST_REPLICA_URL", "postgres://a@h4/1"),
+    ("TENANTRY_MIGRATIONS_MASTER", "m"),
+    ("TENANTRY_MIGRATIONS_TENANT", "/t"),
+    ("TENANTRY_TYPES_PRO_MIGRATIONS", "/p"),
+    ("TENANTRY_POOL_MODE", "transaction"),
+    ("TENANTRY_POOL_MAX_CONNECTIONS", " 7 "),
+    ("TENANTRY_POOL_MIN_CONNECTIONS", "2"),
+    ("TENANTRY_POOL_ACQUIRE_TIMEOUT_MS", "250"),
+    ("TENANTRY_POOL_VERIFY", "always"),
+    ("TENANTRY_REPLICAS_MAX_LAG_MS", "2000"),
+    ("TENANTRY_REPLICAS_LOOK_EVERY_MS", "30"),
+    ("TENANTRY_REPLICAS_MAX_WAIT_MS", "20"),
+    ("TENANTRY_REPLICAS_WITHOUT", "refuse"),
+];
+
+#[test]
+fn every_key_has_a_variable_which_beats_the_file() {
+    let (file, all) = (EVERY_KEY, EVERY_VARIABLE);
     let pool = good(file, &[]).pool();
     assert_eq!((pool.max_connections, pool.min_connections, pool.verify), (1_000, 16, Verify::Switch));
+
+    let replicas = good(file, &[]).sections.databases[&Alias::default()].replica_url.clone();
+    assert_eq!(replicas.map_or(0, |urls| urls.0.len()), 2);
 
     let config = good(file, &all);
     assert_eq!(config.master_schema().map(SchemaName::as_str), Some("m"));
@@ -121,6 +141,12 @@ fn every_key_has_a_variable_which_beats_the_file() {
     let pool = config.pool();
     assert_eq!((pool.mode, pool.max_connections, pool.min_connections), (PoolMode::Transaction, 7, 2));
     assert_eq!((pool.acquire_timeout, pool.verify), (Duration::from_millis(250), Verify::Always));
+    let databases = config.databases().expect("good URLs");
+    let replicas = databases.values().map(|config| config.replica_routes().len()).collect::<Vec<_>>();
+    assert_eq!(replicas, [2, 1]);
+    let replicas = databases[&Alias::default()].replica_config();
+    assert_eq!((replicas.max_lag, replicas.max_wait), (Duration::from_secs(2), Duration::from_millis(20)));
+    assert_eq!((replicas.look_every, replicas.without), (Duration::from_millis(30), WithoutReplica::Refuse));
     assert_eq!(config.origins.len(), all.len(), "a key without a test: {:?}", config.origins);
 }
 
@@ -167,6 +193,9 @@ fn a_mistake_in_the_file_is_named_with_its_line_and_key() {
     }
     let eu = at(2, "databases.eu.url", "the database URL does not start with `postgres://`");
     check_error("[databases.eu]\nurl = 'mysql://x'", &[], &eu, WRITE_A_URL);
+    let one = "[databases.eu]\nurl = 'postgres://a@h/d'\nreplica_url = 'mysql://x'";
+    let replica = at(3, "databases.eu.replica_url", "the database URL does not start with `postgres://`");
+    check_error(one, &[], &replica, WRITE_A_URL);
     let hint = "write it into tenantry.toml, or set `TENANTRY_DATABASES_EU_URL`";
     check_error("[databases.eu]", &[], "`databases.eu.url` is missing", hint);
     let alias = "database alias has '-' at byte 2: only a-z, 0-9 and _ may appear, a letter first";

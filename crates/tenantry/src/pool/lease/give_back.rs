@@ -218,6 +218,9 @@ async fn drain_and_return<D: Driver>(mut lease: Lease<D>, permit: OwnedSemaphore
 /// Asks why the connection is of no further use. A standby is what a server becomes after a failover, and
 /// then all other connections lead to it as well.
 async fn retire<D: Driver>(mut lease: Lease<D>) {
+    if lease.pooled().session.last().is_some_and(|last| last.is_on_standby()) {
+        return lease.worsen(Condition::Broken);
+    }
     let slots = Arc::clone(&lease.slot.slots);
     let ask = lease.exchange(Activity::Boundary, async |driver, connection| {
         driver.roll_back(connection, "SELECT pg_catalog.pg_is_in_recovery()::text").await
