@@ -27,6 +27,8 @@ pub(crate) enum Case {
     NoisyOne,
     /// Enough such tenants that no connection is free.
     NoisyAll,
+    /// One tenant on a standby, more tasks than connections.
+    ReplicaHot,
     /// A page over real sockets.
     Http,
     /// A tenant that is in memory.
@@ -53,7 +55,7 @@ pub(crate) enum Case {
     Doctor,
 }
 
-const ALL: [Case; 22] = [
+const ALL: [Case; 23] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -64,6 +66,7 @@ const ALL: [Case; 22] = [
     Case::Statements,
     Case::NoisyOne,
     Case::NoisyAll,
+    Case::ReplicaHot,
     Case::Http,
     Case::Lookup,
     Case::Create,
@@ -92,6 +95,7 @@ impl Case {
             Self::Statements => ("statements", "switch"),
             Self::NoisyOne => ("noisy", "one"),
             Self::NoisyAll => ("noisy", "all"),
+            Self::ReplicaHot => ("replica", "hot"),
             Self::Http => ("http", "get"),
             Self::Lookup => ("lookup", "find"),
             Self::Create => ("create", "tenant"),

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use sqlx::AssertSqlSafe;
 use sqlx::migrate::Migrator;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry::observe::Outcome;
 use tenantry::registry::RegistryConfig;
 use tenantry::resolve::Subdomain;
 use tenantry::tenant::Tenant;
 use tenantry::{DatabaseConfig, Migrations, NewTenant, PoolConfig, Tenancy};
+use tenantry_embedded::ScratchServer;
 
 use crate::server::Server;
 
@@ -112,13 +113,35 @@ impl Fleet {
         self.open_with(route, pool, RegistryConfig::default()).await
     }
 
+    /// A standby of the server, and its URL.
+    pub(crate) async fn standby(&self) -> Result<(ScratchServer, String)> {
+        let (standby, mut url) = self.server.standby().await?;
+        let mut superuser = PgConnection::connect(standby.url()).await?;
+        let folders: String =
+            sqlx::query_scalar("SHOW unix_socket_directories").fetch_one(&mut superuser).await?;
+        // The way that the primary is reached by.
+        if let Some(folder) = folders.split(',').next().map(str::trim).filter(|it| it.starts_with('/')) {
+            let _ = write!(url, "?host={folder}");
+        }
+        Ok((standby, url))
+    }
+
+    /// A tenancy that reads from a standby.
+    pub(crate) async fn open_reading(&self, route: Route, standby: &str, pool: PoolConfig) -> Result<Opened> {
+        let database = DatabaseConfig::from_url(&self.url(route))?.replica_url(standby)?.pool(pool);
+        self.open_database(database, RegistryConfig::default()).await
+    }
+
     pub(crate) async fn open_with(
         &self,
         route: Route,
         pool: PoolConfig,
         registry: RegistryConfig,
     ) -> Result<Opened> {
-        let database = DatabaseConfig::from_url(&self.url(route))?.pool(pool);
+        self.open_database(DatabaseConfig::from_url(&self.url(route))?.pool(pool), registry).await
+    }
+
+    async fn open_database(&self, database: DatabaseConfig, registry: RegistryConfig) -> Result<Opened> {
         let tenancy = Tenancy::builder()
             .database(database)
             .migrations(migrations(sqlx::migrate!("migrations/tenant"))?)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use sqlx::{Connection as _, PgConnection};
 use tenantry_embedded::{KeptServer, ScratchDatabase, ScratchServer};
 
@@ -60,6 +60,16 @@ impl Server {
             Self::Durable(durable) => &durable.superuser_url,
         };
         Ok(PgConnection::connect(url).await?)
+    }
+
+    /// A standby of it, and its URL for the role that owns the database.
+    pub(crate) async fn standby(&self) -> Result<(ScratchServer, String)> {
+        let Self::Fast { server, database } = self else {
+            bail!("only a server in memory has a standby here")
+        };
+        let standby = server.standby().await?;
+        let url = standby.url_of(database);
+        Ok((standby, url))
     }
 
     pub(crate) fn port(&self) -> u16 {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool, Postgres};
-use tenantry::TenantDb;
 use tenantry::pool::TenantClient;
 use tenantry::tenant::Tenant;
+use tenantry::{TenantDb, TenantReadDb};
 
 use crate::measure::Worker;
 use crate::zipf::Draw;
@@ -20,6 +20,19 @@ pub(crate) struct OurTask {
 }
 
 impl Worker for OurTask {
+    async fn step(&mut self) -> Result<()> {
+        let note = self.draw.note();
+        read_note(&self.tenants[self.draw.tenant()], note).await
+    }
+}
+
+/// Ours, to read.
+pub(crate) struct ReadTask {
+    pub(crate) tenants: Arc<[TenantReadDb]>,
+    pub(crate) draw: Draw,
+}
+
+impl Worker for ReadTask {
     async fn step(&mut self) -> Result<()> {
         let note = self.draw.note();
         read_note(&self.tenants[self.draw.tenant()], note).await
