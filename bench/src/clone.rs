@@ -118,7 +118,11 @@ async fn programs(connection: &mut PgConnection, url: &str, acme: &Tenant) -> Re
         .status()
         .context("there is no pg_restore")?;
     // A clone comes with what the planner wants to know, and who restores does this next.
-    run(connection, &format!("DO $$ BEGIN EXECUTE (SELECT 'ANALYZE ' || string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables WHERE schemaname = '{schema}'); END $$")).await?;
+    let analyze = format!(
+        "DO $$ BEGIN EXECUTE (SELECT 'ANALYZE ' || string_agg(format('%I.%I', schemaname, tablename), ', ') \
+         FROM pg_tables WHERE schemaname = '{schema}'); END $$"
+    );
+    run(connection, &analyze).await?;
     let elapsed = started.elapsed();
     std::fs::remove_file(&file)?;
     run(connection, &format!("DROP SCHEMA {schema} CASCADE; ALTER SCHEMA aside RENAME TO {schema}")).await?;

@@ -13,8 +13,8 @@
 //! other, and the lowest and the highest ratio stand beside the median. Verification and hygiene stay
 //! on: the pool differs from its defaults only in sizes.
 //!
-//! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`replica`], [`http`], [`lookup`], [`create`], [`adopt`],
-//!   [`clone`], [`export`], [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`]: the cases.
+//! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`replica`], [`http`], [`lookup`], [`create`],
+//!   [`adopt`], [`clone`], [`export`], [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.

@@ -88,7 +88,7 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::clones::a_clone_that_is_not_like_its_source_is_never_served`.
     CloneProof,
-    /// What is carried into another database is compared with its source before anybody can see it.
+    /// A copy in another database is compared with its source before anybody can see it.
     ///
     /// Test: `invariants::elsewhere::a_copy_in_another_database_that_is_not_like_its_source_is_never_served`.
     TransferProof,

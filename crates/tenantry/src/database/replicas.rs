@@ -89,7 +89,8 @@ impl ReplicaConfig {
     }
 }
 
-/// The URLs of replicas: one text, or a list. A variable separates them by commas, which also separate the hosts of one.
+/// The URLs of replicas: one text, or a list. A variable separates them by commas, which also separate the hosts of
+/// one.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct ReplicaUrls(pub(super) Vec<String>);
 

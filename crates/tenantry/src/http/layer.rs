@@ -126,7 +126,8 @@ impl Resolved {
         }
     }
 
-    /// The tables of a tenant to read, for this request: as [`Tenancy::replica`], and with a bypass as [`db`](Self::db).
+    /// The tables of a tenant to read, for this request: as [`Tenancy::replica`], and with a bypass as
+    /// [`db`](Self::db).
     ///
     /// # Errors
     /// Like [`Tenancy::replica`].

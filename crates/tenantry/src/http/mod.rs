@@ -7,7 +7,8 @@
 //!
 //! | argument | on a tenant | on the master | elsewhere |
 //! | --- | --- | --- | --- |
-//! | [`TenantDb`](crate::TenantDb), [`TenantReadDb`](crate::TenantReadDb), [`Tenant`](crate::Tenant) | given | 404 | 404 |
+//! | [`TenantDb`](crate::TenantDb), [`Tenant`](crate::Tenant) | given | 404 | 404 |
+//! | [`TenantReadDb`](crate::TenantReadDb) | given | 404 | 404 |
 //! | [`MasterDb`](crate::MasterDb) | 404 | given | 404 |
 //! | `Option<TenantDb>`, `Option<TenantReadDb>`, `Option<Tenant>` | `Some` | `None` | `None` |
 //! | `Option<MasterDb>` | `None` | `Some` | `None` |

@@ -1,4 +1,4 @@
-//! What holds for the tables of a tenant holds on a replica as well, before and after it is promoted.
+//! The invariants of a tenant's tables on a replica, before and after it is promoted.
 
 use std::time::Duration;
 

@@ -19,7 +19,7 @@ use crate::tenant::{Alias, Status, Tenant, TenantRecord, Verb};
 pub(super) struct TenantEntering<'a> {
     pub(super) context: &'a Context,
     pub(super) new: &'a NewTenant,
-    /// As it is to be, at once or once its files are applied.
+    /// The tenant as it is to be, at once or once its files are applied.
     pub(super) tenant: &'a Tenant,
     pub(super) action: Action<'a>,
     /// The moments before its transaction is committed, and after that.

@@ -10,9 +10,9 @@ use crate::tenant::Alias;
 
 /// A moment in what was written to a database: all that was committed before it was taken.
 ///
-/// [`TenantReadDb::after`](super::TenantReadDb::after) reads nothing older. It is a short text, `default:0/16B3748`, and
-/// may travel in a cookie or a header to whoever reads next. A reader who sends a false one waits for nothing, and then
-/// reads at the primary.
+/// [`TenantReadDb::after`](super::TenantReadDb::after) reads nothing older. It is a short text, `default:0/16B3748`,
+/// and may travel in a cookie or a header to whoever reads next. A reader who sends a false one waits for nothing, and
+/// then reads at the primary.
 ///
 /// ```
 /// use tenantry::pool::CommitToken;

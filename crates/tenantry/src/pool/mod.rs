@@ -16,7 +16,8 @@
 //! and drains or closes it.
 //!
 //! [`PoolStatus`] tells what a pool does; the span `checkout` (level debug) has database and tenant.
-//! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver` (`sqlx`, `tokio-postgres`, `replica-1` and so on):
+//! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver`
+//! (`sqlx`, `tokio-postgres`, `replica-1` and so on):
 //! `tenantry_checkouts_total` (`source`: warm, switch, open), `tenantry_checkout_waits_total`,
 //! `tenantry_checkout_wait_seconds`, `tenantry_held`, `tenantry_waiting`, `tenantry_cleaned_total`,
 //! `tenantry_drained_total`, `tenantry_rolled_back_total` and `tenantry_closed_total` (`reason`: doubtful, recycled).

@@ -1,4 +1,4 @@
-//! What the texts of a structure name that is not in the database itself. Pure.
+//! The names in a structure's texts of what is not in the database itself. Pure.
 
 use super::placeholder::ROLE;
 use crate::error::{Error, ErrorKind, Result};

@@ -15,10 +15,11 @@ impl Tenancy {
     /// `dump` gives what `pg_dump` says of the source when it is called with these arguments, by its login.
     ///
     /// The source is read in one read-only transaction, while others write to it; only `TRUNCATE` and what changes a
-    /// table wait. The tenant is one transaction, so that a call that is interrupted leaves nothing. In another database
-    /// than the default one ([`NewTenant::database`]) the row in the registry is entered when all is made and compared,
-    /// and after an interruption in between the same call goes on. Rows travel as text, a few at a time, and are counted on both sides. Both are compared by everything that the servers say of
-    /// them (by the names of everything, where they are of two major versions) before anybody can see the tenant.
+    /// table wait. The tenant is one transaction, so that a call that is interrupted leaves nothing. In another
+    /// database than the default one ([`NewTenant::database`]) the row in the registry is entered when all is made and
+    /// compared, and after an interruption in between the same call goes on. Rows travel as text, a few at a time, and
+    /// are counted on both sides. Both are compared by everything that the servers say of them (by the names of
+    /// everything, where they are of two major versions) before anybody can see the tenant.
     ///
     /// What extensions had in `public` is found where the extension is here, among the schemas of extensions. All
     /// belongs to the owner here. Privileges of roles that are not here are left out, and so is what lies in other

@@ -100,8 +100,8 @@ impl Tenancy {
         Ok(TenantDb::new(pool, tenant.clone(), surroundings, false))
     }
 
-    /// The tables of a tenant, to read: from a [replica](crate::DatabaseConfig::replica_url) of its database where one can be
-    /// read, else from its primary.
+    /// The tables of a tenant, to read: from a [replica](crate::DatabaseConfig::replica_url) of its database where one
+    /// can be read, else from its primary.
     ///
     /// ```no_run
     /// # async fn example(tenancy: tenantry::Tenancy) -> Result<(), Box<dyn std::error::Error>> {

@@ -142,7 +142,7 @@ impl<'a> Attempts<'a> {
         };
         let error = Error::new(ErrorKind::DatabaseUnavailable, error)
             .with_tenant(self.reader.tenant.slug())
-            .with_hint("run `tenantry doctor`; or let reads go to the primary: `without = \"primary\"` under `[replicas]`");
+            .with_hint("run `tenantry doctor`, or set `without = \"primary\"` under `[replicas]`");
         match self.trouble.take() {
             Some(trouble) => error.with_source(trouble),
             None => error,

@@ -15,7 +15,8 @@ use crate::pool::statement::Statement;
 type Results<'e> = BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>;
 
 impl TenantReadDb {
-    /// Runs one statement and hands out its rows as they come. Until the first one has come, another server may be asked.
+    /// Runs one statement and hands out its rows as they come. Until the first one has come, another server may be
+    /// asked.
     pub(super) fn run(&self, statement: Result<Statement, Error>) -> Results<'_> {
         Box::pin(async_stream::try_stream! {
             let statement = statement?;

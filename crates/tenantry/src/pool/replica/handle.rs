@@ -44,10 +44,10 @@ use crate::tenant::Tenant;
 /// # Trouble
 ///
 /// A statement that fails before its first row is run again, on another server, where the replica is to blame: its
-/// connection is lost, it was cancelled because it was in the way of what is replayed (`40001`), or a schema, a table or
-/// a column is missing that the primary has already. Once rows were handed out, and in a transaction, the error is told;
-/// [`Error::is_retryable`] is true of the first two kinds. A replica that does not answer is left at the first attempt,
-/// and found again when it does.
+/// connection is lost, it was cancelled because it was in the way of what is replayed (`40001`), or a schema, a table
+/// or a column is missing that the primary has already. Once rows were handed out, and in a transaction, the error is
+/// told; [`Error::is_retryable`] is true of the first two kinds. A replica that does not answer is left at the first
+/// attempt, and found again when it does.
 #[derive(Clone)]
 pub struct TenantReadDb {
     reader: Arc<Reader>,
@@ -70,7 +70,8 @@ impl TenantReadDb {
         &self.reader.tenant
     }
 
-    /// The same tables, with one more setting of the session. See [`TenantDb::with_setting`](crate::TenantDb::with_setting).
+    /// The same tables, with one more setting of the session. See
+    /// [`TenantDb::with_setting`](crate::TenantDb::with_setting).
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a name or value that
@@ -83,8 +84,8 @@ impl TenantReadDb {
     /// The same tables, no older than a [token](crate::TenantDb::commit_token): its reads see all that was committed
     /// before that was taken.
     ///
-    /// A replica that is known to have replayed that much is read at once. Otherwise the first read waits for one, up to
-    /// [`max_wait`](crate::database::ReplicaConfig::max_wait), and then goes to the primary, as does a read after a
+    /// A replica that is known to have replayed that much is read at once. Otherwise the first read waits for one, up
+    /// to [`max_wait`](crate::database::ReplicaConfig::max_wait), and then goes to the primary, as does a read after a
     /// token of another database.
     pub fn after(&self, token: &CommitToken) -> Self {
         let after = After::new(token, self.tenant());
