@@ -277,14 +277,14 @@ async fn gives_up_what_is_in_the_way(servers: &Servers, tenancy: &Tenancy, acme:
 }
 
 #[tokio::test]
-async fn of_several_replicas_one_that_is_away_or_of_another_server_costs_one_attempt() {
+async fn of_several_replicas_one_that_is_away_or_no_standby_costs_one_attempt() {
     let servers = Servers::start().await;
-    let stranger = ScratchServer::start().await.unwrap();
-    stranger.database("app").await.unwrap();
+    let other = ScratchServer::start().await.unwrap();
+    other.database("app").await.unwrap();
     let proxy = Proxy::to(&servers.replica_url()).await;
     let (near, far) = (servers.replica_url(), proxy.url(&servers.replica_url()));
     let nowhere = near.replacen(&format!(":{}/", servers.standby.port()), ":1/", 1);
-    let another = format!("{}/app", stranger.url().trim_end_matches("/postgres"));
+    let another = format!("{}/app", other.url().trim_end_matches("/postgres"));
     let tenancy = servers.tenancy(&[&nowhere, &another, &far, &near], WithoutReplica::Refuse).await;
     let mut tenants = Vec::new();
     for number in 0..4 {
@@ -296,7 +296,7 @@ async fn of_several_replicas_one_that_is_away_or_of_another_server_costs_one_att
     for db in &dbs {
         assert_eq!(servers.reads(db).await, At::Standby);
     }
-    let expected = [ReplicaState::Away, ReplicaState::Stranger, ReplicaState::Usable, ReplicaState::Usable];
+    let expected = [ReplicaState::Away, ReplicaState::Promoted, ReplicaState::Usable, ReplicaState::Usable];
     eventually("each is known for what it is", async || {
         states().iter().map(|replica| replica.state).eq(expected)
     })
@@ -322,6 +322,6 @@ async fn of_several_replicas_one_that_is_away_or_of_another_server_costs_one_att
     proxy.swallow_new(false);
     eventually("it is found again", async || states()[2].state == ReplicaState::Usable).await;
 
-    let expected = [(Check::Unreachable, "replica 1"), (Check::Replica, "follows another server")];
+    let expected = [(Check::Unreachable, "replica 1"), (Check::Replica, "is no standby")];
     diagnose(&servers, &[&nowhere, &another, &far, &near], &expected).await;
 }
