@@ -145,6 +145,24 @@ pub(crate) enum FailPoint {
     BeforeTypeEnds,
     /// A change of type has ended.
     AfterTypeEnds,
+    /// A move is recorded, and nothing is made.
+    MovePlanned,
+    /// The tables are there at the new place, without rows.
+    MoveMade,
+    /// Checkouts wait for the end of the move.
+    MoveGated,
+    /// The old place is locked against writers.
+    MoveFenced,
+    /// The rows arrived at the new place, and nothing behind them.
+    MoveCopied,
+    /// The old place is closed, which is not committed yet.
+    BeforeMoveClose,
+    /// The old place is closed, and the registry still leads there.
+    AfterMoveClose,
+    /// The registry leads to the new place, which is not committed yet.
+    BeforeMoveFlip,
+    /// The registry leads to the new place.
+    AfterMoveFlip,
 }
 
 impl FailPoint {
@@ -209,6 +227,19 @@ impl FailPoint {
     ];
 
     #[cfg(test)]
+    pub(crate) const OF_MOVE: [Self; 9] = [
+        Self::MovePlanned,
+        Self::MoveMade,
+        Self::MoveGated,
+        Self::MoveFenced,
+        Self::MoveCopied,
+        Self::BeforeMoveClose,
+        Self::AfterMoveClose,
+        Self::BeforeMoveFlip,
+        Self::AfterMoveFlip,
+    ];
+
+    #[cfg(test)]
     pub(crate) const OF_SUSPENSION: [Self; 4] =
         [Self::BeforeSuspend, Self::AfterSuspend, Self::BeforeResume, Self::AfterResume];
 
@@ -252,6 +283,7 @@ impl FailPoint {
     ];
 
     #[cfg(test)]
+    #[allow(clippy::too_many_lines, reason = "a list, not a list of steps")]
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BeforeCreate => "before-create",
@@ -322,6 +354,15 @@ impl FailPoint {
             Self::TypeFilled => "type-filled",
             Self::BeforeTypeEnds => "before-type-ends",
             Self::AfterTypeEnds => "after-type-ends",
+            Self::MovePlanned => "move-planned",
+            Self::MoveMade => "move-made",
+            Self::MoveGated => "move-gated",
+            Self::MoveFenced => "move-fenced",
+            Self::MoveCopied => "move-copied",
+            Self::BeforeMoveClose => "before-move-close",
+            Self::AfterMoveClose => "after-move-close",
+            Self::BeforeMoveFlip => "before-move-flip",
+            Self::AfterMoveFlip => "after-move-flip",
         }
     }
 }

@@ -105,6 +105,22 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::clones::a_tenant_that_is_not_like_its_database_is_never_served`.
     ImportProof,
+    /// A tenant that moves is locked against writers at its old place before it is read.
+    ///
+    /// Test: `invariants::moves::nothing_that_is_written_while_a_tenant_moves_is_lost`.
+    MoveFence,
+    /// The schema has another name at the old place before the registry leads to the new one.
+    ///
+    /// Test: `invariants::moves::whoever_still_is_at_the_old_place_fails`.
+    MoveClosed,
+    /// Checkouts of a tenant that is being moved wait, and go on at the new place.
+    ///
+    /// Test: `invariants::moves::checkouts_wait_for_the_end_of_a_move_and_go_on_at_the_new_place`.
+    MoveWait,
+    /// Rows that arrived at the new place are compared with those that set out.
+    ///
+    /// Test: `invariants::moves::a_copy_that_is_not_what_set_out_is_never_served`.
+    MoveProof,
     /// The value of `lastval()` is discarded on a switch.
     ///
     /// Test: `invariants::crossing::the_last_value_of_a_sequence_does_not_cross`.

@@ -130,8 +130,8 @@ mod testing;
 pub use self::database::{Config, DatabaseConfig, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::lifecycle::{
-    Adoption, CloneOptions, Cloned, ExaminedDatabase, Footprint, ImportedDatabase, PurgeOptions,
-    SourceDatabase,
+    Adoption, CloneOptions, Cloned, ExaminedDatabase, Footprint, ImportedDatabase, MoveOptions, MovePlan,
+    Moved, PurgeOptions, SourceDatabase,
 };
 #[cfg(feature = "archive")]
 pub use self::lifecycle::{ExportOptions, Exported, FromArchive, ImportedTenant};

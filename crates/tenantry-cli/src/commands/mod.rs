@@ -22,6 +22,7 @@ mod new;
 mod psql;
 mod purge;
 mod release;
+mod relocate;
 mod rename;
 mod resume;
 mod runs;
@@ -73,6 +74,7 @@ pub(crate) enum Command {
     Bypass(bypass::Options),
     Domain(domain::Options),
     Adopt(adopt::Options),
+    Move(relocate::Options),
     Release(release::Options),
     Rename(rename::Options),
     Delete(delete::Options),
@@ -121,6 +123,7 @@ impl Command {
             Self::Bypass(options) => bypass::run(options, cx).await,
             Self::Domain(options) => domain::run(options, cx).await,
             Self::Adopt(options) => Box::pin(adopt::run(options, cx)).await,
+            Self::Move(options) => Box::pin(relocate::run(options, cx)).await,
             Self::Release(options) => release::run(options, cx).await,
             Self::Rename(options) => rename::run(options, cx).await,
             Self::Delete(options) => delete::run(options, cx).await,

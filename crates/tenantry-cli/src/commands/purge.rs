@@ -1,4 +1,6 @@
 //! Removes deleted tenants for good.
+mod copies;
+
 use clap_complete::ArgValueCompleter;
 use serde_json::json;
 use tenantry::tenant::{Status, Tenant};
@@ -28,7 +30,8 @@ pub(crate) struct Options {
     /// The tenant
     #[arg(add = ArgValueCompleter::new(complete_slugs), required_unless_present = "due")]
     slug: Option<String>,
-    /// All deleted tenants whose time has come, and those whose purge was interrupted
+    /// All deleted tenants whose time has come, those whose purge was interrupted, and what moves have left in
+    /// databases that tenants went away from
     #[arg(long, conflicts_with_all = ["slug", "now"])]
     due: bool,
     /// Do so before its time has come
@@ -142,6 +145,7 @@ async fn purge_one(cx: &mut Context, purge: &Purge<'_>, slug: &str, is_sure: boo
 
 async fn purge_due(cx: &mut Context, purge: &Purge<'_>, is_sure: bool) -> anyhow::Result<Finish> {
     let (mut purged, mut failed) = (Vec::new(), 0);
+    failed += copies::purge_due(cx, (purge.tenancy, purge.progress), is_sure).await?;
     let mut after = String::new();
     let mut is_sure = is_sure;
     loop {

@@ -64,6 +64,11 @@ const KEYS: &[(&str, &str)] = &[
          message migrated pending refused rule run schemas slug slugs sql stopped tenants transaction \
          untouched up_to_date version warnings",
     ),
+    (
+        "move",
+        "copied created_at database digest from id is_possible kept_schema last_error name notes offline owns_types \
+         refused schema settings size_bytes slug stall_ms stalled_ms status suspension tables to type",
+    ),
     ("new", "files version"),
     ("purge", "failed purged"),
     ("release", "released schema"),
@@ -201,6 +206,8 @@ const THEN: &[&str] = &[
     "new|more",
     "release|initech|--yes",
     "adopt|--like|t%initech%|--dry-run",
+    "move|acme|--to|default",
+    "move|acme|--to|default|--offline",
     "rename|acme|apex",
     "rename|apex|acme|--redirect-for|0d",
     "delete|acme|--yes",

@@ -46,6 +46,8 @@ mod migrate;
 mod new;
 /// Refusals: how they are said, and with which exit code.
 mod refusals;
+/// Moves between databases.
+mod relocate;
 /// The SQL of a run, printed for people to read.
 mod review;
 /// Recorded runs, and processes that are killed in the middle of one.

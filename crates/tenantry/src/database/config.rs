@@ -233,6 +233,9 @@ pub struct PoolConfig {
     /// The longest wait of a checkout for a connection before it gives up, connecting included.
     /// Default: 5 seconds.
     pub acquire_timeout: Duration,
+    /// The longest wait of a checkout while its tenant is moved to another database, before it fails with
+    /// [`ErrorKind::TenantUnavailable`]. It goes on at the new place as soon as the move has ended. Default: 2 seconds.
+    pub move_wait: Duration,
     /// A connection unused for longer than this is checked with one round trip before it is handed
     /// out, so that a restart of the server is not felt by the first request. Default: 30 seconds.
     pub check_after_idle: Duration,
@@ -314,6 +317,7 @@ impl Default for PoolConfig {
             max_waiting: 1_000,
             min_connections: 0,
             acquire_timeout: Duration::from_secs(5),
+            move_wait: Duration::from_secs(2),
             check_after_idle: Duration::from_secs(30),
             max_lifetime: Duration::from_mins(30),
             max_tenants_per_connection: 1_000,

@@ -56,6 +56,7 @@ const FILE: &str = "tenantry.toml";
 /// max_connections = 10
 /// min_connections = 0
 /// acquire_timeout_ms = 5000
+/// move_wait_ms = 2000                      # of checkouts, while their tenant is moved
 /// verify = "switch"                        # or "always"
 ///
 /// [replicas]
@@ -229,6 +230,7 @@ impl Config {
             max_connections: given.max_connections.unwrap_or(default.max_connections),
             min_connections: given.min_connections.unwrap_or(default.min_connections),
             acquire_timeout: given.acquire_timeout_ms.map_or(default.acquire_timeout, Duration::from_millis),
+            move_wait: given.move_wait_ms.map_or(default.move_wait, Duration::from_millis),
             verify: given.verify.unwrap_or(default.verify),
             ..default
         }

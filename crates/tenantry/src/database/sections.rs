@@ -57,6 +57,7 @@ pub(super) struct PoolSection {
     pub(super) max_connections: Option<u32>,
     pub(super) min_connections: Option<u32>,
     pub(super) acquire_timeout_ms: Option<u64>,
+    pub(super) move_wait_ms: Option<u64>,
     pub(super) verify: Option<Verify>,
 }
 

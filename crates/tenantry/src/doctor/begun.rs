@@ -32,7 +32,7 @@ pub(super) async fn unfinished(
         let begun = begun?;
         // Told as half-made, with its reason.
         let is_told = begun.verb == Verb::SetType.as_str() && begun.schema.is_some();
-        if is_told || matches!(begun.status, Some(Status::Provisioning | Status::Purging)) {
+        if is_told || matches!(begun.status, Some(Status::Provisioning | Status::Purging | Status::Moving)) {
             continue;
         }
         if let Some(schema) = &begun.schema

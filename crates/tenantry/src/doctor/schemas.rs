@@ -112,7 +112,7 @@ pub(super) async fn missing(
 }
 
 fn is_half_made(entry: &Entry) -> bool {
-    matches!(entry.status(), Some(Status::Provisioning | Status::Purging))
+    matches!(entry.status(), Some(Status::Provisioning | Status::Purging | Status::Moving))
 }
 
 /// `copy` is the verb that was to copy it from something, and came to make not all of it.
@@ -129,6 +129,9 @@ fn half_made(patient: &Patient<'_>, entry: &Entry, copy: Option<&str>) -> Option
             )
         }
         Status::Purging => format!("tenantry purge {slug} --yes"),
+        Status::Moving => {
+            format!("tenantry move {slug}   # or, to have it where it was: tenantry move {slug} --abort")
+        }
         _ => return None,
     };
     let reason = last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();

@@ -19,6 +19,7 @@ mod fall_through;
 mod handles;
 mod kept_handles;
 mod ledger;
+mod moves;
 mod outside;
 mod pooler;
 mod quoting;

@@ -44,21 +44,49 @@ pub(crate) async fn drain(context: &Context, tenant: &Tenant, limit: Duration) -
             .with_tenant(tenant.slug())
             .with_hint("suspend it first"));
     }
-    let deadline = Instant::now() + limit;
-    let only_writers = tenant.is_read_only();
+    let quiet = Quiet { only_writers: tenant.is_read_only(), limit, pause: PAUSE };
     let mut server = context.databases.owner_connection(tenant.database()).await?;
-    let mut quiet = 0;
-    loop {
-        let own = context.databases.held_by(tenant, only_writers)?;
-        let sessions = sessions(&mut server, tenant, only_writers).await?;
-        quiet = if own == 0 && sessions.is_empty() { quiet + 1 } else { 0 };
-        if quiet == LOOKS {
-            return Ok(());
+    quiet.wait(context, tenant, &mut server).await.map_err(|error| {
+        error.with_hint(
+            "it stays suspended: wait again, or end a session with `SELECT pg_terminate_backend(…)`",
+        )
+    })
+}
+
+/// The quiet of a tenant for whom nobody begins new work.
+pub(super) struct Quiet {
+    /// Lets those go on who only read, if true.
+    pub(super) only_writers: bool,
+    pub(super) limit: Duration,
+    /// The pause between two looks.
+    pub(super) pause: Duration,
+}
+
+impl Quiet {
+    /// Waits for the transactions and statements that are under way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PoolTimeout`], naming some of them, if the time is over.
+    pub(super) async fn wait(
+        &self,
+        context: &Context,
+        tenant: &Tenant,
+        server: &mut PgConnection,
+    ) -> Result<()> {
+        let deadline = Instant::now() + self.limit;
+        let mut quiet = 0;
+        loop {
+            let own = context.databases.held_by(tenant, self.only_writers)?;
+            let sessions = sessions(server, tenant, self.only_writers).await?;
+            quiet = if own == 0 && sessions.is_empty() { quiet + 1 } else { 0 };
+            if quiet == LOOKS {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(still_at_work(tenant, self.limit, own, &sessions));
+            }
+            sleep(self.pause).await;
         }
-        if Instant::now() >= deadline {
-            return Err(still_at_work(tenant, limit, own, &sessions));
-        }
-        sleep(PAUSE).await;
     }
 }
 
@@ -88,9 +116,7 @@ fn still_at_work(tenant: &Tenant, limit: Duration, own: usize, sessions: &[(i32,
     }
     let message =
         format!("tenant `{}` is still at work after {limit:?}: {}", tenant.slug(), parts.join(", "));
-    Error::new(ErrorKind::PoolTimeout, message)
-        .with_tenant(tenant.slug())
-        .with_hint("it stays suspended: wait again, or end a session with `SELECT pg_terminate_backend(…)`")
+    Error::new(ErrorKind::PoolTimeout, message).with_tenant(tenant.slug())
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 //! | `set_type` | gives a tenant another type, and its schema the files of that | itself, back |
 //! | `clone` | makes a tenant as a copy of another one | `delete` and `purge` |
 //! | `import_database` | makes a tenant of a customer's own database | `delete` and `purge` |
+//! | `relocate` | moves a tenant to another database | itself, back |
 //! | `export` | writes a tenant into an archive | none is needed |
 //! | `import_archive` | makes a tenant of an archive | `delete` and `purge` |
 //! | `delete` | hides a tenant and dates its purge; brings it back | each other |
@@ -47,6 +48,7 @@ mod making;
 mod needs;
 mod purge;
 mod release;
+mod relocate;
 mod rename;
 mod rounds;
 mod set_type;
@@ -75,6 +77,8 @@ pub(crate) use self::import_database::{examine_database, import_database};
 pub use self::purge::PurgeOptions;
 pub(crate) use self::purge::purge;
 pub(crate) use self::release::release;
+pub use self::relocate::{MoveOptions, MovePlan, MoveRefusal, Moved};
+pub(crate) use self::relocate::{abort_move, examine_move, purge_copy, relocate};
 pub(crate) use self::rename::rename;
 pub(crate) use self::set_type::set_type;
 pub use self::set_type::{FormerFiles, TypeChange};

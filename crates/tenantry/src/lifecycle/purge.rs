@@ -3,6 +3,7 @@
 use sqlx::{Connection as _, PgConnection};
 
 use super::find::find;
+use super::relocate::purge_copies;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
@@ -59,6 +60,8 @@ pub(crate) async fn purge(
         let _ = store::set_last_error(&mut registry, &tenant, Some(&error.to_string())).await;
         return Err(error.with_tenant(tenant.slug()));
     }
+    // What moves have left of it elsewhere goes with it.
+    purge_copies(context, tenant.id(), steps).await.map_err(|error| error.with_tenant(tenant.slug()))?;
     forget(&mut registry, &tenant).await?;
     Ok(tenant)
 }

@@ -20,7 +20,7 @@ mod rows;
 
 use sqlx::PgConnection;
 
-pub(super) use self::copy::{AS_TEXT, CopyStatements};
+pub(super) use self::copy::{AS_TEXT, Broken, CopyStatements};
 #[cfg(feature = "archive")]
 pub(super) use self::copy::{read_as, read_as_owner};
 pub(super) use self::plan::TransferPlan;

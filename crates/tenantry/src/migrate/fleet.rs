@@ -120,7 +120,7 @@ impl Fleet {
             only: self.only.as_deref(),
             condition: self.condition.as_deref(),
             except: &self.except,
-            ..Selection::of(&[Status::Active, Status::Suspended])
+            ..Selection::of(&[Status::Active, Status::Suspended, Status::Moving])
         }
     }
 
@@ -141,9 +141,9 @@ impl Fleet {
     }
 }
 
-/// Returns true if a tenant keeps up with the fleet.
+/// Returns true if a tenant keeps up with the fleet. One that is moved is waited for.
 fn is_migrated(tenant: &Tenant) -> bool {
-    matches!(tenant.status(), Status::Active | Status::Suspended)
+    matches!(tenant.status(), Status::Active | Status::Suspended | Status::Moving)
 }
 
 /// The tenants that were asked for by name.

@@ -19,6 +19,7 @@
 //! | | `survey` | looks for what stands in the way of a run before any schema is touched | yes |
 //! | fleet, wave | `wave` | goes through the master schema and the tenants, several at a time | yes |
 //! | tenant | `tenant` | tries several that are alike at once, or one until it succeeds | yes |
+//! | | `moving` | waits for a tenant that is on its way to another database | yes |
 //! | | `run`, `progress` | what all schemas of a run share; what has become of them | no |
 //! | | `record` | holds the lock of a run and its token, and writes its diary | yes |
 //! | | `catch_up` | enters in the diary what an interrupted run did not write down | yes |
@@ -65,6 +66,7 @@ mod limits;
 mod lock;
 mod mark;
 mod message;
+mod moving;
 mod options;
 mod patience;
 mod pending;

@@ -109,7 +109,7 @@ impl FleetRun<'_> {
             Ok(Changed::default())
         } else {
             let record = self.record(wave).await?;
-            match self.migrate_patiently(record, &tenant).await {
+            match self.migrate_where_it_is(record, &tenant).await {
                 Err(error) if was_taken_over(&error) => return Err(error),
                 result => result,
             }
@@ -126,7 +126,7 @@ impl FleetRun<'_> {
     }
 
     /// Tries again while others are in the way.
-    async fn migrate_patiently(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
+    pub(super) async fn migrate_patiently(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
         let mut seen = Vec::new();
         let mut patience = Patience::of_run(self.options.attempts);
         let name = format!("tenant {}", tenant.slug());

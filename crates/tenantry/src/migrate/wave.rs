@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::migration::MigrationSet;
 use crate::observe::{Observer, Wave};
 use crate::registry::{RunState, runs, store};
-use crate::tenant::{Alias, Tenant};
+use crate::tenant::{Alias, Status, Tenant};
 
 /// Migrates the master schema first, since tenants may refer to it; then the tenants. A tenant that
 /// fails does not stop the others, a failing master schema stops everything. What is wrong with a file for
@@ -294,7 +294,7 @@ impl FleetRun<'_> {
 }
 
 fn is_like(tenant: &Tenant, next: Option<&Tenant>) -> bool {
-    let is_well = |tenant: &Tenant| tenant.last_error().is_none();
+    let is_well = |tenant: &Tenant| tenant.last_error().is_none() && tenant.status() != Status::Moving;
     next.is_some_and(|next| {
         (tenant.database(), tenant.type_name(), tenant.digest())
             == (next.database(), next.type_name(), next.digest())

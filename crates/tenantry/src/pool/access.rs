@@ -12,17 +12,18 @@ use super::shared::Pool;
 use super::standing::{Seen, Surroundings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
-use crate::tenant::{Digest, Tenant};
+use crate::tenant::{Digest, Status, Tenant};
 
 /// The parts that every kind of handle is made of.
 pub(super) struct Access<D: Driver = PgDriver> {
+    /// The pool of the database in which its target was when the handle was made.
     pub(super) pool: Pool<D>,
     grant: Grant,
     /// The settings that the handle adds to those of the preprocessors.
     settings: Settings,
     /// `None` for the master schema, which has no status.
     surroundings: Option<Surroundings>,
-    current: Mutex<Arc<Current>>,
+    current: Mutex<Arc<Current<D>>>,
     /// Connections held over several statements through this handle and its clones.
     pub(super) held: Arc<AtomicU32>,
 }
@@ -31,7 +32,9 @@ pub(super) struct Access<D: Driver = PgDriver> {
 pub(super) type Settings = Vec<(String, String)>;
 
 /// The target of a handle, as it was when somebody last asked.
-pub(super) struct Current {
+pub(super) struct Current<D: Driver = PgDriver> {
+    /// The pool of the database that it is in.
+    pub(super) pool: Pool<D>,
     target: Target,
     /// Set where it is the same at every checkout.
     preparation: Option<Arc<Preparation>>,
@@ -41,7 +44,7 @@ pub(super) struct Current {
     seen: Option<Seen>,
 }
 
-impl Current {
+impl<D: Driver> Current<D> {
     pub(super) fn tenant(&self) -> Option<&Tenant> {
         match &self.target {
             Target::Tenant(tenant) => Some(tenant),
@@ -71,7 +74,8 @@ impl<D: Driver> Access<D> {
         surroundings: Surroundings,
         is_just_read: bool,
     ) -> Self {
-        let seen = is_just_read.then(|| Seen::now(surroundings.standing.changes()));
+        let is_settled = is_just_read && tenant.status() != Status::Moving;
+        let seen = is_settled.then(|| Seen::now(surroundings.standing.changes()));
         let means = Means { pool: &pool, grant: Grant::Write, settings: &[] };
         let current = means.current(Target::Tenant(tenant.clone()), Some(&surroundings), seen);
         Self::new(pool, Grant::Write, Settings::new(), Some(surroundings), current)
@@ -101,7 +105,7 @@ impl<D: Driver> Access<D> {
         grant: Grant,
         settings: Settings,
         surroundings: Option<Surroundings>,
-        current: Current,
+        current: Current<D>,
     ) -> Self {
         let current = Mutex::new(Arc::new(current));
         Self { pool, grant, settings, surroundings, current, held: Arc::default() }
@@ -117,7 +121,7 @@ impl<D: Driver> Access<D> {
         settings.retain(|(known, _)| known != name);
         settings.push((name.to_owned(), value.to_owned()));
         let known = self.known();
-        let means = Means { settings: &settings, ..self.means() };
+        let means = Means { pool: &known.pool, settings: &settings, ..self.means() };
         // Refused now, not at each checkout.
         let _ = means.prepare(&known.target)?;
         let current = means.current(known.target.clone(), self.surroundings.as_ref(), known.seen);
@@ -129,17 +133,18 @@ impl<D: Driver> Access<D> {
         &self,
         switching: Switching,
         settings: &[(String, String)],
-    ) -> Result<(Lease<D>, Arc<Current>)> {
+    ) -> Result<(Lease<D>, Arc<Current<D>>)> {
         let lease = async {
             let current = self.current().await?;
             let lease = match &current.preparation {
                 Some(preparation) if settings.is_empty() => {
-                    self.pool.check_out_as(preparation, switching).await?
+                    current.pool.check_out_as(preparation, switching).await?
                 }
                 _ => {
-                    let preparation = self.means().prepare(&current.target)?;
+                    let means = Means { pool: &current.pool, ..self.means() };
+                    let preparation = means.prepare(&current.target)?;
                     let preparation = with(preparation, settings)?;
-                    self.pool.check_out_as(&preparation, switching).await?
+                    current.pool.check_out_as(&preparation, switching).await?
                 }
             };
             Ok((lease, current))
@@ -156,7 +161,7 @@ impl<D: Driver> Access<D> {
     }
 
     /// The target as it is now. What changed since somebody last asked is asked for.
-    async fn current(&self) -> Result<Arc<Current>> {
+    async fn current(&self) -> Result<Arc<Current<D>>> {
         let known = self.known();
         let (Some(surroundings), Some(tenant)) = (&self.surroundings, known.tenant()) else {
             return Ok(known);
@@ -165,19 +170,30 @@ impl<D: Driver> Access<D> {
         if known.seen.is_some_and(|seen| seen.is_believed(changes)) || !stands(Guard::KeptHandle) {
             return Ok(known);
         }
-        let now = surroundings.standing.look_up(tenant).await?;
+        let now = surroundings.settled(tenant, known.pool.move_wait()).await?;
         surroundings.check_served(&now)?;
-        if now.database() != self.pool.alias() {
-            return Err(moved(&now));
-        }
+        let pool = self.pool_of(&now)?;
         let seen = Some(Seen::now(changes));
         let target = Target::Tenant(now);
-        let current = Arc::new(self.means().current(target, Some(surroundings), seen));
+        let means = Means { pool: &pool, ..self.means() };
+        let current = Arc::new(means.current(target, Some(surroundings), seen));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&current);
         Ok(current)
     }
 
-    fn known(&self) -> Arc<Current> {
+    /// The pool of the database that the tenant is in now. What a handle may be used for depends on whether its pool is
+    /// behind a pooler, so it stays with its kind; and one that only reads, with the replicas of its database.
+    fn pool_of(&self, tenant: &Tenant) -> Result<Pool<D>> {
+        if tenant.database() == self.pool.alias() {
+            return Ok(self.pool.clone());
+        }
+        match self.pool.sibling(tenant.database()) {
+            Some(pool) if pool.is_behind_pooler() == self.pool.is_behind_pooler() => Ok(pool),
+            _ => Err(moved(tenant)),
+        }
+    }
+
+    fn known(&self) -> Arc<Current<D>> {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -207,11 +223,12 @@ struct Means<'a, D: Driver> {
 }
 
 impl<D: Driver> Means<'_, D> {
-    fn current(&self, target: Target, surroundings: Option<&Surroundings>, seen: Option<Seen>) -> Current {
+    fn current(&self, target: Target, surroundings: Option<&Surroundings>, seen: Option<Seen>) -> Current<D> {
         // A refusal is for the checkout to report.
         let once = self.pool.prepare_once(target.clone(), self.grant);
         let preparation = once.and_then(|preparation| with(preparation, self.settings).ok());
-        let mut current = Current { target, preparation, tag: None, seen };
+        let pool = self.pool.clone();
+        let mut current = Current { pool, target, preparation, tag: None, seen };
         // One text for all who are where the fleet is; the others get texts of their own.
         let fleet = surroundings.map(|surroundings| surroundings.fleet);
         current.tag =
@@ -231,6 +248,6 @@ fn with(preparation: Arc<Preparation>, settings: &[(String, String)]) -> Result<
 fn moved(tenant: &Tenant) -> Error {
     let message = format!("tenant `{}` has moved to database `{}`", tenant.slug(), tenant.database());
     Error::new(ErrorKind::TenantUnavailable, message)
-        .with_hint("take a new handle, with `tenancy.db(…)`")
+        .with_hint("take a new handle; one that this process cannot follow to needs its database in the configuration")
         .with_tenant(tenant.slug())
 }

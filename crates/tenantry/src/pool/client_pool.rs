@@ -46,6 +46,10 @@ mod on {
                 .map(Self)
         }
 
+        pub(in crate::pool) fn introduce<'a>(pools: impl Iterator<Item = &'a Self> + Clone) {
+            Pool::introduce(pools.map(Self::get));
+        }
+
         pub(in crate::pool) fn get(&self) -> &Pool<ClientDriver> {
             &self.0
         }
@@ -94,6 +98,8 @@ mod off {
         ) -> Result<Self> {
             Ok(Self)
         }
+
+        pub(in crate::pool) fn introduce<'a>(_: impl Iterator<Item = &'a Self>) {}
 
         pub(in crate::pool) fn held_by(&self, _: TenantId, _: bool) -> usize {
             0

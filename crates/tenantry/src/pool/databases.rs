@@ -59,10 +59,12 @@ impl Databases {
         layout: &Arc<Layout>,
         preprocessors: &Preprocessors,
     ) -> Result<Self> {
-        let mut by_alias = BTreeMap::new();
+        let mut by_alias = BTreeMap::<_, Database>::new();
         for (alias, config) in configs {
             by_alias.insert(alias.clone(), Database::new(&alias, config, layout, preprocessors)?);
         }
+        Pool::introduce(by_alias.values().map(|database| &database.pool));
+        ClientPool::introduce(by_alias.values().map(|database| &database.client_pool));
         let Some(default) = by_alias.get(&Alias::default()) else {
             return Err(Error::new(ErrorKind::Configuration, "no database is named `default`")
                 .with_hint("give one with `.database(…)`"));

@@ -45,8 +45,9 @@ use crate::tenant::Tenant;
 /// A worker or a WebSocket may keep its handle for days. Each checkout looks whether the tenant is still served, in
 /// memory and without I/O while nothing changes: a tenant that was suspended is
 /// [`ErrorKind::TenantUnavailable`], one that was deleted [`ErrorKind::UnknownTenant`], and one that has
-/// another slug, schema name or version is served as it is now. A transaction or checkout that is held goes on to
-/// its end.
+/// another slug, schema name, version or database is served as it is now. While it is moved to another database,
+/// checkouts wait, up to [`PoolConfig::move_wait`](crate::PoolConfig::move_wait). A transaction or checkout that is
+/// held goes on to its end.
 #[derive(Clone)]
 pub struct TenantDb {
     tenant: Tenant,
@@ -147,7 +148,7 @@ impl Access {
         let (lease, current) = self.lease_with(Switching::Now, settings).await?;
         let held = Held::one(&self.held, purpose);
         let schema = lease.schema().clone();
-        Ok(Checkout::new(self.pool.clone(), lease, schema, current.tag, purpose, held))
+        Ok(Checkout::new(current.pool.clone(), lease, schema, current.tag, purpose, held))
     }
 
     async fn begin(&self, options: TxOptions) -> Result<Transaction, sqlx::Error> {

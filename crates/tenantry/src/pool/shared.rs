@@ -1,6 +1,7 @@
 //! The pool of one database, which all who check connections out share.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use tracing::Instrument as _;
@@ -34,6 +35,8 @@ struct Shared<D: Driver> {
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
     classifier: Classifier,
+    /// The pools of all databases, by alias. They know each other and keep none alive.
+    siblings: OnceLock<BTreeMap<Alias, Weak<Self>>>,
 }
 
 impl<D: Driver> Pool<D> {
@@ -49,8 +52,32 @@ impl<D: Driver> Pool<D> {
     ) -> Result<Self> {
         config.validate()?;
         let slots = Arc::new(Slots::new(alias, driver, config));
-        let shared = Shared { slots, layout, preprocessors, classifier: Classifier::default() };
+        let shared = Shared {
+            slots,
+            layout,
+            preprocessors,
+            classifier: Classifier::default(),
+            siblings: OnceLock::new(),
+        };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Makes the pools of several databases known to each other, once.
+    pub(super) fn introduce<'a>(pools: impl Iterator<Item = &'a Self> + Clone)
+    where
+        D: 'a,
+    {
+        for pool in pools.clone() {
+            let siblings = pools.clone().map(|it| (it.alias().clone(), Arc::downgrade(&it.shared)));
+            // Nobody introduces them a second time.
+            let _ = pool.shared.siblings.set(siblings.collect());
+        }
+    }
+
+    /// The pool of another database.
+    pub(super) fn sibling(&self, alias: &Alias) -> Option<Self> {
+        let shared = self.shared.siblings.get()?.get(alias)?.upgrade()?;
+        Some(Self { shared })
     }
 
     /// Asks the preprocessors what a session must look like for this target.
@@ -123,6 +150,11 @@ impl<D: Driver> Pool<D> {
     /// Returns true if a connection is no session of the server's, but a pooler's client.
     pub(super) fn is_behind_pooler(&self) -> bool {
         self.shared.slots.config.mode == PoolMode::Transaction
+    }
+
+    /// The longest wait of a checkout for the end of its tenant's move.
+    pub(super) fn move_wait(&self) -> Duration {
+        self.shared.slots.config.move_wait
     }
 
     pub(super) fn alias(&self) -> &Alias {

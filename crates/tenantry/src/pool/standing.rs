@@ -5,17 +5,22 @@
 //! even ask.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
 
 use crate::error::Result;
+use crate::guard::{Guard, stands};
 use crate::tenant::{Digest, Status, Tenant};
 
 /// The longest that an answer is believed without asking for it again: it is as old as the memory that it
 /// came from already.
 const BELIEVED_FOR: Duration = Duration::from_secs(1);
+
+/// The pause between two looks at a tenant that is being moved. Those who wait in one process share a question.
+const MOVE_PAUSE: Duration = Duration::from_millis(10);
 
 /// The source of what is known of the tenants.
 pub(crate) trait Standing: Send + Sync + 'static {
@@ -40,6 +45,18 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
+    /// The tenant as it is now. While it is on its way to another database, this waits for the end of the move, but no
+    /// longer than the limit. Nothing is held meanwhile.
+    pub(super) async fn settled(&self, tenant: &Tenant, limit: Duration) -> Result<Tenant> {
+        let mut now = self.standing.look_up(tenant).await?;
+        let deadline = Instant::now() + limit;
+        while now.status() == Status::Moving && Instant::now() < deadline && stands(Guard::MoveWait) {
+            sleep(MOVE_PAUSE).await;
+            now = self.standing.look_up(tenant).await?;
+        }
+        Ok(now)
+    }
+
     /// Refuses a tenant that is not served.
     pub(super) fn check_served(&self, tenant: &Tenant) -> Result<()> {
         let bypasses = tenant.status() == Status::Suspended

@@ -85,6 +85,20 @@ pub(crate) async fn rename(connection: &mut PgConnection, from: &SchemaName, to:
     Ok(())
 }
 
+/// Returns true if something was noted of a schema of this name, whether it is there or not.
+pub(crate) async fn is_noted(connection: &mut PgConnection, schema: &SchemaName) -> Result<bool> {
+    let find = "SELECT EXISTS (SELECT FROM tenantry.applied WHERE schema_name = $1)";
+    Ok(sqlx::query_scalar(find).bind(schema.as_str()).fetch_one(connection).await?)
+}
+
+/// Returns true if a schema is there that has applied something.
+pub(crate) async fn is_there(connection: &mut PgConnection, schema: &SchemaName) -> Result<bool> {
+    let find = "SELECT EXISTS (SELECT FROM tenantry.applied
+                JOIN pg_catalog.pg_namespace ON pg_namespace.oid = schema_number
+                WHERE schema_name = $1 AND nspname = $1)";
+    Ok(sqlx::query_scalar(find).bind(schema.as_str()).fetch_one(connection).await?)
+}
+
 /// Forgets what a schema had applied that is gone.
 pub(crate) async fn forget(connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
     sqlx::query("DELETE FROM tenantry.applied WHERE schema_name = $1")

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::error::Result;
 use crate::resolve::TenantKey;
-use crate::tenant::{Tenant, TenantId};
+use crate::tenant::{Status, Tenant, TenantId};
 
 /// A bounded cache of found and of missing tenants. Misses of one key share one query.
 pub(super) struct Cache {
@@ -92,6 +92,10 @@ impl Cache {
     }
 
     fn keep(&self, key: &TenantKey, load: &Load, answer: &Answer) {
+        // It is about to be somewhere else, and those who wait for that must not wait for an announcement.
+        if answer.as_ref().is_some_and(|tenant| tenant.status() == Status::Moving) {
+            return;
+        }
         let lifetime = if answer.is_some() { self.lifetime.found } else { self.lifetime.missing };
         let entry = Cached { answer: answer.clone(), expires: Instant::now() + lifetime };
         // Under the lock, so that no change is announced between the question and the answer.

@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     Step { number: 14, scope: Scope::EveryDatabase, sql: include_str!("sql/0014_replay.sql") },
     Step { number: 15, scope: Scope::DefaultDatabase, sql: include_str!("sql/0015_type.sql") },
     Step { number: 16, scope: Scope::EveryDatabase, sql: include_str!("sql/0016_kept_files.sql") },
+    Step { number: 17, scope: Scope::DefaultDatabase, sql: include_str!("sql/0017_move.sql") },
 ];
 
 struct Step {

@@ -42,6 +42,13 @@ pub(crate) async fn ledger_type(
     })
 }
 
+/// Returns true if the type whose files the ledger of a schema holds was ever noted.
+pub(crate) async fn has_ledger_type(connection: &mut PgConnection, schema: &SchemaName) -> Result<bool> {
+    let read =
+        "SELECT EXISTS (SELECT FROM tenantry.applied WHERE schema_name = $1 AND ledger_type IS NOT NULL)";
+    Ok(sqlx::query_scalar(read).bind(schema.as_str()).fetch_one(connection).await?)
+}
+
 /// The condition that no change of type is half-done which took the ledger away from this type, for a message without
 /// parameters.
 pub(crate) fn is_ledger_of(schema: &SchemaName, type_name: Option<&TypeName>) -> String {
@@ -117,6 +124,14 @@ pub(crate) async fn put_back(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+/// The statements that copy what is kept for a schema to another database: the second writes what the first reads.
+pub(crate) fn copy_statements(schema: &SchemaName) -> (String, String) {
+    let columns = format!("schema_name, type, {COLUMNS}");
+    let kept =
+        format!("SELECT {columns} FROM tenantry.kept_file WHERE schema_name = {}", Literal(schema.as_str()));
+    (format!("COPY ({kept}) TO STDOUT"), format!("COPY tenantry.kept_file ({columns}) FROM STDIN"))
 }
 
 /// Keeps for a copy of a schema what is kept for the schema.

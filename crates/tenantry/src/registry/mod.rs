@@ -2,16 +2,16 @@
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per
 //! statement, and so have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `structures`, `replays`,
-//! `deletion`, `former_slugs`, `kept_files` and `adoption`; `selection` reads the tenants that somebody chose, and
-//! `examination` has the questions of doctor. `cache` finds most tenants without any statement, and `listener` keeps it
-//! true: every change of a row is announced with `NOTIFY`, by a trigger, whoever made it. So is what was done to
-//! tenants, and `events` tells those who subscribed. `probe` asks one database who it is.
+//! `deletion`, `former_slugs`, `kept_files`, `moves` and `adoption`; `selection` reads the tenants that somebody
+//! chose, and `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
+//! `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a trigger, whoever made it. So is
+//! what was done to tenants, and `events` tells those who subscribed. `probe` asks one database who it is.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
 //! arrives within milliseconds. While it is not, nothing is served longer than
 //! [`RegistryConfig::cache_ttl`] after it was read, and the cache is emptied when the listener is back.
 //!
-//! The default database holds tenants, domains, spares, runs and the audit of tenants; every database holds
+//! The default database holds tenants, domains, spares, runs, moves and the audit of tenants; every database holds
 //! `tenantry.applied`, the structures and replays that are kept, and the token of the run that may migrate there.
 
 pub(crate) mod adoption;
@@ -28,6 +28,7 @@ pub(crate) mod former_slugs;
 mod install;
 pub(crate) mod kept_files;
 mod listener;
+pub(crate) mod moves;
 mod probe;
 pub(crate) mod replays;
 pub(crate) mod runs;
@@ -45,6 +46,7 @@ pub use self::find::{CacheStatus, RegistryConfig};
 pub(crate) use self::find::{Registry, unknown};
 pub use self::former_slugs::FormerSlug;
 pub(crate) use self::install::{LEDGER, install, newest_step, verify};
+pub use self::moves::{MoveStep, TenantMove};
 pub use self::probe::{Probe, slugs_beginning_with};
 pub use self::runs::{Run, RunEntry, RunState};
 pub(crate) use self::selection::Selection;

@@ -18,7 +18,8 @@ pub(crate) struct Selection<'a> {
     pub(crate) condition: Option<&'a str>,
     pub(crate) except: &'a [Slug],
     pub(crate) statuses: &'a [Status],
-    /// Only those that are served: active, or suspended and readable, or no longer suspended.
+    /// Only those that are served: active, or suspended and readable, or no longer suspended; or about to be,
+    /// at another place.
     pub(crate) only_served: bool,
 }
 
@@ -102,7 +103,7 @@ impl Selection<'_> {
             .to_owned();
         if self.only_served {
             filter.push_str(
-                " AND (tenant.status = 'active' OR tenant.status = 'suspended' AND (\
+                " AND (tenant.status IN ('active', 'moving') OR tenant.status = 'suspended' AND (\
                  tenant.suspension @> '{\"read_only\": true}' OR (tenant.suspension->>'until')::timestamptz <= now()))",
             );
         }

@@ -81,7 +81,11 @@ pub(super) fn unreadable(error: sqlx::Error) -> Error {
 }
 
 /// Reads a text column. Whoever wrote the row by hand is told which column is wrong.
-fn parsed<T, E>(row: &PgRow, column: &str, parse: impl Fn(&str) -> Result<T, E>) -> Result<T, sqlx::Error>
+pub(super) fn parsed<T, E>(
+    row: &PgRow,
+    column: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<T, sqlx::Error>
 where
     E: std::error::Error + Send + Sync + 'static,
 {

@@ -15,6 +15,7 @@ mod for_each;
 mod import_database;
 mod life;
 mod listen;
+mod moves;
 mod owner;
 mod scope;
 mod spares;
@@ -81,14 +82,14 @@ impl Tenancy {
     ///
     /// # Errors
     /// [`ErrorKind::Suspended`] if the tenant is suspended, and may not be read; [`ErrorKind::TenantUnavailable`]
-    /// unless it is active otherwise.
+    /// unless it is active otherwise, or on its way to another database: then checkouts wait.
     pub fn db(&self, tenant: &Tenant) -> Result<TenantDb> {
         self.db_of(tenant, false)
     }
 
     /// The same for a tenant that was read from the registry just now, or some time ago.
     fn db_of(&self, tenant: &Tenant, is_just_read: bool) -> Result<TenantDb> {
-        tenant.check_served()?;
+        tenant.check_served_soon()?;
         let pool = self.inner.context.databases.pool(tenant.database())?.clone();
         Ok(TenantDb::new(pool, tenant.clone(), self.surroundings(), is_just_read))
     }
@@ -155,7 +156,7 @@ impl Tenancy {
     /// Like [`db`](Self::db).
     #[cfg(feature = "tokio-postgres")]
     pub fn client(&self, tenant: &Tenant) -> Result<TenantClient> {
-        tenant.check_served()?;
+        tenant.check_served_soon()?;
         let pool = self.inner.context.databases.client_pool(tenant.database())?.clone();
         Ok(TenantClient::new(pool, tenant.clone(), self.surroundings()))
     }

@@ -172,6 +172,11 @@ impl Tenant {
         Err(NotServed { slug: self.slug().clone(), status, suspension })
     }
 
+    /// Refuses a tenant that is not served, nor will be when its move to another database has ended.
+    pub(crate) fn check_served_soon(&self) -> Result<(), NotServed> {
+        if self.status() == Status::Moving { Ok(()) } else { self.check_served() }
+    }
+
     /// The data that the application stored with it, free in form.
     pub fn settings(&self) -> &serde_json::Value {
         &self.0.settings

@@ -31,6 +31,8 @@ pub enum Verb {
     Import,
     /// A schema that was there already became its schema.
     Adopt,
+    /// It went to another database.
+    Move,
     /// It left the registry, and its schema stayed.
     Release,
     /// It is hidden, and due to be purged.
@@ -48,7 +50,7 @@ pub struct InvalidVerb(String);
 
 impl Verb {
     /// Every verb, in the order of a tenant's life.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Create,
         Self::Suspend,
         Self::Bypass,
@@ -59,6 +61,7 @@ impl Verb {
         Self::Export,
         Self::Import,
         Self::Adopt,
+        Self::Move,
         Self::Release,
         Self::Delete,
         Self::Undelete,
@@ -78,6 +81,7 @@ impl Verb {
             Self::Export => "export",
             Self::Import => "import",
             Self::Adopt => "adopt",
+            Self::Move => "move",
             Self::Release => "release",
             Self::Delete => "delete",
             Self::Undelete => "undelete",

@@ -36,6 +36,7 @@ mod pooler;
 mod preprocessors;
 mod proxy;
 mod rejections;
+mod relocate;
 mod rename;
 mod replicas;
 mod resilience;

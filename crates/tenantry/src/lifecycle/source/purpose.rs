@@ -1,7 +1,9 @@
 //! The work that a schema is read for.
 
+use crate::database::Layout;
 use crate::error::{Error, ErrorKind};
-use crate::tenant::{Status, Tenant};
+use crate::lifecycle::contents::shared;
+use crate::tenant::{SchemaName, Status, Tenant};
 
 /// The work that the schema of a tenant is read for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +11,7 @@ pub(in crate::lifecycle) enum ReadFor {
     Clone,
     #[cfg_attr(not(feature = "archive"), allow(dead_code))]
     Export,
+    Move,
 }
 
 impl ReadFor {
@@ -16,6 +19,7 @@ impl ReadFor {
         match self {
             Self::Clone => "cloned",
             Self::Export => "exported",
+            Self::Move => "moved",
         }
     }
 
@@ -24,6 +28,15 @@ impl ReadFor {
         match self {
             Self::Clone => "a clone would be without it, or go on depending on its source",
             Self::Export => "its archive would be without it, or could not be restored elsewhere",
+            Self::Move => "in another database it would be without it",
+        }
+    }
+
+    /// The schemas that are there for what is made, too. Tables of the master schema are in one database.
+    pub(in crate::lifecycle) fn shared(self, layout: &Layout) -> Vec<&str> {
+        match self {
+            Self::Clone | Self::Export => shared(layout),
+            Self::Move => layout.extension_schemas.iter().map(SchemaName::as_str).collect(),
         }
     }
 
@@ -32,10 +45,12 @@ impl ReadFor {
     }
 
     /// Returns true if a tenant in this status may be read.
-    pub(super) fn allows(self, status: Status) -> bool {
+    pub(in crate::lifecycle) fn allows(self, status: Status) -> bool {
         match status {
             Status::Active | Status::Suspended => true,
             Status::Deleted => self == Self::Export,
+            // By who goes on with the move.
+            Status::Moving => self == Self::Move,
             _ => false,
         }
     }

@@ -20,7 +20,7 @@ pub(super) async fn refuse(
     purpose: ReadFor,
 ) -> Result<()> {
     let select = "SELECT what FROM refusal ORDER BY what";
-    let reasons = reasons(connection, &shared(layout), source.schema(), select).await?;
+    let reasons = reasons(connection, &purpose.shared(layout), source.schema(), select).await?;
     if reasons.is_empty() {
         return Ok(());
     }

@@ -50,12 +50,23 @@ impl CopyStatements {
         reader: &mut PgConnection,
         writer: &mut PgConnection,
     ) -> Result<u64, Broken> {
+        self.run_watched(reader, writer, |_| {}).await
+    }
+
+    /// Does the same, and shows each chunk of the text.
+    pub(in crate::lifecycle) async fn run_watched(
+        &self,
+        reader: &mut PgConnection,
+        writer: &mut PgConnection,
+        mut watch: impl FnMut(&[u8]),
+    ) -> Result<u64, Broken> {
         let mut into = writer.copy_in_raw(&self.to).await.map_err(Broken::Writer)?;
         let sent = async {
             let mut chunks = reader.copy_out_raw(&self.from).await.map_err(Broken::Reader)?;
             let mut lines = 0;
             while let Some(chunk) = chunks.try_next().await.map_err(Broken::Reader)? {
                 lines += chunk.split(|byte| *byte == b'\n').skip(1).count() as u64;
+                watch(&chunk);
                 into.send(&chunk[..]).await.map_err(Broken::Writer)?;
             }
             Ok(lines)

@@ -142,7 +142,7 @@ impl Access<ClientDriver> {
             owns_types: current.tenant().is_some_and(Tenant::owns_types),
         };
         let held = Held::one(&self.held, purpose);
-        Ok(ClientCheckout::new(self.pool.clone(), lease, owner, purpose, held))
+        Ok(ClientCheckout::new(current.pool.clone(), lease, owner, purpose, held))
     }
 }
 

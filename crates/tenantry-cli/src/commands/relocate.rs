@@ -1,0 +1,170 @@
+//! Moves a tenant to another database: the command `move`.
+use anyhow::Context as _;
+use clap_complete::ArgValueCompleter;
+use serde_json::{Value, json};
+use tenantry::database::Period;
+use tenantry::tenant::{Alias, Tenant};
+use tenantry::{Config, MoveOptions, MovePlan, Moved, Tenancy};
+
+use super::show;
+use crate::connect::{configuration, with_tenancy_of};
+use crate::context::{Context, Finish};
+use crate::interrupt::{interrupted, until_interrupted};
+use crate::output::{Format, note};
+use crate::pg_dump::PgDump;
+use crate::progress::Progress;
+use crate::slugs::complete_slugs;
+
+/// Move a tenant to another database
+///
+/// Without --offline it says whether the tenant can be moved, and how long its checkouts would wait. Its schema is kept
+/// in the database that it leaves, under another name, until `tenantry purge --due` drops it. What fails is undone.
+/// After a process has died, the same command goes on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tenantry move acme --to eu              says what it would cost
+  tenantry move acme --to eu --offline    moves it, while its checkouts wait
+  tenantry move acme                      goes on with a move that was interrupted
+  tenantry move acme --abort              undoes one")]
+pub(crate) struct Options {
+    /// The tenant
+    #[arg(add = ArgValueCompleter::new(complete_slugs))]
+    slug: String,
+    /// The database that it goes to, by its name in the configuration; not needed to go on
+    #[arg(long, value_name = "ALIAS", required_if_eq("offline", "true"))]
+    to: Option<Alias>,
+    /// Have its checkouts wait while all rows are copied; owning its tables suffices
+    #[arg(long)]
+    offline: bool,
+    /// The time for which the copy in the database that it leaves is kept
+    #[arg(long, value_name = "TIME", default_value = "1d", requires = "offline")]
+    keep: Period,
+    /// Undo a move that was interrupted, as long as that is possible
+    #[arg(long, conflicts_with_all = ["to", "offline"])]
+    abort: bool,
+}
+
+pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
+    let config = configuration(&cx.global).await?;
+    with_tenancy_of(cx, &config, async |cx, tenancy| {
+        let tenant = tenancy.tenant(&options.slug).await?;
+        match options.to {
+            _ if options.abort => abort(cx, tenancy, &tenant).await,
+            Some(to) if options.offline => {
+                let order = MoveOptions::to(to).keep(options.keep);
+                relocate(cx, &config, tenancy, &tenant, order).await
+            }
+            Some(to) => {
+                print_plan(cx, &tenancy.examine_move(&tenant, &to).await?);
+                Ok(())
+            }
+            None => relocate(cx, &config, tenancy, &tenant, MoveOptions::resume()).await,
+        }
+    })
+    .await?;
+    Ok(Finish::Done)
+}
+
+async fn relocate(
+    cx: &mut Context,
+    config: &Config,
+    tenancy: &Tenancy,
+    tenant: &Tenant,
+    order: MoveOptions,
+) -> anyhow::Result<()> {
+    let moved = watched(cx, config, tenancy, tenant, order).await?;
+    for line in &moved.notes {
+        note(cx.output.format(), &format!("warning: {line}"));
+    }
+    let (slug, to) = (moved.tenant.slug(), moved.tenant.database());
+    let told = match &moved.from {
+        None => format!("tenant {slug} is in database {to} already"),
+        Some(from) => format!(
+            "moved tenant {slug} from {from} to {to}, {} rows; checkouts waited for {} ms",
+            moved.rows, moved.stalled_ms
+        ),
+    };
+    note(cx.output.format(), &told);
+    print(cx, tenancy, &moved).await
+}
+
+/// Shows how the work goes on. Once interrupted, it undoes what it did.
+async fn watched(
+    cx: &Context,
+    config: &Config,
+    tenancy: &Tenancy,
+    tenant: &Tenant,
+    order: MoveOptions,
+) -> anyhow::Result<Moved> {
+    let progress = Progress::new(cx.output.format());
+    // The program is looked for only where it is needed.
+    let dump = async |arguments: &[String]| {
+        PgDump::for_server(config, tenancy, tenant.database()).await?.run(arguments)
+    };
+    let work = tenancy.move_tenant_observed(tenant, order, &progress, dump);
+    let result = until_interrupted(work, || progress.cancel()).await;
+    progress.finish();
+    match result {
+        Err(_) if progress.is_cancelled() => Err(interrupted().into()),
+        result => result,
+    }
+}
+
+async fn abort(cx: &mut Context, tenancy: &Tenancy, tenant: &Tenant) -> anyhow::Result<()> {
+    let tenant = tenancy.abort_move(tenant).await?;
+    let told = format!("tenant {} stays in database {}", tenant.slug(), tenant.database());
+    note(cx.output.format(), &told);
+    show::print(cx, tenancy, &tenant).await
+}
+
+async fn print(cx: &mut Context, tenancy: &Tenancy, moved: &Moved) -> anyhow::Result<()> {
+    match cx.output.format() {
+        Format::Table => show::print(cx, tenancy, &moved.tenant).await,
+        Format::Json => {
+            let mut json = serde_json::to_value(&moved.tenant).context("a tenant is a JSON object")?;
+            json["from"] = json!(moved.from);
+            json["copied"] = json!(moved.rows);
+            json["stalled_ms"] = json!(moved.stalled_ms);
+            json["kept_schema"] = json!(moved.kept_schema);
+            json["notes"] = Value::from(moved.notes.clone());
+            cx.output.json(&json);
+            Ok(())
+        }
+    }
+}
+
+fn print_plan(cx: &mut Context, plan: &MovePlan) {
+    let (slug, from, to) = (plan.tenant.slug(), plan.tenant.database(), &plan.to);
+    if cx.output.format() == Format::Json {
+        cx.output.json(&json!({
+            "slug": slug,
+            "database": from,
+            "to": to,
+            "tables": plan.tables,
+            "size_bytes": plan.size_bytes,
+            "offline": { "is_possible": plan.refused.is_empty(), "stall_ms": plan.stall_ms },
+            "refused": plan.refused,
+        }));
+        return;
+    }
+    let mut facts = vec![
+        ("tenant", slug.to_string()),
+        ("from", from.to_string()),
+        ("to", to.to_string()),
+        ("tables", plan.tables.to_string()),
+        ("size", format!("{} bytes", plan.size_bytes)),
+    ];
+    let offline = if from == to {
+        "not needed: it is there".to_owned()
+    } else if plan.refused.is_empty() {
+        format!("possible: its checkouts would wait for about {} ms", plan.stall_ms)
+    } else {
+        "not possible".to_owned()
+    };
+    facts.push(("--offline", offline));
+    for refusal in &plan.refused {
+        facts.push(("reason", refusal.what.clone()));
+        facts.extend(refusal.hint.iter().map(|hint| ("hint", hint.clone())));
+    }
+    cx.output.facts(&facts);
+}

@@ -1,0 +1,102 @@
+//! The two ends of a move.
+
+use std::time::Instant;
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::kept::drop_unused_role;
+use super::options::{Carried, Moved};
+use super::work::Relocation;
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::fail_point::{self, FailPoint};
+use crate::lifecycle::contents::lockable;
+use crate::lifecycle::find::find;
+use crate::migrate::{Dependents, drop_schema, empty_schema};
+use crate::observe::Steps;
+use crate::registry::{AuditState, MoveStep, applied, audit, moves, with_applied};
+use crate::tenant::{Alias, Tenant, Verb};
+
+impl Relocation<'_> {
+    /// Leads the registry to the target, now that nobody can write to the source. Repeating it after any interruption
+    /// goes on.
+    pub(super) async fn end(
+        &self,
+        registry: &mut PgConnection,
+        target: &mut PgConnection,
+        carried: Carried,
+    ) -> Result<Moved> {
+        // Of somebody who goes on, the gate may not be there.
+        moves::gate(registry, self.tenant, &self.record.source).await?;
+        moves::note(registry, self.record.id, MoveStep::Closed).await?;
+        let mut tx = registry.begin().await?;
+        moves::flip(&mut tx, self.tenant, self.record).await?;
+        audit::end(&mut tx, self.tenant.id(), Verb::Move, AuditState::Done).await?;
+        fail_point::reached(FailPoint::BeforeMoveFlip);
+        tx.commit().await?;
+        let stalled = carried.gated_at.map(|at: Instant| at.elapsed().as_millis()).unwrap_or_default();
+        fail_point::reached(FailPoint::AfterMoveFlip);
+        // It is served by now, and does without.
+        if let Err(error) = self.analyze(target).await {
+            let slug = self.tenant.slug();
+            tracing::warn!(%error, tenant = %slug, "Moved a tenant without statistics of its rows: {error}");
+        }
+        let now = find(registry, self.tenant.id()).await?;
+        // What it has applied is noted where it is now.
+        let complete = with_applied(&self.context.databases, vec![now.clone()]).await?.pop();
+        Ok(Moved {
+            tenant: complete.unwrap_or(now),
+            from: Some(self.record.source.clone()),
+            rows: carried.rows,
+            stalled_ms: u64::try_from(stalled).unwrap_or(u64::MAX),
+            kept_schema: Some(self.record.kept_schema.clone()),
+            notes: carried.notes,
+        })
+    }
+
+    /// Has the planner know of the rows.
+    pub(super) async fn analyze(&self, target: &mut PgConnection) -> Result<()> {
+        let names = lockable(target, self.tenant.schema()).await?;
+        if !names.is_empty() && !self.steps.is_cancelled() {
+            self.step("gathering statistics")?;
+            sqlx::raw_sql(AssertSqlSafe(format!("ANALYZE {}", names.join(", ")))).execute(target).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Has the tenant served where it was, and removes what was made. The tenant comes first: it does not wait for a server
+/// that is away.
+pub(super) async fn undo(work: &Relocation<'_>, ending: AuditState) -> Result<()> {
+    let mut registry = work.context.databases.owner_connection(&Alias::default()).await?;
+    moves::ungate(&mut registry, work.record).await?;
+    let mut target = work.context.databases.unlimited_owner_connection(&work.record.target).await?;
+    // Nobody who listens is to end this half-way.
+    remove_copy(work.context, &mut target, work.arrived(), &()).await?;
+    let mut tx = registry.begin().await?;
+    moves::end_undone(&mut tx, work.record.id).await?;
+    audit::end(&mut tx, work.tenant.id(), Verb::Move, ending).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Drops what a move has made of a tenant in the target. It is known by what was noted of it in the transaction that
+/// made it.
+pub(super) async fn remove_copy(
+    context: &Context,
+    target: &mut PgConnection,
+    arrived: &Tenant,
+    steps: &dyn Steps,
+) -> Result<()> {
+    let schema = arrived.schema();
+    let find = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)";
+    let is_there: bool = sqlx::query_scalar(find).bind(schema.as_str()).fetch_one(&mut *target).await?;
+    if is_there && !applied::is_there(target, schema).await? {
+        let message = format!("schema `{schema}` of database `{}` is somebody else's", arrived.database());
+        return Err(Error::new(ErrorKind::Conflict, message).with_tenant(arrived.slug()));
+    }
+    empty_schema(target, schema, Dependents::Refuse, steps).await?;
+    let mut tx = target.begin().await?;
+    drop_schema(&mut tx, schema).await?;
+    drop_unused_role(&mut tx, context, schema).await?;
+    Ok(tx.commit().await?)
+}

@@ -1,0 +1,109 @@
+//! Moves of tenants between databases.
+
+use super::Tenancy;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::{Error, Result};
+use crate::lifecycle::{self, MoveOptions, MovePlan, Moved};
+use crate::observe::Steps;
+use crate::registry::{TenantMove, moves};
+use crate::tenant::{Alias, Tenant};
+
+impl Tenancy {
+    /// Moves a tenant to another database, which may be of another server. It is served when this returns, and handles
+    /// that are kept follow it.
+    ///
+    /// `dump` gives what `pg_dump` says of the database that the tenant is in when it is called as the owner with these
+    /// arguments. As for [`clone_tenant`](Self::clone_tenant), it is called once per structure.
+    ///
+    /// While rows are copied, over up to four pairs of connections, checkouts of the tenant wait, for up to
+    /// [`PoolConfig::move_wait`](crate::PoolConfig::move_wait), and then fail with [`ErrorKind::TenantUnavailable`].
+    /// Transactions that are under way end first. Writers that go past the pool wait for locks of the server, and find
+    /// no schema afterwards: nothing is written where nobody reads any more. Rows are counted and compared by a sum of
+    /// their hashes, and the structure by all that the servers say of it, before the registry leads to the new place.
+    ///
+    /// In the database that it left, its schema is kept under another name, without privileges, for
+    /// [`MoveOptions::keep`]; then [`purge_copy`](Self::purge_copy) drops it. What fails is undone. After a process has
+    /// died, the same call goes on, and [`abort_move`](Self::abort_move) undoes it. Owning the tables suffices.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`], before anything is made, naming what cannot be moved: what
+    /// [`clone_tenant`](Self::clone_tenant) lists, what depends on the master schema, roles and extensions that are not
+    /// there. [`ErrorKind::AlreadyExists`] if there is a schema of its name. [`ErrorKind::Conflict`] if somebody else
+    /// moves it, or changes its tables by hand. [`ErrorKind::PoolTimeout`], naming the sessions, if transactions do not
+    /// end within 10 seconds. Or whatever `dump` fails with.
+    pub async fn move_tenant<E: From<Error>>(
+        &self,
+        tenant: &Tenant,
+        options: MoveOptions,
+        dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
+    ) -> Result<Moved, E> {
+        self.move_tenant_observed(tenant, options, (), dump).await
+    }
+
+    /// Does what [`move_tenant`](Self::move_tenant) does, and tells of its steps. Cancelled before it switches over, it
+    /// fails, and undoes what it did.
+    ///
+    /// # Errors
+    /// Like [`move_tenant`](Self::move_tenant).
+    pub async fn move_tenant_observed<E: From<Error>>(
+        &self,
+        tenant: &Tenant,
+        options: MoveOptions,
+        steps: impl Steps,
+        mut dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
+    ) -> Result<Moved, E> {
+        let moved = lifecycle::relocate(&self.inner.context, tenant, &options, &steps, &mut dump).await;
+        // It may be half-way, which others are to know as well.
+        self.inner.registry.forget_tenant(tenant).await;
+        moved
+    }
+
+    /// Looks whether a tenant can be moved there, and what it would cost. Nothing is made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] if no database goes by this alias, [`ErrorKind::DatabaseUnavailable`] if one of the
+    /// two cannot be reached. What stands in the way of a move is no error, but in [`MovePlan::refused`].
+    pub async fn examine_move(&self, tenant: &Tenant, to: &Alias) -> Result<MovePlan> {
+        lifecycle::examine_move(&self.inner.context, tenant, to).await
+    }
+
+    /// Undoes a move that was interrupted: the tenant is served where it was, and what was made is dropped. Answers
+    /// with the tenant as it is now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if no move of it was begun. [`ErrorKind::Conflict`] if it is under way, or has
+    /// closed the schema already: then it can only go on.
+    pub async fn abort_move(&self, tenant: &Tenant) -> Result<Tenant> {
+        let aborted = lifecycle::abort_move(&self.inner.context, tenant.id(), &()).await;
+        self.inner.registry.forget_tenant(tenant).await;
+        aborted
+    }
+
+    /// The move of a tenant that is under way or was interrupted.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn move_under_way(&self, tenant: &Tenant) -> Result<Option<TenantMove>> {
+        moves::under_way(&self.master(), tenant.id()).await
+    }
+
+    /// Up to `limit` moves whose copies in the databases that the tenants left may be dropped now, in the order of
+    /// their numbers, after this one.
+    ///
+    /// # Errors
+    /// If the registry cannot be read.
+    pub async fn copies_due_for_purge(&self, after: i64, limit: u32) -> Result<Vec<TenantMove>> {
+        moves::due_after(&self.master(), after, i64::from(limit)).await
+    }
+
+    /// Drops the copy that a move has left in the database that the tenant went away from, for good. After an
+    /// interruption the same call goes on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Dependents`] if objects of other schemas depend on it; [`ErrorKind::DatabaseUnavailable`] if its
+    /// database cannot be reached.
+    pub async fn purge_copy(&self, moved: &TenantMove, steps: impl Steps) -> Result<()> {
+        lifecycle::purge_copy(&self.inner.context, moved, &steps).await
+    }
+}
