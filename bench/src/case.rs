@@ -41,6 +41,8 @@ pub(crate) enum Case {
     Clone,
     /// An archive of each of two hundred tenants.
     Export,
+    /// A tenant that goes to another server while others write, and is locked for that.
+    MoveOffline,
     /// A tenant of forty tables that is dropped.
     Purge,
     /// The end of answers once a tenant is suspended.
@@ -55,7 +57,7 @@ pub(crate) enum Case {
     Doctor,
 }
 
-const ALL: [Case; 23] = [
+const ALL: [Case; 24] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -73,6 +75,7 @@ const ALL: [Case; 23] = [
     Case::Adopt,
     Case::Clone,
     Case::Export,
+    Case::MoveOffline,
     Case::Purge,
     Case::SuspendFelt,
     Case::MigrateNoop,
@@ -102,6 +105,7 @@ impl Case {
             Self::Adopt => ("adopt", "schema"),
             Self::Clone => ("clone", "tenant"),
             Self::Export => ("export", "200"),
+            Self::MoveOffline => ("move", "offline"),
             Self::Purge => ("purge", "tenant"),
             Self::SuspendFelt => ("suspend", "felt"),
             Self::MigrateNoop => ("migrate", "noop"),

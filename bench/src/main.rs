@@ -14,7 +14,8 @@
 //! on: the pool differs from its defaults only in sizes.
 //!
 //! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`replica`], [`http`], [`lookup`], [`create`],
-//!   [`adopt`], [`clone`], [`export`], [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`]: the cases.
+//!   [`adopt`], [`clone`], [`export`], [`relocate`], [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`]: the
+//!   cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
@@ -36,6 +37,7 @@ mod migrate;
 mod noisy;
 mod proxy;
 mod purge;
+mod relocate;
 mod replica;
 mod report;
 mod server;
@@ -126,6 +128,7 @@ async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
         Case::Adopt => adopt::per_schema(bench).await,
         Case::Clone => clone::clone(bench).await,
         Case::Export => export::export(bench).await,
+        Case::MoveOffline => relocate::offline(bench).await,
         Case::Purge => purge::purge(bench).await,
         Case::SuspendFelt => suspend::felt(bench).await,
         Case::MigrateNoop => migrate::noop(bench).await,

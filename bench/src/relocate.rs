@@ -1,0 +1,239 @@
+//! A tenant of some 100 MB that goes to another server while three tasks write to it, against `pg_dump` and
+//! `pg_restore`.
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tenantry::tenant::{Alias, Tenant};
+use tenantry::{DatabaseConfig, MoveOptions, NewTenant, PoolConfig, Tenancy, TenantDb};
+use tenantry_embedded::{Binaries, ScratchDatabase, ScratchServer};
+use tokio::task::JoinHandle;
+
+use crate::bench::Bench;
+use crate::measure::{Plan, Scale, Spread};
+use crate::report::Line;
+
+const TABLES: usize = 20;
+/// Of some 250 bytes each, which with their indexes are some 100 MB in all tables.
+const ROWS: usize = 16_000;
+const WRITERS: u32 = 3;
+/// The pause of a writer, so that all of them write a few hundred times a second.
+const PAUSE: Duration = Duration::from_millis(8);
+
+pub(crate) async fn offline(bench: &mut Bench) -> Result<()> {
+    let rounds = measure(&bench.plan, MoveOptions::to).await?;
+    let ratio = Spread::of(rounds.iter().map(|round| round.stall / round.programs));
+    let stall = Spread::of(rounds.iter().map(|round| round.stall)).median;
+    let line = Line::of_times(("move", "offline"), stall, ratio, 2.0, "pg_dump -Fc and pg_restore");
+    bench.report.add(&line)
+}
+
+/// One round, in milliseconds.
+struct Round {
+    /// The longest wait of a writer.
+    stall: f64,
+    programs: f64,
+}
+
+/// Two servers, and a third database for the programs.
+struct Servers {
+    _servers: [ScratchServer; 2],
+    here: ScratchDatabase,
+    there: ScratchDatabase,
+    plain: ScratchDatabase,
+}
+
+impl Servers {
+    async fn start() -> Result<Self> {
+        let (one, other) = (ScratchServer::start().await?, ScratchServer::start().await?);
+        let (here, there) = (one.database("here").await?, other.database("there").await?);
+        let plain = other.database("plain").await?;
+        Ok(Self { _servers: [one, other], here, there, plain })
+    }
+
+    fn url(&self, tenant: &Tenant) -> &str {
+        if *tenant.database() == Alias::default() { self.here.url() } else { self.there.url() }
+    }
+}
+
+async fn measure(plan: &Plan, order: fn(Alias) -> MoveOptions) -> Result<Vec<Round>> {
+    let servers = Servers::start().await?;
+    let there = Alias::parse("there")?;
+    let pool = PoolConfig { move_wait: Duration::from_mins(1), ..PoolConfig::default() };
+    let [home, away] = [servers.here.url(), servers.there.url()].map(DatabaseConfig::from_url);
+    let tenancy = Tenancy::builder()
+        .database(home?.pool(pool.clone()))
+        .database_as(there.clone(), away?.pool(pool))
+        .install(true)
+        .connect()
+        .await?;
+    let mut acme = tenancy.create(NewTenant::new("acme")).await?;
+    fill(servers.here.url(), &acme, if plan.scale == Scale::Full { ROWS } else { ROWS / 50 }).await?;
+    let writers = Writers::start(&tenancy.db(&acme)?);
+    let mut measured = Vec::new();
+    for round in 0..=plan.rounds {
+        let to = if *acme.database() == there { Alias::default() } else { there.clone() };
+        writers.forget_waits();
+        acme = relocate(&tenancy, &servers, &acme, order(to)).await?;
+        tokio::time::sleep(PAUSE * 30).await;
+        let stall = writers.longest_wait();
+        let programs = programs(&servers, &acme).await?;
+        // The first of each pays for caches that are empty.
+        if round > 0 {
+            measured.push(Round { stall, programs });
+        }
+        for copy in tenancy.copies_due_for_purge(0, 10).await? {
+            tenancy.purge_copy(&copy, ()).await?;
+        }
+    }
+    writers.end(&tenancy.db(&acme)?).await?;
+    tenancy.close(Duration::from_secs(5)).await?;
+    Ok(measured)
+}
+
+async fn relocate(tenancy: &Tenancy, servers: &Servers, acme: &Tenant, order: MoveOptions) -> Result<Tenant> {
+    let dump = async |arguments: &[String]| {
+        let output = Command::new(program("pg_dump")?)
+            .args(arguments)
+            .arg("--dbname")
+            .arg(servers.url(acme))
+            .output()?;
+        ensure!(output.status.success(), "pg_dump failed");
+        anyhow::Ok(String::from_utf8(output.stdout)?)
+    };
+    let nothing_kept = "0s".parse()?;
+    Ok(tenancy.move_tenant(acme, order.keep(nothing_kept), dump).await?.tenant)
+}
+
+/// The same by the programs of PostgreSQL, without anything that keeps writers away.
+async fn programs(servers: &Servers, acme: &Tenant) -> Result<f64> {
+    let schema = acme.schema();
+    let started = Instant::now();
+    let file = std::env::temp_dir().join(format!("tenantry-bench-{}.dump", std::process::id()));
+    let dump = Command::new(program("pg_dump")?)
+        .args(["-Fc", "-Z0", "-n", schema.as_str(), "-f"])
+        .arg(&file)
+        .arg(servers.url(acme))
+        .status()
+        .context("there is no pg_dump")?;
+    ensure!(dump.success(), "pg_dump failed");
+    let restore = Command::new(program("pg_restore")?)
+        .args(["-1", "--no-owner", "--no-privileges", "-d", servers.plain.url()])
+        .arg(&file)
+        .stdout(Stdio::null())
+        .status()
+        .context("there is no pg_restore")?;
+    let elapsed = started.elapsed();
+    std::fs::remove_file(&file)?;
+    ensure!(restore.success(), "pg_restore failed");
+    run(servers.plain.url(), &format!("DROP SCHEMA {schema} CASCADE")).await?;
+    Ok(elapsed.as_secs_f64() * 1e3)
+}
+
+fn program(name: &str) -> Result<std::path::PathBuf> {
+    Ok(Binaries::find()?.directory().join(name))
+}
+
+/// Tasks that write by a handle that they keep, and know what was acknowledged.
+struct Writers {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<Result<()>>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    is_over: AtomicBool,
+    acknowledged: AtomicU64,
+    longest: Mutex<Duration>,
+}
+
+impl Shared {
+    fn note(&self, waited: Duration) {
+        let mut longest = self.longest.lock().unwrap_or_else(PoisonError::into_inner);
+        *longest = waited.max(*longest);
+    }
+}
+
+impl Writers {
+    fn start(db: &TenantDb) -> Self {
+        let shared = Arc::new(Shared::default());
+        let task = |writer| tokio::spawn(write(db.clone(), writer, Arc::clone(&shared)));
+        Self { tasks: (0..WRITERS).map(task).collect(), shared }
+    }
+
+    fn forget_waits(&self) {
+        *self.shared.longest.lock().unwrap_or_else(PoisonError::into_inner) = Duration::ZERO;
+    }
+
+    /// The longest wait for an answer, in milliseconds.
+    fn longest_wait(&self) -> f64 {
+        self.shared.longest.lock().unwrap_or_else(PoisonError::into_inner).as_secs_f64() * 1e3
+    }
+
+    /// Asserts that all that was acknowledged is there, once.
+    async fn end(self, db: &TenantDb) -> Result<()> {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        for task in self.tasks {
+            task.await??;
+        }
+        let acknowledged = self.shared.acknowledged.load(Ordering::Relaxed);
+        let (rows, different): (i64, i64) =
+            sqlx::query_as("SELECT count(*), count(DISTINCT (writer, n)) FROM written").fetch_one(db).await?;
+        ensure!(
+            rows.unsigned_abs() == acknowledged && rows == different,
+            "{acknowledged} writes were acknowledged; {rows} rows are there, {different} different ones"
+        );
+        Ok(())
+    }
+}
+
+async fn write(db: TenantDb, writer: u32, shared: Arc<Shared>) -> Result<()> {
+    let mut n = 0_i64;
+    while !shared.is_over.load(Ordering::Relaxed) {
+        n += 1;
+        let started = Instant::now();
+        sqlx::query("INSERT INTO written (writer, n) VALUES ($1, $2)")
+            .bind(i64::from(writer))
+            .bind(n)
+            .execute(&db)
+            .await?;
+        shared.acknowledged.fetch_add(1, Ordering::Relaxed);
+        shared.note(started.elapsed());
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+async fn fill(url: &str, acme: &Tenant, rows: usize) -> Result<()> {
+    let schema = acme.schema();
+    run(url, &format!("CREATE TABLE {schema}.written (id bigserial PRIMARY KEY, writer bigint, n bigint)"))
+        .await?;
+    for number in 0..TABLES {
+        let parent = number.saturating_sub(1);
+        run(
+            url,
+            &format!(
+                "SET search_path TO {schema};
+                 CREATE TABLE table_{number} (
+                     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, parent_id bigint, name text NOT NULL,
+                     body text, made_at timestamptz NOT NULL DEFAULT now());
+                 INSERT INTO table_{number} (parent_id, name, body)
+                     SELECT i, 'name ' || i, repeat(md5(i::text), 6) FROM generate_series(1, {rows}) AS i;
+                 ALTER TABLE table_{number} ADD FOREIGN KEY (parent_id) REFERENCES table_{parent};
+                 CREATE INDEX ON table_{number} (parent_id); CREATE INDEX ON table_{number} (name);"
+            ),
+        )
+        .await?;
+    }
+    run(url, "ANALYZE").await
+}
+
+async fn run(url: &str, sql: &str) -> Result<()> {
+    let mut connection = PgConnection::connect(url).await?;
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await?;
+    Ok(connection.close().await?)
+}
