@@ -6,7 +6,6 @@ use std::fmt;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::error::Result;
-use crate::sql::Identifier;
 use crate::tenant::SchemaName;
 
 /// Opens a query with `object`s.
@@ -94,12 +93,13 @@ impl Fingerprint {
         let line = "pg_catalog.jsonb_build_array(kind, name, definition)::text COLLATE \"C\"";
         let all = format!("coalesce(pg_catalog.string_agg({line}, E'\\n' ORDER BY {line}), '')");
         let hash = format!("pg_catalog.sha256(pg_catalog.convert_to({all}, 'UTF8'))");
-        prepare(connection, subject, &[]).await?;
+        prepare(connection).await?;
         let hash = sqlx::query_scalar(AssertSqlSafe(extent.query(&hash)))
             .bind(subject.schema.as_str())
             .bind(subject.own_role)
             .bind(matches!(extent, StructurePart::Whole))
             .bind(extent.without())
+            .bind(vec![subject.schema.as_str()])
             .persistent(false)
             .fetch_one(&mut *connection)
             .await?;
@@ -137,13 +137,16 @@ impl Objects {
         extent: StructurePart<'_>,
         others: &[String],
     ) -> Result<Self> {
-        prepare(connection, subject, others).await?;
+        prepare(connection).await?;
+        let others = others.iter().map(String::as_str);
+        let path: Vec<_> = std::iter::once(subject.schema.as_str()).chain(others).collect();
         let rows: Vec<(String, String, String)> =
             sqlx::query_as(AssertSqlSafe(extent.query("kind, name::text, (definition)::text")))
                 .bind(subject.schema.as_str())
                 .bind(subject.own_role)
                 .bind(matches!(extent, StructurePart::Whole))
                 .bind(extent.without())
+                .bind(path)
                 .persistent(false)
                 .fetch_all(&mut *connection)
                 .await?;
@@ -170,20 +173,14 @@ impl Objects {
     }
 }
 
-/// Has the names of a schema written without it, those of the server's with `pg_catalog` where both have it, and every
-/// catalog read by an index, whatever the planner thinks of tables that it has no statistics of.
-async fn prepare(connection: &mut PgConnection, subject: Subject<'_>, others: &[String]) -> Result<()> {
-    let others = others.iter().map(String::as_str);
-    let path =
-        std::iter::once(subject.schema.as_str()).chain(others).map(|name| Identifier(name).to_string());
-    let path = path.collect::<Vec<_>>().join(", ");
+/// Has every catalog read by an index, whatever the planner thinks of tables that it has no statistics of.
+///
+/// Only the server's names are in the path when the statement is read, which leads it elsewhere by itself.
+async fn prepare(connection: &mut PgConnection) -> Result<()> {
     run(
         connection,
-        &format!(
-            "SET LOCAL search_path TO {path}, pg_catalog; SET LOCAL enable_seqscan = off; \
-             SET LOCAL enable_hashjoin = off; \
-             SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; SET LOCAL quote_all_identifiers = off"
-        ),
+        "SET LOCAL search_path TO pg_catalog; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
+         SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; SET LOCAL quote_all_identifiers = off",
     )
     .await
 }

@@ -1,16 +1,40 @@
 -- What the server says of one schema, an object a row: `object (kind, name, definition)`.
 --
 -- $1 is the schema, $2 its tenant's own role, or NULL. $3 is true if it counts who owns what, and $4 names the tables
--- that do not count, with their sequences. The `search_path` is the schema, then `pg_catalog`, so that the server
--- leaves its name out, whatever else goes by a name of its own.
+-- that do not count, with their sequences. $5 are the schemas whose names the server leaves out.
+--
+-- The statement is read with `pg_catalog` alone in the path, so nothing in a schema stands for what it calls. Only then
+-- it puts the schemas of $5 before `pg_catalog`, for the texts that the server writes.
 --
 -- Everything is found from the schema by `pg_depend`, which has an index: other catalogs have none by schema, and would
 -- be read with what all other schemas have in them.
 --
 -- Left out are the ledger, rows and positions of sequences, whether a view holds rows, indexes that are not valid, and
 -- what differs between two schemas that the same statements made, such as numbers of columns where one was dropped.
-WITH own AS MATERIALIZED (
-    SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $1
+WITH named AS MATERIALIZED (
+    SELECT string_agg(quote_ident(name), ', ' ORDER BY position) AS schemas
+    FROM unnest($5::text[]) WITH ORDINALITY AS listed (name, position)
+),
+-- What writes the texts compares by operators of the path. Where one stands for the server's, the server's are first,
+-- and the texts have the names of schemas.
+planted AS MATERIALIZED (
+    SELECT count(*) > 0 AS is_any
+    FROM pg_namespace AS n
+    JOIN pg_depend AS d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
+        AND d.classid = 'pg_operator'::regclass
+    JOIN pg_operator AS o ON o.oid = d.objid
+    JOIN pg_operator AS s ON (s.oprname, s.oprleft, s.oprright) = (o.oprname, o.oprleft, o.oprright)
+        AND s.oprnamespace = 'pg_catalog'::regnamespace
+    WHERE n.nspname = ANY ($5::text[])
+),
+path AS MATERIALIZED (
+    SELECT set_config('search_path', CASE WHEN is_any THEN 'pg_catalog, ' || schemas
+        ELSE schemas || ', pg_catalog' END, true) AS is_set
+    FROM named, planted
+),
+-- All else begins here, so it is written under that path.
+own AS MATERIALIZED (
+    SELECT oid, nspname, nspowner, nspacl FROM path, pg_namespace WHERE nspname = $1 AND is_set <> ''
 ),
 member AS MATERIALIZED (
     SELECT d.classid, d.objid

@@ -1,9 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
+mod planted;
+
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry_embedded::ScratchDatabase;
 
 use super::*;
+use crate::sql::Identifier;
 
 /// Something of every kind that the changes below are made to.
 const MADE: &str = "
@@ -225,7 +228,7 @@ async fn pages(connection: &mut PgConnection) -> (i64, serde_json::Value) {
     let subject = Subject { schema: &schema, own_role: None };
     // The first time fills the caches of the session.
     Fingerprint::of(&mut tx, subject).await.unwrap();
-    prepare(&mut tx, subject, &[]).await.unwrap();
+    prepare(&mut tx).await.unwrap();
     let explain =
         format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {OBJECTS} SELECT * FROM object");
     let plan: sqlx::types::Json<serde_json::Value> = sqlx::query_scalar(AssertSqlSafe(explain))
@@ -233,6 +236,7 @@ async fn pages(connection: &mut PgConnection) -> (i64, serde_json::Value) {
         .bind(None::<&str>)
         .bind(true)
         .bind(&[] as &[String])
+        .bind(["acme"].as_slice())
         .persistent(false)
         .fetch_one(&mut *tx)
         .await
