@@ -5,7 +5,8 @@
 //! `deletion`, `former_slugs`, `kept_files`, `moves` and `adoption`; `selection` reads the tenants that somebody
 //! chose, and `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
 //! `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a trigger, whoever made it. So is
-//! what was done to tenants, and `events` tells those who subscribed. `probe` asks one database who it is.
+//! what was done to tenants, and `events` tells those who subscribed. `probe` asks one database who it is,
+//! and `trim` forgets what was kept for a while.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
 //! arrives within milliseconds. While it is not, nothing is served longer than
@@ -38,6 +39,7 @@ pub(crate) mod spares;
 pub(crate) mod store;
 pub(crate) mod structures;
 pub(crate) mod suspension;
+mod trim;
 
 pub(crate) use self::applied::with_applied;
 pub use self::audit::{AuditEntry, AuditState};

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::trim::trim;
 use crate::error::Result;
 use crate::tenant::{Digest, SchemaName};
 
@@ -59,12 +60,5 @@ pub(crate) async fn keep(
     .bind(history)
     .execute(&mut *connection)
     .await?;
-    sqlx::query(
-        "DELETE FROM tenantry.replay WHERE (digest, environment) IN
-             (SELECT digest, environment FROM tenantry.replay ORDER BY used_at DESC OFFSET $1)",
-    )
-    .bind(MOST)
-    .execute(connection)
-    .await?;
-    Ok(())
+    trim(connection, "tenantry.replay", MOST).await
 }

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::trim::trim;
 use crate::error::Result;
 
 /// Structures that are kept, those used last. A fleet has one per state of its files, and a few that went astray.
@@ -43,12 +44,5 @@ pub(crate) async fn keep(
     .bind(&structure.post_data)
     .execute(&mut *connection)
     .await?;
-    sqlx::query(
-        "DELETE FROM tenantry.structure WHERE (fingerprint, server_major) IN
-             (SELECT fingerprint, server_major FROM tenantry.structure ORDER BY used_at DESC OFFSET $1)",
-    )
-    .bind(MOST)
-    .execute(connection)
-    .await?;
-    Ok(())
+    trim(connection, "tenantry.structure", MOST).await
 }
