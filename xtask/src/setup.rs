@@ -40,6 +40,12 @@ const NEEDS: &[Need] = &[
     Need { program: "ps", find: || in_path("ps"), debian: "procps", homebrew: "procps" },
     Need { program: "zstd", find: || in_path("zstd"), debian: "zstd", homebrew: "zstd" },
     Need {
+        program: "chromedriver",
+        find: || in_path("chromedriver"),
+        debian: "chromium-driver",
+        homebrew: "chromedriver",
+    },
+    Need {
         program: "python3 with psycopg",
         find: python,
         debian: "python3 python3-psycopg",
@@ -105,8 +111,9 @@ fn names(needs: &[&Need]) -> String {
 fn install(missing: &[&Need]) -> Result<()> {
     let Some(manager) = Manager::of_this_machine() else {
         let message = format!("there is no {}, and neither apt-get nor brew to install it", names(missing));
-        return Err(Failure::new(message)
-            .with_hint(format!("install PostgreSQL {OLDEST} or later, PgBouncer, OpenSSL, ps and Python")));
+        return Err(Failure::new(message).with_hint(format!(
+            "install PostgreSQL {OLDEST} or later, PgBouncer, OpenSSL, ps, Chromium with its driver, and Python"
+        )));
     };
     let packages = manager.packages(missing);
     let Some(commands) = manager.commands(&packages) else {
@@ -199,7 +206,7 @@ mod tests {
         let all: Vec<_> = NEEDS.iter().collect();
         assert_eq!(
             Manager::Apt.packages(&all),
-            "postgresql postgresql-client pgbouncer openssl procps zstd python3 python3-psycopg"
+            "postgresql postgresql-client pgbouncer openssl procps zstd chromium-driver python3 python3-psycopg"
         );
         assert_eq!(Manager::Brew.packages(&all[1..4]), "postgresql@17 pgbouncer");
         assert_eq!(names(&all[3..5]), "`pgbouncer`, `openssl`");

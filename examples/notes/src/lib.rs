@@ -5,25 +5,29 @@
 //! handler says by its arguments where it is at home: one that takes a `TenantDb` answers 404 everywhere but at a
 //! tenant, and one that takes a `MasterDb` everywhere but at the master.
 
+mod download;
 mod farewell;
 mod guard;
 mod line;
 mod notes;
+mod numbers;
 mod operator;
 mod page;
 mod settings;
 mod tenants;
 
-use axum::Router;
 use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post};
+use axum::{Extension, Router};
 use tenantry::http::Rejection;
 use tenantry::migrate::MigrateOptions;
 use tenantry::observe::Outcome;
 use tenantry::resolve::Subdomain;
 use tenantry::{DatabaseConfig, ErrorKind, MasterDb, Migrations, NewTenant, Result, Tenancy, TenantDb};
 
+use self::download::DumpedDatabase;
+pub use self::numbers::tidy;
 use self::page::Port;
 
 /// Connects, brings all schemas up to date, and makes the first two tenants.
@@ -33,6 +37,7 @@ use self::page::Port;
 /// # Errors
 /// If the database cannot be reached, or the migrations of the master schema fail.
 pub async fn open(database_url: &str) -> Result<Tenancy> {
+    numbers::begin();
     let tenancy = Tenancy::builder()
         .database(DatabaseConfig::from_url(database_url)?)
         .migrations(Migrations::from_migrators(
@@ -52,9 +57,9 @@ pub async fn open(database_url: &str) -> Result<Tenancy> {
     Ok(tenancy)
 }
 
-/// Everything this application answers. `port` is where it can be reached. Requests come with the address of
-/// the other end, as [`ConnectInfo`](axum::extract::ConnectInfo).
-pub fn app(tenancy: &Tenancy, port: u16) -> Router {
+/// Everything this application answers. `port` is where it can be reached, `database_url` what `pg_dump` is given for a
+/// download. Requests come with the address of the other end, as [`ConnectInfo`](axum::extract::ConnectInfo).
+pub fn app(tenancy: &Tenancy, port: u16, database_url: &str) -> Router {
     let home = get(|| async { Redirect::to("/") });
     Router::new()
         .route("/", get(front_page))
@@ -68,12 +73,15 @@ pub fn app(tenancy: &Tenancy, port: u16) -> Router {
         .route("/settings/name", post(settings::set_name))
         .route("/settings/address", post(settings::set_address))
         .route("/settings/delete", post(settings::delete))
+        .route("/settings/export", post(download::export))
         .route("/farewell/{token}", get(farewell::page).post(farewell::undo))
+        .route("/metrics", get(numbers::page))
         .merge(operator::routes())
         // Links to a tenant that has another address now go on working.
         .layer(tenancy.layer().redirect_renamed())
         // Added after the layer, so that it answers on any host.
         .route("/healthz", get(|| async { "ok" }))
+        .layer(Extension(DumpedDatabase::new(database_url)))
         .layer(from_fn(guard::same_origin))
         .layer(map_response(guard::add_headers))
         .with_state(port)

@@ -64,9 +64,12 @@ fn report(error: &anyhow::Error) {
 async fn run() -> anyhow::Result<()> {
     let listeners = listen(port()?).await?;
     let port = listeners[0].local_addr()?.port();
-    let tenancy = notes::open(&database_url().await?).await?;
+    let database_url = database_url().await?;
+    let tenancy = notes::open(&database_url).await?;
 
-    serve(listeners, &notes::app(&tenancy, port), port).await?;
+    let tidying = tokio::spawn(notes::tidy());
+    serve(listeners, &notes::app(&tenancy, port, &database_url), port).await?;
+    tidying.abort();
     Ok(tenancy.close(PATIENCE).await?)
 }
 

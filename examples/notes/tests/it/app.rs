@@ -4,6 +4,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use axum::response::Response;
 use serde_json::{Value, json};
 use tenantry::Tenancy;
 use tenantry_embedded::ScratchDatabase;
@@ -30,11 +31,15 @@ impl App {
     pub(crate) async fn start() -> Self {
         let database = ScratchDatabase::create().await.unwrap();
         let tenancy = notes::open(database.url()).await.unwrap();
-        Self { router: notes::app(&tenancy, 3000), tenancy, _database: database }
+        Self { router: notes::app(&tenancy, 3000, database.url()), tenancy, _database: database }
+    }
+
+    pub(crate) async fn fetch(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.fetch(request).await;
         let header = |name| {
             response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
         };
@@ -316,7 +321,7 @@ async fn processes_may_start_at_the_same_time() {
     let open = || notes::open(database.url());
     let (first, second, third) = tokio::join!(open(), open(), open());
     let tenancy = first.unwrap();
-    let app = App { router: notes::app(&tenancy, 3000), tenancy, _database: database };
+    let app = App { router: notes::app(&tenancy, 3000, database.url()), tenancy, _database: database };
     drop((second.unwrap(), third.unwrap()));
     assert_eq!(app.get("acme.localhost", "/api/notes").await.json().as_array().unwrap().len(), 2);
 }

@@ -4,6 +4,8 @@
 
 /// Requests to `app()`, without a port.
 mod app;
+/// The pages as a browser shows them: suspended and resumed, settings, leaving with the way back.
+mod browser;
 /// The program in a folder of its own: it starts PostgreSQL, shares it, and outlives its end.
 mod life;
 /// The migrations are such as the lint wants them.

@@ -103,3 +103,16 @@ async fn a_long_list_is_read_page_by_page() {
     let path = format!("/operator/{id}/suspend");
     app.post("localhost", &path, "after=t17").await.expect_redirect("/operator?after=t17");
 }
+
+#[tokio::test]
+async fn the_numbers_of_the_pools_are_there_for_the_operator_only() {
+    let app = App::start().await;
+    app.get("acme.localhost", "/").await.expect(200, "Order more anvils");
+    let numbers = app.get("localhost", "/metrics").await;
+    numbers.expect(200, "tenantry_checkouts_total");
+    numbers.expect(200, "database=\"default\"");
+    assert!(!numbers.body.contains("acme"), "{}", numbers.body);
+    for host in ["acme.localhost", "nobody.localhost", "example.com"] {
+        assert_eq!(app.get(host, "/metrics").await.status, 404, "{host}");
+    }
+}

@@ -1,4 +1,8 @@
+use std::io::Cursor;
+
+use axum::body::to_bytes;
 use axum::http::{Method, header};
+use tenantry::FromArchive;
 use tenantry::tenant::{Status, Suspension};
 
 use crate::app::{App, FORM, request};
@@ -124,7 +128,7 @@ async fn a_link_undoes_the_deletion_it_was_made_for_and_no_other() {
 #[tokio::test]
 async fn forms_of_other_tenants_change_no_settings() {
     let app = App::start().await;
-    for path in ["/settings/name", "/settings/address", "/settings/delete"] {
+    for path in ["/settings/name", "/settings/address", "/settings/export", "/settings/delete"] {
         for (name, value) in [("origin", "http://globex.localhost:3000"), ("sec-fetch-site", "same-site")] {
             let mut request = request(Method::POST, ACME, path, FORM, "text=acme");
             let name: header::HeaderName = name.parse().unwrap();
@@ -152,4 +156,18 @@ async fn a_suspended_account_keeps_its_settings() {
         app.post(ACME, path, "text=acme").await.expect(503, "Call us");
     }
     assert_eq!(app.tenancy.tenant("acme").await.unwrap().status(), Status::Suspended);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_account_has_is_downloaded_and_makes_another_one() {
+    let app = App::start().await;
+    app.get(ACME, "/settings").await.expect(200, "action=\"/settings/export\"");
+    let answer = app.fetch(request(Method::POST, ACME, "/settings/export", FORM, "")).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()[header::CONTENT_DISPOSITION], "attachment; filename=\"acme.tar.zst\"");
+    let archive = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    let open = move || Ok(Box::new(Cursor::new(archive.clone())) as Box<_>);
+    let imported = app.tenancy.import(open, &FromArchive::default().slug("again")).await.unwrap();
+    assert_eq!(imported.rows, 2);
+    app.get("again.localhost", "/").await.expect(200, "Order more anvils");
 }
