@@ -7,6 +7,7 @@ use std::{
     io::Read as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -16,6 +17,8 @@ use crate::command::{Failure, Result, cargo, output_of, root};
 const SOURCE: &str = "crates/tenantry/src/guard.rs";
 /// The time that one test may take.
 const LIMIT: Duration = Duration::from_mins(2);
+/// Guards that are checked at a time. Their tests wait for a server more than they compute, and share that server.
+const AT_ONCE: usize = 3;
 /// The exit code of a test binary in which a test has failed.
 const FAILED: Option<i32> = Some(101);
 
@@ -30,9 +33,25 @@ struct Pair {
 pub(crate) fn check(names: &[String]) -> Result<()> {
     let pairs = chosen(pairs_in(&read(SOURCE)?)?, names)?;
     let tests = build_unit_tests()?;
+    let next = AtomicUsize::new(0);
+    let failed: usize = thread::scope(|scope| {
+        let check = |_| scope.spawn(|| check_some(&tests, &pairs, &next));
+        let workers: Vec<_> = (0..AT_ONCE).map(check).collect();
+        let died = |_| Err(Failure::new("a thread of the checks panicked"));
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(died)).sum::<Result<usize>>()
+    })?;
+    match failed {
+        0 => println!("guards: {} guards, each with a test that fails without it", pairs.len()),
+        _ => return Err(Failure::new(format!("{failed} of {} guards failed", pairs.len()))),
+    }
+    Ok(())
+}
+
+/// Checks pairs that nobody has begun with, as long as there are any. Answers with the number of those that failed.
+fn check_some(tests: &Path, pairs: &[Pair], next: &AtomicUsize) -> Result<usize> {
     let mut failed = 0;
-    for pair in &pairs {
-        match check_pair(&tests, pair)? {
+    while let Some(pair) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        match check_pair(tests, pair)? {
             Verdict::Holds { at } => {
                 println!("ok      {}: without it {} fails at {at}", pair.guard, pair.test);
             }
@@ -47,11 +66,7 @@ pub(crate) fn check(names: &[String]) -> Result<()> {
             }
         }
     }
-    match failed {
-        0 => println!("guards: {} guards, each with a test that fails without it", pairs.len()),
-        _ => return Err(Failure::new(format!("{failed} of {} guards failed", pairs.len()))),
-    }
-    Ok(())
+    Ok(failed)
 }
 
 fn read(file: &str) -> Result<String> {

@@ -48,17 +48,17 @@ async fn whoever_dies_while_adopting_or_releasing_leaves_what_the_same_command_f
     let mut boundaries = 0;
     for database in ["default", "eu"] {
         let alias = Alias::parse(database).unwrap();
+        let places = [ScratchDatabase::create().await.unwrap(), ScratchDatabase::create().await.unwrap()];
+        let urls = places.each_ref().map(ScratchDatabase::url).join(" ");
+        let tenancy = open(&urls).await;
+        for place in &places {
+            run(place.superuser_url(), CLOSE_PUBLIC).await;
+        }
+        let place = &places[usize::from(database == "eu")];
         for point in FailPoint::OF_ADOPTION {
             if point == FailPoint::LedgerWritten && database == "default" {
                 continue;
             }
-            let places = [ScratchDatabase::create().await.unwrap(), ScratchDatabase::create().await.unwrap()];
-            let urls = places.each_ref().map(ScratchDatabase::url).join(" ");
-            let tenancy = open(&urls).await;
-            for place in &places {
-                run(place.superuser_url(), CLOSE_PUBLIC).await;
-            }
-            let place = &places[usize::from(database == "eu")];
             let make = format!(
                 "CREATE SCHEMA \"Old \"\"A\"\"\"; SET search_path TO \"Old \"\"A\"\"\"; {NOTE}; {TITLE}"
             );
@@ -76,6 +76,9 @@ async fn whoever_dies_while_adopting_or_releasing_leaves_what_the_same_command_f
             let newest = tenancy.migrations().tenant().digest();
             assert_eq!(tenancy.tenant(tenant.slug().as_str()).await.unwrap().digest(), Some(&newest));
             boundaries += 1;
+            // The next one finds it as this one did.
+            tenancy.release(&tenant).await.unwrap();
+            run(place.url(), "DROP SCHEMA \"Old \"\"A\"\"\" CASCADE").await;
         }
     }
     println!("killed at {boundaries} boundaries of adopt and release");

@@ -29,6 +29,9 @@ const VICTIM_URL: &str = "TENANTRY_VICTIM_URL";
 #[allow(clippy::print_stdout, reason = "the number of boundaries is asked for")]
 async fn whoever_dies_while_ending_a_tenant_leaves_what_the_same_command_finishes() {
     let mut boundaries = 0;
+    let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
+    installation.run_as_superuser(CLOSE_PUBLIC).await;
+    installation.run("CREATE TABLE public.plan (id int PRIMARY KEY)").await;
     for point in FailPoint::OF_LIFE {
         let passes = match point {
             FailPoint::BeforeBatch | FailPoint::AfterBatch => BATCHES,
@@ -36,10 +39,8 @@ async fn whoever_dies_while_ending_a_tenant_leaves_what_the_same_command_finishe
             _ => 1,
         };
         for passed in 0..passes {
-            let installation = installation(&[NOTE], crate::PoolConfig::default()).await;
             let acme = installation.create("acme").await;
             make_alone(&installation, &acme).await;
-            installation.run_as_superuser(CLOSE_PUBLIC).await;
             run_victim(&installation, point, passed);
             check_end(&installation, &acme, point).await;
             boundaries += 1;
@@ -50,14 +51,10 @@ async fn whoever_dies_while_ending_a_tenant_leaves_what_the_same_command_finishe
 }
 
 async fn make_alone(installation: &Installation, acme: &Tenant) {
-    installation.run("CREATE TABLE public.plan (id int PRIMARY KEY)").await;
-    for number in 0..ALONE {
-        let add = format!(
-            "ALTER TABLE \"{}\".note ADD COLUMN plan_{number} int REFERENCES public.plan",
-            acme.schema()
-        );
-        installation.run(&add).await;
-    }
+    let add = (0..ALONE).map(|number| {
+        format!("ALTER TABLE \"{}\".note ADD COLUMN plan_{number} int REFERENCES public.plan", acme.schema())
+    });
+    installation.run(&add.collect::<Vec<_>>().join(";")).await;
 }
 
 /// Brings what is left to its end, and checks that nothing is left.
@@ -120,6 +117,8 @@ async fn check_release(tenancy: &Tenancy, acme: &Tenant, point: FailPoint) {
         assert_eq!((tenant.schema(), tenant.digest()), (acme.schema(), acme.digest()), "{point:?}");
         is_there = true;
     }
+    tenancy.delete_for(&tenant, Period::days(0)).await.unwrap();
+    tenancy.purge(&tenant, PurgeOptions::default()).await.unwrap();
 }
 
 /// Waits until doctor tells of a purge that was interrupted, and of nothing else; or finds nothing, where none was.

@@ -6,6 +6,7 @@
 use std::process::Command;
 use std::sync::Mutex;
 
+use crate::database::Period;
 use crate::doctor::{Check, Finding};
 use crate::fail_point::FailPoint;
 use crate::lifecycle::FormerFiles;
@@ -13,7 +14,7 @@ use crate::observe::Outcome;
 use crate::registry::AuditState;
 use crate::tenant::{Tenant, TypeName};
 use crate::testing::{Installation, TemporaryDirectory, builder_at, installation};
-use crate::{ErrorKind, Fleet, NewTenant, PoolConfig, Tenancy};
+use crate::{ErrorKind, Fleet, NewTenant, PoolConfig, PurgeOptions, Tenancy};
 
 const NOTE: &str = "CREATE TABLE note (id int PRIMARY KEY)";
 
@@ -74,9 +75,9 @@ async fn check_whole(installation: &Installation, tenancy: &Tenancy, name: &str,
 
 #[tokio::test]
 async fn whoever_dies_while_changing_a_type_leaves_what_the_same_call_finishes_or_another_undoes() {
+    let installation = installation(&[NOTE], PoolConfig::default()).await;
+    let tenancy = open(installation.database.url()).await;
     for point in FailPoint::OF_TYPE_CHANGE {
-        let installation = installation(&[NOTE], PoolConfig::default()).await;
-        let tenancy = open(installation.database.url()).await;
         let (pro, gold) = (type_name("pro"), type_name("gold"));
         let acme = tenancy.create(NewTenant::new("acme").of_type(pro.clone())).await.unwrap();
         run_victim(&installation, point);
@@ -107,6 +108,8 @@ async fn whoever_dies_while_changing_a_type_leaves_what_the_same_call_finishes_o
         check_whole(&installation, &tenancy, "pro", point).await;
         tenancy.set_type(&acme, Some(&gold), FormerFiles::Undo).await.unwrap();
         check_whole(&installation, &tenancy, "gold", point).await;
+        tenancy.delete_for(&acme, Period::days(0)).await.unwrap();
+        tenancy.purge(&acme, PurgeOptions::default()).await.unwrap();
     }
     println!("{} boundaries", FailPoint::OF_TYPE_CHANGE.len());
 }

@@ -51,6 +51,11 @@ async fn run(tenancy: &Tenancy, driver: Driver, sql: &'static str) -> tenantry::
     }
 }
 
+/// Tries all drivers at once, because each waits most of the time.
+async fn with_each_driver(work: impl AsyncFn(Driver)) {
+    futures_util::future::join_all(DRIVERS.iter().map(|driver| work(*driver))).await;
+}
+
 /// Opens as many connections as there may be, and lets the cache know the tenant.
 async fn warm_up(tenancy: &Tenancy, driver: Driver) {
     let runs = (0..8).map(|_| run(tenancy, driver, "SELECT pg_sleep(0.2)"));
@@ -96,33 +101,35 @@ async fn check_no_more_waits(tenancy: &Tenancy, driver: Driver) {
 
 #[tokio::test]
 async fn idle_connections_that_fell_silent_cost_one_wait() {
-    for driver in DRIVERS {
+    with_each_driver(async |driver| {
         let database = database().await;
         let proxy = Proxy::to(database.url()).await;
         let pool = PoolConfig { check_after_idle: Duration::ZERO, ..pool() };
         let tenancy = tenancy(&proxy.url(database.url()), pool).await;
-        warm_up(&tenancy, *driver).await;
+        warm_up(&tenancy, driver).await;
         proxy.silence_open();
-        let first = time(&tenancy, *driver).await;
+        let first = time(&tenancy, driver).await;
         assert!(first >= ACQUIRE_TIMEOUT / 2 && first < ACQUIRE_TIMEOUT, "{driver:?} {first:?}");
-        check_no_more_waits(&tenancy, *driver).await;
-    }
+        check_no_more_waits(&tenancy, driver).await;
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_statement_given_up_on_a_silent_connection_is_a_sign_for_the_others() {
-    for driver in DRIVERS {
+    with_each_driver(async |driver| {
         let database = database().await;
         let proxy = Proxy::to(database.url()).await;
         let tenancy = tenancy(&proxy.url(database.url()), pool()).await;
-        warm_up(&tenancy, *driver).await;
+        warm_up(&tenancy, driver).await;
         proxy.silence_open();
-        let given_up = tokio::time::timeout(Duration::from_secs(1), run(&tenancy, *driver, "SELECT 1"));
+        let given_up = tokio::time::timeout(Duration::from_secs(1), run(&tenancy, driver, "SELECT 1"));
         given_up.await.unwrap_err();
         given_up_is_noted(&tenancy).await;
-        assert!(time(&tenancy, *driver).await < ACQUIRE_TIMEOUT, "{driver:?}: one bounded wait");
-        check_no_more_waits(&tenancy, *driver).await;
-    }
+        assert!(time(&tenancy, driver).await < ACQUIRE_TIMEOUT, "{driver:?}: one bounded wait");
+        check_no_more_waits(&tenancy, driver).await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -143,19 +150,19 @@ async fn callers_with_less_patience_do_not_lose_one_connection_each() {
 
 #[tokio::test]
 async fn an_opening_that_hangs_is_said_to_hang() {
-    for driver in DRIVERS {
+    with_each_driver(async |driver| {
         let database = database().await;
         let proxy = Proxy::to(database.url()).await;
         let tenancy = tenancy(&proxy.url(database.url()), pool()).await;
-        warm_up(&tenancy, *driver).await;
+        warm_up(&tenancy, driver).await;
         proxy.silence_open();
         proxy.swallow_new(true);
         // The listener is not the only one that knows the tenant.
         let acme = tenancy.tenant("acme").await.unwrap();
-        let silent = tokio::time::timeout(Duration::from_secs(1), run(&tenancy, *driver, "SELECT 1"));
+        let silent = tokio::time::timeout(Duration::from_secs(1), run(&tenancy, driver, "SELECT 1"));
         silent.await.unwrap_err();
         given_up_is_noted(&tenancy).await;
-        let asking = run(&tenancy, *driver, "SELECT 1");
+        let asking = run(&tenancy, driver, "SELECT 1");
         let looking = async {
             tokio::time::sleep(ACQUIRE_TIMEOUT * 3 / 4).await;
             let status = tenancy.status();
@@ -175,8 +182,9 @@ async fn an_opening_that_hangs_is_said_to_hang() {
         );
         assert!(error.is_retryable() && error.hint().is_some());
         proxy.swallow_new(false);
-        run(&tenancy, *driver, "SELECT 1").await.unwrap();
-    }
+        run(&tenancy, driver, "SELECT 1").await.unwrap();
+    })
+    .await;
 }
 
 /// Asks for a tenant by this URL, and answers with why it is not there.

@@ -96,7 +96,7 @@ enum Rule {
 
 /// The share of checkouts that find a warm connection, under Zipf's distribution.
 fn share_of_warm(traffic: &Traffic, rule: Rule) -> f64 {
-    const CHECKOUTS: usize = 40_000;
+    const CHECKOUTS: usize = 20_000;
     let weights: Vec<f64> = (1..=traffic.tenants).map(|rank| 1.0 / rank as f64).collect();
     let total: f64 = weights.iter().sum();
     let cumulative: Vec<f64> = weights
