@@ -1,10 +1,12 @@
 //! Schemas built ahead of time.
+use std::collections::BTreeMap;
+
 use serde_json::json;
-use tenantry::Tenancy;
 use tenantry::registry::Spare;
 use tenantry::tenant::TypeName;
+use tenantry::{SpareSummary, Tenancy};
 
-use crate::connect::{with_files, with_tenancy};
+use crate::connect::{configuration, with_files, with_tenancy};
 use crate::context::{Context, Finish};
 use crate::interrupt::{interrupted, until_interrupted};
 use crate::output::Format;
@@ -23,7 +25,8 @@ enum Action {
     Fill {
         #[arg(long, value_name = "N", default_value_t = 10)]
         count: u32,
-        /// Make them for tenants of this type
+        /// Make them for tenants of this type alone; without it, those of all types that have `spares` in
+        /// tenantry.toml are filled as well
         #[arg(long = "type", value_name = "TYPE", value_parser = TypeName::parse)]
         type_name: Option<TypeName>,
     },
@@ -34,7 +37,13 @@ enum Action {
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     match options.action {
         Action::Fill { count, type_name } => {
-            with_files(cx, async |cx, tenancy| fill(cx, tenancy, type_name.as_ref(), count).await).await
+            let of_types = match &type_name {
+                Some(_) => BTreeMap::new(),
+                None => configuration(&cx.global).await?.type_spares(),
+            };
+            let of_types = of_types.into_iter().map(|(name, count)| (Some(name), count));
+            let wanted: Vec<_> = std::iter::once((type_name, count)).chain(of_types).collect();
+            with_files(cx, async |cx, tenancy| fill(cx, tenancy, &wanted).await).await
         }
         Action::List => with_tenancy(cx, async |cx, _, tenancy| list(cx, tenancy).await).await,
     }
@@ -43,15 +52,20 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
 async fn fill(
     cx: &mut Context,
     tenancy: &Tenancy,
-    type_name: Option<&TypeName>,
-    count: u32,
+    wanted: &[(Option<TypeName>, u32)],
 ) -> anyhow::Result<Finish> {
     let progress = Progress::new(cx.output.format());
     let fill = async {
-        match type_name {
-            Some(type_name) => tenancy.fill_spares_of_type(type_name, count, &progress).await,
-            None => tenancy.fill_spares_observed(count, &progress).await,
+        let mut summary = SpareSummary::default();
+        for (type_name, count) in wanted {
+            let filled = match type_name {
+                Some(type_name) => tenancy.fill_spares_of_type(type_name, *count, &progress).await?,
+                None => tenancy.fill_spares_observed(*count, &progress).await?,
+            };
+            summary.made += filled.made;
+            summary.removed += filled.removed;
         }
+        Ok::<_, tenantry::Error>(summary)
     };
     let filled = until_interrupted(fill, || progress.cancel()).await;
     progress.finish();

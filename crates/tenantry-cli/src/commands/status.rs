@@ -1,4 +1,6 @@
 //! The state of everything on one screen.
+mod spares;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -7,6 +9,7 @@ use tenantry::registry::{Probe, Run};
 use tenantry::tenant::{Alias, Digest, Slug, Status, Tenant, TypeName};
 use tenantry::{Config, Tenancy};
 
+use self::spares::Spares;
 use crate::causes::Causes;
 use crate::connect::{self, PROBE_TIMEOUT, with_tenancy};
 use crate::context::{Context, Finish};
@@ -86,12 +89,6 @@ impl Files {
     fn of_nothing() -> Digest {
         tenantry::Migrations::none().tenant().digest()
     }
-}
-
-#[derive(Default, Serialize)]
-struct Spares {
-    up_to_date: usize,
-    behind: usize,
 }
 
 #[derive(Serialize)]
@@ -179,7 +176,7 @@ async fn fleet(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Fleet> {
         tenants,
         causes,
         versions: versions.into_iter().map(at_version).collect(),
-        spares: spares(tenancy).await?,
+        spares: Spares::of(config, tenancy).await?,
         migrations: migrations(config, tenancy).await?,
         last_run: tenancy.runs(1).await?.pop(),
     })
@@ -197,12 +194,6 @@ fn place(tenancy: &Tenancy, tenant: &Tenant) -> (Option<TypeName>, Files, Option
         },
     };
     (tenant.type_name().cloned(), files, version)
-}
-
-async fn spares(tenancy: &Tenancy) -> tenantry::Result<Spares> {
-    let all = tenancy.spares().await?;
-    let up_to_date = all.iter().filter(|spare| spare.is_current).count();
-    Ok(Spares { up_to_date, behind: all.len() - up_to_date })
 }
 
 impl Counts {
@@ -290,10 +281,7 @@ fn print_versions(cx: &mut Context, versions: &[AtVersion]) {
 /// The parts that are not always there.
 fn print_rest(cx: &mut Context, fleet: &Fleet) {
     let mut facts = Vec::new();
-    let Spares { up_to_date, behind } = fleet.spares;
-    if up_to_date + behind > 0 {
-        facts.push(("spares", format!("{up_to_date} up to date, {behind} behind")));
-    }
+    facts.extend(fleet.spares.told().map(|told| ("spares", told)));
     if let Some(run) = &fleet.last_run {
         let (id, state) = (run.id, run.state.as_str());
         let counts = format!("{} migrated, {} failed", run.migrated, run.failed);

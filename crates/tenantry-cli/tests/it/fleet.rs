@@ -158,7 +158,7 @@ async fn one_screen_tells_who_is_at_which_version() {
         json!({ "files": files, "version": version, "type": null, "tenants": 1, "slug": example })
     };
     assert_eq!(status["versions"], json!([at(1, "acme"), at(2, "globex"), at(3, "initech")]));
-    assert_eq!(status["spares"], json!({ "up_to_date": 0, "behind": 1 }));
+    assert_eq!(status["spares"], json!({ "up_to_date": 0, "behind": 1, "types": {} }));
     assert_eq!(status["last_run"]["state"], "done");
     let screen = project.ok(&["status"]);
     let versions = "\nAT VERSION  TENANTS  FIRST\n1                 1  acme\n2                 1  globex\n";
@@ -175,4 +175,14 @@ async fn one_screen_tells_who_is_at_which_version() {
     );
     project.ok(&["exec", "--master", &change]);
     assert!(project.ok(&["status"]).contains("\nother files        1  acme\n"));
+
+    // As many of a type as the configuration says.
+    project.write("tenantry.toml", "[types.pro]\nspares = 2\n[types.gold]\n");
+    for name in ["pro", "gold"] {
+        project.write(&format!("migrations/{name}/0004_{name}.sql"), &format!("CREATE TABLE {name} ();"));
+    }
+    project.ok(&["spare", "fill", "--count", "1"]);
+    let of_pro = json!({ "pro": { "up_to_date": 2, "wanted": 2 } });
+    assert_eq!(project.json(&["status"])["spares"], json!({ "up_to_date": 3, "behind": 0, "types": of_pro }));
+    assert!(project.ok(&["status"]).contains("\nspares    3 up to date, 0 behind; of type pro 2 of 2\n"));
 }

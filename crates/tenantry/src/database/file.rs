@@ -9,7 +9,7 @@ use super::environment::{Variables, variable_name};
 use super::layers::{self, Origins};
 use super::period::Period;
 use super::replicas::ReplicaConfig;
-use super::sections::{DatabaseSection, Sections};
+use super::sections::{DatabaseSection, Sections, TypeSection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::{Alias, ReservedSlugs, SchemaName, TypeName};
 
@@ -50,6 +50,7 @@ const FILE: &str = "tenantry.toml";
 ///
 /// [types.pro]                              # a type of tenants, which have further migrations
 /// migrations = "migrations/pro"            # the default
+/// spares = 5                               # schemas of the type to keep ready; default: none
 ///
 /// [pool]
 /// mode = "session"                         # or "transaction", behind such a pooler
@@ -263,6 +264,13 @@ impl Config {
         };
         let types = self.sections.types.iter();
         types.map(|(name, section)| (name.clone(), place(name, &section.migrations))).collect()
+    }
+
+    /// The number of spares to keep of each type, where it is given; for
+    /// [`KeepSpares::of_types`](crate::KeepSpares::of_types).
+    pub fn type_spares(&self) -> BTreeMap<TypeName, u32> {
+        let spares = |(name, section): (&TypeName, &TypeSection)| Some((name.clone(), section.spares?));
+        self.sections.types.iter().filter_map(spares).collect()
     }
 
     pub(crate) fn names_migrations(&self) -> bool {

@@ -44,6 +44,7 @@ pub(super) struct MigrationsSection {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct TypeSection {
     pub(super) migrations: Option<PathBuf>,
+    pub(super) spares: Option<u32>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -22,7 +22,8 @@ const REPLACEMENT: Duration = Duration::from_mins(15);
 pub struct KeepSpares {
     /// The number of sign-ups that may come while a new one is made. Default: 10.
     pub count: u32,
-    /// The same for each of these types of tenants. Default: none.
+    /// The same for each of these types of tenants, such as
+    /// [`Config::type_spares`](crate::Config::type_spares) has them. Default: none.
     pub of_types: BTreeMap<TypeName, u32>,
     /// The interval at which to look for what others have taken. What this process takes is made again at once.
     /// Also the longest pause after failures. Default: 30 s.

@@ -70,6 +70,7 @@ const EVERY_KEY: &str = "
         tenant = 'a'
         [types.pro]
         migrations = 'a'
+        spares = 3
         [pool]
         mode = 'session'
         max_connections = 1_000
@@ -83,7 +84,7 @@ const EVERY_KEY: &str = "
         without = 'primary'";
 
 /// The variable of each.
-const EVERY_VARIABLE: [(&str, &str); 25] = [
+const EVERY_VARIABLE: [(&str, &str); 26] = [
     ("TENANTRY_MASTER_SCHEMA", "m"),
     ("TENANTRY_EXTENSION_SCHEMAS", "x, y,"),
     ("TENANTRY_PREPROCESSORS", ","),
@@ -100,6 +101,7 @@ const EVERY_VARIABLE: [(&str, &str); 25] = [
     ("TENANTRY_MIGRATIONS_MASTER", "m"),
     ("TENANTRY_MIGRATIONS_TENANT", "/t"),
     ("TENANTRY_TYPES_PRO_MIGRATIONS", "/p"),
+    ("TENANTRY_TYPES_PRO_SPARES", "4"),
     ("TENANTRY_POOL_MODE", "transaction"),
     ("TENANTRY_POOL_MAX_CONNECTIONS", " 7 "),
     ("TENANTRY_POOL_MIN_CONNECTIONS", "2"),
@@ -134,10 +136,7 @@ fn every_key_has_a_variable_which_beats_the_file() {
         assert_eq!(names, [Some("url"), Some("owner"), Some("direct")]);
     }
     assert_eq!(config.migration_directories(), ("/app/m".into(), "/t".into()));
-    let pro = TypeName::parse("pro").expect("a type");
-    assert_eq!(config.type_directories(), BTreeMap::from([(pro.clone(), "/p".into())]));
-    let directory = good("[types.pro]", &[]).type_directories().remove(&pro);
-    assert_eq!(directory, Some("/app/migrations/pro".into()));
+    check_types(&config);
     let pool = config.pool();
     assert_eq!((pool.mode, pool.max_connections, pool.min_connections), (PoolMode::Transaction, 7, 2));
     assert_eq!((pool.acquire_timeout, pool.verify), (Duration::from_millis(250), Verify::Always));
@@ -148,6 +147,15 @@ fn every_key_has_a_variable_which_beats_the_file() {
     assert_eq!((replicas.max_lag, replicas.max_wait), (Duration::from_secs(2), Duration::from_millis(20)));
     assert_eq!((replicas.look_every, replicas.without), (Duration::from_millis(30), WithoutReplica::Refuse));
     assert_eq!(config.origins.len(), all.len(), "a key without a test: {:?}", config.origins);
+}
+
+fn check_types(config: &Config) {
+    let pro = TypeName::parse("pro").expect("a type");
+    assert_eq!(config.type_directories(), BTreeMap::from([(pro.clone(), "/p".into())]));
+    assert_eq!(config.type_spares(), BTreeMap::from([(pro.clone(), 4)]));
+    let bare = good("[types.pro]", &[]);
+    assert_eq!(bare.type_directories(), BTreeMap::from([(pro, "/app/migrations/pro".into())]));
+    assert_eq!(bare.type_spares(), BTreeMap::new());
 }
 
 #[test]
