@@ -11,7 +11,8 @@ use crate::registry::audit::{self, Action};
 use crate::registry::{AuditState, applied, store};
 use crate::tenant::{Alias, Status, Tenant, TenantId, Verb};
 
-/// Takes a tenant out of the registry, with its domains. Its schema stays as it is, its ledger included.
+/// Takes a tenant out of the registry, with its domains. Its schema stays as it is, its ledger included,
+/// and what is kept of types that it was of.
 pub(crate) async fn release(context: &Context, id: TenantId) -> Result<Tenant> {
     let mut registry = context.databases.owner_connection(&Alias::default()).await?;
     let tenant = find(&mut registry, id).await?;
@@ -22,13 +23,13 @@ pub(crate) async fn release(context: &Context, id: TenantId) -> Result<Tenant> {
     check_status(&tenant)?;
     if *tenant.database() != Alias::default() {
         // Before the row, so that the same command finishes it. Undo: the next run notes it again.
-        applied::forget(&mut workplace, tenant.schema()).await?;
+        applied::release(&mut workplace, tenant.schema()).await?;
     }
     let options = serde_json::json!({ "schema": tenant.schema(), "database": tenant.database() });
     let action = Action { options, ..Action::new(Verb::Release, &context.operator) };
     let mut tx = registry.begin().await?;
     if *tenant.database() == Alias::default() {
-        applied::forget(&mut tx, tenant.schema()).await?;
+        applied::release(&mut tx, tenant.schema()).await?;
     }
     // Undo: adopt the schema.
     store::delete_tenant(&mut tx, tenant.id()).await?;

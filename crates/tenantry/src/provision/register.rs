@@ -11,7 +11,7 @@ use crate::fail_point::{self, FailPoint};
 use crate::migrate::{Ledger, read_ledger};
 use crate::migration::Migration;
 use crate::registry::audit::{self, Action};
-use crate::registry::{AuditState, store};
+use crate::registry::{AuditState, kept_files, store};
 use crate::tenant::{Alias, DomainName, Tenant, Verb};
 
 /// Enters the tenant and reads what its schema has applied. No table is changed.
@@ -94,6 +94,7 @@ async fn take_over(
     if let Some(proof) = proof {
         proof.check(connection, tenant).await?;
     }
+    kept_files::forget_others(connection, schema).await?;
     let rows = read_ledger(connection, schema).await?;
     let mut ledger = Ledger::of(schema, &rows);
     let mut statements = vec![ledger.create()];

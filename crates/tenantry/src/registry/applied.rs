@@ -99,8 +99,17 @@ pub(crate) async fn is_there(connection: &mut PgConnection, schema: &SchemaName)
     Ok(sqlx::query_scalar(find).bind(schema.as_str()).fetch_one(connection).await?)
 }
 
-/// Forgets what a schema had applied that is gone.
+/// Forgets what a schema had applied that is gone, and what was kept for it.
 pub(crate) async fn forget(connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    sqlx::query("DELETE FROM tenantry.kept_file WHERE schema_name = $1")
+        .bind(schema.as_str())
+        .execute(&mut *connection)
+        .await?;
+    release(connection, schema).await
+}
+
+/// Forgets what a schema has applied that belongs to nobody any more. Its ledger knows, and what is kept for it stays.
+pub(crate) async fn release(connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
     sqlx::query("DELETE FROM tenantry.applied WHERE schema_name = $1")
         .bind(schema.as_str())
         .execute(connection)

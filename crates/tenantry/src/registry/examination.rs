@@ -137,7 +137,11 @@ pub(crate) fn applied_and_kept(schema: &str) -> String {
 
 /// Forgets what a schema had applied that is gone.
 pub(crate) fn forget_applied(schema: &str) -> String {
-    format!("DELETE FROM tenantry.applied WHERE schema_name = {}", Literal(schema))
+    let schema = Literal(schema);
+    format!(
+        "DELETE FROM tenantry.kept_file WHERE schema_name = {schema}; \
+         DELETE FROM tenantry.applied WHERE schema_name = {schema}"
+    )
 }
 
 /// Forgets a spare whose schema is gone.

@@ -32,6 +32,7 @@ const STEPS: &[Step] = &[
     Step { number: 15, scope: Scope::DefaultDatabase, sql: include_str!("sql/0015_type.sql") },
     Step { number: 16, scope: Scope::EveryDatabase, sql: include_str!("sql/0016_kept_files.sql") },
     Step { number: 17, scope: Scope::DefaultDatabase, sql: include_str!("sql/0017_move.sql") },
+    Step { number: 18, scope: Scope::EveryDatabase, sql: include_str!("sql/0018_released_files.sql") },
 ];
 
 struct Step {

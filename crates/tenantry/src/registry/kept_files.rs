@@ -11,6 +11,9 @@ use crate::tenant::{SchemaName, TypeName};
 /// The columns that a kept file has in common with a row of a ledger.
 const COLUMNS: &str = "version, description, installed_on, checksum, execution_time";
 
+/// The number of the schema that is bound first.
+const NUMBER: &str = "(SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = $1)";
+
 /// A file that is kept for a schema, with all that its row in the ledger had.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct KeptFile {
@@ -93,7 +96,8 @@ pub(crate) async fn keep(
 ) -> Result<()> {
     let keep = format!(
         "WITH taken AS (DELETE FROM {}.{LEDGER} WHERE version = ANY ($3) RETURNING {COLUMNS})
-         INSERT INTO tenantry.kept_file (schema_name, type, {COLUMNS}) SELECT $1, $2, {COLUMNS} FROM taken",
+         INSERT INTO tenantry.kept_file (schema_name, schema_number, type, {COLUMNS})
+         SELECT $1, {NUMBER}, $2, {COLUMNS} FROM taken",
         Identifier(schema.as_str())
     );
     sqlx::query(AssertSqlSafe(keep))
@@ -137,8 +141,9 @@ pub(crate) fn copy_statements(schema: &SchemaName) -> (String, String) {
 /// Keeps for a copy of a schema what is kept for the schema.
 pub(crate) async fn copy(connection: &mut PgConnection, from: &SchemaName, to: &SchemaName) -> Result<()> {
     let copy = format!(
-        "INSERT INTO tenantry.kept_file (schema_name, type, {COLUMNS})
-         SELECT $2, type, {COLUMNS} FROM tenantry.kept_file WHERE schema_name = $1"
+        "INSERT INTO tenantry.kept_file (schema_name, schema_number, type, {COLUMNS})
+         SELECT $2, {}, type, {COLUMNS} FROM tenantry.kept_file WHERE schema_name = $1",
+        NUMBER.replace("$1", "$2")
     );
     sqlx::query(AssertSqlSafe(copy)).bind(from.as_str()).bind(to.as_str()).execute(connection).await?;
     Ok(())
@@ -160,7 +165,8 @@ pub(crate) async fn restore(
     files: &[KeptFile],
 ) -> Result<()> {
     let restore = format!(
-        "INSERT INTO tenantry.kept_file (schema_name, type, {COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        "INSERT INTO tenantry.kept_file (schema_name, schema_number, type, {COLUMNS})
+         VALUES ($1, {NUMBER}, $2, $3, $4, $5, $6, $7)"
     );
     for file in files {
         sqlx::query(AssertSqlSafe(restore.as_str()))
@@ -174,5 +180,13 @@ pub(crate) async fn restore(
             .execute(&mut *connection)
             .await?;
     }
+    Ok(())
+}
+
+/// Forgets what is kept for a schema that was released, and is not there any more: only its name is.
+pub(crate) async fn forget_others(connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    let forget =
+        format!("DELETE FROM tenantry.kept_file WHERE schema_name = $1 AND schema_number <> {NUMBER}");
+    sqlx::query(AssertSqlSafe(forget)).bind(schema.as_str()).execute(connection).await?;
     Ok(())
 }

@@ -136,3 +136,27 @@ async fn a_clone_has_what_is_left_of_a_type() {
     tenancy.purge(&deleted, options).await.unwrap();
     assert_eq!(Client::owner(&database).await.count("tenantry.kept_file").await, 0);
 }
+
+#[tokio::test]
+async fn a_released_schema_keeps_what_is_left_of_a_type_for_its_next_tenant() {
+    let (database, folder) = (database().await, folder());
+    let tenancy = with_types(&database, &folder).connect().await.unwrap();
+    let [_, pro, _] = one_of_each(&tenancy).await;
+    let mut client = Client::owner(&database).await;
+    let former = tenancy.set_type(&pro, None, Keep).await.unwrap().tenant;
+    tenancy.release(&former).await.unwrap();
+    let again = || NewTenant::new("again").existing_schema(former.schema().clone());
+    let taken = tenancy.create(again()).await.unwrap();
+    check_clean(&tenancy).await;
+    let change = tenancy.set_type(&taken, Some(&type_name("pro")), Keep).await.unwrap();
+    assert_eq!((&*change.put_back, &*change.applied), (&[2][..], &[][..]));
+    check_clean(&tenancy).await;
+
+    // Another schema by the same name has nothing of it.
+    let former = tenancy.set_type(&taken, None, Keep).await.unwrap().tenant;
+    tenancy.release(&former).await.unwrap();
+    assert_eq!(client.count("tenantry.kept_file").await, 1);
+    client.run(&format!("DROP SCHEMA {0} CASCADE; CREATE SCHEMA {0}", former.schema())).await;
+    tenancy.create(again()).await.unwrap();
+    assert_eq!(client.count("tenantry.kept_file").await, 0);
+}
