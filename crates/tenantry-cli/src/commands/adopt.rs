@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use tenantry::tenant::Alias;
+use tenantry::tenant::{Alias, TypeName};
 use tenantry::{Adoption, ErrorKind, Tenancy};
 
 use self::plan::{Plan, Plans};
-use self::source::Source;
+use self::source::{Look, Source};
 use crate::causes::Causes;
 use crate::connect::with_files;
 use crate::context::{Context, Finish};
@@ -37,6 +37,9 @@ pub(crate) struct Options {
     /// The database in which they are
     #[arg(long, value_name = "ALIAS", default_value_t)]
     database: Alias,
+    /// Compare them with the files of this type beside those of all, and make tenants of the type
+    #[arg(long = "type", value_name = "TYPE", value_parser = TypeName::parse)]
+    type_name: Option<TypeName>,
     /// Note all files up to this version as applied, whatever is in the schemas
     #[arg(long, value_name = "VERSION")]
     applied_through: Option<i64>,
@@ -57,7 +60,9 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     with_files(cx, async |cx, tenancy| {
         let progress = Progress::new(cx.output.format());
-        let plans = options.source.plans(tenancy, &options.database, options.jobs, &progress).await;
+        let look =
+            Look { database: &options.database, type_name: options.type_name.as_ref(), jobs: options.jobs };
+        let plans = options.source.plans(tenancy, look, &progress).await;
         progress.finish();
         let Plans { found: mut plans, taken, missing } = plans?;
         for plan in &mut plans {
@@ -71,7 +76,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
                 print_report(cx.output.format(), &Report::of(failure));
             }
             plan::print(cx, &plans, true);
-            plan::note_rows(cx, &plans);
+            plan::note_more(cx, &plans);
             return Ok(Finish::Done);
         }
         let count = plans.iter().filter(|plan| plan.refused.is_none()).count();
@@ -124,7 +129,7 @@ async fn adopt_all(
     plan::print(cx, &all, false);
     cx.output.flush();
     causes.finish(format);
-    plan::note_rows(cx, &all);
+    plan::note_more(cx, &all);
     if failed + there > 0 {
         note(format, &format!("{} adopted, {there} there already, {failed} failed", all.len()));
     }

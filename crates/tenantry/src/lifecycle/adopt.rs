@@ -10,6 +10,8 @@ mod adoptable;
 mod compare;
 mod look;
 mod noted;
+mod noted_file;
+mod strangers;
 
 pub use self::adoptable::{Adoptable, SchemaChoice};
 pub(crate) use self::look::{adoptable, owned};
@@ -75,13 +77,15 @@ impl Adoption {
     }
 
     fn order(&self) -> Result<NewTenant> {
-        let Adoptable { schema, database, version, nearest, unknown, differences, proof, .. } = &self.found;
+        let Adoptable { schema, database, type_name, version, nearest, unknown, differences, proof, .. } =
+            &self.found;
         let slug = self.slug.as_ref().ok_or_else(|| {
             Error::new(ErrorKind::InvalidInput, format!("the name of schema `{schema}` suggests no slug"))
                 .with_hint("name a slug for it, with `--query`")
         })?;
         let new = NewTenant::new(slug.as_str()).database(database.clone()).existing_schema(schema.clone());
         let new = self.domains.iter().cloned().fold(new, NewTenant::domain);
+        let new = type_name.iter().cloned().fold(new, NewTenant::of_type);
         let through = |version: Option<i64>| match version {
             Some(version) => new.clone().applied_through(version),
             None => new.clone(),

@@ -62,6 +62,14 @@ impl History {
         self.states.iter().rev().filter(is_like).map(|state| state.version).collect()
     }
 
+    /// The versions that have the same structure as this one, the newest first.
+    pub(crate) fn versions_beside(&self, version: Option<i64>) -> Vec<Option<i64>> {
+        let state = self.states.iter().find(|state| state.version == version);
+        let like =
+            |state: &HistoryState| self.versions_like(Fingerprint::from_bytes(*state.fingerprint.as_bytes()));
+        state.map(like).unwrap_or_default()
+    }
+
     /// The objects at a version.
     pub(crate) fn objects_at(&self, version: Option<i64>) -> Option<Objects> {
         let end = self.states.iter().position(|state| state.version == version)?;

@@ -14,6 +14,7 @@
 //! | `dumped` | divides a dump into what comes before the rows and what comes behind them |
 //! | `casts` | reads what a dump of one schema leaves out |
 //! | `rename` | puts placeholders where a statement names its own schema |
+//! | `own_name` | leaves the name of a schema out of its functions, where it is compared with another |
 //! | `origin` | says where a dump of another database finds extensions and roles here |
 //! | `outside` | names the roles and tablespaces that a structure needs |
 //! | `pieces` | divides the texts where one transaction cannot hold all of them |
@@ -30,6 +31,7 @@ mod likeness;
 mod mend;
 mod origin;
 mod outside;
+mod own_name;
 mod pieces;
 mod placeholder;
 #[cfg(feature = "archive")]

@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::lifecycle::{self, Adoptable, Adoption, SchemaChoice};
 use crate::observe::Steps;
-use crate::tenant::{Alias, SchemaName, Tenant};
+use crate::tenant::{Alias, SchemaName, Tenant, TypeName};
 
 /// Schemas that are compared at a time.
 const JOBS: NonZeroUsize = NonZeroUsize::new(4).expect("more than none");
@@ -18,8 +18,9 @@ impl Tenancy {
     /// with what the migration files make. Nothing is changed. [`adopt`](Self::adopt) makes a tenant of one.
     ///
     /// What the files make at each version is found by a replay in a scratch schema, which is gone afterwards. It is
-    /// made once per set of files, and kept in `tenantry.replay`. Rows, owners and privileges are not compared. Tables
-    /// in which other tools note what they have applied are read to find the version, and left alone.
+    /// made once per set of files, and kept in `tenantry.replay`. Rows are not compared, and other owners and
+    /// privileges are only told ([`Adoptable::notes`]). Tables in which other tools note what they have applied are
+    /// read to find the version, and left alone.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] if no database goes by this alias. A file that cannot be replayed is no error:
@@ -39,7 +40,23 @@ impl Tenancy {
         jobs: NonZeroUsize,
         steps: impl Steps,
     ) -> Result<Vec<Adoptable>> {
-        lifecycle::adoptable(&self.inner.context, database, choice, jobs, &steps).await
+        lifecycle::adoptable(&self.inner.context, database, choice, None, jobs, &steps).await
+    }
+
+    /// Does what [`adoptable_observed`](Self::adoptable_observed) does, for tenants that are to have a type: the
+    /// schemas are compared with what the files of the type make beside those of all.
+    ///
+    /// # Errors
+    /// Like [`adoptable`](Self::adoptable), and [`ErrorKind::Configuration`] if there is no such type.
+    pub async fn adoptable_of_type(
+        &self,
+        type_name: &TypeName,
+        database: &Alias,
+        choice: &SchemaChoice,
+        jobs: NonZeroUsize,
+        steps: impl Steps,
+    ) -> Result<Vec<Adoptable>> {
+        lifecycle::adoptable(&self.inner.context, database, choice, Some(type_name), jobs, &steps).await
     }
 
     /// Makes a tenant of a schema that is there, and notes in its ledger what it has applied: the version whose files

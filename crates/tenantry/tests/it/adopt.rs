@@ -1,5 +1,9 @@
 //! Schemas that other tools have left become tenants, and tenants become schemas again.
 
+mod of_type;
+mod own_name;
+mod strangers;
+
 use tenantry::doctor::Check;
 use tenantry::lifecycle::{Adoptable, SchemaChoice};
 use tenantry::registry::AuditState;

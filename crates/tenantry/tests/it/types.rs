@@ -4,11 +4,12 @@ mod change;
 mod runs;
 
 use tenantry::doctor::Check;
+use tenantry::lifecycle::FormerFiles;
 use tenantry::tenant::{Tenant, TypeName};
 use tenantry::{Builder, CloneOptions, Error, ErrorKind, KeepSpares, Migrations, NewTenant, Tenancy};
 use tenantry_embedded::ScratchDatabase;
 
-use crate::support::{Client, Folder, builder, check_error, database, eventually, ledger};
+use crate::support::{Client, Folder, builder, check_error, database, eventually, ledger, table};
 
 pub(crate) const NOTE: &str = "CREATE TABLE note (id int PRIMARY KEY)";
 pub(crate) const REPORT: &str = "CREATE TABLE report (id int PRIMARY KEY, note int REFERENCES note)";
@@ -154,4 +155,27 @@ async fn a_spare_is_of_a_type() {
     assert_eq!((filled.made, filled.removed), (1, 2), "stale is what no type has");
     let unknown = newer.fill_spares_of_type(&type_name("lost"), 1, ()).await;
     check_error(unknown, ErrorKind::Configuration, &["no type `lost`"]);
+}
+
+#[tokio::test]
+async fn a_difference_that_all_tenants_of_a_type_share_is_found_by_its_files() {
+    let (database, folder) = (database().await, folder());
+    let tenancy = with_types(&database, &folder).connect().await.unwrap();
+    let [_, pro, _] = one_of_each(&tenancy).await;
+    let drift = async || {
+        let findings = tenancy.doctor_replaying(()).await;
+        let told = findings.into_iter().filter(|finding| finding.check == Check::Drift);
+        told.map(|finding| (finding.what, finding.mend)).collect::<Vec<_>>()
+    };
+    assert_eq!(drift().await, []);
+    let mut client = Client::owner(&database).await;
+    client.run(&format!("ALTER TABLE {} ALTER note SET NOT NULL", table(&pro, "report"))).await;
+    let found = drift().await;
+    let says = "tenant `pro` differs from what the files make at version 3: column `report.note` is another";
+    assert_eq!(found.iter().map(|(what, _)| what.as_str()).collect::<Vec<_>>(), [says]);
+    client.run(&found[0].1).await;
+    assert_eq!(drift().await, []);
+    // What a former type has made belongs to the tenant, whatever the files of all make.
+    tenancy.set_type(&pro, None, FormerFiles::Keep).await.unwrap();
+    assert_eq!(drift().await, []);
 }

@@ -134,8 +134,14 @@ pub(super) fn print(cx: &mut Context, plans: &[Plan], is_plan: bool) {
     cx.output.table(&header, plans.iter().map(Plan::cells));
 }
 
-/// Tells what a comparison cannot: rows.
-pub(super) fn note_rows(cx: &Context, plans: &[Plan]) {
+/// Tells what nobody compares: owners, privileges and rows.
+pub(super) fn note_more(cx: &Context, plans: &[Plan]) {
+    let format = cx.output.format();
+    for Plan { found, .. } in plans.iter().filter(|_| format == Format::Table) {
+        for line in &found.notes {
+            note(format, &format!("warning: {}: {line}", found.schema));
+        }
+    }
     let is_ambiguous = |plan: &&Plan| plan.refused.is_none() && !plan.found.also.is_empty();
     let ambiguous = plans.iter().filter(is_ambiguous).count();
     if ambiguous > 0 {

@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use tenantry::Tenancy;
 use tenantry::lifecycle::{Adoptable, SchemaChoice};
-use tenantry::tenant::{Alias, DomainName, SchemaName, Slug};
+use tenantry::tenant::{Alias, DomainName, SchemaName, Slug, TypeName};
 
 use super::plan::{Plan, Plans};
 use crate::failure::Failure;
@@ -23,6 +23,30 @@ pub(super) struct Source {
     query: Option<String>,
 }
 
+/// The way to look for schemas.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look<'a> {
+    pub(super) database: &'a Alias,
+    pub(super) type_name: Option<&'a TypeName>,
+    /// Schemas that are compared at a time.
+    pub(super) jobs: NonZeroUsize,
+}
+
+impl Look<'_> {
+    async fn find(
+        self,
+        tenancy: &Tenancy,
+        choice: &SchemaChoice,
+        progress: &Progress,
+    ) -> tenantry::Result<Vec<Adoptable>> {
+        let Self { database, type_name, jobs } = self;
+        match type_name {
+            Some(of) => tenancy.adoptable_of_type(of, database, choice, jobs, progress).await,
+            None => tenancy.adoptable_observed(database, choice, jobs, progress).await,
+        }
+    }
+}
+
 /// A row of the query.
 struct Wanted {
     schema: SchemaName,
@@ -34,20 +58,20 @@ impl Source {
     pub(super) async fn plans(
         &self,
         tenancy: &Tenancy,
-        database: &Alias,
-        jobs: NonZeroUsize,
+        look: Look<'_>,
         progress: &Progress,
     ) -> anyhow::Result<Plans> {
+        let database = look.database;
         if let Some(pattern) = &self.like {
             let choice = SchemaChoice::Like(pattern.clone());
-            let found = tenancy.adoptable_observed(database, &choice, jobs, progress).await?;
+            let found = look.find(tenancy, &choice, progress).await?;
             let plans = found.into_iter().map(|found| Plan::new(found, None, None)).collect();
             return Ok(Plans { found: plans, ..Plans::default() });
         }
         let wanted = ask(tenancy, database, self.query.as_deref().unwrap_or_default()).await?;
         let names: Vec<_> = wanted.iter().map(|wanted| wanted.schema.clone()).collect();
         let choice = SchemaChoice::Named(names.clone());
-        let found = tenancy.adoptable_observed(database, &choice, jobs, progress).await?;
+        let found = look.find(tenancy, &choice, progress).await?;
         let mut found: HashMap<SchemaName, Adoptable> =
             found.into_iter().map(|found| (found.schema.clone(), found)).collect();
         let owned = tenancy.owned_schemas(database, &names).await?;

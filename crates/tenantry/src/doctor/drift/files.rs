@@ -96,7 +96,8 @@ impl<'a> KnownVersions<'a> {
             if !may_use.fetch_optional(&mut *connection).await?.unwrap_or(false) {
                 return Ok(None);
             }
-            Objects::within(connection, subject, versions.extent()).await.map(Some)
+            let objects = Objects::within(connection, subject, versions.extent()).await?;
+            Ok(Some(objects.without_own_name(&name)))
         };
         let Some(is) = patient.catalog.ask(read).await? else { return Ok(None) };
         let is_settled = is_settled(patient, roster, &kind.digest, schema).await?;

@@ -1,6 +1,6 @@
 use super::noted::Noted;
 use crate::provision::Proof;
-use crate::tenant::{Alias, SchemaName, Slug};
+use crate::tenant::{Alias, SchemaName, Slug, TypeName};
 
 /// A choice of schemas that are there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub struct Adoptable {
     pub schema: SchemaName,
     /// The database in which it is.
     pub database: Alias,
+    /// The type that its tenant will have, with whose files it was compared.
+    #[serde(rename = "type")]
+    pub type_name: Option<TypeName>,
     /// The slug that its name suggests, if it is a legal one.
     pub slug: Option<Slug>,
     /// The number of tables in it.
@@ -41,6 +44,8 @@ pub struct Adoptable {
     pub differences: Vec<String>,
     /// The reason why it could not be compared.
     pub unknown: Option<String>,
+    /// What the files would not make and nobody compares: objects of other owners, privileges of further roles.
+    pub notes: Vec<String>,
     /// The structure that it had when it was found to be equal.
     #[serde(skip)]
     pub(super) proof: Option<Proof>,
@@ -49,7 +54,7 @@ pub struct Adoptable {
 impl Adoptable {
     pub(super) fn new(
         schema: &SchemaName,
-        database: &Alias,
+        (database, type_name): (&Alias, Option<&TypeName>),
         choice: &SchemaChoice,
         tables: i64,
         noted: Option<&Noted>,
@@ -57,6 +62,7 @@ impl Adoptable {
         Self {
             schema: schema.clone(),
             database: database.clone(),
+            type_name: type_name.cloned(),
             slug: suggested(schema.as_str(), choice),
             tables,
             tool: noted.map(|noted| noted.tool.to_owned()),
@@ -67,6 +73,7 @@ impl Adoptable {
             nearest: None,
             differences: Vec::new(),
             unknown: None,
+            notes: Vec::new(),
             proof: None,
         }
     }

@@ -4,6 +4,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::adoptable::Adoptable;
 use super::noted::Noted;
+use super::noted_file::noted_file;
 use crate::error::Result;
 use crate::migrate::Versions;
 use crate::migration::MigrationSet;
@@ -36,21 +37,31 @@ pub(super) async fn compare(
         }
         Some(Ok(versions)) => versions,
     };
-    let number = noted.and_then(|noted| noted.version.as_deref()?.parse().ok());
-    let hint = number.filter(|number| measure.files.get(*number).is_some());
+    let files = measure.files.iter().map(|file| (file.version(), file.description()));
+    let hint = noted.and_then(|noted| noted_file(files, noted.version.as_deref()?));
     // A ledger of ours is believed by the next run, so the schema has to be what it says.
     let is_bound = noted.is_some_and(|noted| noted.is_own);
     let schema = found.schema.clone();
     let (subject, extent) = (Subject { schema: &schema, own_role: None }, versions.extent());
     let mut tx = connection.begin().await?;
     let fingerprint = Fingerprint::within(&mut tx, subject, extent).await?;
-    let alike = versions.history.versions_like(fingerprint);
+    let (mut alike, mut objects) = (versions.history.versions_like(fingerprint), None);
+    if alike.is_empty() {
+        let is = Objects::within(&mut tx, subject, extent).await?.without_own_name(&schema);
+        // Equal but for functions that name their own schema.
+        let nearest = versions.history.nearest(&is).filter(|nearest| nearest.differences.is_empty());
+        alike = nearest.map(|nearest| versions.history.versions_beside(nearest.version)).unwrap_or_default();
+        objects = Some(is);
+    }
     if let Some(version) = chosen(&alike, hint, is_bound) {
         found.version = version;
         found.also = alike.into_iter().filter(|it| *it != version).flatten().collect();
         found.proof = Some(Proof { fingerprint, left_out: versions.left_out().to_vec() });
     } else {
-        let objects = Objects::within(&mut tx, subject, extent).await?;
+        let objects = match objects {
+            Some(objects) => objects,
+            None => Objects::within(&mut tx, subject, extent).await?.without_own_name(&schema),
+        };
         tell_nearest(versions, found, &objects, hint);
     }
     Ok(tx.rollback().await?)

@@ -9,15 +9,16 @@ use sqlx::{FromRow, PgConnection};
 use super::adoptable::{Adoptable, SchemaChoice};
 use super::compare::{FileVersions, compare};
 use super::noted::{noted_in, noted_in_shared};
+use super::strangers::strangers;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::migrate::{Workshop, versions};
 use crate::migration::FOREIGN_LEDGERS;
 use crate::observe::{Step, Steps};
 use crate::pool::KeptConnections;
 use crate::provision::refuse_shared;
 use crate::registry::adoption;
-use crate::tenant::{Alias, SchemaName};
+use crate::tenant::{Alias, SchemaName, TypeName};
 
 #[derive(FromRow)]
 struct FoundSchema {
@@ -33,6 +34,7 @@ pub(crate) async fn adoptable(
     context: &Context,
     database: &Alias,
     choice: &SchemaChoice,
+    type_name: Option<&TypeName>,
     jobs: NonZeroUsize,
     steps: &dyn Steps,
 ) -> Result<Vec<Adoptable>> {
@@ -41,8 +43,8 @@ pub(crate) async fn adoptable(
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let files = context.migrations.tenant();
     context.migrations.check_files()?;
+    let files = context.migrations.files_of(type_name)?.set();
     let shared = noted_in_shared(&mut connection, &context.layout).await;
     // Whoever says how far schemas are need not be able to replay the files.
     let versions = if files.is_empty() {
@@ -51,14 +53,21 @@ pub(crate) async fn adoptable(
         Some(versions(Workshop::of(context, database)?, files, steps).await)
     };
     let measure = &FileVersions { files, versions: versions.map(|it| it.map_err(|error| error.to_string())) };
+    let application = context.databases.config(database)?.application_role();
     let (kept, count, shared) = (&KeptConnections::for_a_run(), found.len(), shared.as_ref());
     let compared = stream::iter(found.into_iter().map(|(schema, found)| async move {
         let open = async || context.databases.owner_connection(database).await;
         let work = async |connection: &mut PgConnection| {
             let noted = noted_in(connection, &schema, &found.ledgers).await;
             let noted = noted.or_else(|| shared.cloned());
-            let mut adoptable = Adoptable::new(&schema, database, choice, found.tables, noted.as_ref());
-            if let Err(error) = compare(connection, measure, &mut adoptable, noted.as_ref()).await {
+            let place = (database, type_name);
+            let mut adoptable = Adoptable::new(&schema, place, choice, found.tables, noted.as_ref());
+            let compared = async {
+                compare(connection, measure, &mut adoptable, noted.as_ref()).await?;
+                adoptable.notes = strangers(connection, &schema, application).await?;
+                Ok::<_, Error>(())
+            };
+            if let Err(error) = compared.await {
                 if error.is_retryable() {
                     return Err(error);
                 }
