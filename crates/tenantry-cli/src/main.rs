@@ -13,6 +13,7 @@
 //! * [`interrupt`]: the wish of somebody outside that a command ends.
 //! * [`fleet`]: all tenants, page by page.
 //! * [`notices`]: what the server says beside its answers.
+//! * [`order`]: a tenant to be made, as arguments or a line of a list give it.
 //! * [`duration`]: spans of time, as they are typed.
 //! * [`progress`]: a line about long work.
 //! * [`pg_dump`]: PostgreSQL's own program, where it is new enough.
@@ -36,6 +37,7 @@ mod fleet;
 mod input;
 mod interrupt;
 mod notices;
+mod order;
 mod output;
 mod pg_dump;
 mod progress;

@@ -9,6 +9,8 @@ pub(crate) mod privileges;
 
 use std::fmt;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::guard::{Guard, stands};
 use crate::tenant::{Digest, SchemaName};
 
@@ -83,6 +85,14 @@ impl fmt::Display for SearchPathValue<'_> {
         // Written last, or temporary tables would be searched before everything else.
         f.write_str(", pg_temp")
     }
+}
+
+/// The key of the advisory lock of this name.
+pub(crate) fn advisory_key(name: &str) -> i64 {
+    let hash = Sha256::digest(name);
+    let mut key = [0; 8];
+    key.copy_from_slice(&hash[..8]);
+    i64::from_be_bytes(key)
 }
 
 /// A condition that holds while some session of this database has an advisory lock.

@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use tenantry::Tenancy;
 use tenantry::tenant::{Status, Tenant, TypeName};
 
-use self::order::Order;
+use self::order::new_tenant;
 use super::show;
 use crate::connect::{with_files, with_tenancy};
 use crate::context::{Context, Finish};
 use crate::interrupt::unless_interrupted;
+use crate::order::Order;
 use crate::output::{Format, confirm, note};
 use crate::setting::{Setting, parse_setting, settings_of};
 
@@ -23,8 +24,8 @@ use crate::setting::{Setting, parse_setting, settings_of};
 #[command(after_help = "A line of FILE is a slug, or a JSON object:
   acme
   {\"slug\": \"globex\", \"name\": \"Globex\", \"settings\": {\"plan\": \"gold\"}, \"domains\": [\"globex.org\"]}
-`type`, `database` and `schema` are keys as well. Empty lines and those that begin with # are skipped. Nothing is
-made if a line is wrong. A tenant that is there already is left as it is, so the command can be repeated.")]
+`type`, `domain`, `database` and `schema` are keys as well. Empty lines and those that begin with # are skipped.
+Nothing is made if a line is wrong. A tenant that is there already is left as it is, so the command can be repeated.")]
 pub(crate) struct Options {
     /// The tenant's name in addresses: its slug
     #[arg(required_unless_present = "from")]
@@ -72,14 +73,14 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
     let name = options.name.map(|name| ("name".to_owned(), name.into()));
     let order = Order {
         slug: options.slug.unwrap_or_default(),
-        name: None,
         settings: settings_of(name.into_iter().chain(options.settings))?,
         domains: options.domains,
         type_name: options.type_name,
         database: options.database,
         schema: options.schema,
+        ..Order::default()
     };
-    let new = order.new_tenant()?;
+    let new = new_tenant(&order)?;
     with_files(cx, async |cx, tenancy| {
         // What is dropped half-way leaves nothing, or what the same command completes.
         let made = unless_interrupted(tenancy.create(new)).await;

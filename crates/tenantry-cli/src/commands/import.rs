@@ -12,9 +12,10 @@ use std::path::PathBuf;
 use tenantry::FromArchive;
 use tenantry::tenant::{Alias, DomainName, TenantName, TypeName};
 
-use self::order::{Choices, Order};
+use self::order::Choices;
 use crate::context::{Context, Finish};
 use crate::failure::Failure;
+use crate::order::Order;
 use crate::setting::{Setting, parse_setting, settings_of};
 
 /// Make tenants of archives, or of customers' own databases
@@ -36,6 +37,7 @@ PGPASSWORD or ~/.pgpass. The first line of a CSV file names its columns: url, sl
 domain, type, database, schema, applied_through. A line may be a JSON object with these keys, `domains` and `settings`
 instead. Nothing is made if a line is wrong. What is a tenant already is left as it is, so the command can be
 repeated.")]
+#[allow(clippy::struct_excessive_bools, reason = "flags")]
 pub(crate) struct Options {
     /// The file, or `s3://BUCKET/KEY`; with `--from`, the slug of the tenant
     #[arg(value_name = "FILE|SLUG", required_unless_present = "from_file")]
@@ -79,19 +81,25 @@ pub(crate) struct Options {
     /// Leave large objects behind
     #[arg(long)]
     without_large_objects: bool,
+    /// Leave behind the tables that are in further schemas of the database
+    #[arg(long)]
+    without_other_schemas: bool,
     /// Show what would be refused and what left out, and make nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
-    let choices =
-        Choices { is_without_large_objects: options.without_large_objects, is_dry_run: options.dry_run };
+    let choices = Choices {
+        is_without_large_objects: options.without_large_objects,
+        is_without_other_schemas: options.without_other_schemas,
+        is_dry_run: options.dry_run,
+    };
     if let Some(file) = &options.from_file {
         let defaults = Order {
             schema: Some(options.schema),
             type_name: options.type_name,
-            database: options.database,
+            database: options.database.map(|alias| alias.to_string()),
             applied_through: options.applied_through,
             ..Order::default()
         };
@@ -105,16 +113,15 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
     let slug = options.what.map(|slug| slug.display().to_string());
     let name = options.name.map(|name| ("name".to_owned(), name.into()));
     let order = Order {
-        url,
+        url: Some(url),
         slug: slug.unwrap_or_default(),
-        name: None,
         settings: settings_of(name.into_iter().chain(options.settings))?,
-        domain: None,
         domains: options.domains,
         schema: Some(options.schema),
         type_name: options.type_name,
-        database: options.database,
+        database: options.database.map(|alias| alias.to_string()),
         applied_through: options.applied_through,
+        ..Order::default()
     };
     one::run(order, choices, cx).await
 }
@@ -126,6 +133,7 @@ impl Options {
             || self.type_name.is_some()
             || self.applied_through.is_some()
             || self.without_large_objects
+            || self.without_other_schemas
             || self.dry_run
             || self.schema != "public";
         if is_for_databases {

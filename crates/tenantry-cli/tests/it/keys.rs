@@ -9,7 +9,8 @@ use crate::bench::Project;
 const KEYS: &[(&str, &str)] = &[
     (
         "adopt",
-        "also database differences domain ledger nearest noted refused schema slug tables tool unknown version",
+        "also database differences domain ledger nearest noted notes refused schema slug tables tool type unknown \
+         version",
     ),
     (
         "archives",
@@ -217,8 +218,8 @@ const THEN: &[&str] = &[
     "exec|--master|UPDATE tenantry.tenant SET status = 'provisioning' WHERE slug = 'hooli'",
     "create|hooli|--abort|--yes",
     "import-migrations|goose|old",
-    "import|--from|env:DATABASE_URL|imported|--applied-through|1|--dry-run",
-    "import|--from|env:DATABASE_URL|imported|--applied-through|1",
+    "import|--from|env:DATABASE_URL|imported|--applied-through|1|--without-other-schemas|--dry-run",
+    "import|--from|env:DATABASE_URL|imported|--applied-through|1|--without-other-schemas",
 ];
 
 #[tokio::test]

@@ -40,6 +40,7 @@ async fn a_tenant_that_is_not_like_its_database_is_never_served() {
         )
         .await;
     let source = SourceDatabase::from_url(url).unwrap().schema(SchemaName::parse("shop").unwrap());
+    let source = source.without_other_schemas();
     // It says something else than the database.
     let dump =
         async |arguments: &[String]| Ok::<_, Error>(pg_dump(url, arguments).replace("(title)", "(id)"));

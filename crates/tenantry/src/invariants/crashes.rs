@@ -273,7 +273,8 @@ async fn whoever_dies_while_importing_a_database_leaves_all_of_it_or_nothing() {
 
 /// Takes a schema of the same database for that of a customer.
 async fn import_shop(tenancy: &crate::Tenancy, url: &str) -> crate::Result<crate::ImportedDatabase> {
-    let source = crate::SourceDatabase::from_url(url)?.schema(SchemaName::parse("shop")?);
+    let source =
+        crate::SourceDatabase::from_url(url)?.schema(SchemaName::parse("shop")?).without_other_schemas();
     let dump = async |arguments: &[String]| Ok(crate::testing::pg_dump(url, arguments));
     tenancy.import_database(&source, NewTenant::new("copy"), dump).await
 }

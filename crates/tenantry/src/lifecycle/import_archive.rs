@@ -18,7 +18,7 @@ use self::open::{OpenArchive, verified};
 pub use self::order::FromArchive;
 use self::work::Importing;
 use super::entry::{Interrupted, TenantEntering, interrupted, serve, served};
-use super::free::check_free;
+use super::free::{check_free, reserve};
 use super::needs::Here;
 use crate::archive::Verified;
 use crate::context::Context;
@@ -61,6 +61,7 @@ pub(crate) async fn import_archive(
     let draft = new.draft(context, Status::Active)?;
     context.databases.config(draft.database())?;
     let mut registry = context.databases.unlimited_owner_connection(&Alias::default()).await?;
+    reserve(&mut registry, draft.slug()).await?;
     let is_ours = |entry: &AuditEntry| entry.digest == Some(verified.sha256);
     let found = interrupted(context, &mut registry, &draft, Verb::Import, is_ours).await?;
     if let Interrupted::Filled { tenant, mut workplace } = found {

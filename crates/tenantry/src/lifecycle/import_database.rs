@@ -23,7 +23,7 @@ use self::source::enter;
 use self::work::{Import, ImportedContent};
 use super::contents::lockable;
 use super::entry::{Interrupted, interrupted, serve, served};
-use super::free::check_free;
+use super::free::{check_free, reserve};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{SchemaLock, read_ledger};
@@ -71,6 +71,7 @@ pub(crate) async fn import_database<E: From<Error>>(
 ) -> Result<ImportedDatabase, E> {
     let tenant = draft(context, new)?;
     let mut registry = context.databases.unlimited_owner_connection(&Alias::default()).await?;
+    reserve(&mut registry, tenant.slug()).await?;
     if let Some(imported) = go_on(context, &mut registry, source, &tenant).await? {
         return Ok(imported);
     }

@@ -38,11 +38,18 @@ pub(super) fn before_tables(site: Site<'_>) -> String {
     format!("SET LOCAL check_function_bodies = off; SET LOCAL search_path TO {}", site.path())
 }
 
-/// Makes the ledger, and takes back what everything that the owner makes has got.
-pub(super) async fn end_tables(tx: &mut PgConnection, context: &Context, tenant: &Tenant) -> Result<()> {
+/// Makes an empty ledger.
+pub(super) async fn make_ledger(tx: &mut PgConnection, context: &Context, tenant: &Tenant) -> Result<()> {
     let site = Site::of_tenant(&context.layout, tenant);
     let ledger = Ledger::empty(tenant.schema()).create();
     send_own(tx, site, &format!("SET LOCAL search_path TO {}; {ledger}", site.path())).await?;
+    Ok(())
+}
+
+/// Makes the ledger, and takes back what everything that the owner makes has got.
+pub(super) async fn end_tables(tx: &mut PgConnection, context: &Context, tenant: &Tenant) -> Result<()> {
+    make_ledger(tx, context, tenant).await?;
+    let site = Site::of_tenant(&context.layout, tenant);
     let given = sqlx::query_scalar::<_, String>(
         "SELECT pg_catalog.format('REVOKE ALL ON ALL %s IN SCHEMA %I FROM %s',
              CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' ELSE 'ROUTINES' END, $1,

@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::sql::is_advisory_lock_held;
+use crate::sql::{advisory_key, is_advisory_lock_held};
 use crate::tenant::SchemaName;
 
 /// The longest wait for another process that migrates the same schema.
@@ -22,10 +21,7 @@ pub(crate) struct SchemaLock {
 
 impl SchemaLock {
     pub(crate) fn of(schema: &SchemaName) -> Self {
-        let hash = Sha256::digest(format!("tenantry schema {schema}"));
-        let mut key = [0; 8];
-        key.copy_from_slice(&hash[..8]);
-        Self { key: i64::from_be_bytes(key) }
+        Self { key: advisory_key(&format!("tenantry schema {schema}")) }
     }
 
     /// Takes the lock if nobody has it.

@@ -11,13 +11,14 @@ use serde_json::json;
 use tenantry::tenant::{Slug, Tenant};
 use tenantry::{ErrorKind, Tenancy};
 
-use super::order::Order;
+use super::order;
 use crate::causes::Causes;
 use crate::connect::with_files;
 use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
 use crate::input::read_text;
 use crate::interrupt::until_interrupted;
+use crate::order::Order;
 use crate::output::{Format, note};
 
 /// The outcome of one line.
@@ -65,7 +66,7 @@ fn parse(text: &str, file: &str, defaults: &Order) -> Result<Vec<(Slug, Order)>,
             continue;
         }
         let refuse = |why: String| Failure::new("invalid_input", format!("{file}:{number}: {why}"));
-        let (slug, mut order) = Order::parse(line).map_err(refuse)?;
+        let (slug, mut order) = order::parse(line).map_err(refuse)?;
         if let Some(first) = lines.insert(slug.clone(), number) {
             return Err(refuse(format!("`{slug}` is on line {first} already")));
         }
@@ -150,7 +151,7 @@ impl Tally {
 
 /// Makes one; an error is one that the next tenant would meet as well.
 async fn make(tenancy: &Tenancy, slug: Slug, order: Order) -> anyhow::Result<(Slug, Made)> {
-    let error = match tenancy.create(order.new_tenant()?).await {
+    let error = match tenancy.create(order::new_tenant(&order)?).await {
         Ok(tenant) => return Ok((slug, Made::Created(tenant))),
         Err(error) => error,
     };
@@ -192,7 +193,7 @@ mod tests {
             orders.iter().map(|(slug, order)| (slug.as_str(), order.database.as_deref())).collect();
         assert_eq!(databases, [("acme", Some("us")), ("globex", Some("eu"))]);
 
-        let refused = |text| parse(text, "f", &defaults).expect_err("a bad file").to_string();
+        let refused = |text| parse(text, "f", &defaults).err().expect("a bad file").to_string();
         assert_eq!(refused("acme\nglobex\nACME\n"), "f:3: `acme` is on line 1 already");
         assert!(refused("acme\n\nno slug\n").starts_with("f:3: slug has ' '"));
     }

@@ -1,69 +1,36 @@
-//! The order for one tenant, as arguments or a line of a file give it.
-use serde::Deserialize;
-use serde_json::{Map, Value};
+//! A tenant that `create` makes.
 use tenantry::NewTenant;
-use tenantry::tenant::{Alias, DomainName, SchemaName, Slug, TenantName, TypeName};
+use tenantry::tenant::{SchemaName, Slug};
 
-use crate::setting::read_settings;
+use crate::order::Order;
 
-/// The parts that a tenant is to be made of, as they were typed.
-#[derive(Debug, Default, Deserialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct Order {
-    pub(super) slug: String,
-    pub(super) name: Option<String>,
-    #[serde(deserialize_with = "read_settings")]
-    pub(super) settings: Map<String, Value>,
-    pub(super) domains: Vec<String>,
-    #[serde(rename = "type")]
-    pub(super) type_name: Option<TypeName>,
-    pub(super) database: Option<String>,
-    pub(super) schema: Option<String>,
+pub(super) fn new_tenant(order: &Order) -> tenantry::Result<NewTenant> {
+    let new = order.named()?;
+    Ok(match &order.schema {
+        Some(schema) => new.existing_schema(SchemaName::parse(schema)?),
+        None => new,
+    })
 }
 
-impl Order {
-    pub(super) fn new_tenant(&self) -> tenantry::Result<NewTenant> {
-        let mut new = NewTenant::new(&self.slug);
-        for (key, value) in &self.settings {
-            new = new.setting(key, value.clone());
+/// Reads one line: a slug, or an object with the rest.
+///
+/// All that can be known of it without a database is checked here, before the first tenant is made.
+pub(super) fn parse(line: &str) -> Result<(Slug, Order), String> {
+    let order = if line.starts_with('{') {
+        serde_json::from_str(line).map_err(|error| error.to_string())?
+    } else {
+        Order { slug: line.to_owned(), ..Order::default() }
+    };
+    for (key, is_given) in
+        [("url", order.url.is_some()), ("applied_through", order.applied_through.is_some())]
+    {
+        if is_given {
+            return Err(format!("`{key}` is for `tenantry import --from-file`"));
         }
-        if let Some(name) = &self.name {
-            new = new.name(name);
-        }
-        for domain in &self.domains {
-            new = new.domain(DomainName::parse(domain)?);
-        }
-        if let Some(type_name) = &self.type_name {
-            new = new.of_type(type_name.clone());
-        }
-        if let Some(alias) = &self.database {
-            new = new.database(Alias::parse(alias)?);
-        }
-        if let Some(schema) = &self.schema {
-            new = new.existing_schema(SchemaName::parse(schema)?);
-        }
-        Ok(new)
     }
-
-    /// Reads one line: a slug, or an object with the rest.
-    ///
-    /// All that can be known of it without a database is checked here, before the first tenant is made.
-    pub(super) fn parse(line: &str) -> Result<(Slug, Self), String> {
-        let order = if line.starts_with('{') {
-            serde_json::from_str(line).map_err(|error| error.to_string())?
-        } else {
-            Self { slug: line.to_owned(), ..Self::default() }
-        };
-        if order.name.is_some() && order.settings.contains_key("name") {
-            return Err("the name is given twice: as `name`, and in `settings`".to_owned());
-        }
-        let slug = Slug::parse(&order.slug).map_err(|error| error.to_string())?;
-        if let Some(name) = &order.name {
-            TenantName::parse(name).map_err(|error| error.to_string())?;
-        }
-        order.new_tenant().map_err(|error| error.to_string())?;
-        Ok((slug, order))
-    }
+    let slug = order.check()?;
+    new_tenant(&order).map_err(|error| error.to_string())?;
+    Ok((slug, order))
 }
 
 #[cfg(test)]
@@ -74,10 +41,10 @@ mod tests {
 
     #[test]
     fn a_line_is_a_slug_or_an_object() {
-        let (slug, order) = Order::parse("Acme").expect("a slug");
+        let (slug, order) = parse("Acme").expect("a slug");
         assert_eq!((slug.as_str(), order.name), ("acme", None));
         let line = json!({ "slug": "globex", "name": "Globex", "settings": { "plan": "gold" }, "domains": ["a.org"] });
-        let (slug, order) = Order::parse(&line.to_string()).expect("an object");
+        let (slug, order) = parse(&line.to_string()).expect("an object");
         assert_eq!((slug.as_str(), &order.settings["plan"]), ("globex", &json!("gold")));
     }
 
@@ -96,9 +63,15 @@ mod tests {
             ("{\"slug\": \"acme\", \"settings\": {\"a\": 1, \"a\": 2}}", "the setting `a` is given twice"),
             ("{\"slug\": \"acme\", \"slug\": \"globex\"}", "duplicate field `slug`"),
             ("{\"slug\": \"acme\", \"domains\": [\"a b\"]}", "host has ' '"),
+            ("{\"slug\": \"acme\", \"domain\": \"a b\"}", "host has ' '"),
             ("{\"slug\": \"acme\", \"database\": \"\"}", "alias"),
+            (
+                "{\"slug\": \"acme\", \"url\": \"postgres://h/a\"}",
+                "`url` is for `tenantry import --from-file`",
+            ),
+            ("{\"slug\": \"acme\", \"applied_through\": 7}", "`applied_through` is for"),
         ] {
-            let error = Order::parse(line).expect_err(line);
+            let error = parse(line).err().expect(line);
             assert!(error.contains(expect), "{line}: {error}");
         }
     }

@@ -1,11 +1,12 @@
 //! The list of databases that a file holds.
 use std::collections::HashMap;
 
-use tenantry::tenant::{Alias, Slug, TypeName};
+use tenantry::tenant::{Slug, TypeName};
 
 use super::csv::records;
-use super::order::{Choices, Order};
+use super::order::{Choices, check};
 use crate::failure::{Failure, without_urls};
+use crate::order::Order;
 
 /// Reads all lines before the first tenant is made. What is said of a line names its number, and no URL.
 pub(super) fn parse(
@@ -26,7 +27,7 @@ pub(super) fn parse(
         order.type_name = order.type_name.or_else(|| defaults.type_name.clone());
         order.database = order.database.or_else(|| defaults.database.clone());
         order.applied_through = order.applied_through.or(defaults.applied_through);
-        let slug = order.check(choices).map_err(|why| refuse(line, &why))?;
+        let slug = check(&order, choices).map_err(|why| refuse(line, &why))?;
         if let Some(first) = lines.insert(slug.clone(), line) {
             return Err(refuse(line, &format!("`{slug}` is on line {first} already")));
         }
@@ -69,13 +70,13 @@ fn order(header: &[String], values: &[String]) -> Result<Order, String> {
     for (column, value) in header.iter().zip(values).filter(|(_, value)| !value.is_empty()) {
         let value = value.clone();
         match column.as_str() {
-            "url" => order.url = value,
+            "url" => order.url = Some(value),
             "slug" => order.slug = value,
             "name" => order.name = Some(value),
             "domain" => order.domain = Some(value),
             "schema" => order.schema = Some(value),
             "type" => order.type_name = Some(TypeName::parse(&value).map_err(|error| error.to_string())?),
-            "database" => order.database = Some(Alias::parse(&value).map_err(|error| error.to_string())?),
+            "database" => order.database = Some(value),
             "applied_through" => {
                 let version = value.parse().map_err(|_| "`applied_through` is no number".to_owned())?;
                 order.applied_through = Some(version);
@@ -95,7 +96,8 @@ fn order(header: &[String], values: &[String]) -> Result<Order, String> {
 mod tests {
     use super::*;
 
-    const CHOICES: Choices = Choices { is_without_large_objects: false, is_dry_run: false };
+    const CHOICES: Choices =
+        Choices { is_without_large_objects: false, is_without_other_schemas: false, is_dry_run: false };
 
     fn read(text: &str) -> Result<Vec<(Slug, Order)>, Failure> {
         parse(text, "f", &Order::default(), CHOICES)

@@ -11,7 +11,7 @@ use tenantry::lifecycle::{ExaminedDatabase, ImportedDatabase};
 use tenantry::tenant::Slug;
 use tenantry::{ErrorKind, Tenancy};
 
-use super::order::{Choices, Order};
+use super::order::{Choices, new_tenant, source, url};
 use super::{list, one};
 use crate::causes::Causes;
 use crate::connect::with_files;
@@ -19,6 +19,7 @@ use crate::context::{Context, Finish};
 use crate::failure::{Failure, Report};
 use crate::input::read_text;
 use crate::interrupt::until_interrupted;
+use crate::order::Order;
 use crate::output::{Format, note};
 use crate::pg_dump::PgDump;
 use crate::progress::Progress;
@@ -189,8 +190,8 @@ async fn import(tenancy: &Tenancy, slug: Slug, order: Order, choices: Choices) -
 }
 
 async fn try_import(tenancy: &Tenancy, order: &Order, choices: Choices) -> anyhow::Result<Outcome> {
-    let (new, source) = (order.new_tenant()?, order.source(choices)?);
-    let dump = async |arguments: &[String]| PgDump::for_source(&order.url).await?.run_aside(arguments).await;
+    let (new, source) = (new_tenant(order)?, source(order, choices)?);
+    let dump = async |arguments: &[String]| PgDump::for_source(url(order)).await?.run_aside(arguments).await;
     Ok(if choices.is_dry_run {
         Outcome::Examined(tenancy.examine_database(&source, new, dump).await?)
     } else {

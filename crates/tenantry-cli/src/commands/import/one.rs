@@ -4,18 +4,19 @@ use serde_json::{Value, json};
 use tenantry::Tenancy;
 use tenantry::lifecycle::{ExaminedDatabase, ImportedDatabase};
 
-use super::order::{Choices, Order};
+use super::order::{Choices, new_tenant, source, url};
 use crate::commands::show;
 use crate::connect::with_files;
 use crate::context::{Context, Finish};
 use crate::interrupt::{interrupted, until_interrupted};
+use crate::order::Order;
 use crate::output::{Format, note};
 use crate::pg_dump::PgDump;
 use crate::progress::Progress;
 
 pub(super) async fn run(order: Order, choices: Choices, cx: &mut Context) -> anyhow::Result<Finish> {
-    let (new, source) = (order.new_tenant()?, order.source(choices)?);
-    let dump = async |arguments: &[String]| PgDump::for_source(&order.url).await?.run_aside(arguments).await;
+    let (new, source) = (new_tenant(&order)?, source(&order, choices)?);
+    let dump = async |arguments: &[String]| PgDump::for_source(url(&order)).await?.run_aside(arguments).await;
     with_files(cx, async |cx, tenancy| {
         if choices.is_dry_run {
             let examined = tenancy.examine_database(&source, new, dump).await?;

@@ -38,13 +38,12 @@ pub(crate) async fn adoptable(
     jobs: NonZeroUsize,
     steps: &dyn Steps,
 ) -> Result<Vec<Adoptable>> {
+    let files = context.migrations.files_of(type_name)?.set();
     let mut connection = context.databases.owner_connection(database).await?;
     let found = ownerless(context, &mut connection, database, choice).await?;
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    context.migrations.check_files()?;
-    let files = context.migrations.files_of(type_name)?.set();
     let shared = noted_in_shared(&mut connection, &context.layout).await;
     // Whoever says how far schemas are need not be able to replay the files.
     let versions = if files.is_empty() {

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::lifecycle::contents::{SourceTable, fits_transaction};
 use crate::lifecycle::entry::{Interrupted, TenantEntering, give_up, interrupted, serve, served};
-use crate::lifecycle::free::check_free;
+use crate::lifecycle::free::{check_free, reserve};
 use crate::lifecycle::source::{ReadFor, begin, check_source, whole_ledger};
 use crate::lifecycle::transfer::{Transfer, TransferPlan};
 use crate::migrate::{SchemaLock, commit};
@@ -29,6 +29,7 @@ impl Cloning<'_> {
         let context = self.pair.context;
         let (source, clone) = (self.pair.source, self.pair.clone);
         let mut registry = context.databases.unlimited_owner_connection(&Alias::default()).await?;
+        reserve(&mut registry, clone.slug()).await?;
         if let Some(cloned) = self.go_on(&mut registry).await? {
             return Ok(cloned);
         }

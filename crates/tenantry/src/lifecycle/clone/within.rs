@@ -11,7 +11,7 @@ use super::{Cloned, Cloning};
 use crate::error::{Error, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::lifecycle::contents::{fits_transaction, lockable, qualified, tables};
-use crate::lifecycle::free::check_free;
+use crate::lifecycle::free::{check_free, reserve};
 use crate::lifecycle::making::make_tables;
 use crate::lifecycle::source::{ReadFor, begin, check_source, notes, whole_ledger};
 use crate::migrate::{Ledger, SchemaLock, commit, read_ledger, send_own};
@@ -33,6 +33,7 @@ impl Cloning<'_> {
         if !fits_transaction(&mut connection, tables).await? {
             return Ok(None);
         }
+        reserve(&mut connection, clone.slug()).await?;
         check_free(&mut connection, self.new, clone).await?;
         // 1. The lock of the source's schema, which goes with the session.
         SchemaLock::of(source.schema()).take(&mut connection, source.schema()).await?;

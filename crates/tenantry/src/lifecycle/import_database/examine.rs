@@ -114,6 +114,7 @@ pub(super) async fn examine(
     let facts: Vec<(String, String)> = sqlx::query_as(FACTS)
         .bind(schema.as_str())
         .bind(source.is_without_large_objects())
+        .bind(source.is_without_other_schemas())
         .persistent(false)
         .fetch_all(&mut *glance)
         .await?;

@@ -1,8 +1,9 @@
 -- What there is to know of a database that is to be imported: `fact (kind, what)`.
 --
--- $1 is the schema, to which the `search_path` leads, $2 whether large objects are left out. Kinds: a `refusal` or a `note`
--- is a sentence; the others are names: a `role` that a policy names, a `grantee`, a foreign `server`, a `collation` of the
--- server's, a table whose policies are `forced`, and an `object` of the schema's own.
+-- $1 is the schema, to which the `search_path` leads, $2 whether large objects are left out, $3 whether tables in other
+-- schemas are. Kinds: a `refusal` or a `note` is a sentence; the others are names: a `role` that a policy names, a
+-- `grantee`, a foreign `server`, a `collation` of the server's, a table whose policies are `forced`, and an `object` of
+-- the schema's own.
 WITH own AS MATERIALIZED (
     SELECT oid, nspname, nspowner, nspacl FROM pg_namespace WHERE nspname = $1
 ),
@@ -90,7 +91,9 @@ fact (kind, what) AS (
                 ('checksum', 'bytea'::regtype), ('execution_time', 'int8'::regtype)))
 
     UNION ALL
-    SELECT 'note', format('schema `%s` is left out, with %s tables', nspname, count(*))
+    SELECT CASE WHEN $3 THEN 'note' ELSE 'refusal' END,
+        format(CASE WHEN $3 THEN 'schema `%s` is left out, with %s tables' ELSE 'schema `%s` in it has %s tables' END,
+            nspname, count(*))
     FROM pg_namespace AS n JOIN pg_class AS c ON relnamespace = n.oid AND relkind IN ('r', 'p', 'f')
     WHERE nspname <> $1 AND nspname !~ '^pg_' AND nspname <> 'information_schema'
         AND ('pg_class'::regclass, c.oid) NOT IN (SELECT classid, objid FROM extended)
@@ -107,6 +110,15 @@ fact (kind, what) AS (
     FROM pg_extension, unnest(extconfig) AS table_of
     UNION ALL
     SELECT 'note', format('publication `%s` is left out', pubname) FROM pg_publication
+    UNION ALL
+    SELECT 'note', format('subscription `%s` is left out', subname)
+    FROM pg_subscription JOIN pg_database AS d ON d.oid = subdbid WHERE datname = current_database()
+    UNION ALL
+    SELECT 'note', format('security labels of provider `%s` are left out, of %s objects', provider,
+        count(DISTINCT (classoid, objoid)))
+    FROM pg_seclabel WHERE (classoid, objoid) IN (
+        SELECT classid, objid FROM member UNION ALL SELECT 'pg_namespace'::regclass, oid FROM own)
+    GROUP BY provider
     UNION ALL
     SELECT 'note', format('the setting `%s` of the database is left out', split_part(setting, '=', 1))
     FROM pg_database AS d JOIN pg_db_role_setting AS s ON setdatabase = d.oid, unnest(setconfig) AS setting

@@ -29,6 +29,7 @@ pub struct SourceDatabase {
     config: DatabaseConfig,
     schema: SchemaName,
     is_without_large_objects: bool,
+    is_without_other_schemas: bool,
 }
 
 impl SourceDatabase {
@@ -38,7 +39,12 @@ impl SourceDatabase {
     /// As [`DatabaseConfig::from_url`]. The message does not repeat the URL, which may hold a password.
     pub fn from_url(url: &str) -> Result<Self> {
         let config = DatabaseConfig::from_url(url)?;
-        Ok(Self { config, schema: SchemaName::parse("public")?, is_without_large_objects: false })
+        Ok(Self {
+            config,
+            schema: SchemaName::parse("public")?,
+            is_without_large_objects: false,
+            is_without_other_schemas: false,
+        })
     }
 
     /// Takes this schema. Default: `public`.
@@ -51,6 +57,13 @@ impl SourceDatabase {
     #[must_use]
     pub fn without_large_objects(self) -> Self {
         Self { is_without_large_objects: true, ..self }
+    }
+
+    /// Leaves behind what further schemas hold. Without it, a database with tables of its own in others is refused: a
+    /// tenant has one schema, and the rest would be missed later.
+    #[must_use]
+    pub fn without_other_schemas(self) -> Self {
+        Self { is_without_other_schemas: true, ..self }
     }
 
     /// The address without any secret: `user@host:port/name`.
@@ -69,6 +82,10 @@ impl SourceDatabase {
 
     pub(super) fn is_without_large_objects(&self) -> bool {
         self.is_without_large_objects
+    }
+
+    pub(super) fn is_without_other_schemas(&self) -> bool {
+        self.is_without_other_schemas
     }
 
     /// Opens a session that can only read.

@@ -5,18 +5,17 @@ use sqlx::{Connection as _, PgConnection, Postgres, Transaction};
 use super::examine::Findings;
 use super::ledger::{UNKNOWN, Version, VersionFound, find, has_files, write_through};
 use super::source::{SourceDatabase, enter as enter_path};
-
 use crate::context::Context;
 use crate::error::Result;
 use crate::fail_point::{self, FailPoint};
 use crate::lifecycle::contents::{check_locks, tables};
 use crate::lifecycle::entry::TenantEntering;
+use crate::lifecycle::making::{make_ledger, make_schema};
 use crate::lifecycle::transfer::RowCarrier;
-use crate::migrate::{Ledger, Site, Versions, send_own};
+use crate::migrate::{Site, Versions, send_own};
 use crate::observe::{Step, Steps};
-use crate::provision::{NewTenant, grants, own_role};
+use crate::provision::{NewTenant, grants};
 use crate::registry::audit::Action;
-use crate::sql::Identifier;
 use crate::structure::ForeignStructure;
 use crate::tenant::{Tenant, Verb};
 
@@ -116,27 +115,15 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Makes the schema, the tenant's own role, the tables and the ledger.
-    async fn make_tables(
-        &self,
-        tx: &mut Transaction<'_, Postgres>,
-        structure: &ForeignStructure,
-    ) -> Result<()> {
+    /// Makes the schema, the tenant's own role, the tables and the ledger. They keep what the owner lets others do with
+    /// whatever it makes, as those of every tenant that the files make: the structure comes from elsewhere.
+    async fn make_tables(&self, tx: &mut PgConnection, structure: &ForeignStructure) -> Result<()> {
         let Self { context, tenant, .. } = *self;
         self.check_wanted()?;
         self.steps.step(Step::new("making tables", 0, None));
-        let site = self.site();
-        let mut first = vec![
-            format!("CREATE SCHEMA {}", Identifier(tenant.schema().as_str())),
-            "SET LOCAL check_function_bodies = off; SET LOCAL default_tablespace = ''".to_owned(),
-            format!("SET LOCAL search_path TO {}", site.path()),
-        ];
-        first.extend(own_role(tx, context, tenant.database(), tenant.schema()).await?);
-        send_own(tx, site, &first.join(";\n")).await?;
-        send_own(tx, site, &structure.before_rows(tenant.schema())).await?;
-        let ledger = Ledger::empty(tenant.schema()).create();
-        send_own(tx, site, &format!("SET LOCAL search_path TO {}; {ledger}", site.path())).await?;
-        Ok(())
+        make_schema(tx, context, tenant).await?;
+        send_own(tx, self.site(), &structure.before_rows(tenant.schema())).await?;
+        make_ledger(tx, context, tenant).await
     }
 
     /// Indexes, keys, triggers, policies, and the privileges that every tenant gives.
