@@ -44,7 +44,7 @@ pub struct Adoptable {
     pub differences: Vec<String>,
     /// The reason why it could not be compared.
     pub unknown: Option<String>,
-    /// What the files would not make and nobody compares: objects of other owners, privileges of further roles.
+    /// Things that the files would not make and nobody compares: objects of other owners, privileges of further roles.
     pub notes: Vec<String>,
     /// The structure that it had when it was found to be equal.
     #[serde(skip)]
