@@ -41,7 +41,7 @@ struct Round {
 
 /// Two servers, and a third database for the programs.
 struct Servers {
-    _servers: [ScratchServer; 2],
+    _both: [ScratchServer; 2],
     here: ScratchDatabase,
     there: ScratchDatabase,
     plain: ScratchDatabase,
@@ -52,7 +52,7 @@ impl Servers {
         let (one, other) = (ScratchServer::start().await?, ScratchServer::start().await?);
         let (here, there) = (one.database("here").await?, other.database("there").await?);
         let plain = other.database("plain").await?;
-        Ok(Self { _servers: [one, other], here, there, plain })
+        Ok(Self { _both: [one, other], here, there, plain })
     }
 
     fn url(&self, tenant: &Tenant) -> &str {
