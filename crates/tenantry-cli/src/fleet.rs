@@ -13,10 +13,15 @@ pub(crate) enum Migrated {
     Behind,
     /// The last command on it failed.
     Failed,
+    /// Its database does not answer.
+    Unknown,
 }
 
 impl Migrated {
     pub(crate) fn of(tenancy: &Tenancy, tenant: &Tenant) -> Self {
+        if tenant.digest().is_none() && tenancy.unreachable().contains_key(tenant.database()) {
+            return Self::Unknown;
+        }
         if tenant.last_error().is_some() {
             return Self::Failed;
         }
@@ -33,6 +38,7 @@ impl Migrated {
             Self::UpToDate => "up to date",
             Self::Behind => "behind",
             Self::Failed => "failed",
+            Self::Unknown => "unknown",
         }
     }
 }

@@ -7,6 +7,7 @@
 //! * [`output`]: data on stdout, as a table or as JSON; everything else on stderr.
 //! * [`failure`]: what went wrong, why, and what to do about it.
 //! * [`alike`]: texts that say the same of each tenant.
+//! * [`away`]: databases that do not answer, while the others do.
 //! * [`backup`]: tenants exported into a place, with a catalogue.
 //! * [`causes`]: equal failures, told once.
 //! * [`input`]: text from a file or from stdin.
@@ -26,6 +27,7 @@
 //!
 //! What tenants are and how they are made and migrated is the library's work, not done here.
 mod alike;
+mod away;
 mod backup;
 mod causes;
 mod commands;

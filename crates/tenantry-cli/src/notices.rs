@@ -13,6 +13,8 @@ use crate::output::{Format, tell};
 
 /// The target under which sqlx passes on what the server says beside its answers.
 const TARGET: &str = "sqlx::postgres::notice";
+/// The target under which the library says which databases it has passed over for a tenant.
+const PLACEMENT: &str = "tenantry::placement";
 /// The most that are shown of a fleet whose tenants all say something else, and that wait for the one who reads them.
 const MOST: usize = 100;
 
@@ -87,9 +89,9 @@ impl Notices {
         Self { format, shown: Mutex::default() }
     }
 
-    /// Returns true for an event that is a message of the server.
+    /// Returns true for an event that is a message of the server, or of a database that was passed over.
     pub(crate) fn are_in(metadata: &Metadata<'_>) -> bool {
-        metadata.target() == TARGET
+        matches!(metadata.target(), TARGET | PLACEMENT)
     }
 
     fn show(&self, format: Format, notice: &Notice) {

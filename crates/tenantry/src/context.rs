@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,9 @@ use tokio::sync::Notify;
 
 use crate::database::Layout;
 use crate::migration::Migrations;
+use crate::placement::Placement;
 use crate::pool::{Databases, Role};
-use crate::tenant::{Digest, ReservedSlugs};
+use crate::tenant::{Alias, Digest, ReservedSlugs};
 
 /// The facts of one installation that all work on its schemas needs: migrating, provisioning, and what comes later.
 pub(crate) struct Context {
@@ -15,6 +16,8 @@ pub(crate) struct Context {
     pub(crate) layout: Arc<Layout>,
     pub(crate) migrations: Migrations,
     pub(crate) reserved: ReservedSlugs,
+    /// The way in which tenants that name no database find one.
+    pub(crate) placement: Placement,
     /// Set where every tenant has a role of its own.
     pub(crate) role: Option<Role>,
     /// The operator, for the audit.
@@ -24,7 +27,31 @@ pub(crate) struct Context {
     /// The tenants that were found to have applied no other files than these.
     pub(crate) agreement: Agreement,
     /// Wakes the spare keeper.
-    pub(crate) spare_taken: Notify,
+    pub(crate) spares_taken: SparesTaken,
+}
+
+/// The databases in which a tenant was made of a spare since the keeper last looked.
+#[derive(Debug, Default)]
+pub(crate) struct SparesTaken {
+    databases: Mutex<BTreeSet<Alias>>,
+    wake: Notify,
+}
+
+impl SparesTaken {
+    pub(crate) fn note(&self, database: &Alias) {
+        self.databases.lock().unwrap_or_else(PoisonError::into_inner).insert(database.clone());
+        self.wake.notify_one();
+    }
+
+    /// Waits until there is one.
+    pub(crate) async fn wait(&self) {
+        self.wake.notified().await;
+    }
+
+    /// The databases, which the caller sees to.
+    pub(crate) fn take(&self) -> BTreeSet<Alias> {
+        std::mem::take(&mut *self.databases.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// The time for which an agreement is believed.

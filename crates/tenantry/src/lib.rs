@@ -75,6 +75,7 @@
 //! | delete a tenant, and bring it back | [`Tenancy::delete`], [`Tenancy::undelete`], [`Tenancy::purge`] |
 //! | write migrations, and bring a fleet up to date | [`migrate`], [`Tenancy::migrate`] |
 //! | configure it by file and environment | [`Config`] |
+//! | spread tenants over several databases | [`placement`] |
 //! | work behind a pooler such as `PgBouncer` | [`database::PoolMode`] |
 //! | find out whether it is set up as it should be | [`doctor`] |
 //! | know what can fail, and what to do then | [`Error`], [`ErrorKind`] |
@@ -116,6 +117,7 @@ pub mod lifecycle;
 pub mod migrate;
 mod migration;
 pub mod observe;
+pub mod placement;
 pub mod pool;
 mod provision;
 pub mod registry;
@@ -130,8 +132,8 @@ mod testing;
 pub use self::database::{Config, DatabaseConfig, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::lifecycle::{
-    Adoption, CloneOptions, Cloned, ExaminedDatabase, Footprint, ImportedDatabase, MoveOptions, MovePlan,
-    Moved, PurgeOptions, SourceDatabase,
+    Adoption, CloneOptions, Cloned, DatabaseState, DrainPlan, ExaminedDatabase, Footprint, ImportedDatabase,
+    MoveOptions, MovePlan, Moved, PurgeOptions, SourceDatabase,
 };
 #[cfg(feature = "archive")]
 pub use self::lifecycle::{ExportOptions, Exported, FromArchive, ImportedTenant};

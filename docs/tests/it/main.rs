@@ -12,6 +12,7 @@ mod links;
 mod listen;
 mod other_languages;
 mod pgbouncer;
+mod placement;
 mod proxies;
 mod replicas;
 mod roles;

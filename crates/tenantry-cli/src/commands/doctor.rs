@@ -1,5 +1,6 @@
 //! Says what is not set up as it should be.
 use tenantry::doctor::{Check, Finding, Severity};
+use tenantry::tenant::Alias;
 use tenantry::{Migrations, Tenancy};
 
 use crate::connect;
@@ -12,7 +13,8 @@ use crate::visible::visible;
 
 /// Find what is wrong, why it matters, and what mends it
 ///
-/// Nothing is changed. Fails if there is an error among the findings; warnings alone do not fail it.
+/// Nothing is changed. Fails if there is an error among the findings; warnings alone do not fail it, and a database
+/// that does not answer, beside the default one, ends it with 3.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "A gate for deployments:
   tenantry doctor --deny drift,behind")]
@@ -52,16 +54,20 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
 /// Fails where there is an error; or, where it is said what is not allowed, where there is that.
 fn judge(findings: &[Finding], denied: &[Check]) -> anyhow::Result<Finish> {
     let is_error = |finding: &&Finding| finding.severity == Severity::Error;
+    // The rest was examined without it.
+    let is_away =
+        |finding: &&Finding| finding.check == Check::Unreachable && finding.database != Alias::default();
     // What could not be looked for may be there.
     let is_denied = |finding: &&Finding| {
         denied.contains(&finding.check) || matches!(finding.check, Check::Unexamined | Check::Unreachable)
     };
     let (count, what) = if denied.is_empty() {
-        (findings.iter().filter(is_error).count(), "error")
+        (findings.iter().filter(is_error).filter(|finding| !is_away(finding)).count(), "error")
     } else {
         (findings.iter().filter(is_denied).count(), "denied finding")
     };
     match count {
+        0 if findings.iter().any(|finding| is_away(&finding)) => Ok(Finish::SomeFailed),
         0 => Ok(Finish::Done),
         1 => Err(Failure::new("unhealthy", format!("1 {what} was found")).into()),
         several => Err(Failure::new("unhealthy", format!("{several} {what}s were found")).into()),

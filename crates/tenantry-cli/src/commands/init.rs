@@ -10,6 +10,7 @@ use serde::Serialize;
 use tenantry::registry::Probe;
 use tenantry::{Config, Tenancy};
 
+use crate::away;
 use crate::connect;
 use crate::context::{Context, Finish};
 use crate::output::{Format, note};
@@ -46,12 +47,13 @@ pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> 
         let name = format!("127.0.0.1:{}", server.port());
         steps.push(Step { what: "embedded PostgreSQL", name, created });
     }
-    steps.extend(registries(&config).await?);
+    let (registries, finish) = registries(cx, &config).await?;
+    steps.extend(registries);
     match cx.output.format() {
         Format::Json => cx.output.json(&steps),
         Format::Table => print(cx, &steps),
     }
-    Ok(Finish::Done)
+    Ok(finish)
 }
 
 /// Writes the file unless there is one, here or further up.
@@ -82,18 +84,23 @@ fn migration_directory(directory: &Path) -> anyhow::Result<Step> {
     Ok(Step { what: "migrations", name: directory.display().to_string(), created })
 }
 
-/// Installs what is missing. What was there is upgraded, which a first look cannot tell.
-async fn registries(config: &Config) -> anyhow::Result<Vec<Step>> {
+/// Installs what is missing. What was there is upgraded, which a first look cannot tell. A database that does not
+/// answer is left out, and told of.
+async fn registries(cx: &Context, config: &Config) -> anyhow::Result<(Vec<Step>, Finish)> {
     let mut steps = Vec::new();
     for (alias, database) in config.databases()? {
         // A server that is not there is reported by the installation, with a hint.
         let probe = Probe::of(&database, connect::PROBE_TIMEOUT).await;
         let created = probe.is_ok_and(|probe| !probe.has_registry);
-        steps.push(Step { what: "registry", name: format!("{alias} ({})", database.address()), created });
+        let name = format!("{alias} ({})", database.address());
+        steps.push((alias, Step { what: "registry", name, created }));
     }
     let tenancy = Tenancy::builder().config(config)?.install(true).connect().await?;
+    let away = tenancy.unreachable();
+    let finish = away::tell(cx.output.format(), &tenancy, Finish::Done);
     tenancy.close(connect::CLOSE_TIMEOUT).await?;
-    Ok(steps)
+    let there = steps.into_iter().filter(|(alias, _)| !away.contains_key(alias));
+    Ok((there.map(|(_, step)| step).collect(), finish))
 }
 
 fn print(cx: &mut Context, steps: &[Step]) {

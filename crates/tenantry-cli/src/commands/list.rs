@@ -1,9 +1,12 @@
 //! Lists the tenants.
+use std::collections::BTreeSet;
+
 use tenantry::tenant::Status;
 
+use crate::away;
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
-use crate::fleet::{Listed, Pages};
+use crate::fleet::{Listed, Migrated, Pages};
 use crate::output::{Format, note};
 
 /// List the tenants, in the order of their slugs
@@ -30,7 +33,7 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         let mut pages = Pages::matching(tenancy, options.condition.as_deref());
         let has_types = tenancy.migrations().types().next().is_some();
         let limit = options.limit.unwrap_or(usize::MAX);
-        let mut printed = 0;
+        let (mut printed, mut unknown) = (0, BTreeSet::new());
         while printed < limit {
             let mut page = pages.next().await?;
             if page.is_empty() || cx.output.is_closed() {
@@ -38,6 +41,8 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
             }
             page.retain(|listed| options.status.is_none_or(|status| listed.tenant.status() == status));
             page.truncate(limit - printed);
+            let hidden = page.iter().filter(|listed| listed.migrated == Migrated::Unknown);
+            unknown.extend(hidden.map(|listed| listed.tenant.database().clone()));
             match cx.output.format() {
                 Format::Json => print_json(cx, &page, printed)?,
                 Format::Table => print_table(cx, &page, printed, has_types),
@@ -45,10 +50,10 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
             printed += page.len();
         }
         finish(cx, printed);
-        Ok(())
+        let format = cx.output.format();
+        Ok(away::tell_some(format, tenancy, |alias| unknown.contains(alias), Finish::Done))
     })
-    .await?;
-    Ok(Finish::Done)
+    .await
 }
 
 /// One array, which grows page by page.

@@ -6,10 +6,12 @@ mod bypass;
 mod clone;
 mod completions;
 mod create;
+mod database;
 mod delete;
 mod dev;
 mod doctor;
 mod domain;
+mod drain;
 mod exec;
 mod export;
 mod import;
@@ -81,6 +83,8 @@ pub(crate) enum Command {
     Undelete(undelete::Options),
     Purge(purge::Options),
     Archives(archives::Options),
+    Database(database::Options),
+    Drain(drain::Options),
     New(new::Options),
     ImportMigrations(import_migrations::Options),
     Migrate(migrate::Options),
@@ -130,6 +134,8 @@ impl Command {
             Self::Undelete(options) => undelete::run(options, cx).await,
             Self::Purge(options) => purge::run(options, cx).await,
             Self::Archives(options) => archives::run(options, cx).await,
+            Self::Database(options) => database::run(options, cx).await,
+            Self::Drain(options) => drain::run(options, cx).await,
             Self::New(options) => new::run(options, cx),
             Self::ImportMigrations(options) => import_migrations::run(options, cx),
             Self::Migrate(options) => Box::pin(migrate::run(options, cx)).await,

@@ -3,9 +3,10 @@ use clap_complete::ArgValueCompleter;
 use serde_json::Value;
 use tenantry::registry::AuditEntry;
 use tenantry::resolve::TenantKey;
-use tenantry::tenant::{DomainName, Slug, Suspension, Tenant};
+use tenantry::tenant::{Alias, DomainName, Slug, Suspension, Tenant};
 use tenantry::{ErrorKind, Footprint, Tenancy};
 
+use crate::away;
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
 use crate::duration::shown;
@@ -37,10 +38,11 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
                 });
             }
         };
-        print_all(cx, tenancy, &tenant).await
+        print_all(cx, tenancy, &tenant).await?;
+        let is_its = |alias: &Alias| alias == tenant.database();
+        Ok(away::tell_some(cx.output.format(), tenancy, is_its, Finish::Done))
     })
-    .await?;
-    Ok(Finish::Done)
+    .await
 }
 
 /// Prints all there is to know of a tenant.
@@ -192,7 +194,7 @@ fn entry_json(entry: &AuditEntry) -> Value {
 }
 
 /// A size that people read, as `pg_size_pretty` writes it.
-fn in_units(bytes: i64) -> String {
+pub(super) fn in_units(bytes: i64) -> String {
     const UNITS: [&str; 5] = ["bytes", "kB", "MB", "GB", "TB"];
     let (mut size, mut unit) = (bytes, 0);
     while size >= 10 * 1024 && unit + 1 < UNITS.len() {

@@ -6,6 +6,7 @@ use tenantry::registry::Spare;
 use tenantry::tenant::TypeName;
 use tenantry::{SpareSummary, Tenancy};
 
+use crate::away;
 use crate::connect::{configuration, with_files, with_tenancy};
 use crate::context::{Context, Finish};
 use crate::interrupt::{interrupted, until_interrupted};
@@ -21,7 +22,8 @@ pub(crate) struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Remove the spares that are stale, and make new ones until there are this many
+    /// Remove the spares that are stale, and make new ones until there are this many in each database that new tenants
+    /// come to
     Fill {
         #[arg(long, value_name = "N", default_value_t = 10)]
         count: u32,
@@ -77,7 +79,10 @@ async fn fill(
             cx.output.line(&format!("spares: {made} made, {removed} stale ones removed"));
         }
     }
-    if progress.is_cancelled() { Err(interrupted().into()) } else { Ok(Finish::Done) }
+    if progress.is_cancelled() {
+        return Err(interrupted().into());
+    }
+    Ok(away::tell(cx.output.format(), tenancy, Finish::Done))
 }
 
 async fn list(cx: &mut Context, tenancy: &Tenancy) -> anyhow::Result<Finish> {
@@ -85,10 +90,11 @@ async fn list(cx: &mut Context, tenancy: &Tenancy) -> anyhow::Result<Finish> {
     match cx.output.format() {
         Format::Json => cx.output.json(&spares),
         Format::Table => {
-            cx.output.table(&["schema", "type", "migrations", "created"], spares.iter().map(row));
+            let header = ["schema", "type", "migrations", "created", "database"];
+            cx.output.table(&header, spares.iter().map(row));
         }
     }
-    Ok(Finish::Done)
+    Ok(away::tell(cx.output.format(), tenancy, Finish::Done))
 }
 
 fn row(spare: &Spare) -> Vec<String> {
@@ -96,5 +102,6 @@ fn row(spare: &Spare) -> Vec<String> {
     // As JSON has it.
     let created = json!(spare)["created_at"].as_str().unwrap_or_default().to_owned();
     let type_name = spare.type_name.as_ref().map(ToString::to_string).unwrap_or_default();
-    vec![spare.schema.to_string(), type_name, migrations.to_owned(), created]
+    let database = spare.database.to_string();
+    vec![spare.schema.to_string(), type_name, migrations.to_owned(), created, database]
 }

@@ -3,6 +3,7 @@ mod spares;
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 use tenantry::migrate::{Migration, MigrationSet};
 use tenantry::registry::{Probe, Run};
@@ -13,9 +14,9 @@ use self::spares::Spares;
 use crate::causes::Causes;
 use crate::connect::{self, PROBE_TIMEOUT, with_tenancy};
 use crate::context::{Context, Finish};
-use crate::failure::Report;
+use crate::failure::{Failure, Report};
 use crate::fleet::{Listed, Migrated, Pages};
-use crate::output::Format;
+use crate::output::{Format, print_report};
 
 /// Show databases, tenants and migrations on one screen
 #[derive(Debug, clap::Args)]
@@ -58,6 +59,14 @@ struct Counts {
     up_to_date: usize,
     behind: usize,
     failed: usize,
+    /// Tenants of a database that does not answer.
+    #[serde(skip_serializing_if = "is_zero")]
+    unknown: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The tenants that keep up with the fleet and have applied the same.
@@ -122,25 +131,31 @@ pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> 
         Format::Table => print(cx, &screen),
     }
     result?;
-    match screen.databases.iter().find(|database| database.error.is_some()) {
-        Some(database) => Err(anyhow::anyhow!("database `{}` cannot be reached", database.alias)),
-        None => Ok(Finish::Done),
+    cx.output.flush();
+    let away = screen.databases.iter().filter(|database| database.error.is_some());
+    let away: Vec<_> =
+        away.map(|Database { alias, .. }| format!("database `{alias}` cannot be reached")).collect();
+    for message in &away {
+        let failure = Failure::new("database_unavailable", message);
+        let hint = "check that PostgreSQL runs there and that the URL is right; what is shown is without it";
+        print_report(cx.output.format(), &Report::of(&failure.with_hint(hint)));
     }
+    Ok(if away.is_empty() { Finish::Done } else { Finish::SomeFailed })
 }
 
+/// Asks all at once: where several are down, the waiting is that for one.
 async fn databases(config: &Config) -> anyhow::Result<Vec<Database>> {
-    let mut databases = Vec::new();
-    for (alias, database) in config.databases()? {
+    let asked = config.databases()?.into_iter().map(async |(alias, database)| {
         let probe = Probe::of(&database, PROBE_TIMEOUT).await;
-        databases.push(Database {
+        Database {
             alias,
             address: database.address(),
             server_version: probe.as_ref().ok().map(|probe| probe.server_version.clone()),
             registry: probe.as_ref().ok().map(|probe| probe.has_registry),
             error: probe.err().map(|error| Report::of(&error)),
-        });
-    }
-    Ok(databases)
+        }
+    });
+    Ok(join_all(asked).await)
 }
 
 async fn fleet(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Fleet> {
@@ -158,7 +173,8 @@ async fn fleet(config: &Config, tenancy: &Tenancy) -> anyhow::Result<Fleet> {
             if let Some(error) = tenant.last_error() {
                 causes.add_text(error, tenant.slug().as_str());
             }
-            if matches!(tenant.status(), Status::Active | Status::Suspended) {
+            let is_known = migrated != Migrated::Unknown;
+            if is_known && matches!(tenant.status(), Status::Active | Status::Suspended) {
                 let (_, count) =
                     versions.entry(place(tenancy, &tenant)).or_insert_with(|| (tenant.slug().clone(), 0));
                 *count += 1;
@@ -203,6 +219,7 @@ impl Counts {
             Migrated::UpToDate => self.up_to_date += 1,
             Migrated::Behind => self.behind += 1,
             Migrated::Failed => self.failed += 1,
+            Migrated::Unknown => self.unknown += 1,
         }
     }
 }
@@ -299,14 +316,16 @@ fn print_tenants(cx: &mut Context, tenants: &BTreeMap<&'static str, Counts>) {
         cx.output.line("no tenants");
         return;
     }
+    let shown = if tenants.values().any(|counts| counts.unknown > 0) { 5 } else { 4 };
     // In the order of a tenant's life, and only what there is.
     let counts = Status::ALL.into_iter().map(|status| (status.as_str(), tenants[status.as_str()]));
     let rows = counts.filter(|(_, counts)| counts.total > 0).map(|(status, counts)| {
-        let numbers = [counts.total, counts.up_to_date, counts.behind, counts.failed];
-        std::iter::once(status.to_owned()).chain(numbers.map(|number| number.to_string())).collect()
+        let numbers = [counts.total, counts.up_to_date, counts.behind, counts.failed, counts.unknown];
+        let numbers = numbers.into_iter().take(shown).map(|number| number.to_string());
+        std::iter::once(status.to_owned()).chain(numbers).collect()
     });
-    let header = ["TENANTS", "TOTAL", "UP TO DATE", "BEHIND", "FAILED"];
-    cx.output.rows(Some(&header), &[1, 2, 3, 4], rows);
+    let header = ["TENANTS", "TOTAL", "UP TO DATE", "BEHIND", "FAILED", "UNKNOWN"];
+    cx.output.rows(Some(&header[..=shown]), &[1, 2, 3, 4, 5][..shown], rows);
 }
 
 fn print_migrations(cx: &mut Context, migrations: &Migrations) {

@@ -10,6 +10,8 @@ const README: &str = "README.md";
 const CHECKED_QUERIES: &str = "docs/checked-queries.md";
 const DOCTOR: &str = "docs/doctor.md";
 const COMING_FROM: &str = "docs/coming-from.md";
+/// Typed in `databases.rs`.
+const PLACEMENT: &str = "docs/placement.md";
 const SUSPEND: &str = "docs/suspend.md";
 const TYPES: &str = "docs/types.md";
 const ARCHIVE: &str = "docs/archive.md";
@@ -202,6 +204,7 @@ fn every_block_of_commands_is_typed() {
         (CHECKED_QUERIES.to_owned(), vec!["sh".to_owned()]),
         (COMING_FROM.to_owned(), vec!["console".to_owned(), "sh".to_owned()]),
         (DOCTOR.to_owned(), vec!["console".to_owned()]),
+        (PLACEMENT.to_owned(), vec!["console".to_owned()]),
         (SUSPEND.to_owned(), vec!["console".to_owned()]),
         (TYPES.to_owned(), vec!["sh".to_owned()]),
         (ARCHIVE.to_owned(), vec!["sh".to_owned(); 2]),

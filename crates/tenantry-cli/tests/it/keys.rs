@@ -33,6 +33,9 @@ const KEYS: &[(&str, &str)] = &[
         "created_at database digest id last_error name owns_types removed schema settings slug status \
          suspension type",
     ),
+    ("database close", "closed database"),
+    ("database list", "address closed closed_at database error operator size_bytes tenants"),
+    ("database open", "closed database"),
     (
         "delete",
         "created_at database digest domains former_slugs id last_error migrations name owns_types \
@@ -43,6 +46,7 @@ const KEYS: &[(&str, &str)] = &[
     ("dev url", "url"),
     ("doctor", "check database mend severity what why"),
     ("domain list", "domains slug"),
+    ("drain", "database moves removed slug status staying to"),
     ("errors", "error hint kind slug"),
     ("exec", "affected error kind message notices rows severity slug"),
     ("export", "bytes exported failed file groups notes removed rows run sha256 slug verified version"),
@@ -101,7 +105,7 @@ const KEYS: &[(&str, &str)] = &[
          state status suspension tables type verb",
     ),
     ("spare fill", "made removed"),
-    ("spare list", "created_at is_current schema type"),
+    ("spare list", "created_at database is_current schema type"),
     (
         "status",
         "active address behind database databases deleted digest ended_at error failed files groups \
@@ -147,7 +151,9 @@ fn keys_of(project: &Project, command: &str, found: &mut BTreeMap<String, BTreeS
     let words = command.split('|').filter(|word| !word.contains(['=', '\'', '/']));
     let name = words.take_while(|word| !word.starts_with('-')).take(2).collect::<Vec<_>>();
     let name = match name[..] {
-        [command @ ("runs" | "spare" | "dev" | "domain"), action] => format!("{command} {action}"),
+        [command @ ("runs" | "spare" | "dev" | "domain" | "database"), action] => {
+            format!("{command} {action}")
+        }
         _ if command.contains("--abort") => format!("{} --abort", name[0]),
         _ => name[0].to_owned(),
     };
@@ -186,6 +192,10 @@ const FIRST: &[&str] = &[
     "lint",
     "spare|fill|--count|1",
     "spare|list",
+    "database|list",
+    "drain|default|--dry-run",
+    "database|close|default",
+    "database|open|default",
 ];
 
 /// Commands that come after a second one.

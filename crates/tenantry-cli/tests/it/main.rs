@@ -12,6 +12,8 @@ mod baseline;
 mod bench;
 /// Tenants that are made as copies of others.
 mod clone;
+/// Several databases, of which one may be away.
+mod databases;
 /// The embedded server: started, found, stopped.
 mod dev;
 /// Trouble of an installation, and what mends it.

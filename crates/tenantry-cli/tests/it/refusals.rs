@@ -132,7 +132,7 @@ async fn one_database_that_is_down_does_not_hide_the_others() {
     let project = Project::ready().await;
     project.write("tenantry.toml", "[databases.eu]\nurl = 'postgres://app:hunter2@127.0.0.1:1/eu'\n");
     let done = project.run(&["status", "--format", "json"]);
-    assert_eq!(done.code, 1);
+    assert_eq!(done.code, 3);
     let json: Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!(json["databases"][0]["registry"], true);
     assert_eq!(json["databases"][1]["server_version"], json!(null));

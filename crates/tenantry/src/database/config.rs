@@ -30,6 +30,7 @@ pub struct DatabaseConfig {
     replica_routes: Vec<Route>,
     replicas: ReplicaConfig,
     pool: PoolConfig,
+    is_closed: bool,
 }
 
 /// A way to a database, besides the application's own.
@@ -95,6 +96,7 @@ impl DatabaseConfig {
             replica_routes: Vec::new(),
             replicas: ReplicaConfig::default(),
             pool: PoolConfig::default(),
+            is_closed: false,
         }
     }
 
@@ -155,6 +157,18 @@ impl DatabaseConfig {
     pub fn pool(mut self, pool: PoolConfig) -> Self {
         self.pool = pool;
         self
+    }
+
+    /// Closes it to new tenants, or does not. Default: it is open, unless the registry has it as
+    /// [closed](crate::Tenancy::close_database).
+    pub fn closed(mut self, is_closed: bool) -> Self {
+        self.is_closed = is_closed;
+        self
+    }
+
+    /// Returns true if it is closed to new tenants by the configuration.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// The configuration that was set with [`pool`](Self::pool).

@@ -9,8 +9,9 @@ use super::environment::{Variables, variable_name};
 use super::layers::{self, Origins};
 use super::period::Period;
 use super::replicas::ReplicaConfig;
-use super::sections::{DatabaseSection, Sections, TypeSection};
+use super::sections::{DatabaseSection, PlacementSection, Sections, TypeSection};
 use crate::error::{Error, ErrorKind, Result};
+use crate::placement::Placement;
 use crate::tenant::{Alias, ReservedSlugs, SchemaName, TypeName};
 
 /// The name of the file.
@@ -68,6 +69,17 @@ const FILE: &str = "tenantry.toml";
 ///
 /// [lifecycle]
 /// keep_deleted = "30d"                     # the time for which a deleted tenant can come back
+///
+/// [placement]
+/// policy = "default"                       # or "fewest-tenants", "smallest", "round-robin"
+///
+/// [placement.by.region]                    # first by the setting `region`
+/// eu = ["eu_1", "eu_2"]
+/// "*" = ["default"]                        # any other region, or none
+///
+/// [databases.eu_1]
+/// url = "postgres://app@eu-1/saas"
+/// closed = true                            # no new tenants
 /// ```
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -211,7 +223,7 @@ impl Config {
         for url in section.replica_url.iter().flat_map(|urls| &urls.0) {
             config = config.replica_url(url).map_err(|error| named(error, "replica_url"))?;
         }
-        Ok(config.replicas(self.replicas()))
+        Ok(config.replicas(self.replicas()).closed(section.closed.unwrap_or(false)))
     }
 
     /// The error with the variable or line that its cause was taken from.
@@ -296,6 +308,13 @@ impl Config {
 
     pub(crate) fn keep_deleted(&self) -> Option<Period> {
         self.sections.lifecycle.keep_deleted
+    }
+
+    /// The way in which new tenants find their database, where the file has one.
+    pub(crate) fn placement(&self) -> Option<Placement> {
+        let PlacementSection { policy, by } = &self.sections.placement;
+        let is_given = policy.is_some() || !by.is_empty();
+        is_given.then(|| Placement::new(policy.unwrap_or_default(), by.clone().into()))
     }
 
     pub(crate) fn reserved_slugs(&self) -> Option<&ReservedSlugs> {

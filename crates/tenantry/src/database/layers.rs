@@ -209,6 +209,15 @@ impl<'de> Deserializer<'de> for &Setting<'_> {
         visitor.visit_enum(StrDeserializer::new(self.text()?))
     }
 
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        let value = match self.given()? {
+            Given::Variable(text) => text.trim().parse().ok(),
+            Given::File(DeValue::Boolean(value)) => Some(*value),
+            Given::File(_) | Given::Nothing => None,
+        };
+        visitor.visit_bool(value.ok_or_else(|| expected("`true` or `false`"))?)
+    }
+
     fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         visitor.visit_i64(self.number()?)
     }
@@ -254,7 +263,8 @@ impl<'de> Deserializer<'de> for &Setting<'_> {
         self.read_below(fields.iter().copied(), table, visitor)
     }
 
-    // The databases and the types. The default database may have variables without being in the file.
+    // The databases, the types and the rules of placement. The default database may have variables without being in
+    // the file.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         let table = self.table()?;
         let in_file = table.into_iter().flatten().map(|(alias, _)| alias.get_ref().as_ref());
@@ -263,7 +273,7 @@ impl<'de> Deserializer<'de> for &Setting<'_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple
+        i8 i16 i32 i64 i128 u8 u16 u128 f32 f64 char bytes byte_buf unit unit_struct tuple
         tuple_struct identifier ignored_any
     }
 }

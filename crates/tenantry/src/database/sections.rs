@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::config::{PoolMode, Verify};
 use super::period::Period;
 use super::replicas::{ReplicaUrls, WithoutReplica};
+use crate::placement::Policy;
 use crate::tenant::{Alias, ReservedSlugs, SchemaName, TypeName};
 
 #[derive(Clone, Debug, Deserialize)]
@@ -24,6 +25,7 @@ pub(super) struct Sections {
     pub(super) pool: PoolSection,
     pub(super) replicas: ReplicasSection,
     pub(super) lifecycle: LifecycleSection,
+    pub(super) placement: PlacementSection,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
@@ -32,6 +34,7 @@ pub(super) struct DatabaseSection {
     pub(super) owner_url: Option<String>,
     pub(super) direct_url: Option<String>,
     pub(super) replica_url: Option<ReplicaUrls>,
+    pub(super) closed: Option<bool>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -50,6 +53,14 @@ pub(super) struct TypeSection {
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct LifecycleSection {
     pub(super) keep_deleted: Option<Period>,
+}
+
+/// The databases that new tenants are made in.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct PlacementSection {
+    pub(super) policy: Option<Policy>,
+    /// By the name of a setting, then by its value.
+    pub(super) by: BTreeMap<String, BTreeMap<String, Vec<Alias>>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -84,6 +95,7 @@ impl fmt::Debug for DatabaseSection {
             .field("owner_url", &self.owner_url.is_some())
             .field("direct_url", &self.direct_url.is_some())
             .field("replica_url", &self.replica_url.is_some())
+            .field("closed", &self.closed)
             .finish()
     }
 }

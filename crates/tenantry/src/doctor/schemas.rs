@@ -17,7 +17,10 @@ pub(super) async fn orphans(
     patient: &mut Patient<'_>,
     roster: &mut Roster,
 ) -> Result<Vec<Finding>, sqlx::Error> {
-    let candidates = candidates(patient).await?;
+    let mut candidates = candidates(patient).await?;
+    // The roster has the spares of the default database.
+    let spares: HashSet<_> = patient.catalog.column(examination::SPARES).await?.into_iter().collect();
+    candidates.retain(|schema| !spares.contains(schema));
     let orphans = roster.without_owner(patient.alias, &candidates).await?;
     let is_nobodys = |schema: &&str| !patient.renamed.contains(*schema);
     let orphans: Vec<_> = orphans.iter().map(String::as_str).filter(is_nobodys).collect();

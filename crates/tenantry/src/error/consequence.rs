@@ -60,9 +60,10 @@ impl Error {
             ErrorKind::RowNotFound | ErrorKind::UnknownTenant => StatusCode::NOT_FOUND,
             ErrorKind::InvalidInput => StatusCode::BAD_REQUEST,
             ErrorKind::AlreadyExists | ErrorKind::Dependents => StatusCode::CONFLICT,
-            ErrorKind::TenantUnavailable | ErrorKind::Suspended | ErrorKind::PoolClosed => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            ErrorKind::TenantUnavailable
+            | ErrorKind::Suspended
+            | ErrorKind::PoolClosed
+            | ErrorKind::DatabaseClosed => StatusCode::SERVICE_UNAVAILABLE,
             _ if self.is_retryable() => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -53,6 +53,8 @@ pub enum ErrorKind {
     PoolClosed,
     /// The database could not be reached, or the connection was lost.
     DatabaseUnavailable,
+    /// The database takes no new tenants, or none of those does that come into question.
+    DatabaseClosed,
     /// PostgreSQL answered with an error.
     Database,
     /// A query that must find a row found none.

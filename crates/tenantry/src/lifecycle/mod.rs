@@ -21,6 +21,8 @@
 //! | `import_archive` | makes a tenant of an archive | `delete` and `purge` |
 //! | `delete` | hides a tenant and dates its purge; brings it back | each other |
 //! | `purge` | drops the schema of a deleted tenant, then its row | none |
+//! | `databases` | closes a database to new tenants, opens it, tells of all | each other |
+//! | `drain_database` | says where the tenants of a closed database go | none is needed |
 //! | `footprint` | measures a tenant, and changes nothing | none is needed |
 //! | `source`, `making` | open what is copied, make the tables of the copy | none is needed |
 //! | `transfer` | makes all that a tenant has once more, from one connection to another | its transaction |
@@ -33,8 +35,10 @@ mod adopt;
 mod archived;
 mod clone;
 mod contents;
+mod databases;
 mod delete;
 mod drain;
+mod drain_database;
 mod entry;
 #[cfg(feature = "archive")]
 mod export;
@@ -60,8 +64,12 @@ pub use self::adopt::{Adoptable, Adoption, SchemaChoice};
 pub(crate) use self::adopt::{adopt, adoptable, owned};
 pub(crate) use self::clone::clone;
 pub use self::clone::{CloneOptions, Cloned};
+pub use self::databases::DatabaseState;
+pub(crate) use self::databases::{close_database, databases, open_database};
 pub(crate) use self::delete::{delete, undelete};
 pub(crate) use self::drain::drain;
+pub use self::drain_database::{DrainPlan, PlannedMove};
+pub(crate) use self::drain_database::{drain_spares, plan_drain};
 #[cfg(feature = "archive")]
 pub(crate) use self::export::export;
 #[cfg(feature = "archive")]

@@ -266,15 +266,21 @@ impl FleetRun<'_> {
     /// Makes what was committed permanent, and tells every cache of it.
     async fn settle(&self, progress: &mut Progress) -> Result<()> {
         let changed = std::mem::take(&mut progress.changed);
+        let mut settled = Ok(());
         for alias in &changed {
-            let mut connection = self.context.databases.owner_connection(alias).await?;
-            store::commit_to_disk(&mut connection).await?;
+            // One that went away meanwhile does not keep the others from being told of.
+            settled = settled.and(self.settle_in(alias).await);
         }
         if !changed.is_empty() {
             let mut registry = self.context.databases.owner_connection(&Alias::default()).await?;
             store::announce_applied(&mut registry).await?;
         }
-        Ok(())
+        settled
+    }
+
+    async fn settle_in(&self, alias: &Alias) -> Result<()> {
+        let mut connection = self.context.databases.owner_connection(alias).await?;
+        store::commit_to_disk(&mut connection).await
     }
 
     async fn end(&self, progress: &mut Progress, error: Option<&Error>) -> Result<()> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool};
 
+use super::away::Away;
 use super::channel::channel_of;
 #[cfg(feature = "tokio-postgres")]
 use super::client::ClientDriver;
@@ -35,6 +36,7 @@ pub(crate) struct Databases {
     #[cfg_attr(not(feature = "tokio-postgres"), expect(dead_code))]
     default_client: ClientPool,
     registry: Arc<KeptConnections>,
+    away: Arc<Away>,
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
 }
@@ -74,6 +76,7 @@ impl Databases {
             default_client: default.client_pool.clone(),
             by_alias: Arc::new(by_alias),
             registry: Arc::new(KeptConnections::for_now_and_then()),
+            away: Arc::default(),
             layout: Arc::clone(layout),
             preprocessors: preprocessors.clone(),
         })
@@ -81,6 +84,11 @@ impl Databases {
 
     pub(crate) fn default_pool(&self) -> &Pool {
         &self.default
+    }
+
+    /// The databases that did not answer when they were last asked.
+    pub(crate) fn away(&self) -> &Away {
+        &self.away
     }
 
     pub(crate) fn aliases(&self) -> impl Iterator<Item = &Alias> {
@@ -158,9 +166,9 @@ impl Databases {
     }
 
     /// A connection of its own, outside of the pool, that may create and alter schemas. It sees
-    /// no table until its `search_path` is set.
+    /// no table until its `search_path` is set. One that did not answer a moment ago is not asked again.
     pub(crate) async fn owner_connection(&self, alias: &Alias) -> Result<PgConnection> {
-        self.owner_of(alias)?.open().await
+        self.away.ask(alias, self.owner_of(alias)?.open()).await
     }
 
     /// Opens the same with a path that leads to a schema, which the server confirms.
@@ -178,7 +186,8 @@ impl Databases {
 
     /// Opens the same for work whose time nobody knows.
     pub(crate) async fn unlimited_owner_connection(&self, alias: &Alias) -> Result<PgConnection> {
-        self.owner_of(alias)?.without_limits().open().await
+        let opener = self.owner_of(alias)?.without_limits();
+        self.away.ask(alias, opener.open()).await
     }
 
     /// Gives the same for reading a whole schema: one that waits, if there is one, because a session that has read one

@@ -32,6 +32,7 @@ mod access;
 mod acquire;
 mod affinity;
 mod await_point;
+mod away;
 mod channel;
 mod checkout;
 #[cfg_attr(not(feature = "tokio-postgres"), allow(dead_code))]

@@ -32,8 +32,12 @@ pub(super) async fn check(context: &Context, registry: &mut PgConnection) -> Res
         // Of an unknown type it is not known which files are right.
         let Some(files) = context.migrations.of_type(tenant.type_name()) else { continue };
         if files.version_of(&digest).is_none() && !context.agreement.knows(&digest) {
-            compare(context, tenant, files).await?;
-            context.agreement.add(digest);
+            match compare(context, tenant, files).await {
+                Ok(()) => context.agreement.add(digest),
+                // It was there a moment ago.
+                Err(error) if error.kind() == ErrorKind::DatabaseUnavailable => {}
+                Err(error) => return Err(error),
+            }
         }
     }
     context.agreement.confirm();

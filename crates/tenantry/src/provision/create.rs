@@ -2,12 +2,12 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::agreement;
 use super::grants::grants;
 use super::half_made::{end_making, refuse_other_verb};
-use super::new_tenant::NewTenant;
+use super::new_tenant::{NewTenant, check_open};
 use super::register::{enter, register};
-use super::spares;
+use super::search::Search;
+use super::{agreement, claim};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
@@ -22,7 +22,7 @@ use crate::tenant::{Alias, DomainName, Status, Tenant, TenantRecord, Verb};
 
 /// Makes the tenant, or goes on with making it, and answers with what the registry now holds.
 pub(crate) async fn create(context: &Context, new: &NewTenant) -> Result<Tenant> {
-    let draft = new.draft(context, Status::Active)?;
+    let draft = new.outline(context, Status::Active)?;
     // The type and the alias are checked before anything is written.
     if draft.type_name().is_some() {
         context.migrations.files_of(draft.type_name())?;
@@ -44,15 +44,50 @@ async fn create_in(
         Some(known) if is_half_made_by(&known, new, draft) => go_on(context, registry, &known).await?,
         Some(known) => return Err(already_exists(&known)),
         None if new.registers_existing() => {
+            check_open(context, draft)?;
             register(context, registry, draft, new).await?;
         }
         None => {
             context.migrations.creation_files(draft.type_name())?;
             agreement::check(context, registry).await?;
-            create_new(context, registry, new, draft).await?;
+            create_somewhere(context, registry, new, draft).await?;
         }
     }
     store::tenant_by_slug(registry, draft.slug()).await
+}
+
+/// Makes it in the database that it names, or that the placement chooses.
+async fn create_somewhere(
+    context: &Context,
+    registry: &mut PgConnection,
+    new: &NewTenant,
+    draft: &Tenant,
+) -> Result<()> {
+    if new.chosen_database().is_some() || context.placement.is_default() {
+        check_open(context, draft)?;
+        return create_new(context, registry, new, draft).await;
+    }
+    // In a box, so that the future of an installation that does not choose is no larger for it.
+    Box::pin(create_where_placed(context, registry, new, draft)).await
+}
+
+/// Makes it in a database that the placement chooses. One that turns out not to answer, or to have been closed, is
+/// passed over while nothing was written and there is another one.
+async fn create_where_placed(
+    context: &Context,
+    registry: &mut PgConnection,
+    new: &NewTenant,
+    draft: &Tenant,
+) -> Result<()> {
+    let mut search = Search::begin(context, registry).await?;
+    loop {
+        let draft = search.choose(registry, draft).await?;
+        let new = new.clone().database(draft.database().clone());
+        match create_new(context, registry, &new, &draft).await {
+            Err(error) if search.passes_over(registry, &draft, &error).await? => {}
+            result => return result,
+        }
+    }
 }
 
 async fn create_new(
@@ -91,7 +126,7 @@ async fn create_whole(
     new: &NewTenant,
     draft: &Tenant,
 ) -> Result<()> {
-    if spares::claim(context, registry, draft, new.domains()).await? {
+    if claim::claim(context, registry, draft, new.domains()).await? {
         return Ok(());
     }
     create_at_once(context, draft, new.domains()).await
@@ -104,7 +139,7 @@ fn name_of(tenant: &Tenant) -> String {
 /// Returns true if the same command was interrupted before: another one would get what it did not ask for.
 fn is_half_made_by(known: &Tenant, new: &NewTenant, draft: &Tenant) -> bool {
     known.status() == Status::Provisioning
-        && known.database() == draft.database()
+        && new.chosen_database().is_none_or(|database| database == known.database())
         && known.type_name() == draft.type_name()
         && !new.registers_existing()
 }
@@ -164,7 +199,12 @@ async fn create_stepwise(context: &Context, registry: &mut PgConnection, new: &N
     enter(&mut tx, &tenant, new.domains()).await?;
     audit::enter(&mut tx, &tenant, &Action::new(Verb::Create, &context.operator), AuditState::Begun).await?;
     tx.commit().await?;
-    finish(context, registry, &mut workplace, &tenant).await
+    let filled = match claim::claim_there(context, &mut workplace, &tenant).await {
+        Ok(true) => Ok(()),
+        Ok(false) => fill_patiently(context, &mut workplace, &tenant).await,
+        Err(error) => Err(error),
+    };
+    finish(registry, &tenant, filled).await
 }
 
 /// Goes on with a tenant that was interrupted while it was made.
@@ -178,16 +218,12 @@ async fn go_on(context: &Context, registry: &mut PgConnection, tenant: &Tenant) 
         return Err(Error::new(ErrorKind::Conflict, message).with_tenant(tenant.slug()));
     }
     refuse_other_verb(registry, &mut workplace, tenant).await?;
-    finish(context, registry, &mut workplace, tenant).await
+    let filled = fill_patiently(context, &mut workplace, tenant).await;
+    finish(registry, tenant, filled).await
 }
 
-async fn finish(
-    context: &Context,
-    registry: &mut PgConnection,
-    workplace: &mut PgConnection,
-    tenant: &Tenant,
-) -> Result<()> {
-    match fill_patiently(context, workplace, tenant).await {
+async fn finish(registry: &mut PgConnection, tenant: &Tenant, filled: Result<()>) -> Result<()> {
+    match filled {
         Ok(()) => {
             let mut tx = registry.begin().await?;
             store::set_status(&mut tx, tenant, Status::Active).await?;

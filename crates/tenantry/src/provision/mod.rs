@@ -1,14 +1,14 @@
 //! Making tenants, and giving up half-made ones.
 //!
-//! [`create`] has three ways. Where there is a spare, the tenant is made of that: its schema is renamed in
-//! the transaction that enters the tenant. Where all migrations are transactional and the tenant lives in
-//! the default database, the schema, its tables, its ledger and the row in the registry are one
-//! transaction: all of it or nothing. Otherwise the row comes first, as `provisioning`, and becomes
-//! `active` last; the same command goes on after any interruption, and [`abort`] removes
-//! what there is.
+//! A tenant that names no database gets one by `search`. [`create`] has three ways. Where there is a spare, the tenant
+//! is made of that: its schema is renamed in the transaction that enters the tenant. Where all migrations are
+//! transactional and the tenant lives in the default database, the schema, its tables, its ledger and the row in the
+//! registry are one transaction: all of it or nothing. Otherwise the row comes first, as `provisioning`, and becomes
+//! `active` last; the same command goes on after any interruption, and [`abort`] removes what there is.
 
 mod abort;
 mod agreement;
+mod claim;
 mod create;
 mod grants;
 mod half_made;
@@ -16,6 +16,7 @@ mod new_tenant;
 mod proof;
 mod register;
 mod removal;
+mod search;
 mod spare_keeper;
 mod spares;
 
@@ -28,6 +29,7 @@ pub(crate) use self::new_tenant::checked_slug;
 pub(crate) use self::proof::Proof;
 pub(crate) use self::register::{applied_files, enter};
 pub(crate) use self::removal::{refuse_shared, remove_schema};
+pub(crate) use self::search::{database_rows, known_databases, measure};
 pub use self::spare_keeper::{KeepSpares, SpareKeeper};
 pub use self::spares::SpareSummary;
-pub(crate) use self::spares::{Stale, fill as fill_spares, list as list_spares};
+pub(crate) use self::spares::{Stale, fill as fill_spares, list as list_spares, remove_all as remove_spares};

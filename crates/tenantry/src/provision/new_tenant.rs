@@ -23,6 +23,7 @@ use crate::tenant::{
 pub struct NewTenant {
     slug: String,
     settings: Map<String, Value>,
+    /// `None` for the one that the placement chooses.
     database: Option<Alias>,
     type_name: Option<TypeName>,
     domains: Vec<DomainName>,
@@ -63,10 +64,11 @@ impl NewTenant {
         self
     }
 
-    /// The database its schema is made in. Default: `default`; for a clone, that of its source.
-    pub fn database(mut self, database: Alias) -> Self {
-        self.database = Some(database);
-        self
+    /// The database its schema is made in. Default: the one that the
+    /// [placement](crate::Builder::placement) chooses, which is `default` unless something else was said. For a clone
+    /// it is that of its source, and for a schema that is there already `default`.
+    pub fn database(self, database: Alias) -> Self {
+        Self { database: Some(database), ..self }
     }
 
     /// Its type, whose files its schema gets beside those of all tenants. Default: none.
@@ -141,6 +143,13 @@ impl NewTenant {
 
     /// The tenant this becomes, checked against the rules but not yet against the registry.
     pub(crate) fn draft(&self, context: &Context, status: Status) -> Result<Tenant> {
+        let draft = self.outline(context, status)?;
+        check_open(context, &draft)?;
+        Ok(draft)
+    }
+
+    /// The same for one that may be there already, half made, whatever became of its database since.
+    pub(super) fn outline(&self, context: &Context, status: Status) -> Result<Tenant> {
         let slug = checked_slug(context, &self.slug)?;
         let settings = checked_settings(self.settings.clone())?;
         self.domains.iter().try_for_each(DomainName::check_registrable)?;
@@ -184,6 +193,20 @@ pub(crate) fn checked_slug(context: &Context, text: &str) -> Result<Slug> {
             .with_hint("choose another one, or change the list of reserved slugs"));
     }
     Ok(slug)
+}
+
+/// # Errors
+/// [`ErrorKind::DatabaseClosed`] if the configuration closes the tenant's database. The registry may close it as well,
+/// which is found out when the tenant is entered.
+pub(super) fn check_open(context: &Context, draft: &Tenant) -> Result<()> {
+    let alias = draft.database();
+    if !context.databases.config(alias)?.is_closed() {
+        return Ok(());
+    }
+    let message = format!("database `{alias}` is closed to new tenants by the configuration");
+    Err(Error::new(ErrorKind::DatabaseClosed, message)
+        .with_tenant(draft.slug())
+        .with_hint(format!("take `closed` out of `[databases.{alias}]`, or name another database")))
 }
 
 /// PostgreSQL would cut a long name without a word, and the tenant would ask for the whole one.

@@ -1,6 +1,6 @@
 //! Makes spares in the background.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::spares::{self, SpareSummary, Stale};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::migrate::jittered;
-use crate::tenant::TypeName;
+use crate::tenant::{Alias, TypeName};
 
 /// The pause after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -20,7 +20,8 @@ const REPLACEMENT: Duration = Duration::from_mins(15);
 /// The number of spares to keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeepSpares {
-    /// The number of sign-ups that may come while a new one is made. Default: 10.
+    /// The number of sign-ups that may come while a new one is made, in each database that new tenants come to.
+    /// Default: 10.
     pub count: u32,
     /// The same for each of these types of tenants, such as
     /// [`Config::type_spares`](crate::Config::type_spares) has them. Default: none.
@@ -75,8 +76,10 @@ impl Drop for SpareKeeper {
 async fn keep(context: Arc<Context>, options: KeepSpares) {
     let mut pause = FIRST_PAUSE;
     let mut failure: Option<String> = None;
+    // At first all databases, later those in which spares were taken, and from time to time all again.
+    let mut taken: Option<BTreeSet<Alias>> = None;
     loop {
-        match fill(&context, &options).await {
+        match fill(&context, &options, taken.as_ref()).await {
             Ok(summary) => {
                 if failure.take().is_some() || summary.made > 0 {
                     tracing::info!(
@@ -88,12 +91,13 @@ async fn keep(context: Arc<Context>, options: KeepSpares) {
                 }
                 pause = FIRST_PAUSE;
                 let timer = tokio::time::sleep(jittered(options.interval));
-                tokio::select! {
-                    () = timer => {}
-                    () = context.spare_taken.notified() => {}
-                }
+                taken = tokio::select! {
+                    () = timer => None,
+                    () = context.spares_taken.wait() => Some(context.spares_taken.take()),
+                };
             }
             Err(error) => {
+                taken = None;
                 report(&error, &mut failure);
                 tokio::time::sleep(jittered(pause)).await;
                 pause = (pause * 2).min(options.interval);
@@ -102,12 +106,16 @@ async fn keep(context: Arc<Context>, options: KeepSpares) {
     }
 }
 
-async fn fill(context: &Context, options: &KeepSpares) -> Result<SpareSummary> {
+async fn fill(
+    context: &Context,
+    options: &KeepSpares,
+    only: Option<&BTreeSet<Alias>>,
+) -> Result<SpareSummary> {
+    let stale = Stale::After(REPLACEMENT);
     let mut summary = SpareSummary::default();
     for (type_name, count) in options.wanted() {
-        let filled = spares::fill(context, type_name, count, Stale::After(REPLACEMENT), &()).await?;
-        summary.made += filled.made;
-        summary.removed += filled.removed;
+        let filled = spares::fill(context, only, type_name, count, stale, &()).await?;
+        summary = summary.and(filled);
     }
     Ok(summary)
 }

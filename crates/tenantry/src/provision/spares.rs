@@ -1,18 +1,18 @@
 //! Schemas built ahead of time, so that a sign-up renames one instead of making one.
 //!
-//! A spare and its row in `tenantry.spare` appear in one transaction, and so does a tenant that is made
-//! of it, so whatever is interrupted leaves both or neither. Only the default database has spares, since
-//! only there are the schema and the registry one transaction.
+//! A spare and its row in `tenantry.spare`, which is in its own database, appear in one transaction, so whatever is
+//! interrupted leaves both or neither. A tenant that is made of it (`claim`) is one transaction as well in the default
+//! database, where the registry is; elsewhere it is entered first, like a tenant that is made step by step.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 
 use super::agreement;
 use super::grants::grants;
-use super::register::enter;
 use crate::context::Context;
-use crate::error::{Error, ErrorKind, Result, sqlstate};
+use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
 use crate::migrate::{
@@ -21,11 +21,9 @@ use crate::migrate::{
 };
 use crate::migration::{MigrationSet, TenantFiles};
 use crate::observe::{Step, Steps};
-use crate::registry::audit::{self, Action};
+use crate::registry::databases;
 use crate::registry::spares::{self, Spare};
-use crate::registry::{AuditState, applied};
-use crate::sql::Identifier;
-use crate::tenant::{Alias, Digest, DomainName, SchemaName, Tenant, TypeName, Verb};
+use crate::tenant::{Alias, Digest, SchemaName, TypeName};
 
 /// The outcome for the spares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -44,20 +42,54 @@ pub(crate) enum Stale {
     After(Duration),
 }
 
-/// Removes what is stale, and makes spares until there are this many, or until it is cancelled. Two who fill at once
-/// make no more.
+/// Removes what is stale, and makes spares until there are this many in each database that new tenants may come to, or
+/// until it is cancelled; or only in some of them. Two who fill at once make no more. A database that does not answer
+/// is left out.
 pub(crate) async fn fill(
     context: &Context,
+    only: Option<&BTreeSet<Alias>>,
     type_name: Option<&TypeName>,
     count: u32,
     stale: Stale,
     steps: &dyn Steps,
 ) -> Result<SpareSummary> {
-    let order = SpareOrder { context, files: check_possible(context, type_name)?, count };
-    let mut connection = context.databases.owner_connection(&Alias::default()).await?;
-    agreement::check(context, &mut connection).await?;
-    let mut summary =
-        SpareSummary { removed: remove_stale(context, &mut connection, stale, steps).await?, made: 0 };
+    check_possible(context, type_name)?;
+    let mut registry = context.databases.owner_connection(&Alias::default()).await?;
+    agreement::check(context, &mut registry).await?;
+    let closed = closed(context, &mut registry).await?;
+    registry.close().await?;
+    let mut summary = SpareSummary::default();
+    for alias in homes(context).filter(|alias| only.is_none_or(|only| only.contains(alias))) {
+        let is_closed = closed.contains(alias);
+        match fill_in(context, alias, is_closed, type_name, count, stale, steps).await {
+            Ok(filled) => summary = summary.and(filled),
+            Err(error) if error.kind() == ErrorKind::DatabaseUnavailable && *alias != Alias::default() => {
+                tracing::warn!(database = %alias, %error, "No spares are made in database `{alias}`: {error}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(summary)
+}
+
+/// Does the same in one database. One that is closed keeps none.
+pub(super) async fn fill_in(
+    context: &Context,
+    alias: &Alias,
+    is_closed: bool,
+    type_name: Option<&TypeName>,
+    count: u32,
+    stale: Stale,
+    steps: &dyn Steps,
+) -> Result<SpareSummary> {
+    let order = SpareOrder { context, alias, files: check_possible(context, type_name)?, count };
+    let mut connection = context.databases.owner_connection(alias).await?;
+    let current = if is_closed { Vec::new() } else { current(context) };
+    let removed = remove_stale(&current, &mut connection, stale, steps).await?;
+    let mut summary = SpareSummary { removed, made: 0 };
+    if is_closed {
+        return Ok(summary);
+    }
     let there = spares::count(&mut connection, &order.digest()).await?;
     let missing = usize::try_from(i64::from(count) - there).unwrap_or_default();
     while !steps.is_cancelled() && order.make_one(&mut connection).await? {
@@ -67,6 +99,27 @@ pub(crate) async fn fill(
     // Rolls back the transaction that found enough. The server complains of one that is just left.
     let _ = connection.close().await;
     Ok(summary)
+}
+
+/// Removes all spares of a database. Answers with their number.
+pub(crate) async fn remove_all(context: &Context, alias: &Alias) -> Result<usize> {
+    let mut connection = context.databases.owner_connection(alias).await?;
+    remove_stale(&[], &mut connection, Stale::Now, &()).await
+}
+
+/// The databases that tenants are made in.
+fn homes(context: &Context) -> impl Iterator<Item = &Alias> {
+    let is_one = context.placement.is_default();
+    context.databases.aliases().filter(move |alias| !is_one || **alias == Alias::default())
+}
+
+/// The databases that are closed to new tenants.
+async fn closed(context: &Context, registry: &mut PgConnection) -> Result<BTreeSet<Alias>> {
+    let by_file = context.databases.configs().filter(|(_, config)| config.is_closed());
+    let by_file = by_file.map(|(alias, _)| alias.clone());
+    let rows = databases::all(registry).await?;
+    let closed = rows.into_iter().filter(|row| row.closed.is_some()).map(|row| row.alias);
+    Ok(closed.chain(by_file).collect())
 }
 
 /// The files that a spare is made of.
@@ -95,13 +148,14 @@ fn current(context: &Context) -> Vec<(Option<&TypeName>, Digest)> {
     std::iter::once((None, context.migrations.tenant().digest())).chain(of_types).collect()
 }
 
+/// Removes those that have applied anything else than these.
 async fn remove_stale(
-    context: &Context,
+    current: &[(Option<&TypeName>, Digest)],
     connection: &mut PgConnection,
     stale: Stale,
     steps: &dyn Steps,
 ) -> Result<usize> {
-    let current: Vec<_> = current(context).into_iter().map(|(_, digest)| digest).collect();
+    let current: Vec<_> = current.iter().map(|(_, digest)| *digest).collect();
     let age = match stale {
         Stale::Now => Duration::ZERO,
         Stale::After(age) => age,
@@ -118,9 +172,16 @@ async fn remove_stale(
     Ok(removed)
 }
 
-/// An order for spares of one type.
+impl SpareSummary {
+    pub(super) fn and(self, other: Self) -> Self {
+        Self { made: self.made + other.made, removed: self.removed + other.removed }
+    }
+}
+
+/// An order for spares of one type in one database.
 struct SpareOrder<'a> {
     context: &'a Context,
+    alias: &'a Alias,
     files: &'a TenantFiles,
     count: u32,
 }
@@ -156,7 +217,7 @@ impl SpareOrder<'_> {
         }
         let schema = SchemaName::generate_spare();
         let site = Site::spare(&context.layout, &schema);
-        let grants = grants(&mut tx, context, &Alias::default(), &schema).await?;
+        let grants = grants(&mut tx, context, self.alias, &schema).await?;
         send(&mut tx, site, &creation_message(site, self.files, &grants)?).await?;
         if stands(Guard::OwnName) {
             refuse_own_name(&mut tx, &schema).await?;
@@ -176,7 +237,7 @@ impl SpareOrder<'_> {
         if !self.is_one_missing(&mut turn).await? {
             return Ok(false);
         }
-        let mut workplace = self.context.databases.owner_connection(&Alias::default()).await?;
+        let mut workplace = self.context.databases.owner_connection(self.alias).await?;
         let schema = SchemaName::generate_spare();
         let result = self.fill_stepwise(&mut workplace, &schema).await;
         if result.is_err() {
@@ -190,10 +251,10 @@ impl SpareOrder<'_> {
     }
 
     async fn fill_stepwise(&self, workplace: &mut PgConnection, schema: &SchemaName) -> Result<()> {
-        let Self { context, files, .. } = self;
+        let Self { context, alias, files, .. } = self;
         let site = Site::spare(&context.layout, schema);
         let mut tx = workplace.begin().await?;
-        let grants = grants(&mut tx, context, &Alias::default(), schema).await?;
+        let grants = grants(&mut tx, context, alias, schema).await?;
         send(&mut tx, site, &schema_message(site, &grants)).await?;
         start_from_baseline(&mut tx, site, files).await?;
         spares::insert(&mut tx, schema, &MigrationSet::empty().digest()).await?;
@@ -221,54 +282,18 @@ async fn refuse_own_name(connection: &mut PgConnection, schema: &SchemaName) -> 
     ))
 }
 
-/// Makes a tenant of a spare. `false` if there is none, and then nothing has happened.
-pub(super) async fn claim(
-    context: &Context,
-    registry: &mut PgConnection,
-    tenant: &Tenant,
-    domains: &[DomainName],
-) -> Result<bool> {
-    if context.role.is_some() {
-        return Ok(false);
-    }
-    loop {
-        let mut tx = registry.begin().await?;
-        let digest = context.migrations.files_of(tenant.type_name())?.set().digest();
-        let Some(spare) = spares::take(&mut tx, &digest).await? else {
-            // At once, and not with the next statement: what follows takes a while elsewhere.
-            tx.rollback().await?;
-            return Ok(false);
-        };
-        enter(&mut tx, tenant, domains).await?;
-        audit::enter(&mut tx, tenant, &Action::new(Verb::Create, &context.operator), AuditState::Done)
-            .await?;
-        match rename(&mut tx, &spare, tenant.schema()).await {
-            Ok(()) => {
-                fail_point::reached(FailPoint::BeforeClaim);
-                tx.commit().await?;
-                fail_point::reached(FailPoint::AfterClaim);
-                context.spare_taken.notify_one();
-                return Ok(true);
-            }
-            // Somebody dropped it by hand. The next one may be there.
-            Err(error) if error.database_code().is_some_and(|code| code == sqlstate::INVALID_SCHEMA_NAME) => {
-                tx.rollback().await?;
-                spares::delete(registry, &spare).await?;
+/// All spares, database by database, the oldest first. Those of one that does not answer are left out.
+pub(crate) async fn list(context: &Context) -> Result<Vec<Spare>> {
+    let current = current(context);
+    let mut all = Vec::new();
+    for alias in context.databases.aliases() {
+        match context.databases.owner_connection(alias).await {
+            Ok(mut connection) => all.extend(spares::list(&mut connection, alias, &current).await?),
+            Err(error) if error.kind() == ErrorKind::DatabaseUnavailable && *alias != Alias::default() => {
+                tracing::warn!(database = %alias, %error, "The spares of database `{alias}` are not known");
             }
             Err(error) => return Err(error),
         }
     }
-}
-
-async fn rename(connection: &mut PgConnection, spare: &SchemaName, schema: &SchemaName) -> Result<()> {
-    let (from, to) = (Identifier(spare.as_str()), Identifier(schema.as_str()));
-    let rename = format!("ALTER SCHEMA {from} RENAME TO {to}");
-    sqlx::raw_sql(AssertSqlSafe(rename)).execute(&mut *connection).await?;
-    applied::rename(connection, spare, schema).await
-}
-
-/// All spares, the oldest first.
-pub(crate) async fn list(context: &Context) -> Result<Vec<Spare>> {
-    let mut connection = context.databases.owner_connection(&Alias::default()).await?;
-    spares::list(&mut connection, &current(context)).await
+    Ok(all)
 }

@@ -5,13 +5,14 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::PgConnection;
 
 use super::store;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::pool::{Databases, MasterDb};
 use crate::sql::{Bytes, Identifier, Literal};
 use crate::tenant::{Alias, Digest, SchemaName, Tenant, TenantRecord};
 
 /// Completes tenants that were read from the registry. Those in the default database are complete,
-/// since it is the same database; for the others it takes one query per database.
+/// since it is the same database; for the others it takes one query per database. Those of a database that does not
+/// answer stay as they are.
 pub(crate) async fn with_applied(databases: &Databases, mut tenants: Vec<Tenant>) -> Result<Vec<Tenant>> {
     let elsewhere: BTreeSet<Alias> =
         tenants.iter().map(Tenant::database).filter(|alias| **alias != Alias::default()).cloned().collect();
@@ -20,7 +21,14 @@ pub(crate) async fn with_applied(databases: &Databases, mut tenants: Vec<Tenant>
         let schemas: Vec<&str> =
             tenants.iter().filter(is_there).map(|tenant| tenant.schema().as_str()).collect();
         let master = MasterDb::new(databases.pool(&alias)?.clone());
-        let applied = store::applied(&master, &schemas).await?;
+        let applied = match databases.away().ask(&alias, store::applied(&master, &schemas)).await {
+            Ok(applied) => applied,
+            Err(error) if error.kind() == ErrorKind::DatabaseUnavailable => {
+                tracing::debug!(database = %alias, %error, "Cannot tell what the tenants of `{alias}` have applied");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         for tenant in tenants.iter_mut().filter(|tenant| *tenant.database() == alias) {
             complete(tenant, &applied);
         }

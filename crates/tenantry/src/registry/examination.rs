@@ -42,8 +42,11 @@ pub(crate) const RENAMED: &str = "\
         WHERE schema_number IS NOT NULL) \
     ORDER BY 1";
 
-/// The schemas that should be in a database: `schema_name`, and `slug`, `type`, `status`, `last_error` of a tenant.
-/// Only the default database has spares.
+/// The spares of a database, which it has itself.
+pub(crate) const SPARES: &str = "SELECT schema_name FROM tenantry.spare";
+
+/// The schemas that should be in a database: `schema_name`, and `slug`, `type`, `status`, `last_error` of a tenant; of
+/// spares, only those of the default one.
 pub(crate) fn schemas_in(alias: &Alias) -> String {
     let spares = if *alias == Alias::default() {
         "UNION ALL SELECT schema_name, NULL, NULL, NULL, NULL FROM tenantry.spare"

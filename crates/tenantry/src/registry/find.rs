@@ -1,7 +1,7 @@
 //! Finds tenants, mostly in the cache.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -67,18 +67,27 @@ struct Finder {
 
 impl Finder {
     async fn find(&self, key: &TenantKey) -> Result<Tenant> {
-        let found = self.cache.get(key, || self.load(key)).await?;
+        let is_unfinished = AtomicBool::new(false);
+        let found = self.cache.get(key, || self.load(key, &is_unfinished)).await?;
+        if is_unfinished.into_inner() {
+            self.cache.forget(key);
+        }
         found.ok_or_else(|| unknown(key))
     }
 
-    async fn load(&self, key: &TenantKey) -> Result<Option<Tenant>> {
+    /// Reads a tenant. Where its database does not answer, it is unfinished: what it has applied is not known.
+    async fn load(&self, key: &TenantKey, is_unfinished: &AtomicBool) -> Result<Option<Tenant>> {
         let master = self.master();
         let found = match key {
             TenantKey::Slug(slug) => store::tenant_by_slug(&master, slug).await?,
             TenantKey::Domain(domain) => store::tenant_by_domain(&master, domain).await?,
             TenantKey::Id(id) => store::tenant_by_id(&master, *id).await?,
         };
-        Ok(with_applied(&self.databases, found.into_iter().collect()).await?.pop())
+        let found = with_applied(&self.databases, found.into_iter().collect()).await?.pop();
+        let is_known =
+            |tenant: &Tenant| tenant.digest().is_some() || self.databases.away().is_there(tenant.database());
+        is_unfinished.store(!found.as_ref().is_none_or(is_known), Ordering::Relaxed);
+        Ok(found)
     }
 
     /// The tenant that had this slug before.
@@ -197,7 +206,7 @@ impl Registry {
     /// Adds what they have applied to tenants that were read from the registry.
     pub(crate) async fn complete(&self, page: Vec<Tenant>) -> Vec<Tenant> {
         let complete = with_applied(&self.finder.databases, page.clone()).await;
-        // A database that is down hides how far its tenants are, not that they exist.
+        // A registry that cannot be read there hides how far its tenants are, not that they exist.
         complete.unwrap_or_else(|error| {
             tracing::warn!(%error, "Cannot tell what some tenants have applied");
             page

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sqlx::{Connection as _, Executor, PgConnection, Postgres};
 
 use super::store::PRIVILEGES;
@@ -33,6 +34,8 @@ const STEPS: &[Step] = &[
     Step { number: 16, scope: Scope::EveryDatabase, sql: include_str!("sql/0016_kept_files.sql") },
     Step { number: 17, scope: Scope::DefaultDatabase, sql: include_str!("sql/0017_move.sql") },
     Step { number: 18, scope: Scope::EveryDatabase, sql: include_str!("sql/0018_released_files.sql") },
+    Step { number: 19, scope: Scope::DefaultDatabase, sql: include_str!("sql/0019_database.sql") },
+    Step { number: 20, scope: Scope::EveryDatabase, sql: include_str!("sql/0020_spares_everywhere.sql") },
 ];
 
 struct Step {
@@ -55,14 +58,29 @@ pub(crate) const LEDGER: &str = "_sqlx_migrations";
 
 /// Creates or upgrades the registry in every database, together with the schemas every session needs.
 ///
-/// Safe when many processes do it at once: one works, the others find it done.
+/// Safe when many processes do it at once: one works, the others find it done. A database that is down is left out.
 pub(crate) async fn install(databases: &Databases, layout: &Layout) -> Result<()> {
     for alias in databases.aliases() {
-        let mut connection = databases.owner_connection(alias).await?;
-        let role = databases.config(alias)?.application_role();
-        install_in(&mut connection, alias, layout, role).await?;
+        match install_at(databases, alias, layout).await {
+            Err(error) if is_of_its_own_tenants(&error, alias) => {
+                tracing::warn!(database = %alias, %error, "Installed nothing in database `{alias}`");
+            }
+            result => result?,
+        }
     }
     Ok(())
+}
+
+async fn install_at(databases: &Databases, alias: &Alias, layout: &Layout) -> Result<()> {
+    let mut connection = databases.owner_connection(alias).await?;
+    let role = databases.config(alias)?.application_role();
+    install_in(&mut connection, alias, layout, role).await
+}
+
+/// Returns true for a database that is down, unless it is the default one, which says who the tenants are: without
+/// that nothing works.
+fn is_of_its_own_tenants(error: &Error, alias: &Alias) -> bool {
+    error.kind() == ErrorKind::DatabaseUnavailable && *alias != Alias::default()
 }
 
 async fn install_in(
@@ -202,9 +220,11 @@ async fn owns_schema(connection: &mut PgConnection, schema: &SchemaName) -> Resu
 /// A database that is down concerns its own tenants. Only without the default one, which says who the tenants
 /// are, nothing works.
 pub(crate) async fn verify(databases: &Databases) -> Result<()> {
-    for alias in databases.aliases() {
-        match verify_in(databases, alias).await {
-            Err(error) if error.kind() == ErrorKind::DatabaseUnavailable && *alias != Alias::default() => {
+    // All at once: where several are down, the waiting is that for one.
+    let asked = databases.aliases().map(|alias| databases.away().ask(alias, verify_in(databases, alias)));
+    for (alias, verified) in databases.aliases().zip(join_all(asked).await) {
+        match verified {
+            Err(error) if is_of_its_own_tenants(&error, alias) => {
                 tracing::warn!(database = %alias, %error, "Started without database `{alias}`");
             }
             result => result?,

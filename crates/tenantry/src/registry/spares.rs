@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _};
 use time::OffsetDateTime;
 
 use crate::error::Result;
-use crate::tenant::{Digest, SchemaName, TypeName};
+use crate::tenant::{Alias, Digest, SchemaName, TypeName};
 
 /// The key of the advisory lock under which spares are made: "tenantsp" in ASCII.
 const FILL_LOCK: i64 = 0x7465_6e61_6e74_7370;
@@ -14,6 +14,8 @@ const FILL_LOCK: i64 = 0x7465_6e61_6e74_7370;
 /// A schema that waits to become a tenant's.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Spare {
+    /// The database it waits in.
+    pub database: Alias,
     /// The schema it waits in.
     pub schema: SchemaName,
     /// The type of the tenants that it may become, if it is up to date and they have one.
@@ -119,9 +121,11 @@ pub(crate) async fn function_that_names(
     Ok(sqlx::query_scalar(find).bind(schema.as_str()).fetch_optional(connection).await?)
 }
 
-/// All spares, the oldest first. `current` is what those that are up to date have applied, for tenants of which type.
+/// The spares of a database, the oldest first. `current` is what those that are up to date have applied, for tenants
+/// of which type.
 pub(crate) async fn list(
     connection: &mut PgConnection,
+    database: &Alias,
     current: &[(Option<&TypeName>, Digest)],
 ) -> Result<Vec<Spare>> {
     let list = "SELECT schema_name, digest, created_at FROM tenantry.spare ORDER BY created_at, schema_name";
@@ -130,6 +134,7 @@ pub(crate) async fn list(
         let digest = Digest::from_bytes(row.try_get("digest")?);
         let current = current.iter().find(|(_, current)| *current == digest);
         Ok(Spare {
+            database: database.clone(),
             schema: SchemaName::parse(row.try_get("schema_name")?)?,
             type_name: current.and_then(|(type_name, _)| type_name.cloned()),
             is_current: current.is_some(),

@@ -225,11 +225,12 @@ pub(crate) async fn applied(
     Ok(entries.map(Result::flatten).collect::<Result<_, sqlx::Error>>()?)
 }
 
-/// Enters a tenant. Its slug or schema may be taken.
+/// Enters a tenant. Its slug or schema may be taken, and its database closed.
 pub(crate) async fn insert_tenant(connection: &mut PgConnection, tenant: &Tenant) -> Result<()> {
     let inserted = sqlx::query(
         "INSERT INTO tenantry.tenant (id, slug, schema_name, database, status, settings, type)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+         SELECT $1, $2, $3, $4, $5, $6, $7
+         WHERE NOT EXISTS (SELECT FROM tenantry.database WHERE alias = $4 AND closed_at IS NOT NULL)",
     )
     .bind(tenant.id().as_uuid())
     .bind(tenant.slug().as_str())
@@ -241,9 +242,18 @@ pub(crate) async fn insert_tenant(connection: &mut PgConnection, tenant: &Tenant
     .execute(connection)
     .await;
     match inserted {
-        Ok(_) => Ok(()),
+        Ok(done) if done.rows_affected() == 1 => Ok(()),
+        Ok(_) => Err(closed(tenant)),
         Err(error) => Err(taken(&error, tenant).unwrap_or_else(|| error.into())),
     }
+}
+
+/// The error of a tenant for a database that the registry has as closed.
+fn closed(tenant: &Tenant) -> Error {
+    let alias = tenant.database();
+    Error::new(ErrorKind::DatabaseClosed, format!("database `{alias}` is closed to new tenants"))
+        .with_tenant(tenant.slug())
+        .with_hint(format!("`tenantry database open {alias}` opens it again; or name another database"))
 }
 
 /// The error that a slug or a schema is somebody else's, if it is that. A slug counts that somebody had until recently.

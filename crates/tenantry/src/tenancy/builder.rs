@@ -2,10 +2,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
-
 use super::{Inner, Tenancy};
-use crate::context::{Agreement, Context};
+use crate::context::{Agreement, Context, SparesTaken};
 use crate::database::{Config, DatabaseConfig, Layout, Period};
 use crate::doctor::{self, Finding, ReplayMode};
 #[cfg(doc)]
@@ -13,6 +11,7 @@ use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::migrate::Migrations;
 use crate::observe::Steps;
+use crate::placement::{PlaceTenant, Placement, Rules};
 use crate::pool::{Databases, Preprocessor, Preprocessors, Role};
 use crate::registry::{self, Registry, RegistryConfig};
 use crate::resolve::{Head, Resolution, Resolve};
@@ -35,6 +34,7 @@ pub struct Builder {
     role: Option<Role>,
     layout: Layout,
     reserved: ReservedSlugs,
+    placement: Placement,
     registry: RegistryConfig,
     operator: String,
     keep_deleted: Period,
@@ -52,6 +52,7 @@ impl Default for Builder {
             role: None,
             layout: Layout::default(),
             reserved: ReservedSlugs::default(),
+            placement: Placement::default(),
             registry: RegistryConfig::default(),
             operator: format!("process {}", std::process::id()),
             keep_deleted: Period::days(30),
@@ -80,6 +81,9 @@ impl Builder {
         }
         if let Some(reserved) = config.reserved_slugs() {
             self.reserved = reserved.clone();
+        }
+        if let Some(placement) = config.placement() {
+            self.placement = placement;
         }
         self.chosen = config.preprocessors().map(<[String]>::to_vec);
         self.role = config.installation().map(Role::of);
@@ -143,6 +147,14 @@ impl Builder {
         self
     }
 
+    /// Sets the way in which tenants that name no database find one: a [`Policy`](crate::placement::Policy), or a
+    /// function of the application's own. Rules of the configuration count no more then. Default: all of them are made
+    /// in `default`.
+    pub fn placement(mut self, place: impl PlaceTenant) -> Self {
+        self.placement = Placement::new(place, Rules::default());
+        self
+    }
+
     /// Settings of the cache in front of the registry.
     pub fn registry(mut self, config: RegistryConfig) -> Self {
         self.registry = config;
@@ -179,6 +191,7 @@ impl Builder {
             Preprocessors::choose(self.preprocessors, self.role.as_ref(), self.chosen.as_deref())?;
         let layout = Arc::new(self.layout);
         let databases = Databases::new(self.databases, &layout, &preprocessors)?;
+        self.placement.check(databases.aliases())?;
         if self.installs {
             registry::install(&databases, &layout).await?;
         }
@@ -192,11 +205,12 @@ impl Builder {
             layout,
             migrations: self.migrations,
             reserved: self.reserved,
+            placement: self.placement,
             role: self.role,
             operator: self.operator,
             keep_deleted: self.keep_deleted.duration(),
             agreement: Agreement::default(),
-            spare_taken: Notify::new(),
+            spares_taken: SparesTaken::default(),
         };
         let context = Arc::new(context);
         Ok(Tenancy { inner: Arc::new(Inner { context, registry, resolver: self.resolver }) })

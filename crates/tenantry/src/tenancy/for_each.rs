@@ -143,7 +143,13 @@ where
     }
 
     fn begin(&mut self, tenant: Tenant) {
-        let work = self.upcoming.tenancy.db_of(&tenant, true).map(&mut self.job);
+        let tenancy = &self.upcoming.tenancy;
+        // Each job would wait for itself.
+        let there = match tenancy.inner.context.databases.away().lately(tenant.database()) {
+            Some(error) => Err(error),
+            None => tenancy.db_of(&tenant, true),
+        };
+        let work = there.map(&mut self.job);
         let run = async move {
             let result = match work {
                 Ok(work) => work.await,

@@ -9,6 +9,7 @@ mod archive;
 mod audit;
 mod builder;
 mod clone;
+mod databases;
 mod events;
 mod fleet;
 mod for_each;

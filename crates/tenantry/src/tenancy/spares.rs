@@ -12,14 +12,16 @@ use crate::registry::Spare;
 use crate::tenant::TypeName;
 
 impl Tenancy {
-    /// Removes the spares that are stale, and makes new ones until there are this many.
+    /// Removes the spares that are stale, and makes new ones until there are this many in each database that new
+    /// tenants come to.
     ///
     /// A spare is a schema with all tenant migrations, made ahead of time: [`create`](Self::create) takes one
     /// where it can, renames it, and is done in a few milliseconds. A spare that has not applied what the
     /// migrations make now is never handed out, so call this after [`migrate`](Self::migrate), and from time to
     /// time, or have it done by [`keep_spares`](Self::keep_spares). Two who fill at once make no more than one.
     ///
-    /// Only tenants of the default database are made of spares.
+    /// Where all tenants are made in `default`, that is the only one. A [closed](Self::close_database) database keeps
+    /// no spares. One that does not answer is left out, and is among the [unreachable](Self::unreachable) ones.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if each tenant has a role of its own, if a file is not plain SQL in a transaction,
@@ -35,7 +37,7 @@ impl Tenancy {
     /// # Errors
     /// Like [`fill_spares`](Self::fill_spares).
     pub async fn fill_spares_observed(&self, count: u32, steps: impl Steps) -> Result<SpareSummary> {
-        provision::fill_spares(&self.inner.context, None, count, Stale::Now, &steps).await
+        provision::fill_spares(&self.inner.context, None, None, count, Stale::Now, &steps).await
     }
 
     /// Does what [`fill_spares_observed`](Self::fill_spares_observed) does, for tenants of a type. Those without a type
@@ -49,7 +51,7 @@ impl Tenancy {
         count: u32,
         steps: impl Steps,
     ) -> Result<SpareSummary> {
-        provision::fill_spares(&self.inner.context, Some(type_name), count, Stale::Now, &steps).await
+        provision::fill_spares(&self.inner.context, None, Some(type_name), count, Stale::Now, &steps).await
     }
 
     /// Keeps this many spares, in a background task. It looks at once, whenever this process has made a tenant
@@ -81,7 +83,7 @@ impl Tenancy {
         SpareKeeper::start(Arc::clone(&self.inner.context), options)
     }
 
-    /// All spares, the oldest first.
+    /// All spares, database by database, the oldest first. Those of a database that does not answer are left out.
     ///
     /// # Errors
     /// If the registry cannot be read.

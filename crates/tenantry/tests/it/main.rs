@@ -32,6 +32,7 @@ mod migrate;
 mod no_transaction;
 mod notifications;
 mod outside;
+mod placement;
 mod pooler;
 mod preprocessors;
 mod proxy;

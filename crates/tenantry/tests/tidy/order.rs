@@ -8,7 +8,8 @@ use super::{assert_none, sources_of_library};
 const ORDER: &[&[&str]] = &[
     &["tenant"],
     &["error", "fail_point", "guard", "sql", "observe"],
-    &["resolve", "database"],
+    &["resolve", "placement"],
+    &["database"],
     &["pool"],
     &["registry", "migration"],
     &["context"],

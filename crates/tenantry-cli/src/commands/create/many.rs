@@ -160,7 +160,12 @@ async fn make(tenancy: &Tenancy, slug: Slug, order: Order) -> anyhow::Result<(Sl
         ErrorKind::AlreadyExists
         | ErrorKind::InvalidInput
         | ErrorKind::Conflict
+        | ErrorKind::DatabaseClosed
         | ErrorKind::MissingSchema => Made::Failed(Report::of(&error).of_slug(&slug)),
+        // The other databases go on.
+        ErrorKind::DatabaseUnavailable if !tenancy.unreachable().is_empty() => {
+            Made::Failed(Report::of(&error).of_slug(&slug))
+        }
         _ => return Err(error.into()),
     };
     Ok((slug, made))

@@ -1,0 +1,127 @@
+//! Empties a database of its tenants.
+use serde_json::{Value, json};
+use tenantry::Tenancy;
+use tenantry::lifecycle::{DrainPlan, PlannedMove};
+use tenantry::tenant::{Alias, Status};
+
+use crate::away;
+use crate::causes::Causes;
+use crate::connect::with_tenancy;
+use crate::context::{Context, Finish};
+use crate::failure::Report;
+use crate::output::{Format, note};
+
+/// Close a database for good, and show where its tenants go
+///
+/// The tenants are spread over the other databases that are open and answer, as new ones would be. Spares are removed.
+/// Repeat the command to see what is left.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// The name of the database in the configuration
+    #[arg(value_parser = Alias::parse)]
+    alias: Alias,
+    /// Only to this database; repeatable
+    #[arg(long, value_name = "ALIAS", value_parser = Alias::parse)]
+    to: Vec<Alias>,
+    /// Show what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The work that was done on the database itself.
+#[derive(Clone, Copy, Default)]
+struct Done {
+    was_open: bool,
+    spares: usize,
+}
+
+pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
+    with_tenancy(cx, async |cx, _, tenancy| {
+        // What cannot be planned is refused before anything is closed.
+        tenancy.plan_drain(&options.alias, &options.to).await?;
+        let done = if options.dry_run { Done::default() } else { begin(tenancy, &options.alias).await? };
+        let plan = tenancy.plan_drain(&options.alias, &options.to).await?;
+        match cx.output.format() {
+            Format::Json => cx.output.json(&json_of(&plan, done)),
+            Format::Table => print(cx, &plan, done, options.dry_run),
+        }
+        let finish = report(cx, &plan);
+        Ok(away::tell_some(cx.output.format(), tenancy, |alias| *alias == options.alias, finish))
+    })
+    .await
+}
+
+/// Closes the database, and removes its spares. One that does not answer has its tenants counted all the same.
+async fn begin(tenancy: &Tenancy, alias: &Alias) -> anyhow::Result<Done> {
+    let was_open = tenancy.close_database(alias).await?;
+    match tenancy.remove_spares(alias).await {
+        Ok(spares) => Ok(Done { was_open, spares }),
+        Err(_) if tenancy.unreachable().contains_key(alias) => Ok(Done { was_open, spares: 0 }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says why some have nowhere to go. Somebody left is a reason to repeat the command.
+fn report(cx: &mut Context, plan: &DrainPlan) -> Finish {
+    cx.output.flush();
+    let mut causes = Causes::default();
+    let format = cx.output.format();
+    for PlannedMove { tenant, to, .. } in &plan.moves {
+        if let Err(error) = to {
+            causes.tell(format, &Report::of(error).of_tenant(tenant));
+        }
+    }
+    causes.finish(format);
+    if plan.moves.is_empty() && plan.staying.is_empty() { Finish::Done } else { Finish::SomeFailed }
+}
+
+fn json_of(plan: &DrainPlan, done: Done) -> Value {
+    let moves = plan.moves.iter().map(|planned| {
+        json!({
+            "slug": planned.tenant.slug(),
+            "status": planned.tenant.status(),
+            "to": planned.to.as_ref().ok(),
+        })
+    });
+    json!({
+        "database": plan.database,
+        "moves": moves.collect::<Vec<_>>(),
+        "staying": plan.staying,
+        "removed": done.spares,
+    })
+}
+
+fn print(cx: &mut Context, plan: &DrainPlan, done: Done, is_dry: bool) {
+    let rows = plan.moves.iter().map(|PlannedMove { tenant, to, .. }| {
+        let command = match to {
+            Ok(to) => format!("tenantry move {} --to {to}", tenant.slug()),
+            Err(_) => "nowhere".to_owned(),
+        };
+        vec![tenant.slug().to_string(), tenant.status().to_string(), command]
+    });
+    if !plan.moves.is_empty() {
+        cx.output.table(&["SLUG", "STATUS", "BY"], rows);
+    }
+    let alias = &plan.database;
+    if is_dry {
+        note(
+            Format::Table,
+            &format!("nothing was changed: without --dry-run, `{alias}` is closed to new tenants"),
+        );
+    } else {
+        let closed = if done.was_open { "is closed now" } else { "was closed before" };
+        note(Format::Table, &format!("database `{alias}` {closed}, {} spares were removed", done.spares));
+    }
+    let left = std::iter::once(format!("{} to move", plan.moves.len()));
+    let staying =
+        plan.staying.iter().map(|(status, count)| format!("{count} {status} ({})", ends_by(*status)));
+    note(Format::Table, &format!("left: {}", left.chain(staying).collect::<Vec<_>>().join(", ")));
+}
+
+/// The way in which a tenant leaves that no move takes along.
+fn ends_by(status: Status) -> &'static str {
+    match status {
+        Status::Deleted | Status::Purging => "until `tenantry purge`",
+        _ => "until it is made or `create --abort` removes it",
+    }
+}

@@ -1,0 +1,151 @@
+//! The search for the database of a tenant that names none.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sqlx::PgConnection;
+
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Result};
+use crate::placement::{DatabaseFigures, KnownDatabases, Measured, Newcomer, estimate};
+use crate::pool::Databases;
+use crate::registry::databases::{self, DatabaseRow};
+use crate::registry::store;
+use crate::tenant::{Alias, Tenant, TenantRecord};
+
+/// The longest that a sign-up waits for sizes of which older ones are known. They are measured to the end all the same.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// The databases that are left to choose from.
+pub(super) struct Search<'a> {
+    context: &'a Context,
+    around: KnownDatabases,
+}
+
+impl<'a> Search<'a> {
+    /// Reads what is known of each database. What is too old is counted or measured anew.
+    pub(super) async fn begin(context: &'a Context, registry: &mut PgConnection) -> Result<Self> {
+        Ok(Self { context, around: known_databases(context, registry).await? })
+    }
+
+    /// Chooses a database, and answers with the tenant as it would be there.
+    pub(super) async fn choose(&self, registry: &mut PgConnection, draft: &Tenant) -> Result<Tenant> {
+        let database = self.context.placement.place(&Newcomer::from(draft), &self.around)?;
+        databases::send(registry, &database).await?;
+        Ok(Tenant::from(TenantRecord { database, ..draft.to_record() }))
+    }
+
+    /// Returns true if the tenant may be made elsewhere after this error: because of it nothing was written.
+    pub(super) async fn passes_over(
+        &mut self,
+        registry: &mut PgConnection,
+        draft: &Tenant,
+        error: &Error,
+    ) -> Result<bool> {
+        let alias = draft.database();
+        let passed = match error.kind() {
+            ErrorKind::DatabaseClosed => &mut self.around.closed,
+            ErrorKind::DatabaseUnavailable if *alias != Alias::default() => &mut self.around.away,
+            _ => return Ok(false),
+        };
+        passed.insert(alias.clone());
+        // What was begun there is finished there, by the same command.
+        let is_free = store::tenant_by_slug(registry, draft.slug()).await?.is_none();
+        if is_free {
+            let (slug, hint) = (draft.slug(), error.hint());
+            tracing::warn!(
+                target: "tenantry::placement",
+                database = %alias, %error, hint,
+                "Database `{alias}` is passed over for tenant `{slug}`: {error}"
+            );
+        }
+        Ok(is_free)
+    }
+}
+
+/// The databases as whoever chooses one is to see them.
+pub(crate) async fn known_databases(
+    context: &Context,
+    registry: &mut PgConnection,
+) -> Result<KnownDatabases> {
+    let rows = database_rows(context, registry).await?;
+    let figures =
+        rows.iter().map(|row| (row.tenants, row.size.map(|(bytes, tenants)| Measured { bytes, tenants })));
+    let sizes = estimate(&figures.collect::<Vec<_>>());
+    let candidate = |(row, bytes): (&DatabaseRow, Option<u64>)| {
+        let candidate = DatabaseFigures::new(row.alias.clone(), row.tenants).with_turn(row.turn);
+        bytes.map_or(candidate.clone(), |bytes| candidate.with_bytes(bytes))
+    };
+    let mut known: Vec<_> = rows.iter().zip(sizes).map(candidate).collect();
+    known.sort_by_key(|figures| figures.alias != Alias::default());
+    let by_file = context.databases.configs().filter(|(_, config)| config.is_closed());
+    let by_file = by_file.map(|(alias, _)| alias.clone());
+    let closed = rows.iter().filter(|row| row.closed.is_some()).map(|row| row.alias.clone());
+    let away = context.databases.aliases().filter(|alias| context.databases.away().lately(alias).is_some());
+    Ok(KnownDatabases {
+        figures: known,
+        closed: by_file.chain(closed).collect(),
+        away: away.cloned().collect(),
+    })
+}
+
+/// The rows of the databases there are, in the order of their aliases, as fresh as the placement needs them.
+pub(crate) async fn database_rows(
+    context: &Context,
+    registry: &mut PgConnection,
+) -> Result<Vec<DatabaseRow>> {
+    let aliases: Vec<_> = context.databases.aliases().collect();
+    let mut rows = read(registry, &aliases).await?;
+    if rows.len() < aliases.len() || rows.iter().any(|row| !row.is_counted) {
+        databases::count(registry, &aliases).await?;
+        rows = read(registry, &aliases).await?;
+    }
+    if context.placement.needs_sizes() && rows.iter().any(|row| !row.is_measured) {
+        measure_old(context, registry, &rows).await?;
+        rows = read(registry, &aliases).await?;
+    }
+    Ok(rows)
+}
+
+async fn read(registry: &mut PgConnection, aliases: &[&Alias]) -> Result<Vec<DatabaseRow>> {
+    let mut rows = databases::all(registry).await?;
+    rows.retain(|row| aliases.contains(&&row.alias));
+    Ok(rows)
+}
+
+/// Has the databases measured whose size is too old. Only sizes that nobody knows are waited for to the end.
+async fn measure_old(context: &Context, registry: &mut PgConnection, rows: &[DatabaseRow]) -> Result<()> {
+    let mut claimed = Vec::new();
+    for row in rows.iter().filter(|row| !row.is_measured) {
+        if databases::claim_measuring(registry, &row.alias).await? {
+            claimed.push(row.alias.clone());
+        }
+    }
+    let is_waited_for = rows.iter().any(|row| row.size.is_none() && claimed.contains(&row.alias));
+    let measuring = tokio::spawn(measure(context.databases.clone(), claimed));
+    if is_waited_for {
+        measuring.await.unwrap_or(Ok(()))
+    } else {
+        // What could not be measured in time is chosen by older figures.
+        tokio::time::timeout(PATIENCE, measuring).await.map_or(Ok(()), |measured| measured.unwrap_or(Ok(())))
+    }
+}
+
+/// Measures databases, all at once, and notes it. One that does not answer keeps the size it had.
+pub(crate) async fn measure(databases: Databases, aliases: Vec<Alias>) -> Result<()> {
+    let sizes = join_all(aliases.iter().map(|alias| size_of(&databases, alias))).await;
+    let mut registry = databases.owner_connection(&Alias::default()).await?;
+    for (alias, size) in aliases.iter().zip(sizes) {
+        match size {
+            Ok(bytes) => databases::note_size(&mut registry, alias, bytes).await?,
+            Err(error) => tracing::debug!(database = %alias, %error, "Cannot measure database `{alias}`"),
+        }
+    }
+    Ok(())
+}
+
+async fn size_of(databases: &Databases, alias: &Alias) -> Result<i64> {
+    let mut connection = databases.owner_connection(alias).await?;
+    let size = "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())";
+    Ok(sqlx::query_scalar(size).fetch_one(&mut connection).await?)
+}
