@@ -55,9 +55,13 @@ pub(crate) enum Case {
     MigrateRss,
     /// A tenant that doctor looks at, in a large fleet against a small one.
     Doctor,
+    /// A thousand tenants over four servers, against one.
+    ManyZipf,
+    /// One of four servers that is away, and the tenants of the others.
+    FleetDown,
 }
 
-const ALL: [Case; 24] = [
+const ALL: [Case; 26] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -82,6 +86,8 @@ const ALL: [Case; 24] = [
     Case::MigrateAddColumn,
     Case::MigrateRss,
     Case::Doctor,
+    Case::ManyZipf,
+    Case::FleetDown,
 ];
 
 impl Case {
@@ -112,6 +118,8 @@ impl Case {
             Self::MigrateAddColumn => ("migrate", "add-column"),
             Self::MigrateRss => ("migrate", "rss"),
             Self::Doctor => ("doctor", "tenant"),
+            Self::ManyZipf => ("many", "zipf"),
+            Self::FleetDown => ("fleet", "down"),
         }
     }
 }

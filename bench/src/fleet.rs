@@ -188,7 +188,7 @@ pub(crate) async fn open_at(url: &str, tenant: Migrator) -> Result<Opened> {
     Ok(Opened { tenancy })
 }
 
-fn migrations(tenant: Migrator) -> Result<Migrations> {
+pub(crate) fn migrations(tenant: Migrator) -> Result<Migrations> {
     Ok(Migrations::from_migrators(sqlx::migrate!("migrations/master"), tenant)?)
 }
 

@@ -14,8 +14,8 @@
 //! on: the pool differs from its defaults only in sizes.
 //!
 //! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`replica`], [`http`], [`lookup`], [`create`],
-//!   [`adopt`], [`clone`], [`export`], [`relocate`], [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`]: the
-//!   cases.
+//!   [`adopt`], [`clone`], [`export`], [`relocate`], [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`],
+//!   [`many`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
@@ -31,6 +31,7 @@ mod export;
 mod fleet;
 mod http;
 mod lookup;
+mod many;
 mod measure;
 mod memory;
 mod migrate;
@@ -135,6 +136,8 @@ async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
         Case::MigrateAddColumn => migrate::add_column(bench).await,
         Case::MigrateRss => memory::compare(bench).await,
         Case::Doctor => doctor::per_tenant(bench).await,
+        Case::ManyZipf => many::zipf(bench).await,
+        Case::FleetDown => many::down(bench).await,
     }
 }
 

@@ -95,7 +95,7 @@ impl Worker for BareTask {
     }
 }
 
-async fn read_note<'c>(executor: impl Executor<'c, Database = Postgres>, note: i32) -> Result<()> {
+pub(crate) async fn read_note<'c>(executor: impl Executor<'c, Database = Postgres>, note: i32) -> Result<()> {
     let select = sqlx::query_scalar("SELECT title FROM note WHERE id = $1");
     let _: String = select.bind(note).fetch_one(executor).await?;
     Ok(())
