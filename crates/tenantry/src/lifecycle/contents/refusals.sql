@@ -64,10 +64,14 @@ mine AS MATERIALIZED (
     WHERE d.classid = 'pg_cast'::regclass
 ),
 edge AS MATERIALIZED (
-    SELECT DISTINCT d.classid, d.objid, d.refclassid, d.refobjid
-    FROM own, mine JOIN pg_depend AS d USING (classid, objid)
-    WHERE d.deptype <> 'e'
-        AND NOT (d.refclassid = 'pg_namespace'::regclass AND d.refobjid = own.oid)
+    SELECT DISTINCT mine.classid, mine.objid, d.refclassid, d.refobjid
+    FROM own, mine, LATERAL (
+        SELECT refclassid, refobjid FROM pg_depend AS d
+        WHERE d.classid = mine.classid AND d.objid = mine.objid AND d.deptype <> 'e'
+        -- Has the server look up each of `mine`, instead of reading all dependencies of the database.
+        OFFSET 0
+    ) AS d
+    WHERE NOT (d.refclassid = 'pg_namespace'::regclass AND d.refobjid = own.oid)
         AND NOT EXISTS (SELECT FROM mine AS other WHERE other.classid = d.refclassid AND other.objid = d.refobjid)
 ),
 -- What a foreign key from elsewhere leaves here is `incoming`.
@@ -81,7 +85,8 @@ leading_out (what, is_incoming) AS (
         AND target.schema NOT IN (quote_ident(own.nspname), 'pg_catalog', 'information_schema')
         AND target.schema NOT IN (SELECT quote_ident(shared) FROM unnest($2) AS shared)
         AND NOT EXISTS (
-            SELECT FROM pg_depend AS e WHERE e.classid = refclassid AND e.objid = refobjid AND e.deptype = 'e')
+            SELECT FROM pg_depend AS e
+            WHERE e.classid = edge.refclassid AND e.objid = edge.refobjid AND e.deptype = 'e')
 ),
 needed_extension (name, schema, version) AS (
     SELECT DISTINCT extname::text, nspname::text, extversion
