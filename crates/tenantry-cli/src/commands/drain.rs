@@ -1,20 +1,22 @@
 //! Empties a database of its tenants.
 use serde_json::{Value, json};
-use tenantry::Tenancy;
 use tenantry::lifecycle::{DrainPlan, PlannedMove};
 use tenantry::tenant::{Alias, Status};
+use tenantry::{Config, MoveOptions, Tenancy};
 
+use super::relocate::watched;
 use crate::away;
 use crate::causes::Causes;
 use crate::connect::with_tenancy;
 use crate::context::{Context, Finish};
 use crate::failure::Report;
 use crate::output::{Format, note};
+use crate::progress::Progress;
 
-/// Close a database for good, and show where its tenants go
+/// Close a database for good, and move its tenants
 ///
 /// The tenants are spread over the other databases that are open and answer, as new ones would be. Spares are removed.
-/// Repeat the command to see what is left.
+/// Without --offline nobody is moved: it shows where they go. Repeat the command to go on, and to see what is left.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// The name of the database in the configuration
@@ -23,8 +25,11 @@ pub(crate) struct Options {
     /// Only to this database; repeatable
     #[arg(long, value_name = "ALIAS", value_parser = Alias::parse)]
     to: Vec<Alias>,
-    /// Show what would be done, and change nothing
+    /// Move the tenants one after the other, each while its checkouts wait; what fails stops no other
     #[arg(long)]
+    offline: bool,
+    /// Show what would be done, and change nothing
+    #[arg(long, conflicts_with = "offline")]
     dry_run: bool,
 }
 
@@ -36,11 +41,15 @@ struct Done {
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
-    with_tenancy(cx, async |cx, _, tenancy| {
+    with_tenancy(cx, async |cx, config, tenancy| {
         // What cannot be planned is refused before anything is closed.
         tenancy.plan_drain(&options.alias, &options.to).await?;
         let done = if options.dry_run { Done::default() } else { begin(tenancy, &options.alias).await? };
-        let plan = tenancy.plan_drain(&options.alias, &options.to).await?;
+        let mut plan = tenancy.plan_drain(&options.alias, &options.to).await?;
+        if options.offline {
+            relocate_all(cx, config, tenancy, &plan).await?;
+            plan = tenancy.plan_drain(&options.alias, &options.to).await?;
+        }
         match cx.output.format() {
             Format::Json => cx.output.json(&json_of(&plan, done)),
             Format::Table => print(cx, &plan, done, options.dry_run),
@@ -59,6 +68,35 @@ async fn begin(tenancy: &Tenancy, alias: &Alias) -> anyhow::Result<Done> {
         Err(_) if tenancy.unreachable().contains_key(alias) => Ok(Done { was_open, spares: 0 }),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Moves those who have somewhere to go. What fails is told, and the tenant is where it was.
+async fn relocate_all(
+    cx: &Context,
+    config: &Config,
+    tenancy: &Tenancy,
+    plan: &DrainPlan,
+) -> anyhow::Result<()> {
+    let format = cx.output.format();
+    let progress = Progress::new(format);
+    let mut causes = Causes::default();
+    for PlannedMove { tenant, to, .. } in &plan.moves {
+        let Ok(to) = to else { continue };
+        let order = match tenant.status() {
+            Status::Moving => MoveOptions::resume(),
+            _ => MoveOptions::to(to.clone()),
+        };
+        match watched(&progress, config, tenancy, tenant, order).await {
+            Ok(moved) => {
+                let (slug, to) = (moved.tenant.slug(), moved.tenant.database());
+                note(format, &format!("moved tenant {slug} to {to}, {} rows", moved.rows));
+            }
+            Err(error) if progress.is_cancelled() => return Err(error),
+            Err(error) => causes.tell(format, &Report::of(error.as_ref()).of_tenant(tenant)),
+        }
+    }
+    causes.finish(format);
+    Ok(())
 }
 
 /// Says why some have nowhere to go. Somebody left is a reason to repeat the command.
@@ -94,7 +132,7 @@ fn json_of(plan: &DrainPlan, done: Done) -> Value {
 fn print(cx: &mut Context, plan: &DrainPlan, done: Done, is_dry: bool) {
     let rows = plan.moves.iter().map(|PlannedMove { tenant, to, .. }| {
         let command = match to {
-            Ok(to) => format!("tenantry move {} --to {to}", tenant.slug()),
+            Ok(to) => format!("tenantry move {} --to {to} --offline", tenant.slug()),
             Err(_) => "nowhere".to_owned(),
         };
         vec![tenant.slug().to_string(), tenant.status().to_string(), command]

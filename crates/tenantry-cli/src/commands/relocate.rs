@@ -72,7 +72,8 @@ async fn relocate(
     tenant: &Tenant,
     order: MoveOptions,
 ) -> anyhow::Result<()> {
-    let moved = watched(cx, config, tenancy, tenant, order).await?;
+    let progress = Progress::new(cx.output.format());
+    let moved = watched(&progress, config, tenancy, tenant, order).await?;
     for line in &moved.notes {
         note(cx.output.format(), &format!("warning: {line}"));
     }
@@ -89,19 +90,18 @@ async fn relocate(
 }
 
 /// Shows how the work goes on. Once interrupted, it undoes what it did.
-async fn watched(
-    cx: &Context,
+pub(super) async fn watched(
+    progress: &Progress,
     config: &Config,
     tenancy: &Tenancy,
     tenant: &Tenant,
     order: MoveOptions,
 ) -> anyhow::Result<Moved> {
-    let progress = Progress::new(cx.output.format());
     // The program is looked for only where it is needed.
     let dump = async |arguments: &[String]| {
         PgDump::for_server(config, tenancy, tenant.database()).await?.run(arguments)
     };
-    let work = tenancy.move_tenant_observed(tenant, order, &progress, dump);
+    let work = tenancy.move_tenant_observed(tenant, order, progress, dump);
     let result = until_interrupted(work, || progress.cancel()).await;
     progress.finish();
     match result {

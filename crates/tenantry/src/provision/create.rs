@@ -79,7 +79,7 @@ async fn create_where_placed(
     new: &NewTenant,
     draft: &Tenant,
 ) -> Result<()> {
-    let mut search = Search::begin(context, registry).await?;
+    let mut search = Search::begin(context, registry, draft).await?;
     loop {
         let draft = search.choose(registry, draft).await?;
         let new = new.clone().database(draft.database().clone());

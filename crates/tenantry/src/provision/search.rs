@@ -1,5 +1,6 @@
 //! The search for the database of a tenant that names none.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -24,8 +25,20 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     /// Reads what is known of each database. What is too old is counted or measured anew.
-    pub(super) async fn begin(context: &'a Context, registry: &mut PgConnection) -> Result<Self> {
-        Ok(Self { context, around: known_databases(context, registry).await? })
+    pub(super) async fn begin(
+        context: &'a Context,
+        registry: &mut PgConnection,
+        draft: &Tenant,
+    ) -> Result<Self> {
+        let around = known_databases(context, registry).await?;
+        // One that did not answer a moment ago is not asked again, and passed over all the same.
+        let with_all = KnownDatabases { away: BTreeSet::new(), ..around.clone() };
+        if let Ok(alias) = context.placement.place(&Newcomer::from(draft), &with_all)
+            && let Some(error) = context.databases.away().lately(&alias)
+        {
+            tell(draft, &alias, &error);
+        }
+        Ok(Self { context, around })
     }
 
     /// Chooses a database, and answers with the tenant as it would be there.
@@ -52,15 +65,20 @@ impl<'a> Search<'a> {
         // What was begun there is finished there, by the same command.
         let is_free = store::tenant_by_slug(registry, draft.slug()).await?.is_none();
         if is_free {
-            let (slug, hint) = (draft.slug(), error.hint());
-            tracing::warn!(
-                target: "tenantry::placement",
-                database = %alias, %error, hint,
-                "Database `{alias}` is passed over for tenant `{slug}`: {error}"
-            );
+            tell(draft, alias, error);
         }
         Ok(is_free)
     }
+}
+
+/// Says that a database was the first choice, and why it is not the one.
+fn tell(draft: &Tenant, alias: &Alias, error: &Error) {
+    let (slug, hint) = (draft.slug(), error.hint());
+    tracing::warn!(
+        target: "tenantry::placement",
+        database = %alias, %error, hint,
+        "Database `{alias}` is passed over for tenant `{slug}`: {error}"
+    );
 }
 
 /// The databases as whoever chooses one is to see them.
