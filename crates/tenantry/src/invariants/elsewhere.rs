@@ -244,7 +244,8 @@ async fn whoever_dies_while_importing_a_database_elsewhere_leaves_what_the_same_
 
 /// Takes a schema of the default database for that of a customer.
 async fn import(tenancy: &Tenancy, url: &str) -> Result<crate::ImportedDatabase> {
-    let source = crate::SourceDatabase::from_url(url)?.schema(crate::tenant::SchemaName::parse("shop")?);
+    let schema = crate::tenant::SchemaName::parse("shop")?;
+    let source = crate::SourceDatabase::from_url(url)?.schema(schema).without_other_schemas();
     let dump = async |arguments: &[String]| Ok(pg_dump(url, arguments));
     tenancy.import_database(&source, NewTenant::new("copy").database(eu()), dump).await
 }

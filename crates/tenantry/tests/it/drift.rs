@@ -111,12 +111,12 @@ async fn what_was_begun_and_never_ended_is_found_with_the_command_that_goes_on()
              VALUES ('{id}', '{slug}', '{verb}', 'somebody', 'begun', now() - interval '1 day')"
         )
     };
-    fixture.owner.run(&begin("acme", acme.id().to_string(), "export")).await;
+    fixture.owner.run(&begin("acme", acme.id().to_string(), "delete")).await;
     fixture.owner.run(&begin("gone", "00000000-0000-4000-8000-000000000000".to_owned(), "import")).await;
     let says = |verb: &str, slug: &str| format!("`{verb}` of tenant `{slug}` was begun by somebody at ");
-    let (export, import) = (says("export", "acme"), says("import", "gone"));
-    let findings = fixture.check(&[(Check::Unfinished, &export), (Check::Unfinished, &import)]).await;
-    assert!(findings[0].mend.starts_with("tenantry export acme   # or"), "{}", findings[0].mend);
+    let (import, delete) = (says("import", "gone"), says("delete", "acme"));
+    let findings = fixture.check(&[(Check::Unfinished, &delete), (Check::Unfinished, &import)]).await;
+    assert!(findings[0].mend.starts_with("tenantry delete acme --yes   # or"), "{}", findings[0].mend);
     let forget = findings[0].mend.split_once(": ").unwrap().1;
     fixture.owner.run(forget).await;
     fixture.owner.run(&findings[1].mend).await;

@@ -136,7 +136,8 @@ async fn who_is_suspended_is_migrated_and_who_is_half_made_or_deleted_is_not() {
     let database = database().await;
     let folder = Folder::of(&[NOTE]);
     let tenancy = open(&database, &folder).await;
-    for status in Status::ALL {
+    // A run waits for a tenant that is moving, which `relocate` tests.
+    for status in Status::ALL.into_iter().filter(|status| *status != Status::Moving) {
         tenancy.create(NewTenant::new(status.as_str())).await.unwrap();
     }
     Client::owner(&database).await.run("UPDATE tenantry.tenant SET status = slug").await;
