@@ -1,7 +1,7 @@
 //! The database that a tenant is made in, or moves to: a choice among those that take tenants.
 //!
 //! [`PlaceTenant`] is the choice: a [`Policy`], or a function of the application's own. Settings of the tenant may
-//! narrow down what there is to choose from, and that comes first ([`Rules`](rules::Rules)). Nothing here asks a
+//! narrow down what there is to choose from, and that comes first (`Rules`). Nothing here asks a
 //! database: what is known of each is [`DatabaseFigures`], which `provision` reads from the registry.
 //!
 //! | file | what it holds |
