@@ -18,7 +18,7 @@ const SOURCE: &str = "crates/tenantry/src/guard.rs";
 /// The time that one test may take.
 const LIMIT: Duration = Duration::from_mins(2);
 /// Guards that are checked at a time. Their tests wait for a server more than they compute, and share that server.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 2;
 /// The exit code of a test binary in which a test has failed.
 const FAILED: Option<i32> = Some(101);
 
