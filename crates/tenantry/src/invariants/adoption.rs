@@ -2,11 +2,11 @@
 //!
 //! The process that dies is this test's own program once more, told where to die.
 
-use std::process::Command;
 use std::time::Duration;
 
 use tenantry_embedded::ScratchDatabase;
 
+use super::victim::{dies, victim_at};
 use crate::fail_point::FailPoint;
 use crate::lifecycle::{Adoption, SchemaChoice};
 use crate::tenant::Alias;
@@ -111,14 +111,7 @@ async fn run(url: &str, sql: &str) {
 
 /// Dies on the way, or fails this test.
 fn run_victim(point: FailPoint, urls: &str, database: &str) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "invariants::adoption::victim", "--nocapture"])
-        .env("TENANTRY_DIE_AT", point.name())
-        .env(VICTIM_URLS, format!("{database} {urls}"))
-        .output()
-        .unwrap();
-    assert!(!output.status.success(), "{point:?} was not reached");
-    assert!(output.status.code().is_none(), "it died of something else: {output:?}");
+    dies(victim_at("invariants::adoption::victim", point).env(VICTIM_URLS, format!("{database} {urls}")));
 }
 
 /// The work of the process that dies. In an ordinary run there is nothing to do.

@@ -6,12 +6,13 @@ use std::process::Command;
 use sqlx::{Connection as _, PgConnection};
 
 use super::crashes::{check_agreement, open, until_nobody_holds_a_lock};
+use super::victim::{dies, victim_at};
 use crate::archive::{ArchiveFile, verify};
 use crate::error::ErrorKind;
 use crate::fail_point::FailPoint;
 use crate::registry::AuditState;
 use crate::tenant::{Alias, Status};
-use crate::testing::{Installation, installation, pg_dump};
+use crate::testing::{Installation, TemporaryDirectory, installation, pg_dump};
 use crate::{ExportOptions, FromArchive, ImportedTenant, Result, Tenancy};
 
 const FILES: [&str; 2] = ["CREATE TABLE note (id int PRIMARY KEY)", "ALTER TABLE note ADD title text"];
@@ -41,19 +42,23 @@ async fn import_as(tenancy: &Tenancy, file: &Path, order: &FromArchive) -> Resul
 }
 
 /// An installation with two notes of `acme`, and a place for its archive.
-async fn acme() -> (Installation, PathBuf) {
+async fn acme() -> (Installation, TemporaryDirectory) {
     let installation = installation(&FILES[..1], crate::PoolConfig::default()).await;
     // Anybody may create there until PostgreSQL 14, which doctor tells of.
     installation.run_as_superuser("REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
     installation.create("acme").await;
     sqlx::query("INSERT INTO note VALUES (1), (2)").execute(&installation.db("acme").await).await.unwrap();
-    let file = std::env::temp_dir().join(format!("tenantry-{}.tar.zst", uuid::Uuid::new_v4()));
-    (installation, file)
+    (installation, TemporaryDirectory::new())
+}
+
+fn archive_in(folder: &TemporaryDirectory) -> PathBuf {
+    folder.path().join("acme.tar.zst")
 }
 
 #[tokio::test]
 async fn whoever_dies_while_exporting_leaves_no_file_and_the_same_call_writes_it() {
-    let (installation, file) = acme().await;
+    let (installation, folder) = acme().await;
+    let file = archive_in(&folder);
     let url = installation.database.url();
     for point in FailPoint::OF_EXPORT {
         run_victim(url, &file, point);
@@ -72,7 +77,8 @@ async fn whoever_dies_while_exporting_leaves_no_file_and_the_same_call_writes_it
 #[tokio::test]
 async fn whoever_dies_while_importing_leaves_nothing_or_what_the_same_call_finishes() {
     for point in FailPoint::OF_IMPORT {
-        let (installation, file) = acme().await;
+        let (installation, folder) = acme().await;
+        let file = archive_in(&folder);
         let url = installation.database.url();
         export(&installation.tenancy, url, &file).await.unwrap();
         run_victim(url, &file, point);
@@ -97,7 +103,6 @@ async fn whoever_dies_while_importing_leaves_nothing_or_what_the_same_call_finis
         check_agreement(&installation, point).await;
         newer.migrate(crate::Fleet::all(), |_: &crate::observe::Outcome<'_>| {}).await.unwrap();
         assert_eq!(newer.doctor().await, [], "{point:?}");
-        std::fs::remove_file(&file).unwrap();
     }
 }
 
@@ -107,7 +112,8 @@ async fn a_tenant_that_is_not_like_its_archive_is_never_served() {
     let installation = installation(&[note], crate::PoolConfig::default()).await;
     let acme = installation.create("acme").await;
     let url = installation.database.url();
-    let file = std::env::temp_dir().join(format!("tenantry-{}.tar.zst", uuid::Uuid::new_v4()));
+    let folder = TemporaryDirectory::new();
+    let file = archive_in(&folder);
     let place = ArchiveFile::create(&file, false).unwrap();
     // It says something else than the tenant.
     let dump = async |arguments: &[String]| {
@@ -120,7 +126,6 @@ async fn a_tenant_that_is_not_like_its_archive_is_never_served() {
         .unwrap();
     place.keep().unwrap();
     let error = import(&installation.tenancy, &file).await.expect_err("it would have another index");
-    std::fs::remove_file(&file).unwrap();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     assert!(error.to_string().contains("would differ from the one that was exported"), "{error}");
     assert!(installation.tenancy.tenant("copy").await.is_err());
@@ -128,7 +133,8 @@ async fn a_tenant_that_is_not_like_its_archive_is_never_served() {
 
 #[tokio::test]
 async fn whoever_dies_while_importing_elsewhere_leaves_what_the_same_call_or_create_finishes() {
-    let (installation, file) = acme().await;
+    let (installation, folder) = acme().await;
+    let file = archive_in(&folder);
     let other = tenantry_embedded::ScratchDatabase::create().await.unwrap();
     let url = installation.database.url();
     export(&installation.tenancy, url, &file).await.unwrap();
@@ -161,7 +167,6 @@ async fn whoever_dies_while_importing_elsewhere_leaves_what_the_same_call_or_cre
             newer.purge(&deleted, now).await.unwrap();
         }
     }
-    std::fs::remove_file(&file).unwrap();
 }
 
 fn eu() -> Alias {
@@ -181,26 +186,18 @@ async fn open_both(url: &str, other: &str) -> Tenancy {
 }
 
 fn run_victim_elsewhere(url: &str, other: &str, file: &Path, point: FailPoint) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.env(VICTIM_OTHER_URL, other);
-    run(command, url, file, point);
+    dies(importer_at(url, file, point).env(VICTIM_OTHER_URL, other));
 }
 
 /// Dies on the way, or fails this test.
 fn run_victim(url: &str, file: &Path, point: FailPoint) {
-    run(Command::new(std::env::current_exe().unwrap()), url, file, point);
+    dies(&mut importer_at(url, file, point));
 }
 
-fn run(mut command: Command, url: &str, file: &Path, point: FailPoint) {
-    let output = command
-        .args(["--exact", "invariants::archives::victim", "--nocapture"])
-        .env("TENANTRY_DIE_AT", point.name())
-        .env(VICTIM_URL, url)
-        .env(VICTIM_FILE, file)
-        .output()
-        .unwrap();
-    assert!(!output.status.success(), "{point:?} was not reached");
-    assert!(output.status.code().is_none(), "it died of something else: {output:?}");
+fn importer_at(url: &str, file: &Path, point: FailPoint) -> Command {
+    let mut command = victim_at("invariants::archives::victim", point);
+    command.env(VICTIM_URL, url).env(VICTIM_FILE, file);
+    command
 }
 
 /// The work of the process that dies. In an ordinary run there is nothing to do.

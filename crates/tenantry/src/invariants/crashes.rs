@@ -3,10 +3,9 @@
 //! The process that dies is this test's own program once more, told which test to run and where to die.
 #![allow(clippy::print_stdout)]
 
-use std::process::Command;
-
 use sqlx::{Connection as _, PgConnection};
 
+use super::victim::{dies, victim_at};
 use crate::fail_point::FailPoint;
 use crate::migrate::{BaselineOptions, MigrateOptions};
 use crate::observe::Outcome;
@@ -309,15 +308,11 @@ pub(super) async fn open(url: &str, tenant_sql: &[&str]) -> crate::Tenancy {
 
 /// Dies on the way, or fails this test.
 fn run_victim(installation: &Installation, point: FailPoint, files: usize) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "invariants::crashes::victim", "--nocapture"])
-        .env("TENANTRY_DIE_AT", point.name())
-        .env(VICTIM_URL, installation.database.url())
-        .env(VICTIM_FILES, files.to_string())
-        .output()
-        .unwrap();
-    assert!(!output.status.success(), "{point:?} was not reached");
-    assert!(output.status.code().is_none(), "it died of something else: {output:?}");
+    dies(
+        victim_at("invariants::crashes::victim", point)
+            .env(VICTIM_URL, installation.database.url())
+            .env(VICTIM_FILES, files.to_string()),
+    );
 }
 
 /// The work of the process that dies. In an ordinary run there is nothing to do.

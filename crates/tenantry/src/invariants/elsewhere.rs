@@ -1,12 +1,13 @@
 //! A copy in another database: like its source or not served, and finished or undone by whoever comes next.
 #![allow(clippy::print_stdout, reason = "the number of boundaries is asked for")]
 
-use std::process::{Command, Output};
+use std::process::Command;
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry_embedded::ScratchDatabase;
 
 use super::crashes::{check_agreement, until_nobody_holds_a_lock};
+use super::victim::{dies, victim_at};
 use crate::error::ErrorKind;
 use crate::fail_point::FailPoint;
 use crate::registry::AuditState;
@@ -172,21 +173,12 @@ async fn until_nobody_works(connection: &mut PgConnection) {
 
 /// Dies on the way, or fails this test.
 fn run_victim(url: &str, other: &str, point: FailPoint) {
-    check_death(&victim_at(url, other, point).output().unwrap(), point);
+    dies(&mut copier_at(url, other, point));
 }
 
-fn check_death(output: &Output, point: FailPoint) {
-    assert!(!output.status.success(), "{point:?} was not reached");
-    assert!(output.status.code().is_none(), "it died of something else: {output:?}");
-}
-
-fn victim_at(url: &str, other: &str, point: FailPoint) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", "invariants::elsewhere::victim", "--nocapture"])
-        .env("TENANTRY_DIE_AT", point.name())
-        .env(VICTIM_URL, url)
-        .env(VICTIM_OTHER_URL, other);
+fn copier_at(url: &str, other: &str, point: FailPoint) -> Command {
+    let mut command = victim_at("invariants::elsewhere::victim", point);
+    command.env(VICTIM_URL, url).env(VICTIM_OTHER_URL, other);
     command
 }
 
@@ -197,14 +189,13 @@ async fn whoever_dies_while_copying_in_pieces_leaves_what_the_same_call_makes_an
     let mut elsewhere = PgConnection::connect(other.url()).await.unwrap();
     for point in [FailPoint::RowEntered, FailPoint::CloneFilled, FailPoint::SchemaCommitted] {
         // There are locks for no table.
-        let dies = victim_at(url, other.url(), point).env("TENANTRY_LOCKS", "1").output().unwrap();
-        check_death(&dies, point);
+        dies(copier_at(url, other.url(), point).env("TENANTRY_LOCKS", "1"));
         until_nobody_holds_a_lock(&installation).await;
         until_nobody_works(&mut elsewhere).await;
         assert_eq!(tenancy.tenant("copy").await.unwrap().status(), Status::Provisioning, "{point:?}");
         assert_eq!(schemas(other.url()).await, i64::from(point != FailPoint::RowEntered), "{point:?}");
         check_half_made(tenancy, point).await;
-        let again = victim_at(url, other.url(), FailPoint::InScratch).env("TENANTRY_LOCKS", "1").output();
+        let again = copier_at(url, other.url(), FailPoint::InScratch).env("TENANTRY_LOCKS", "1").output();
         assert!(again.as_ref().unwrap().status.success(), "{again:?}");
         // Another process has made it.
         installation.until("copy", |copy| copy.status() == Status::Active).await;
@@ -227,8 +218,7 @@ async fn whoever_dies_while_importing_a_database_elsewhere_leaves_what_the_same_
     let (url, tenancy) = (installation.database.url(), &installation.tenancy);
     let mut elsewhere = PgConnection::connect(other.url()).await.unwrap();
     for point in [FailPoint::RowEntered, FailPoint::SchemaCommitted] {
-        let dies = victim_at(url, other.url(), point).env(VICTIM_IMPORTS, "").output().unwrap();
-        check_death(&dies, point);
+        dies(copier_at(url, other.url(), point).env(VICTIM_IMPORTS, ""));
         until_nobody_holds_a_lock(&installation).await;
         until_nobody_works(&mut elsewhere).await;
         assert_eq!(tenancy.tenant("copy").await.unwrap().status(), Status::Provisioning, "{point:?}");

@@ -2,9 +2,9 @@
 //!
 //! The process that dies is this test's own program once more, told where to die.
 
-use std::process::Command;
 use std::time::Duration;
 
+use super::victim::{dies, victim_at};
 use crate::database::Period;
 use crate::doctor::Check;
 use crate::fail_point::FailPoint;
@@ -140,15 +140,11 @@ async fn until_told(tenancy: &Tenancy, is_begun: bool, point: FailPoint) {
 
 /// Dies on the way, or fails this test.
 fn run_victim(installation: &Installation, point: FailPoint, passed: u32) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "invariants::endings::victim", "--nocapture"])
-        .env("TENANTRY_DIE_AT", point.name())
-        .env("TENANTRY_DIE_AFTER", passed.to_string())
-        .env(VICTIM_URL, installation.database.url())
-        .output()
-        .unwrap();
-    assert!(!output.status.success(), "{point:?} was not reached {passed} times");
-    assert!(output.status.code().is_none(), "it died of something else: {output:?}");
+    dies(
+        victim_at("invariants::endings::victim", point)
+            .env("TENANTRY_DIE_AFTER", passed.to_string())
+            .env(VICTIM_URL, installation.database.url()),
+    );
 }
 
 /// The work of the process that dies: everything, in the order of a life. In an ordinary run there is nothing to do.

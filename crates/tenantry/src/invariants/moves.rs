@@ -1,7 +1,6 @@
 //! A tenant that moves is in one place at any moment, whoever writes and whoever dies.
 #![allow(clippy::print_stdout)]
 
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -9,6 +8,7 @@ use tenantry_embedded::ScratchDatabase;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
+use super::victim::{dies, victim_at};
 use crate::fail_point::FailPoint;
 use crate::observe::Step;
 use crate::tenant::{Alias, Status, Tenant};
@@ -269,14 +269,10 @@ async fn until_nobody_works(two: &Two) {
 
 /// Dies on the way, or fails this test.
 fn run_victim(two: &Two, point: FailPoint, to: &Alias) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "invariants::moves::victim", "--nocapture"])
-        .env("TENANTRY_DIE_AT", point.name())
-        .env(VICTIM_URLS, format!("{to} {} {}", two.here.database.url(), two.there.url()))
-        .output()
-        .unwrap();
-    assert!(!output.status.success(), "{point:?} was not reached");
-    assert!(output.status.code().is_none(), "it died of something else: {output:?}");
+    dies(
+        victim_at("invariants::moves::victim", point)
+            .env(VICTIM_URLS, format!("{to} {} {}", two.here.database.url(), two.there.url())),
+    );
 }
 
 /// The work of the process that dies. In an ordinary run there is nothing to do.

@@ -1,9 +1,8 @@
 //! A spare is what a sign-up would have made.
 
-use std::process::Command;
-
 use tenantry_embedded::ScratchDatabase;
 
+use super::victim::{dies, victim_at};
 use crate::fail_point::FailPoint;
 use crate::placement::Policy;
 use crate::tenant::{Alias, Status};
@@ -67,14 +66,7 @@ async fn open(urls: &str) -> Tenancy {
 
 /// Dies on the way, or fails this test.
 fn run_victim(point: FailPoint, urls: &str) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "invariants::spares::victim", "--nocapture"])
-        .env("TENANTRY_DIE_AT", point.name())
-        .env(VICTIM_URLS, urls)
-        .output()
-        .unwrap();
-    assert!(!output.status.success(), "{point:?} was not reached");
-    assert!(output.status.code().is_none(), "it died of something else: {output:?}");
+    dies(victim_at("invariants::spares::victim", point).env(VICTIM_URLS, urls));
 }
 
 /// The work of the process that dies. In an ordinary run there is nothing to do.

@@ -3,9 +3,9 @@
 //! The process that dies is this test's own program once more, told which test to run and where to die.
 #![allow(clippy::print_stdout)]
 
-use std::process::Command;
 use std::sync::Mutex;
 
+use super::victim::{dies, victim_at};
 use crate::database::Period;
 use crate::doctor::{Check, Finding};
 use crate::fail_point::FailPoint;
@@ -162,14 +162,7 @@ async fn until_nobody_holds_a_lock(installation: &Installation) {
 
 /// Dies on the way, or fails this test.
 fn run_victim(installation: &Installation, point: FailPoint) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "invariants::types::victim", "--nocapture"])
-        .env("TENANTRY_DIE_AT", point.name())
-        .env(VICTIM_URL, installation.database.url())
-        .output()
-        .unwrap();
-    assert!(!output.status.success(), "{point:?} was not reached");
-    assert!(output.status.code().is_none(), "it died of something else: {output:?}");
+    dies(victim_at("invariants::types::victim", point).env(VICTIM_URL, installation.database.url()));
 }
 
 /// The work of the process that dies. In an ordinary run there is nothing to do.
