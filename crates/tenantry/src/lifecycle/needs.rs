@@ -101,9 +101,7 @@ impl Needs {
                 "install it as it was: `CREATE EXTENSION … SCHEMA …`, in a migration of the master schema";
             return Ok(Some((missing, hint.to_owned())));
         }
-        let roles =
-            absent(connection, &self.roles, "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = name");
-        let roles = roles.await?;
+        let roles = missing_roles(connection, &self.roles).await?;
         if !roles.is_empty() {
             let reason = format!("roles have privileges in it that are not here: `{}`", roles.join("`, `"));
             return Ok(Some((reason, roles_hint.to_owned())));
@@ -133,6 +131,10 @@ impl Needs {
     }
 }
 
+pub(super) async fn missing_roles(connection: &mut PgConnection, names: &[String]) -> Result<Vec<String>> {
+    absent(connection, names, "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = name").await
+}
+
 /// Picks the names of which a question finds nothing.
 async fn absent(connection: &mut PgConnection, names: &[String], question: &str) -> Result<Vec<String>> {
     if names.is_empty() {
@@ -146,7 +148,8 @@ async fn absent(connection: &mut PgConnection, names: &[String], question: &str)
     Ok(absent.fetch_all(connection).await?)
 }
 
-async fn missing_extension(
+/// Says which extension is not in the schema where it has to be.
+pub(super) async fn missing_extension(
     connection: &mut PgConnection,
     needed: &[NeededExtension],
 ) -> Result<Option<String>> {

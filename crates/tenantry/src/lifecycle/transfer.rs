@@ -55,7 +55,7 @@ impl<'a> Transfer<'a> {
         Site::of_tenant(&self.context.layout, self.target)
     }
 
-    fn carrier(&self) -> RowCarrier<'a> {
+    pub(super) fn carrier(&self) -> RowCarrier<'a> {
         let (from, to) = (self.source.schema(), self.target);
         RowCarrier { from, to, site: self.site(), steps: self.steps }
     }

@@ -130,14 +130,6 @@ pub(crate) async fn put_back(
     Ok(())
 }
 
-/// The statements that copy what is kept for a schema to another database: the second writes what the first reads.
-pub(crate) fn copy_statements(schema: &SchemaName) -> (String, String) {
-    let columns = format!("schema_name, type, {COLUMNS}");
-    let kept =
-        format!("SELECT {columns} FROM tenantry.kept_file WHERE schema_name = {}", Literal(schema.as_str()));
-    (format!("COPY ({kept}) TO STDOUT"), format!("COPY tenantry.kept_file ({columns}) FROM STDIN"))
-}
-
 /// Keeps for a copy of a schema what is kept for the schema.
 pub(crate) async fn copy(connection: &mut PgConnection, from: &SchemaName, to: &SchemaName) -> Result<()> {
     let copy = format!(

@@ -152,6 +152,40 @@ async fn a_moved_tenant_is_what_it_was_and_comes_back() {
 }
 
 #[tokio::test]
+async fn rows_that_policies_hide_go_along_and_what_is_kept_of_former_types() {
+    let two = Two::new(&["CREATE TABLE first (id int)"]).await;
+    let acme = two.tenancy.create(NewTenant::new("acme")).await.unwrap();
+    let schema = acme.schema();
+    let (mut home, mut away) = (Client::superuser(&two.home).await, Client::superuser(&two.away).await);
+    let (owner, other, all) = (two.home.name(), two.away.name(), format!("{}_all", two.home.name()));
+    home.run(&format!(
+        "SET ROLE {owner}; SET search_path TO {schema};
+         CREATE TABLE guarded (id int PRIMARY KEY, tenant text);
+         INSERT INTO guarded VALUES (1, 'a'), (2, 'b'), (3, 'c');
+         CREATE POLICY own_rows ON guarded USING (tenant = 'a');
+         ALTER TABLE guarded ENABLE ROW LEVEL SECURITY; ALTER TABLE guarded FORCE ROW LEVEL SECURITY;
+         RESET ROLE; RESET search_path;
+         CREATE ROLE {all} NOLOGIN BYPASSRLS; GRANT pg_read_all_data TO {all}; GRANT {all} TO {owner}, {other};
+         INSERT INTO tenantry.kept_file
+         SELECT nspname, 'gold', 7, 'more', now(), '\\x01', 5, oid FROM pg_namespace WHERE nspname = '{schema}'"
+    ))
+    .await;
+    let rows = format!("{schema}.guarded");
+    // By its number, a schema is known from a later one of its name.
+    let kept = "tenantry.kept_file JOIN pg_namespace ON nspname = schema_name AND oid = schema_number";
+    let moved = two.relocate(&acme, eu()).await.unwrap();
+    assert_eq!((moved.rows, away.count(&rows).await, away.count(kept).await), (3, 3, 1));
+    assert_eq!(Client::owner(&two.away).await.count(&rows).await, 1, "policies are as they were");
+    assert_eq!(home.count("tenantry.kept_file").await, 0);
+    let back = two.relocate(&moved.tenant, Alias::default()).await.unwrap();
+    assert_eq!((back.rows, home.count(&rows).await, home.count(kept).await), (3, 3, 1));
+    for client in [&mut home, &mut away] {
+        client.run(&format!("DROP OWNED BY {all}")).await;
+    }
+    home.run(&format!("DROP ROLE {all}")).await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_moved_is_named_before_anything_is_made() {
     let two = Two::new(&["CREATE TABLE first (id int)"]).await;
     let acme = two.tenancy.create(NewTenant::new("acme")).await.unwrap();

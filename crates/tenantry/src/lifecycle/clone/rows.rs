@@ -86,7 +86,7 @@ impl Pair<'_> {
                     from: format!("COPY {from} {listed} TO STDOUT"),
                     to: format!("COPY {to} {listed} FROM STDIN"),
                 };
-                copy.run_as(table.reader.as_deref(), reader, writer)
+                copy.run_as(table.reader.as_deref(), reader, writer, |_| {})
                     .await
                     .map_err(|broken| self.told(&table.name, broken.into()))?
             }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 
 use super::kept::drop_unused_role;
 use super::options::{Carried, Moved};
@@ -10,7 +10,6 @@ use super::work::Relocation;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
-use crate::lifecycle::contents::lockable;
 use crate::lifecycle::find::find;
 use crate::migrate::{Dependents, drop_schema, empty_schema};
 use crate::observe::Steps;
@@ -37,7 +36,7 @@ impl Relocation<'_> {
         let stalled = carried.gated_at.map(|at: Instant| at.elapsed().as_millis()).unwrap_or_default();
         fail_point::reached(FailPoint::AfterMoveFlip);
         // It is served by now, and does without.
-        if let Err(error) = self.analyze(target).await {
+        if let Err(error) = self.transfer().gather_statistics(target).await {
             let slug = self.tenant.slug();
             tracing::warn!(%error, tenant = %slug, "Moved a tenant without statistics of its rows: {error}");
         }
@@ -52,16 +51,6 @@ impl Relocation<'_> {
             kept_schema: Some(self.record.kept_schema.clone()),
             notes: carried.notes,
         })
-    }
-
-    /// Has the planner know of the rows.
-    pub(super) async fn analyze(&self, target: &mut PgConnection) -> Result<()> {
-        let names = lockable(target, self.tenant.schema()).await?;
-        if !names.is_empty() && !self.steps.is_cancelled() {
-            self.step("gathering statistics")?;
-            sqlx::raw_sql(AssertSqlSafe(format!("ANALYZE {}", names.join(", ")))).execute(target).await?;
-        }
-        Ok(())
     }
 }
 

@@ -1,20 +1,17 @@
 //! Makes the schema in the database that the tenant goes to.
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection};
 
 use super::blueprint::Blueprint;
-use super::needs::ServerFacts;
 use super::work::Relocation;
 use crate::error::{ErrorKind, Result};
-use crate::lifecycle::contents::{first, leading_out, members, qualified};
+use crate::lifecycle::contents::{first, leading_out};
 use crate::lifecycle::making::make_tables;
-use crate::lifecycle::rounds::Rounds;
+use crate::lifecycle::needs::Here;
 use crate::lifecycle::source::ReadFor;
-use crate::lifecycle::transfer::CopyStatements;
-use crate::migrate::{Ledger, commit, read_ledger, send_own};
+use crate::migrate::commit;
 use crate::provision::grants;
-use crate::registry::{LEDGER, kept_files};
-use crate::sql::Literal;
+use crate::registry::kept_files;
 use crate::structure::{Objects, StructurePart, Subject};
 
 impl Relocation<'_> {
@@ -42,21 +39,12 @@ impl Relocation<'_> {
     /// The ledger, its summary, and what is kept of former types. Nobody migrates meanwhile.
     async fn copy_ledger(&self, source: &mut PgConnection, tx: &mut PgConnection) -> Result<()> {
         let schema = self.tenant.schema();
-        let columns = "(version, description, installed_on, success, checksum, execution_time)";
-        let name = qualified(schema, LEDGER);
-        let copy = CopyStatements {
-            from: format!("COPY {name} {columns} TO STDOUT"),
-            to: format!("COPY {name} {columns} FROM STDIN"),
-        };
-        copy.run(source, tx).await.map_err(sqlx::Error::from)?;
-        let ledger = Ledger::of(schema, &read_ledger(tx, schema).await?);
-        self.send(tx, &ledger.summarise()).await?;
+        self.transfer().copy_ledger(source, tx).await?;
         if kept_files::has_ledger_type(source, schema).await? {
             kept_files::set_ledger_type(tx, schema, self.tenant.type_name()).await?;
         }
-        let (from, to) = kept_files::copy_statements(schema);
-        CopyStatements { from, to }.run(source, tx).await.map_err(sqlx::Error::from)?;
-        Ok(())
+        let kept = kept_files::all(source, schema).await?;
+        kept_files::restore(tx, schema, &kept).await
     }
 
     /// Indexes, keys, triggers, policies and privileges. An application that goes by another name there gets what it
@@ -77,7 +65,7 @@ impl Relocation<'_> {
     async fn prove(&self, tx: &mut PgConnection, blueprint: &Blueprint) -> Result<()> {
         let (schema, role) = (self.tenant.schema(), self.own_role());
         let subject = Subject { schema, own_role: role.as_deref() };
-        let (here, there) = (&blueprint.needs.server, ServerFacts::of(tx).await?);
+        let (here, there) = (&blueprint.needs.here, Here::of(tx).await?);
         let is_same_major = here.major() == there.major();
         let databases = &self.context.databases;
         let [from, to] = [&self.record.source, &self.record.target].map(|alias| databases.config(alias));
@@ -118,48 +106,9 @@ impl Relocation<'_> {
         let mut tx = target.begin().await?;
         let behind = blueprint.structure.behind_rows(self.tenant.schema(), self.own_role().as_deref());
         self.make_behind(&mut tx, &behind).await?;
-        self.set_sequences(source, &mut tx).await?;
-        self.refresh(source, &mut tx).await?;
+        let carrier = self.transfer().carrier();
+        carrier.set_sequences(source, &mut tx).await?;
+        carrier.refresh(source, &mut tx).await?;
         commit(tx, self.site()).await
-    }
-
-    pub(super) async fn set_sequences(&self, source: &mut PgConnection, tx: &mut PgConnection) -> Result<()> {
-        let mut statements = Vec::new();
-        for name in self.members(source, "relkind = 'S'").await? {
-            let position = format!("SELECT last_value, is_called FROM {name}");
-            let (value, is_called): (i64, bool) =
-                sqlx::query_as(AssertSqlSafe(position)).persistent(false).fetch_one(&mut *source).await?;
-            let name = Literal(&name);
-            statements
-                .push(format!("SELECT pg_catalog.setval({name}::pg_catalog.regclass, {value}, {is_called})"));
-        }
-        self.send(tx, &statements.join(";\n")).await
-    }
-
-    /// Fills the materialized views that are filled in the source. One that reads another comes behind it.
-    pub(super) async fn refresh(&self, source: &mut PgConnection, tx: &mut PgConnection) -> Result<()> {
-        let names = self.members(source, "relkind = 'm' AND relispopulated").await?;
-        let mut rounds = Rounds::of(names);
-        while let Some(name) = rounds.next()? {
-            self.step("filling materialized views")?;
-            self.send(tx, "SAVEPOINT refreshed").await?;
-            let refresh = format!("REFRESH MATERIALIZED VIEW {name}");
-            if let Err(error) = send_own(tx, self.site(), &refresh).await {
-                self.send(tx, "ROLLBACK TO SAVEPOINT refreshed").await?;
-                rounds.put_back(name, error);
-            }
-            self.send(tx, "RELEASE SAVEPOINT refreshed").await?;
-        }
-        Ok(())
-    }
-
-    /// The qualified names of relations of the source.
-    async fn members(&self, source: &mut PgConnection, condition: &str) -> Result<Vec<String>> {
-        let names: Vec<String> = sqlx::query_scalar(AssertSqlSafe(members(condition)))
-            .bind(self.tenant.schema().as_str())
-            .persistent(false)
-            .fetch_all(source)
-            .await?;
-        Ok(names.iter().map(|name| qualified(self.tenant.schema(), name)).collect())
     }
 }

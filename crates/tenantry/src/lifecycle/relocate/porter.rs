@@ -44,7 +44,8 @@ impl<'a> TablePorter<'a> {
             to: format!("COPY {} {columns} FROM STDIN", qualified(schema, place(table))),
         };
         let mut sum = RowSum::default();
-        let copied = copy.run_watched(&mut self.reader, &mut self.writer, |chunk| sum.add(chunk)).await;
+        let role = table.reader.as_deref();
+        let copied = copy.run_as(role, &mut self.reader, &mut self.writer, |chunk| sum.add(chunk)).await;
         let ended = match copied {
             Ok(_) => self.send("COMMIT").await,
             // Its transaction is over, and with it the snapshot.

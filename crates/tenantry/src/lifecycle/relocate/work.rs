@@ -7,6 +7,8 @@ use super::options::Carried;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
+use crate::lifecycle::source::ReadFor;
+use crate::lifecycle::transfer::Transfer;
 use crate::migrate::Site;
 use crate::observe::{Step, Steps};
 use crate::registry::{MoveStep, TenantMove, moves};
@@ -36,6 +38,19 @@ impl<'a> Relocation<'a> {
 
     pub(super) fn arrived(&self) -> &Tenant {
         &self.arrived
+    }
+
+    /// The transfer that carries it over, as one carries a clone.
+    pub(super) fn transfer(&self) -> Transfer<'_> {
+        let Self { context, tenant, arrived, steps, .. } = self;
+        Transfer {
+            context,
+            source: tenant,
+            target: arrived,
+            purpose: ReadFor::Move,
+            is_whole: true,
+            steps: *steps,
+        }
     }
 
     pub(super) fn site(&self) -> Site<'_> {

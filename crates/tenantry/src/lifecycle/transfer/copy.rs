@@ -31,30 +31,34 @@ impl From<Broken> for sqlx::Error {
 }
 
 impl CopyStatements {
-    /// Does what [`run`](Self::run) does, and reads as a role that the reader can become, if one is named.
-    pub(in crate::lifecycle) async fn run_as(
-        &self,
-        role: Option<&str>,
-        reader: &mut PgConnection,
-        writer: &mut PgConnection,
-    ) -> Result<u64, Broken> {
-        read_as(reader, role).await.map_err(Broken::Reader)?;
-        let rows = self.run(reader, writer).await?;
-        read_as_owner(reader, role).await.map_err(Broken::Reader)?;
-        Ok(rows)
-    }
-
     /// Answers with the number of rows, which are as many lines of text. A few chunks of them are in memory at a time.
     pub(in crate::lifecycle) async fn run(
         &self,
         reader: &mut PgConnection,
         writer: &mut PgConnection,
     ) -> Result<u64, Broken> {
-        self.run_watched(reader, writer, |_| {}).await
+        self.carry(reader, writer, |_| {}).await
     }
 
-    /// Does the same, and shows each chunk of the text.
-    pub(in crate::lifecycle) async fn run_watched(
+    /// Does the same, reads as a role that the reader can become, if one is named, and shows each chunk of the text.
+    ///
+    /// Where the writer fails, the reader is its own role again: its transaction goes on.
+    pub(in crate::lifecycle) async fn run_as(
+        &self,
+        role: Option<&str>,
+        reader: &mut PgConnection,
+        writer: &mut PgConnection,
+        watch: impl FnMut(&[u8]),
+    ) -> Result<u64, Broken> {
+        read_as(reader, role).await.map_err(Broken::Reader)?;
+        let copied = self.carry(reader, writer, watch).await;
+        if !matches!(copied, Err(Broken::Reader(_))) {
+            read_as_owner(reader, role).await.map_err(Broken::Reader)?;
+        }
+        copied
+    }
+
+    async fn carry(
         &self,
         reader: &mut PgConnection,
         writer: &mut PgConnection,

@@ -39,7 +39,7 @@ impl RowCarrier<'_> {
             self.check_wanted()?;
             self.steps.step(Step::new("copying tables", done, Some(total)));
             send_own(writer, self.site, "SAVEPOINT copied").await?;
-            match self.statements(table).run_as(table.reader.as_deref(), reader, writer).await {
+            match self.statements(table).run_as(table.reader.as_deref(), reader, writer, |_| {}).await {
                 Ok(copied) => {
                     send_own(writer, self.site, "RELEASE SAVEPOINT copied").await?;
                     (rows, done) = (rows + copied, done + 1);
