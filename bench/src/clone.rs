@@ -1,17 +1,16 @@
-//! A clone of a tenant of forty tables and some 100 MB, among a thousand other schemas, against `pg_dump | pg_restore`
-//! and `ANALYZE`.
+//! A clone of a tenant of forty tables and some 100 MB, among a thousand other schemas, against `pg_dump | pg_restore`.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry::tenant::Tenant;
 use tenantry::{CloneOptions, DatabaseConfig, NewTenant, Tenancy};
-use tenantry_embedded::Binaries;
 
 use crate::bench::Bench;
+use crate::create::table_with_rows;
 use crate::measure::Spread;
+use crate::pg_programs::{dump_file, dump_into, dumped, restore};
 use crate::report::Line;
 use crate::server::Server;
 
@@ -36,7 +35,7 @@ pub(crate) async fn clone(bench: &mut Bench) -> Result<()> {
     ] {
         let ratio = Spread::of(rounds.iter().map(|round| ours(round) / round.programs));
         let ours = Spread::of(rounds.iter().map(ours)).median;
-        let by_programs = "pg_dump -Fc -n | pg_restore, and ANALYZE";
+        let by_programs = "pg_dump -Fc -n | pg_restore";
         bench.report.add(&Line::of_times(("clone", case), ours, ratio, most, by_programs))?;
     }
     Ok(())
@@ -83,12 +82,7 @@ struct Source<'a> {
 impl Source<'_> {
     async fn timed(&self, connection: &mut PgConnection, slug: &str) -> Result<f64> {
         let started = Instant::now();
-        let dump = async |arguments: &[String]| {
-            let mut pg_dump = Command::new(program("pg_dump")?);
-            let output = pg_dump.args(arguments).arg("--dbname").arg(self.url).output()?;
-            ensure!(output.status.success(), "pg_dump failed");
-            anyhow::Ok(String::from_utf8(output.stdout)?)
-        };
+        let dump = async |arguments: &[String]| dumped(self.url, arguments);
         let new = NewTenant::new(slug);
         let cloned = self.tenancy.clone_tenant(self.tenant, new, CloneOptions::default(), dump).await?;
         let elapsed = started.elapsed();
@@ -101,57 +95,22 @@ impl Source<'_> {
 /// The same by the programs of PostgreSQL. They know no other name, so the source steps aside meanwhile.
 async fn programs(connection: &mut PgConnection, url: &str, acme: &Tenant) -> Result<f64> {
     let schema = acme.schema();
+    let file = dump_file();
     let started = Instant::now();
-    let file = std::env::temp_dir().join(format!("tenantry-bench-{}.dump", std::process::id()));
-    let dump = Command::new(program("pg_dump")?)
-        .args(["-Fc", "-Z0", "-n", schema.as_str(), "-f"])
-        .arg(&file)
-        .arg(url)
-        .status()
-        .context("there is no pg_dump")?;
-    ensure!(dump.success(), "pg_dump failed");
+    dump_into(&file, url, schema.as_str(), &["-Z0"])?;
     run(connection, &format!("ALTER SCHEMA {schema} RENAME TO aside")).await?;
-    let restore = Command::new(program("pg_restore")?)
-        .args(["-1", "-d", url])
-        .arg(&file)
-        .stdout(Stdio::null())
-        .status()
-        .context("there is no pg_restore")?;
-    // A clone comes with what the planner wants to know, and who restores does this next.
-    let analyze = format!(
-        "DO $$ BEGIN EXECUTE (SELECT 'ANALYZE ' || string_agg(format('%I.%I', schemaname, tablename), ', ') \
-         FROM pg_tables WHERE schemaname = '{schema}'); END $$"
-    );
-    run(connection, &analyze).await?;
+    restore(&file, url, &[])?;
     let elapsed = started.elapsed();
     std::fs::remove_file(&file)?;
     run(connection, &format!("DROP SCHEMA {schema} CASCADE; ALTER SCHEMA aside RENAME TO {schema}")).await?;
-    ensure!(restore.success(), "pg_restore failed");
     Ok(elapsed.as_secs_f64() * 1e3)
-}
-
-fn program(name: &str) -> Result<std::path::PathBuf> {
-    Ok(Binaries::find()?.directory().join(name))
 }
 
 /// Makes the tables of the tenant, and schemas of five tables for others, some at a time, for each table takes locks.
 async fn fill(connection: &mut PgConnection, acme: &Tenant) -> Result<()> {
     run(connection, &format!("SET search_path TO {}", acme.schema())).await?;
     for number in 0..TABLES {
-        let parent = number.saturating_sub(1);
-        run(
-            connection,
-            &format!(
-                "CREATE TABLE table_{number} (
-                     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, parent_id bigint, name text NOT NULL,
-                     body text, made_at timestamptz NOT NULL DEFAULT now());
-                 INSERT INTO table_{number} (parent_id, name, body)
-                     SELECT i, 'name ' || i, repeat(md5(i::text), 6) FROM generate_series(1, {ROWS}) AS i;
-                 ALTER TABLE table_{number} ADD FOREIGN KEY (parent_id) REFERENCES table_{parent};
-                 CREATE INDEX ON table_{number} (parent_id); CREATE INDEX ON table_{number} (name);"
-            ),
-        )
-        .await?;
+        run(connection, &table_with_rows(number, ROWS)).await?;
     }
     for number in 0..OTHER_SCHEMAS {
         let tables: Vec<_> = (0..5)

@@ -106,3 +106,17 @@ pub(crate) fn tables(count: usize) -> String {
     }
     sql
 }
+
+/// One table with rows of some 250 bytes each, a foreign key to the one before, and two indexes.
+pub(crate) fn table_with_rows(number: usize, rows: usize) -> String {
+    let parent = number.saturating_sub(1);
+    format!(
+        "CREATE TABLE table_{number} (
+             id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, parent_id bigint, name text NOT NULL,
+             body text, made_at timestamptz NOT NULL DEFAULT now());
+         INSERT INTO table_{number} (parent_id, name, body)
+             SELECT i, 'name ' || i, repeat(md5(i::text), 6) FROM generate_series(1, {rows}) AS i;
+         ALTER TABLE table_{number} ADD FOREIGN KEY (parent_id) REFERENCES table_{parent};
+         CREATE INDEX ON table_{number} (parent_id); CREATE INDEX ON table_{number} (name);"
+    )
+}

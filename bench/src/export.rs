@@ -1,17 +1,16 @@
 //! Archives of two hundred tenants at one version, among each other, against `pg_dump -Fc -n` of each.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry::archive::ArchiveFile;
 use tenantry::tenant::Tenant;
 use tenantry::{DatabaseConfig, ExportOptions, NewTenant, Tenancy};
-use tenantry_embedded::Binaries;
 
 use crate::bench::Bench;
 use crate::measure::{Spread, milliseconds_each};
+use crate::pg_programs::{dump_into, dumped};
 use crate::report::Line;
 use crate::server::Server;
 
@@ -58,29 +57,13 @@ async fn measure(url: &str, rounds: u32, tenants: usize) -> Result<(Vec<f64>, Ve
         let started = Instant::now();
         for tenant in some {
             let file = folder.join(format!("{}.dump", tenant.slug()));
-            let done = Command::new(pg_dump()?)
-                .args(["-Fc", "-n", tenant.schema().as_str(), "-f"])
-                .arg(&file)
-                .arg(url)
-                .status()
-                .context("there is no pg_dump")?;
-            ensure!(done.success(), "pg_dump failed");
+            dump_into(&file, url, tenant.schema().as_str(), &[])?;
         }
         theirs.push(milliseconds_each(started, some.len()));
     }
     std::fs::remove_dir_all(&folder)?;
     tenancy.close(Duration::from_secs(5)).await?;
     Ok((ours, theirs))
-}
-
-fn dumped(url: &str, arguments: &[String]) -> Result<String> {
-    let output = Command::new(pg_dump()?).args(arguments).arg("--dbname").arg(url).output()?;
-    ensure!(output.status.success(), "pg_dump failed");
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-fn pg_dump() -> Result<std::path::PathBuf> {
-    Ok(Binaries::find()?.directory().join("pg_dump"))
 }
 
 async fn fill(connection: &mut PgConnection, tenant: &Tenant) -> Result<()> {

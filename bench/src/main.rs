@@ -18,6 +18,7 @@
 //!   [`many`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
+//! * [`pg_programs`]: `pg_dump` and `pg_restore`, which others use.
 //! * [`zipf`] says whose turn it is, [`proxy`] makes a network slow and counts round trips.
 
 mod adopt;
@@ -36,6 +37,7 @@ mod measure;
 mod memory;
 mod migrate;
 mod noisy;
+mod pg_programs;
 mod proxy;
 mod purge;
 mod relocate;

@@ -1,20 +1,21 @@
 //! A tenant of some 100 MB that goes to another server while three tasks write to it, against `pg_dump` and
 //! `pg_restore`.
 
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry::tenant::{Alias, Tenant};
 use tenantry::{DatabaseConfig, MoveOptions, NewTenant, PoolConfig, Tenancy, TenantDb};
-use tenantry_embedded::{Binaries, ScratchDatabase, ScratchServer};
+use tenantry_embedded::{ScratchDatabase, ScratchServer};
 use tokio::task::JoinHandle;
 
 use crate::bench::Bench;
+use crate::create::table_with_rows;
 use crate::measure::{Plan, Scale, Spread};
+use crate::pg_programs::{dump_file, dump_into, dumped, restore};
 use crate::report::Line;
 
 const TABLES: usize = 20;
@@ -96,15 +97,7 @@ async fn measure(plan: &Plan, order: fn(Alias) -> MoveOptions) -> Result<Vec<Rou
 }
 
 async fn relocate(tenancy: &Tenancy, servers: &Servers, acme: &Tenant, order: MoveOptions) -> Result<Tenant> {
-    let dump = async |arguments: &[String]| {
-        let output = Command::new(program("pg_dump")?)
-            .args(arguments)
-            .arg("--dbname")
-            .arg(servers.url(acme))
-            .output()?;
-        ensure!(output.status.success(), "pg_dump failed");
-        anyhow::Ok(String::from_utf8(output.stdout)?)
-    };
+    let dump = async |arguments: &[String]| dumped(servers.url(acme), arguments);
     let nothing_kept = "0s".parse()?;
     Ok(tenancy.move_tenant(acme, order.keep(nothing_kept), dump).await?.tenant)
 }
@@ -112,30 +105,14 @@ async fn relocate(tenancy: &Tenancy, servers: &Servers, acme: &Tenant, order: Mo
 /// The same by the programs of PostgreSQL, without anything that keeps writers away.
 async fn programs(servers: &Servers, acme: &Tenant) -> Result<f64> {
     let schema = acme.schema();
+    let file = dump_file();
     let started = Instant::now();
-    let file = std::env::temp_dir().join(format!("tenantry-bench-{}.dump", std::process::id()));
-    let dump = Command::new(program("pg_dump")?)
-        .args(["-Fc", "-Z0", "-n", schema.as_str(), "-f"])
-        .arg(&file)
-        .arg(servers.url(acme))
-        .status()
-        .context("there is no pg_dump")?;
-    ensure!(dump.success(), "pg_dump failed");
-    let restore = Command::new(program("pg_restore")?)
-        .args(["-1", "--no-owner", "--no-privileges", "-d", servers.plain.url()])
-        .arg(&file)
-        .stdout(Stdio::null())
-        .status()
-        .context("there is no pg_restore")?;
+    dump_into(&file, servers.url(acme), schema.as_str(), &["-Z0"])?;
+    restore(&file, servers.plain.url(), &["--no-owner", "--no-privileges"])?;
     let elapsed = started.elapsed();
     std::fs::remove_file(&file)?;
-    ensure!(restore.success(), "pg_restore failed");
     run(servers.plain.url(), &format!("DROP SCHEMA {schema} CASCADE")).await?;
     Ok(elapsed.as_secs_f64() * 1e3)
-}
-
-fn program(name: &str) -> Result<std::path::PathBuf> {
-    Ok(Binaries::find()?.directory().join(name))
 }
 
 /// Tasks that write by a handle that they keep, and know what was acknowledged.
@@ -213,21 +190,7 @@ async fn fill(url: &str, acme: &Tenant, rows: usize) -> Result<()> {
     run(url, &format!("CREATE TABLE {schema}.written (id bigserial PRIMARY KEY, writer bigint, n bigint)"))
         .await?;
     for number in 0..TABLES {
-        let parent = number.saturating_sub(1);
-        run(
-            url,
-            &format!(
-                "SET search_path TO {schema};
-                 CREATE TABLE table_{number} (
-                     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, parent_id bigint, name text NOT NULL,
-                     body text, made_at timestamptz NOT NULL DEFAULT now());
-                 INSERT INTO table_{number} (parent_id, name, body)
-                     SELECT i, 'name ' || i, repeat(md5(i::text), 6) FROM generate_series(1, {rows}) AS i;
-                 ALTER TABLE table_{number} ADD FOREIGN KEY (parent_id) REFERENCES table_{parent};
-                 CREATE INDEX ON table_{number} (parent_id); CREATE INDEX ON table_{number} (name);"
-            ),
-        )
-        .await?;
+        run(url, &format!("SET search_path TO {schema}; {}", table_with_rows(number, rows))).await?;
     }
     run(url, "ANALYZE").await
 }
