@@ -30,33 +30,44 @@ struct Pair {
 }
 
 /// Checks the guards of these names, or all.
+///
+/// Those that fail beside others are checked once more, alone: a test that shares the machine may miss its moment.
 pub(crate) fn check(names: &[String]) -> Result<()> {
     let pairs = chosen(pairs_in(&read(SOURCE)?)?, names)?;
     let tests = build_unit_tests()?;
-    let next = AtomicUsize::new(0);
-    let failed: usize = thread::scope(|scope| {
-        let check = |_| scope.spawn(|| check_some(&tests, &pairs, &next));
-        let workers: Vec<_> = (0..AT_ONCE).map(check).collect();
-        let died = |_| Err(Failure::new("a thread of the checks panicked"));
-        workers.into_iter().map(|worker| worker.join().unwrap_or_else(died)).sum::<Result<usize>>()
-    })?;
-    match failed {
+    let doubtful = check_all(&tests, &pairs, AT_ONCE)?;
+    if !doubtful.is_empty() {
+        println!("again, one at a time:");
+    }
+    match check_all(&tests, &doubtful, 1)?.len() {
         0 => println!("guards: {} guards, each with a test that fails without it", pairs.len()),
-        _ => return Err(Failure::new(format!("{failed} of {} guards failed", pairs.len()))),
+        failed => return Err(Failure::new(format!("{failed} of {} guards failed", pairs.len()))),
     }
     Ok(())
 }
 
-/// Checks pairs that nobody has begun with, as long as there are any. Answers with the number of those that failed.
-fn check_some(tests: &Path, pairs: &[Pair], next: &AtomicUsize) -> Result<usize> {
-    let mut failed = 0;
+/// Checks some pairs at a time, and answers with those that failed.
+fn check_all(tests: &Path, pairs: &[Pair], at_once: usize) -> Result<Vec<Pair>> {
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let check = |_| scope.spawn(|| check_some(tests, pairs, &next));
+        let workers: Vec<_> = (0..at_once).map(check).collect();
+        let died = |_| Err(Failure::new("a thread of the checks panicked"));
+        let failed = workers.into_iter().map(|worker| worker.join().unwrap_or_else(died));
+        Ok(failed.collect::<Result<Vec<_>>>()?.concat())
+    })
+}
+
+/// Checks pairs that nobody has begun with, as long as there are any. Answers with those that failed.
+fn check_some(tests: &Path, pairs: &[Pair], next: &AtomicUsize) -> Result<Vec<Pair>> {
+    let mut failed = Vec::new();
     while let Some(pair) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
         match check_pair(tests, pair)? {
             Verdict::Holds { at } => {
                 println!("ok      {}: without it {} fails at {at}", pair.guard, pair.test);
             }
             Verdict::Fails { why, output } => {
-                failed += 1;
+                failed.push(pair.clone());
                 println!(
                     "FAILED  {}: {} {why}\n    {}",
                     pair.guard,

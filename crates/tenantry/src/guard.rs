@@ -50,7 +50,7 @@ pub(crate) enum Guard {
     DrainVerified,
     /// The rest of an answer is read where it holds up nobody, whatever there is of it.
     ///
-    /// Test: `invariants::cancellation::a_slot_is_free_before_the_rest_of_a_large_answer_is_read`.
+    /// Test: `invariants::unread::a_slot_is_free_before_the_rest_of_a_large_answer_is_read`.
     DrainAside,
     /// A connection is marked busy before the first byte is sent.
     ///

@@ -74,17 +74,10 @@ async fn the_error_of_a_cancelled_query_reaches_nobody() {
 }
 
 /// The number of statements with this text that run on the server.
-async fn running(outside: &mut PgConnection, text: &str) -> i64 {
+pub(super) async fn running(outside: &mut PgConnection, text: &str) -> i64 {
     let count = "SELECT count(*) FROM pg_stat_activity \
                  WHERE state = 'active' AND query = $1 AND pid <> pg_backend_pid()";
     sqlx::query_scalar(count).bind(text).fetch_one(outside).await.unwrap()
-}
-
-/// Waits until the server has written its whole answer, and nobody has read it.
-async fn all_is_sent(outside: &mut PgConnection, text: &str) {
-    while running(outside, text).await > 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 #[tokio::test]
@@ -227,37 +220,6 @@ async fn a_half_read_stream_reaches_nobody() {
     rows.next().await.unwrap().unwrap();
     drop(rows);
     assert_eq!(text(&globex, "SELECT current_schema()::text").await, globex.tenant().schema().as_str());
-}
-
-#[tokio::test]
-async fn a_slot_is_free_before_the_rest_of_a_large_answer_is_read() {
-    use futures_util::StreamExt as _;
-
-    // So many that reading them takes longer than the pool waits, and so few that all of them wait to be read:
-    // reading never has to pause then, however busy the machine is.
-    let many = "SELECT pg_backend_pid() FROM generate_series(1, 60000)";
-    let config =
-        PoolConfig { max_connections: 1, drain_timeout: Duration::from_millis(1), ..PoolConfig::default() };
-    let installation = installation(&[], config).await;
-    installation.create("acme").await;
-    let acme = installation.db("acme").await;
-    let mut outside = installation.outside().await;
-
-    let first = text(&acme, BACKEND).await;
-    let mut rows = sqlx::query(many).fetch(&acme);
-    rows.next().await.unwrap().unwrap();
-    all_is_sent(&mut outside, many).await;
-    drop(rows);
-    let second = text(&acme, BACKEND).await;
-    assert_ne!(first, second, "the next request had to wait for all rows");
-
-    let mut tx = acme.begin().await.unwrap();
-    let mut rows = sqlx::query(many).fetch(&mut *tx);
-    rows.next().await.unwrap().unwrap();
-    all_is_sent(&mut outside, many).await;
-    drop(rows);
-    drop(tx);
-    assert_ne!(second, text(&acme, BACKEND).await, "the next request had to wait for all rows");
 }
 
 #[tokio::test]

@@ -31,6 +31,7 @@ mod statements;
 mod suspended;
 mod switching;
 mod types;
+mod unread;
 mod victim;
 
 use crate::testing::Driver;
