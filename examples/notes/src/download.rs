@@ -13,7 +13,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use percent_encoding::percent_decode_str;
-use tenantry::{Error, ExportOptions, Result, Tenancy, Tenant, TenantDb};
+use tenantry::tenant::Alias;
+use tenantry::{Config, Error, ExportOptions, Result, Tenancy, Tenant, TenantDb};
 use tenantry_embedded::Binaries;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -22,33 +23,23 @@ use tokio::sync::mpsc;
 const CHUNK: usize = 64 << 10;
 const WAITING: usize = 4;
 
-/// The database that `pg_dump` is asked about.
+/// The databases that `pg_dump` is asked about.
 #[derive(Clone)]
-pub(crate) struct DumpedDatabase {
-    url: Arc<str>,
-    /// Apart, because everybody on this machine sees the arguments of a program.
-    password: Option<Arc<str>>,
-}
+pub(crate) struct DumpedDatabases(Arc<Config>);
 
-impl DumpedDatabase {
-    pub(crate) fn new(url: &str) -> Self {
-        let parts = url.split_once("://").and_then(|(scheme, rest)| {
-            let (login, place) = rest.split_once('@')?;
-            let (user, password) = login.split_once(':')?;
-            Some((format!("{scheme}://{user}@{place}"), percent_decode_str(password).decode_utf8().ok()?))
-        });
-        match parts {
-            Some((url, password)) => Self { url: url.into(), password: Some(password.into()) },
-            None => Self { url: url.into(), password: None },
-        }
+impl DumpedDatabases {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self(Arc::new(config.clone()))
     }
 
     /// Runs PostgreSQL's own program.
-    fn dump(&self, arguments: &[String]) -> io::Result<String> {
+    fn dump(&self, database: &Alias, arguments: &[String]) -> io::Result<String> {
+        let unknown = || io::Error::other(format!("there is no URL of database `{database}`"));
+        let (url, password) = without_password(self.0.owner_url(database).ok_or_else(unknown)?);
         let program = Binaries::find().map(|binaries| binaries.directory().join("pg_dump"));
         let mut command = Command::new(program.unwrap_or_else(|_| "pg_dump".into()));
-        command.args(arguments).arg("--dbname").arg(&*self.url);
-        command.envs(self.password.as_deref().map(|password| ("PGPASSWORD", password)));
+        command.args(arguments).arg("--dbname").arg(url);
+        command.envs(password.map(|password| ("PGPASSWORD", password)));
         let output = command.output()?;
         let said = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
@@ -56,6 +47,17 @@ impl DumpedDatabase {
         }
         String::from_utf8(output.stdout).map_err(io::Error::other)
     }
+}
+
+/// Takes the password out, because everybody on this machine sees the arguments of a program.
+fn without_password(url: &str) -> (String, Option<String>) {
+    let parts = url.split_once("://").and_then(|(scheme, rest)| {
+        let (login, place) = rest.split_once('@')?;
+        let (user, password) = login.split_once(':')?;
+        let password = percent_decode_str(password).decode_utf8().ok()?;
+        Some((format!("{scheme}://{user}@{place}"), Some(password.into_owned())))
+    });
+    parts.unwrap_or_else(|| (url.to_owned(), None))
 }
 
 /// The reason why there is no file.
@@ -75,13 +77,13 @@ impl From<Error> for Failed {
 pub(crate) async fn export(
     tenancy: Tenancy,
     db: TenantDb,
-    Extension(database): Extension<DumpedDatabase>,
+    Extension(databases): Extension<DumpedDatabases>,
 ) -> Result<Response> {
     let (chunks, mut sent) = mpsc::channel(WAITING);
     let tenant = db.tenant().clone();
     let name = format!("attachment; filename=\"{}.tar.zst\"", tenant.slug());
     let runtime = Handle::current();
-    tokio::task::spawn_blocking(move || runtime.block_on(write(&tenancy, &tenant, &database, chunks)));
+    tokio::task::spawn_blocking(move || runtime.block_on(write(&tenancy, &tenant, &databases, chunks)));
     // Once it has begun, the answer can only break off.
     let first = match sent.recv().await {
         Some(Ok(first)) => first,
@@ -107,11 +109,12 @@ pub(crate) async fn export(
 async fn write(
     tenancy: &Tenancy,
     tenant: &Tenant,
-    database: &DumpedDatabase,
+    databases: &DumpedDatabases,
     chunks: mpsc::Sender<Result<Bytes, Failed>>,
 ) {
     let to = Chunks { buffer: Vec::with_capacity(CHUNK), chunks: chunks.clone() };
-    let dump = async |arguments: &[String]| database.dump(arguments).map_err(Failed::Dump);
+    let dump =
+        async |arguments: &[String]| databases.dump(tenant.database(), arguments).map_err(Failed::Dump);
     if let Err(failed) = tenancy.export(tenant, to, &ExportOptions::default(), dump).await {
         tracing::warn!(tenant = %tenant.slug(), "An export failed: {failed:?}");
         // Whoever asked for it may be gone.

@@ -24,22 +24,23 @@ use tenantry::http::Rejection;
 use tenantry::migrate::MigrateOptions;
 use tenantry::observe::Outcome;
 use tenantry::resolve::Subdomain;
-use tenantry::{DatabaseConfig, ErrorKind, MasterDb, Migrations, NewTenant, Result, Tenancy, TenantDb};
+use tenantry::{Config, ErrorKind, MasterDb, Migrations, NewTenant, Result, Tenancy, TenantDb};
 
-use self::download::DumpedDatabase;
+use self::download::DumpedDatabases;
 pub use self::numbers::tidy;
 use self::page::Port;
 
-/// Connects, brings all schemas up to date, and makes the first two tenants.
+/// Connects to the databases that are configured, brings all schemas up to date, and makes the first two tenants.
+/// Nothing here knows how many databases there are.
 ///
 /// An application of many processes would leave the migration to `tenantry migrate`.
 ///
 /// # Errors
-/// If the database cannot be reached, or the migrations of the master schema fail.
-pub async fn open(database_url: &str) -> Result<Tenancy> {
+/// If the default database cannot be reached, or the migrations of the master schema fail.
+pub async fn open(config: &Config) -> Result<Tenancy> {
     numbers::begin();
     let tenancy = Tenancy::builder()
-        .database(DatabaseConfig::from_url(database_url)?)
+        .config(config)?
         .migrations(Migrations::from_migrators(
             sqlx::migrate!("migrations/master"),
             sqlx::migrate!("migrations/tenant"),
@@ -57,9 +58,9 @@ pub async fn open(database_url: &str) -> Result<Tenancy> {
     Ok(tenancy)
 }
 
-/// Everything this application answers. `port` is where it can be reached, `database_url` what `pg_dump` is given for a
-/// download. Requests come with the address of the other end, as [`ConnectInfo`](axum::extract::ConnectInfo).
-pub fn app(tenancy: &Tenancy, port: u16, database_url: &str) -> Router {
+/// Everything this application answers. `port` is where it can be reached, and `pg_dump` reaches the databases for a
+/// download as they are configured. Requests come with the address of the other end, as [`ConnectInfo`](axum::extract::ConnectInfo).
+pub fn app(tenancy: &Tenancy, port: u16, config: &Config) -> Router {
     let home = get(|| async { Redirect::to("/") });
     Router::new()
         .route("/", get(front_page))
@@ -81,7 +82,7 @@ pub fn app(tenancy: &Tenancy, port: u16, database_url: &str) -> Router {
         .layer(tenancy.layer().redirect_renamed())
         // Added after the layer, so that it answers on any host.
         .route("/healthz", get(|| async { "ok" }))
-        .layer(Extension(DumpedDatabase::new(database_url)))
+        .layer(Extension(DumpedDatabases::of(config)))
         .layer(from_fn(guard::same_origin))
         .layer(map_response(guard::add_headers))
         .with_state(port)

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! `PORT` is where it listens, 3000 unless set, any free one with 0. `DATABASE_URL` is the database
-//! it uses; without it a PostgreSQL of its own keeps its data in `.tenantry/`.
+//! it uses; without it a PostgreSQL of its own keeps its data in `.tenantry/`. A `tenantry.toml` may name more of them,
+//! and say which one a new tenant is made in.
 //!
 //! This file starts and stops, `serve.rs` speaks HTTP. What the application does begins in `lib.rs`.
 
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use tenantry::Config;
 use tenantry_embedded::{Binaries, ErrorKind, KeptServer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,11 +66,11 @@ fn report(error: &anyhow::Error) {
 async fn run() -> anyhow::Result<()> {
     let listeners = listen(port()?).await?;
     let port = listeners[0].local_addr()?.port();
-    let database_url = database_url().await?;
-    let tenancy = notes::open(&database_url).await?;
+    let config = configuration().await?;
+    let tenancy = notes::open(&config).await?;
 
     let tidying = tokio::spawn(notes::tidy());
-    serve(listeners, &notes::app(&tenancy, port, &database_url), port).await?;
+    serve(listeners, &notes::app(&tenancy, port, &config), port).await?;
     tidying.abort();
     Ok(tenancy.close(PATIENCE).await?)
 }
@@ -80,12 +82,13 @@ fn port() -> anyhow::Result<u16> {
     }
 }
 
-/// The database we are told to use, or else one on a server of our own.
-async fn database_url() -> anyhow::Result<String> {
-    match env::var("DATABASE_URL") {
-        Ok(url) if !url.is_empty() => Ok(url),
-        _ => embedded_url().await,
+/// The databases we are told to use, or else one on a server of our own.
+async fn configuration() -> anyhow::Result<Config> {
+    let mut config = Config::find(&env::current_dir()?)?;
+    if !config.has_default_database() {
+        config.set_default_url(embedded_url().await?);
     }
+    Ok(config)
 }
 
 #[expect(clippy::print_stdout, reason = "whoever starts this learns here what else was started")]

@@ -6,7 +6,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
-use tenantry::Tenancy;
+use tenantry::{Config, Tenancy};
 use tenantry_embedded::ScratchDatabase;
 use tower::ServiceExt;
 
@@ -27,11 +27,18 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+fn config(database: &ScratchDatabase) -> Config {
+    let mut config = Config::find(&std::env::temp_dir()).unwrap();
+    config.set_default_url(database.url().to_owned());
+    config
+}
+
 impl App {
     pub(crate) async fn start() -> Self {
         let database = ScratchDatabase::create().await.unwrap();
-        let tenancy = notes::open(database.url()).await.unwrap();
-        Self { router: notes::app(&tenancy, 3000, database.url()), tenancy, _database: database }
+        let config = config(&database);
+        let tenancy = notes::open(&config).await.unwrap();
+        Self { router: notes::app(&tenancy, 3000, &config), tenancy, _database: database }
     }
 
     pub(crate) async fn fetch(&self, request: Request<Body>) -> Response {
@@ -318,10 +325,11 @@ async fn programs_get_problems_as_json() {
 #[tokio::test]
 async fn processes_may_start_at_the_same_time() {
     let database = ScratchDatabase::create().await.unwrap();
-    let open = || notes::open(database.url());
+    let config = config(&database);
+    let open = || notes::open(&config);
     let (first, second, third) = tokio::join!(open(), open(), open());
     let tenancy = first.unwrap();
-    let app = App { router: notes::app(&tenancy, 3000, database.url()), tenancy, _database: database };
+    let app = App { router: notes::app(&tenancy, 3000, &config), tenancy, _database: database };
     drop((second.unwrap(), third.unwrap()));
     assert_eq!(app.get("acme.localhost", "/api/notes").await.json().as_array().unwrap().len(), 2);
 }

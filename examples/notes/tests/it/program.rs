@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tenantry_embedded::ScratchDatabase;
+use sqlx::{Connection as _, PgConnection};
+use tenantry_embedded::{ScratchDatabase, ScratchServer};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -41,9 +42,9 @@ impl Program {
     fn exchange(&self, address: IpAddr, request: &str, rest: &str) -> String {
         let mut stream = self.connect(address);
         write!(stream, "{request} HTTP/1.1\r\nConnection: close\r\n{rest}").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
     }
 
     pub(crate) fn get(&self, host: &str, path: &str) -> String {
@@ -112,6 +113,30 @@ async fn it_stops_cleanly_and_keeps_its_data() {
     let program = Program::start(Path::new("."), Some(database.url()));
     let answer = program.get("acme.localhost", "/api/notes");
     assert!(answer.contains("Keep me") && answer.matches("\"id\"").count() == 3, "{answer}");
+    program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_alone_spreads_its_tenants_over_two_servers() {
+    let database = ScratchDatabase::create().await.unwrap();
+    let server = ScratchServer::start().await.unwrap();
+    let eu = server.database("notes").await.unwrap();
+    let folder = std::env::temp_dir().join(format!("notes-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let file = format!("[databases.eu]\nurl = '{}'\n[placement]\npolicy = 'round-robin'\n", eu.url());
+    std::fs::write(folder.join("tenantry.toml"), file).unwrap();
+    let program = Program::start(&folder, Some(database.url()));
+    std::fs::remove_dir_all(&folder).unwrap();
+    for host in ["acme.localhost", "globex.localhost"] {
+        let note = r#"{"title": "Kept here"}"#;
+        assert_status(&program.post(host, "/api/notes", "application/json", note), 201);
+        assert!(program.get(host, "/api/notes").contains("Kept here"), "{host}");
+        assert_status(&program.post(host, "/settings/export", "application/x-www-form-urlencoded", ""), 200);
+    }
+    let mut registry = PgConnection::connect(database.url()).await.unwrap();
+    let homes = sqlx::query_scalar("SELECT database FROM tenantry.tenant ORDER BY database");
+    let homes: Vec<String> = homes.fetch_all(&mut registry).await.unwrap();
+    assert_eq!(homes, ["default", "eu"]);
     program.stop();
 }
 
