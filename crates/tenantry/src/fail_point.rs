@@ -149,12 +149,16 @@ pub(crate) enum FailPoint {
     MovePlanned,
     /// The tables are there at the new place, without rows.
     MoveMade,
+    /// The source keeps the changes of a tenant that moves.
+    MoveFollowed,
     /// Checkouts wait for the end of the move.
     MoveGated,
     /// The old place is locked against writers.
     MoveFenced,
     /// The rows arrived at the new place, and nothing behind them.
     MoveCopied,
+    /// All changes of a tenant that moves are repeated.
+    MoveDrained,
     /// The old place is closed, which is not committed yet.
     BeforeMoveClose,
     /// The old place is closed, and the registry still leads there.
@@ -163,6 +167,8 @@ pub(crate) enum FailPoint {
     BeforeMoveFlip,
     /// The registry leads to the new place.
     AfterMoveFlip,
+    /// Nothing of a move is left, and the registry does not know.
+    BeforeMoveEnd,
 }
 
 impl FailPoint {
@@ -237,6 +243,23 @@ impl FailPoint {
         Self::AfterMoveClose,
         Self::BeforeMoveFlip,
         Self::AfterMoveFlip,
+    ];
+
+    /// The points of a move during which others write.
+    #[cfg(test)]
+    pub(crate) const OF_ONLINE_MOVE: [Self; 12] = [
+        Self::MovePlanned,
+        Self::MoveMade,
+        Self::MoveFollowed,
+        Self::MoveCopied,
+        Self::MoveGated,
+        Self::MoveFenced,
+        Self::MoveDrained,
+        Self::BeforeMoveClose,
+        Self::AfterMoveClose,
+        Self::BeforeMoveFlip,
+        Self::AfterMoveFlip,
+        Self::BeforeMoveEnd,
     ];
 
     #[cfg(test)]
@@ -356,6 +379,9 @@ impl FailPoint {
             Self::AfterTypeEnds => "after-type-ends",
             Self::MovePlanned => "move-planned",
             Self::MoveMade => "move-made",
+            Self::MoveFollowed => "move-followed",
+            Self::MoveDrained => "move-drained",
+            Self::BeforeMoveEnd => "before-move-end",
             Self::MoveGated => "move-gated",
             Self::MoveFenced => "move-fenced",
             Self::MoveCopied => "move-copied",

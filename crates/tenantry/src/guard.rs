@@ -109,6 +109,14 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::moves::nothing_that_is_written_while_a_tenant_moves_is_lost`.
     MoveFence,
+    /// What the copy of a tenant that moves has seen is not repeated behind it.
+    ///
+    /// Test: `invariants::online_moves::what_is_written_meanwhile_is_at_the_new_place_once`.
+    MoveOnce,
+    /// A tenant that moves goes on at the new place behind the last change of the old one.
+    ///
+    /// Test: `invariants::online_moves::what_is_written_meanwhile_is_at_the_new_place_once`.
+    MoveDrain,
     /// The schema has another name at the old place before the registry leads to the new one.
     ///
     /// Test: `invariants::moves::whoever_still_is_at_the_old_place_fails`.

@@ -16,7 +16,7 @@ use crate::progress::Progress;
 /// Close a database for good, and move its tenants
 ///
 /// The tenants are spread over the other databases that are open and answer, as new ones would be. Spares are removed.
-/// Without --offline nobody is moved: it shows where they go. Repeat the command to go on, and to see what is left.
+/// Without --online or --offline nobody is moved: it shows where they go. Repeat the command to go on, and to see what is left.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// The name of the database in the configuration
@@ -25,11 +25,14 @@ pub(crate) struct Options {
     /// Only to this database; repeatable
     #[arg(long, value_name = "ALIAS", value_parser = Alias::parse)]
     to: Vec<Alias>,
+    /// Move the tenants one after the other, each while it is read and written; what fails stops no other
+    #[arg(long, conflicts_with = "offline")]
+    online: bool,
     /// Move the tenants one after the other, each while its checkouts wait; what fails stops no other
     #[arg(long)]
     offline: bool,
     /// Show what would be done, and change nothing
-    #[arg(long, conflicts_with = "offline")]
+    #[arg(long, conflicts_with_all = ["online", "offline"])]
     dry_run: bool,
 }
 
@@ -46,8 +49,8 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         tenancy.plan_drain(&options.alias, &options.to).await?;
         let done = if options.dry_run { Done::default() } else { begin(tenancy, &options.alias).await? };
         let mut plan = tenancy.plan_drain(&options.alias, &options.to).await?;
-        if options.offline {
-            relocate_all(cx, config, tenancy, &plan).await?;
+        if options.online || options.offline {
+            relocate_all(cx, config, tenancy, &plan, options.online).await?;
             plan = tenancy.plan_drain(&options.alias, &options.to).await?;
         }
         match cx.output.format() {
@@ -76,6 +79,7 @@ async fn relocate_all(
     config: &Config,
     tenancy: &Tenancy,
     plan: &DrainPlan,
+    is_online: bool,
 ) -> anyhow::Result<()> {
     let format = cx.output.format();
     let progress = Progress::new(format);
@@ -84,6 +88,7 @@ async fn relocate_all(
         let Ok(to) = to else { continue };
         let order = match tenant.status() {
             Status::Moving => MoveOptions::resume(),
+            _ if is_online => MoveOptions::to(to.clone()).online(),
             _ => MoveOptions::to(to.clone()),
         };
         match watched(&progress, config, tenancy, tenant, order).await {

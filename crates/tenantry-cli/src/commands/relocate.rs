@@ -17,12 +17,13 @@ use crate::slugs::complete_slugs;
 
 /// Move a tenant to another database
 ///
-/// Without --offline it says whether the tenant can be moved, and how long its checkouts would wait. Its schema is kept
+/// Without --online or --offline it says which of the two is possible, and how long checkouts would wait. Its schema is kept
 /// in the database that it leaves, under another name, until `tenantry purge --due` drops it. What fails is undone.
 /// After a process has died, the same command goes on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tenantry move acme --to eu              says what it would cost
+  tenantry move acme --to eu --online     moves it, while it is read and written
   tenantry move acme --to eu --offline    moves it, while its checkouts wait
   tenantry move acme                      goes on with a move that was interrupted
   tenantry move acme --abort              undoes one")]
@@ -31,16 +32,20 @@ pub(crate) struct Options {
     #[arg(add = ArgValueCompleter::new(complete_slugs))]
     slug: String,
     /// The database that it goes to, by its name in the configuration; not needed to go on
-    #[arg(long, value_name = "ALIAS", required_if_eq("offline", "true"))]
+    #[arg(long, value_name = "ALIAS", required_if_eq_any([("online", "true"), ("offline", "true")]))]
     to: Option<Alias>,
+    /// Repeat changes while it is read and written, so that checkouts wait for the last of them only; needs `wal_level =
+    /// logical`, and an owner with REPLICATION
+    #[arg(long, conflicts_with = "offline")]
+    online: bool,
     /// Have its checkouts wait while all rows are copied; owning its tables suffices
     #[arg(long)]
     offline: bool,
     /// The time for which the copy in the database that it leaves is kept
-    #[arg(long, value_name = "TIME", default_value = "1d", requires = "offline")]
+    #[arg(long, value_name = "TIME", default_value = "1d", requires = "to")]
     keep: Period,
     /// Undo a move that was interrupted, as long as that is possible
-    #[arg(long, conflicts_with_all = ["to", "offline"])]
+    #[arg(long, conflicts_with_all = ["to", "online", "offline"])]
     abort: bool,
 }
 
@@ -50,8 +55,9 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         let tenant = tenancy.tenant(&options.slug).await?;
         match options.to {
             _ if options.abort => abort(cx, tenancy, &tenant).await,
-            Some(to) if options.offline => {
+            Some(to) if options.online || options.offline => {
                 let order = MoveOptions::to(to).keep(options.keep);
+                let order = if options.online { order.online() } else { order };
                 relocate(cx, &config, tenancy, &tenant, order).await
             }
             Some(to) => {
@@ -142,6 +148,11 @@ fn print_plan(cx: &mut Context, plan: &MovePlan) {
             "to": to,
             "tables": plan.tables,
             "size_bytes": plan.size_bytes,
+            "online": {
+                "is_possible": plan.refused.is_empty() && plan.online_refused.is_none(),
+                "stall_ms": plan.online_stall_ms,
+                "refused": plan.online_refused,
+            },
             "offline": { "is_possible": plan.refused.is_empty(), "stall_ms": plan.stall_ms },
             "refused": plan.refused,
         }));
@@ -154,14 +165,22 @@ fn print_plan(cx: &mut Context, plan: &MovePlan) {
         ("tables", plan.tables.to_string()),
         ("size", format!("{} bytes", plan.size_bytes)),
     ];
-    let offline = if from == to {
-        "not needed: it is there".to_owned()
-    } else if plan.refused.is_empty() {
-        format!("possible: its checkouts would wait for about {} ms", plan.stall_ms)
-    } else {
-        "not possible".to_owned()
+    let way = |is_possible, stall_ms| {
+        if from == to {
+            "not needed: it is there".to_owned()
+        } else if is_possible {
+            format!("possible: its checkouts would wait for about {stall_ms} ms")
+        } else {
+            "not possible".to_owned()
+        }
     };
-    facts.push(("--offline", offline));
+    let is_possible = plan.refused.is_empty();
+    facts.push(("--online", way(is_possible && plan.online_refused.is_none(), plan.online_stall_ms)));
+    for refusal in plan.online_refused.iter().filter(|_| is_possible) {
+        facts.push(("reason", refusal.what.clone()));
+        facts.extend(refusal.hint.iter().map(|hint| ("hint", hint.clone())));
+    }
+    facts.push(("--offline", way(is_possible, plan.stall_ms)));
     for refusal in &plan.refused {
         facts.push(("reason", refusal.what.clone()));
         facts.extend(refusal.hint.iter().map(|hint| ("hint", hint.clone())));

@@ -11,7 +11,13 @@ async fn a_tenant_goes_to_another_database_and_its_copy_goes_in_time() {
     project.ok(&["init"]);
     // First it says what that would cost, and nothing is done.
     let plan = project.ok(&["move", "acme", "--to", "eu"]);
-    assert!(plan.contains("possible: its checkouts would wait for about"), "{plan}");
+    let [online, offline] = ["--online", "--offline"]
+        .map(|way| plan.lines().find(|line| line.trim_start().starts_with(way)).unwrap_or_default());
+    assert!(offline.contains(" possible: its checkouts would wait for about"), "{plan}");
+    assert!(online.contains("not possible") && plan.contains("`wal_level` of its server is"), "{plan}");
+    let refused = project.refused(1, &["move", "acme", "--to", "eu", "--online"]);
+    assert!(refused.contains("`wal_level` of its server is"), "{refused}");
+    project.refused(2, &["move", "acme", "--to", "eu", "--online", "--offline"]);
     assert_eq!(project.json(&["show", "acme"])["database"], "default");
     assert!(project.refused(1, &["move", "acme"]).contains("is not being moved"));
     project.refused(2, &["move", "acme", "--offline"]);

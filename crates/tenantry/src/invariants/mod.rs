@@ -20,6 +20,7 @@ mod handles;
 mod kept_handles;
 mod ledger;
 mod moves;
+mod online_moves;
 mod outside;
 mod pooler;
 mod quoting;

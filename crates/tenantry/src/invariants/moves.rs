@@ -20,12 +20,12 @@ const TABLES: &str = "CREATE TABLE note (id int); CREATE TABLE item (id bigseria
     CREATE MATERIALIZED VIEW notes AS SELECT count(*) AS n FROM note";
 
 /// An installation over two databases.
-struct Two {
-    here: Installation,
-    there: ScratchDatabase,
+pub(super) struct Two {
+    pub(super) here: Installation,
+    pub(super) there: ScratchDatabase,
 }
 
-fn eu() -> Alias {
+pub(super) fn eu() -> Alias {
     Alias::parse("eu").unwrap()
 }
 
@@ -41,22 +41,22 @@ async fn two() -> Two {
 }
 
 impl Two {
-    fn url(&self, alias: &Alias) -> &str {
+    pub(super) fn url(&self, alias: &Alias) -> &str {
         if *alias == eu() { self.there.url() } else { self.here.database.url() }
     }
 
     /// The tenant as the registry has it, whatever this process has heard.
-    async fn acme(&self) -> Tenant {
+    pub(super) async fn acme(&self) -> Tenant {
         let found = self.here.tenancy.tenants_after("", 1).await.unwrap();
         found.into_iter().next().unwrap()
     }
 
-    async fn run(&self, alias: &Alias, sql: &str) -> Result<(), sqlx::Error> {
+    pub(super) async fn run(&self, alias: &Alias, sql: &str) -> Result<(), sqlx::Error> {
         let mut connection = PgConnection::connect(self.url(alias)).await.unwrap();
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map(drop)
     }
 
-    async fn count(&self, alias: &Alias, from: &str) -> i64 {
+    pub(super) async fn count(&self, alias: &Alias, from: &str) -> i64 {
         let mut connection = PgConnection::connect(self.url(alias)).await.unwrap();
         let count = format!("SELECT count(*) FROM {from}");
         sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut connection).await.unwrap()
@@ -184,7 +184,7 @@ async fn a_move_whose_sessions_are_ended_is_undone() {
 }
 
 /// Asserts that the tenant is served in one place, and that nothing is left anywhere else but what is kept.
-async fn check_whole(two: &Two, place: &Alias, context: &dyn std::fmt::Debug) {
+pub(super) async fn check_whole(two: &Two, place: &Alias, context: &dyn std::fmt::Debug) {
     let acme = two.acme().await;
     assert_eq!((acme.status(), acme.database()), (Status::Active, place), "{context:?}");
     let db = two.here.tenancy.db(&acme).unwrap();
@@ -256,7 +256,7 @@ async fn relocate(two: &Two, to: &Alias) -> Result<Moved, Error> {
 }
 
 /// The servers notice a moment later that a process is gone.
-async fn until_nobody_works(two: &Two) {
+pub(super) async fn until_nobody_works(two: &Two) {
     let locks = "pg_locks WHERE locktype = 'advisory'
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     for alias in [Alias::default(), eu()] {

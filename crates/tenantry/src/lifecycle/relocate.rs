@@ -13,7 +13,7 @@
 //! | 9 `ending` | the registry leads to the target, and the copy in the source gets its date | none is needed |
 //!
 //! Whoever fails before step 8 undoes what was done. Whoever dies leaves a record, with which the same command goes on:
-//! before step 8 from step 4 on, behind it with step 9. Nobody ever writes into the past: before step 8 the target is
+//! before step 8 from step 4 on, behind it with step 9. `online` has the steps of a move while others write. Nobody ever writes into the past: before step 8 the target is
 //! nobody's, behind it the name is gone in the source, whoever looks for it there.
 
 mod blueprint;
@@ -23,6 +23,7 @@ mod gate;
 mod kept;
 mod making;
 mod needs;
+mod online;
 mod options;
 mod plan;
 mod porter;
@@ -38,6 +39,7 @@ use self::blueprint::Blueprint;
 use self::ending::{remove_copy, undo};
 pub(crate) use self::kept::{purge_copies, purge_copy};
 use self::needs::{check_free, check_needs, check_status};
+use self::online::check_online;
 use self::options::Carried;
 pub use self::options::{MoveOptions, Moved};
 pub(crate) use self::plan::examine_move;
@@ -49,7 +51,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::observe::Steps;
 use crate::registry::audit::{self, Action};
-use crate::registry::{AuditState, TenantMove, moves};
+use crate::registry::{AuditState, MoveMethod, TenantMove, moves};
 use crate::tenant::{Alias, SchemaName, Tenant, TenantId, Verb};
 
 /// Moves the tenant, or goes on with its move. `dump` gives what `pg_dump` says of the source with these arguments, and
@@ -66,7 +68,11 @@ pub(crate) async fn relocate<E: From<Error>>(
         take_turn(context, &mut registry, tenant.id(), steps).await?;
     let to = options.target_of(&tenant, under_way.as_ref())?;
     if *tenant.database() == to {
-        return Ok(Moved::none(tenant));
+        let Some(record) = &under_way else { return Ok(Moved::none(tenant)) };
+        // It is served there, and something is left where it was.
+        let work = Relocation::new(context, &tenant, record, steps);
+        work.finish(&mut registry, &mut source).await?;
+        return Ok(work.moved(&mut registry, &Carried::default(), 0).await?);
     }
     check_status(&tenant)?;
     let mut target = turn::open_target(context, &tenant, &to).await?;
@@ -75,11 +81,14 @@ pub(crate) async fn relocate<E: From<Error>>(
         if work.is_closed(&mut source).await? {
             return Ok(work.end(&mut registry, &mut target, Carried::default()).await?);
         }
+        work.forget_changes(&mut registry, &mut source, tenant.schema()).await?;
         remove_copy(context, &mut target, work.arrived(), steps).await?;
     } else {
         check_free(&mut target, &tenant, &to).await?;
     }
-    let blueprint = match look(context, &mut source, &mut target, (&tenant, &to), dump).await {
+    let method = under_way.as_ref().map_or(options.method, |record| record.method);
+    let looked = look(context, &mut source, &mut target, (&tenant, &to, method), dump).await;
+    let blueprint = match looked {
         Ok(blueprint) => blueprint,
         Err(error) => {
             // Nobody is to wait for a move that cannot go on.
@@ -95,7 +104,13 @@ pub(crate) async fn relocate<E: From<Error>>(
     };
     fail_point::reached(FailPoint::MovePlanned);
     let work = Relocation::new(context, &tenant, &record, steps);
-    let carried = match work.until_closed(&mut registry, &mut source, &mut target, &blueprint).await {
+    let closed = match method {
+        MoveMethod::Offline => work.until_closed(&mut registry, &mut source, &mut target, &blueprint).await,
+        MoveMethod::Online => {
+            work.until_closed_online(&mut registry, &mut source, &mut target, &blueprint).await
+        }
+    };
+    let carried = match closed {
         Ok(carried) => carried,
         Err(error) => {
             // What is in their transactions is undone, and the locks are given back.
@@ -115,9 +130,12 @@ async fn look<E: From<Error>>(
     context: &Context,
     source: &mut PgConnection,
     target: &mut PgConnection,
-    (tenant, to): (&Tenant, &Alias),
+    (tenant, to, method): (&Tenant, &Alias, MoveMethod),
     dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<Blueprint, E> {
+    if method == MoveMethod::Online {
+        check_online(source, tenant).await?;
+    }
     let blueprint = Blueprint::read(context, source, tenant, dump).await?;
     check_needs(target, tenant, to, &blueprint.needs).await?;
     Ok(blueprint)
@@ -134,10 +152,13 @@ async fn begin(
     let random = TenantId::random().as_uuid().simple().to_string();
     let kept = SchemaName::parse(&format!("tenantry_moved_{}", &random[random.len() - 10..]))?;
     let keep = options.keep.duration();
-    let told = json!({ "from": tenant.database(), "to": target, "keep_seconds": keep.as_secs() });
+    let method = options.method;
+    let told = json!({
+        "from": tenant.database(), "to": target, "method": method.as_str(), "keep_seconds": keep.as_secs(),
+    });
     let action = Action { options: told, ..Action::new(Verb::Move, &context.operator) };
     let mut tx = registry.begin().await?;
-    let record = moves::begin(&mut tx, tenant, (target, &kept), keep, &context.operator).await?;
+    let record = moves::begin(&mut tx, tenant, (target, &kept), (method, keep), &context.operator).await?;
     audit::enter(&mut tx, tenant, &action, AuditState::Begun).await?;
     tx.commit().await?;
     Ok(record)
@@ -182,7 +203,7 @@ pub(crate) async fn abort_move(context: &Context, id: TenantId, steps: &dyn Step
         return Err(Error::new(ErrorKind::InvalidInput, message).with_tenant(slug));
     };
     let work = Relocation::new(context, &tenant, &record, steps);
-    if work.is_closed(&mut source).await? {
+    if *tenant.database() == record.target || work.is_closed(&mut source).await? {
         let message = format!(
             "the move of tenant `{slug}` cannot be undone: its schema in database `{}` is closed",
             record.source

@@ -20,9 +20,7 @@ mod rows;
 
 use sqlx::PgConnection;
 
-pub(super) use self::copy::{AS_TEXT, Broken, CopyStatements};
-#[cfg(feature = "archive")]
-pub(super) use self::copy::{read_as, read_as_owner};
+pub(super) use self::copy::{AS_TEXT, Broken, CopyStatements, read_as, read_as_owner};
 pub(super) use self::plan::TransferPlan;
 pub(super) use self::rows::RowCarrier;
 use super::contents::{SourceTable, lockable, qualified};

@@ -11,7 +11,7 @@ use super::record::Record;
 use super::run::FleetRun;
 use super::send::was_taken_over;
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::{store, unknown};
+use crate::registry::{moves, store, unknown};
 use crate::resolve::TenantKey;
 use crate::tenant::{Status, Tenant};
 
@@ -23,7 +23,7 @@ impl FleetRun<'_> {
     pub(super) async fn migrate_where_it_is(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
         let mut place = tenant.clone();
         if place.status() == Status::Moving {
-            place = self.settled(&place).await?;
+            (place, _) = self.settled(&place).await?;
         }
         loop {
             let result = self.migrate_patiently(record, &place).await;
@@ -31,22 +31,28 @@ impl FleetRun<'_> {
                 return result;
             }
             match self.settled(&place).await {
-                Ok(now) if now.database() != place.database() => place = now,
+                Ok((now, has_waited)) if has_waited || now.database() != place.database() => place = now,
                 _ => return result,
             }
         }
     }
 
-    /// The tenant, once it is at one place.
-    async fn settled(&self, tenant: &Tenant) -> Result<Tenant> {
+    /// The tenant, once it is at one place, and whether somebody was moving it.
+    async fn settled(&self, tenant: &Tenant) -> Result<(Tenant, bool)> {
+        let mut has_waited = false;
         loop {
             let is_at_work = self.is_worked_on(tenant).await?;
-            let find = async |registry: &mut PgConnection| store::tenant_by_id(registry, tenant.id()).await;
-            let now = self.workers.in_registry(find).await?;
+            let find = async |registry: &mut PgConnection| {
+                let under_way = moves::under_way(&mut *registry, tenant.id()).await?;
+                Ok((store::tenant_by_id(registry, tenant.id()).await?, under_way))
+            };
+            let (now, under_way) = self.workers.in_registry(find).await?;
             let now = now.ok_or_else(|| unknown(&TenantKey::Id(tenant.id())))?;
-            if now.status() != Status::Moving {
-                return Ok(now);
+            // While others write to it, its status does not tell.
+            if now.status() != Status::Moving && !(is_at_work && under_way.is_some()) {
+                return Ok((now, has_waited));
             }
+            has_waited = true;
             let slug = now.slug();
             // Whoever moves it has the lock from before the status to behind it.
             if !is_at_work || self.is_over() {

@@ -36,6 +36,7 @@ const STEPS: &[Step] = &[
     Step { number: 18, scope: Scope::EveryDatabase, sql: include_str!("sql/0018_released_files.sql") },
     Step { number: 19, scope: Scope::DefaultDatabase, sql: include_str!("sql/0019_database.sql") },
     Step { number: 20, scope: Scope::EveryDatabase, sql: include_str!("sql/0020_spares_everywhere.sql") },
+    Step { number: 21, scope: Scope::DefaultDatabase, sql: include_str!("sql/0021_online_move.sql") },
 ];
 
 struct Step {

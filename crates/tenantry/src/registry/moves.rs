@@ -7,6 +7,7 @@ use sqlx::{Executor, FromRow, PgConnection, Postgres, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::move_method::MoveMethod;
 use super::store::parsed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::{Alias, SchemaName, Tenant, TenantId};
@@ -29,6 +30,8 @@ pub struct TenantMove {
     pub target: Alias,
     /// The name that its schema in the source has once that is closed.
     pub kept_schema: SchemaName,
+    /// The way in which it is moved.
+    pub method: MoveMethod,
     /// The operator, in the words of [`Builder::operator`](crate::tenancy::Builder::operator).
     pub operator: String,
     /// The step that was noted last.
@@ -56,6 +59,8 @@ pub enum MoveStep {
     Fenced,
     /// The schema has another name in the source. There is no way back.
     Closed,
+    /// The tenant is served in the target, and something of the move is left in the source.
+    Flipped,
     /// The tenant is in the target.
     Done,
     /// The tenant is where it was.
@@ -63,7 +68,8 @@ pub enum MoveStep {
 }
 
 impl MoveStep {
-    const ALL: [Self; 6] = [Self::Planned, Self::Made, Self::Fenced, Self::Closed, Self::Done, Self::Undone];
+    const ALL: [Self; 7] =
+        [Self::Planned, Self::Made, Self::Fenced, Self::Closed, Self::Flipped, Self::Done, Self::Undone];
 
     /// The name as the registry and the command line write it.
     pub fn as_str(self) -> &'static str {
@@ -72,6 +78,7 @@ impl MoveStep {
             Self::Made => "made",
             Self::Fenced => "fenced",
             Self::Closed => "closed",
+            Self::Flipped => "flipped",
             Self::Done => "done",
             Self::Undone => "undone",
         }
@@ -82,6 +89,7 @@ impl FromRow<'_, PgRow> for TenantMove {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let step: &str = row.try_get("step")?;
         let step = MoveStep::ALL.into_iter().find(|known| known.as_str() == step);
+        let method = MoveMethod::named(row.try_get("method")?);
         Ok(Self {
             id: row.try_get("id")?,
             tenant: row.try_get::<Uuid, _>("tenant_id")?.into(),
@@ -90,10 +98,14 @@ impl FromRow<'_, PgRow> for TenantMove {
             source: parsed(row, "source", Alias::parse)?,
             target: parsed(row, "target", Alias::parse)?,
             kept_schema: parsed(row, "kept_schema", SchemaName::parse)?,
+            method: method.ok_or_else(|| sqlx::Error::ColumnDecode {
+                index: "method".to_owned(),
+                source: "expected offline or online".into(),
+            })?,
             operator: row.try_get("operator")?,
             step: step.ok_or_else(|| sqlx::Error::ColumnDecode {
                 index: "step".to_owned(),
-                source: "expected planned, made, fenced, closed, done or undone".into(),
+                source: "expected planned, made, fenced, closed, flipped, done or undone".into(),
             })?,
             begun_at: row.try_get("begun_at")?,
             ended_at: row.try_get("ended_at")?,
@@ -119,13 +131,14 @@ pub(crate) async fn begin(
     connection: &mut PgConnection,
     tenant: &Tenant,
     (target, kept_schema): (&Alias, &SchemaName),
-    keep: Duration,
+    (method, keep): (MoveMethod, Duration),
     operator: &str,
 ) -> Result<TenantMove> {
     let entered = sqlx::query_as(
         "INSERT INTO tenantry.move
-             (tenant_id, slug, schema_name, source, target, kept_schema, keep_seconds, operator, step)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'planned')
+             (tenant_id, slug, schema_name, source, target, kept_schema, keep_seconds, operator, method,
+              step)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'planned')
          ON CONFLICT (tenant_id) WHERE ended_at IS NULL DO NOTHING RETURNING *",
     )
     .bind(tenant.id().as_uuid())
@@ -136,6 +149,7 @@ pub(crate) async fn begin(
     .bind(kept_schema.as_str())
     .bind(i64::try_from(keep.as_secs()).unwrap_or(i64::MAX))
     .bind(operator)
+    .bind(method.as_str())
     .fetch_optional(connection)
     .await?;
     entered.ok_or_else(|| {
@@ -165,28 +179,42 @@ pub(crate) async fn gate(connection: &mut PgConnection, tenant: &Tenant, source:
     only(update.execute(connection).await?.rows_affected(), tenant)
 }
 
-/// Leads to the target from now on, dates the end of what is kept in the source, and ends the move.
+/// Leads to the target from now on.
 pub(crate) async fn flip(connection: &mut PgConnection, tenant: &Tenant, moved: &TenantMove) -> Result<()> {
     let update = sqlx::query(
         "UPDATE tenantry.tenant SET database = $3, status = coalesce(status_before, 'active'),
              status_before = NULL, epoch = epoch + 1, last_error = NULL
          WHERE id = $1 AND database = $2 AND status = 'moving'",
-    )
-    .bind(tenant.id().as_uuid())
-    .bind(moved.source.as_str())
-    .bind(moved.target.as_str())
-    .execute(&mut *connection)
-    .await?;
-    only(update.rows_affected(), tenant)?;
-    sqlx::query(
-        "UPDATE tenantry.move SET step = 'done', ended_at = pg_catalog.now(),
-             purge_after = pg_catalog.now() + pg_catalog.make_interval(secs => keep_seconds)
-         WHERE id = $1",
-    )
-    .bind(moved.id)
-    .execute(connection)
-    .await?;
+    );
+    let update = update.bind(tenant.id().as_uuid()).bind(moved.source.as_str()).bind(moved.target.as_str());
+    only(update.execute(&mut *connection).await?.rows_affected(), tenant)?;
+    note(connection, moved.id, MoveStep::Flipped).await
+}
+
+/// Ends a move of which nothing is left but what is kept in the source, and dates the end of that.
+pub(crate) async fn end_done(connection: &mut PgConnection, id: i64) -> Result<()> {
+    let end = "UPDATE tenantry.move SET step = 'done', ended_at = pg_catalog.now(),
+                   purge_after = pg_catalog.now() + pg_catalog.make_interval(secs => keep_seconds)
+               WHERE id = $1";
+    sqlx::query(end).bind(id).execute(connection).await?;
     Ok(())
+}
+
+/// Notes the tables whose rows are about to be told by all that is in them. Repeated, it adds some.
+pub(crate) async fn note_full_identity(
+    connection: &mut PgConnection,
+    id: i64,
+    tables: &[String],
+) -> Result<()> {
+    let add = "UPDATE tenantry.move SET full_identity = full_identity || $2 WHERE id = $1";
+    sqlx::query(add).bind(id).bind(tables).execute(connection).await?;
+    Ok(())
+}
+
+/// The tables that were noted so.
+pub(crate) async fn full_identity(connection: &mut PgConnection, id: i64) -> Result<Vec<String>> {
+    let read = "SELECT full_identity FROM tenantry.move WHERE id = $1";
+    Ok(sqlx::query_scalar(read).bind(id).fetch_one(connection).await?)
 }
 
 /// Makes the tenant what it was, where it was.

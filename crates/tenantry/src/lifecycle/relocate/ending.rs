@@ -13,7 +13,7 @@ use crate::fail_point::{self, FailPoint};
 use crate::lifecycle::find::find;
 use crate::migrate::{Dependents, drop_schema, empty_schema};
 use crate::observe::Steps;
-use crate::registry::{AuditState, MoveStep, applied, audit, moves, with_applied};
+use crate::registry::{AuditState, MoveMethod, MoveStep, applied, audit, moves, with_applied};
 use crate::tenant::{Alias, Tenant, Verb};
 
 impl Relocation<'_> {
@@ -30,16 +30,54 @@ impl Relocation<'_> {
         moves::note(registry, self.record.id, MoveStep::Closed).await?;
         let mut tx = registry.begin().await?;
         moves::flip(&mut tx, self.tenant, self.record).await?;
-        audit::end(&mut tx, self.tenant.id(), Verb::Move, AuditState::Done).await?;
+        if self.record.method == MoveMethod::Offline {
+            self.enter_end(&mut tx).await?;
+        }
         fail_point::reached(FailPoint::BeforeMoveFlip);
         tx.commit().await?;
         let stalled = carried.gated_at.map(|at: Instant| at.elapsed().as_millis()).unwrap_or_default();
         fail_point::reached(FailPoint::AfterMoveFlip);
-        // It is served by now, and does without.
-        if let Err(error) = self.transfer().gather_statistics(target).await {
-            let slug = self.tenant.slug();
-            tracing::warn!(%error, tenant = %slug, "Moved a tenant without statistics of its rows: {error}");
+        match self.record.method {
+            MoveMethod::Offline => {
+                // It is served by now, and does without.
+                if let Err(error) = self.transfer().gather_statistics(target).await {
+                    let slug = self.tenant.slug();
+                    tracing::warn!(%error, tenant = %slug, "Moved a tenant without statistics of its rows: {error}");
+                }
+            }
+            MoveMethod::Online => self.finish(registry, target).await?,
         }
+        self.moved(registry, &carried, u64::try_from(stalled).unwrap_or(u64::MAX)).await
+    }
+
+    /// Sees to what is left in the source, for a tenant that is served by now, and ends the move.
+    pub(super) async fn finish(&self, registry: &mut PgConnection, target: &mut PgConnection) -> Result<()> {
+        let (slug, source) = (self.tenant.slug(), &self.record.source);
+        self.finish_online(registry, target).await.map_err(|error| {
+            error.with_hint(format!(
+                "it is served in database `{}`; until `tenantry move {slug}` has gone on, a replication slot in \
+                 database `{source}` keeps its log",
+                self.record.target
+            ))
+        })?;
+        fail_point::reached(FailPoint::BeforeMoveEnd);
+        let mut tx = registry.begin().await?;
+        self.enter_end(&mut tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn enter_end(&self, tx: &mut PgConnection) -> Result<()> {
+        moves::end_done(tx, self.record.id).await?;
+        audit::end(tx, self.tenant.id(), Verb::Move, AuditState::Done).await
+    }
+
+    /// Says what a move that has ended came to.
+    pub(super) async fn moved(
+        &self,
+        registry: &mut PgConnection,
+        carried: &Carried,
+        stalled_ms: u64,
+    ) -> Result<Moved> {
         let now = find(registry, self.tenant.id()).await?;
         // What it has applied is noted where it is now.
         let complete = with_applied(&self.context.databases, vec![now.clone()]).await?.pop();
@@ -47,9 +85,9 @@ impl Relocation<'_> {
             tenant: complete.unwrap_or(now),
             from: Some(self.record.source.clone()),
             rows: carried.rows,
-            stalled_ms: u64::try_from(stalled).unwrap_or(u64::MAX),
+            stalled_ms,
             kept_schema: Some(self.record.kept_schema.clone()),
-            notes: carried.notes,
+            notes: carried.notes.clone(),
         })
     }
 }
@@ -59,6 +97,8 @@ impl Relocation<'_> {
 pub(super) async fn undo(work: &Relocation<'_>, ending: AuditState) -> Result<()> {
     let mut registry = work.context.databases.owner_connection(&Alias::default()).await?;
     moves::ungate(&mut registry, work.record).await?;
+    let mut source = work.context.databases.unlimited_owner_connection(&work.record.source).await?;
+    work.forget_changes(&mut registry, &mut source, work.tenant.schema()).await?;
     let mut target = work.context.databases.unlimited_owner_connection(&work.record.target).await?;
     // Nobody who listens is to end this half-way.
     remove_copy(work.context, &mut target, work.arrived(), &()).await?;

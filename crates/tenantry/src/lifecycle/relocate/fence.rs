@@ -132,7 +132,7 @@ impl Relocation<'_> {
 }
 
 /// Returns true if somebody else has a lock that the fence needs.
-fn is_held_up(error: &Error) -> bool {
+pub(super) fn is_held_up(error: &Error) -> bool {
     let code = error.database_code().unwrap_or_default();
     [sqlstate::LOCK_NOT_AVAILABLE, sqlstate::DEADLOCK_DETECTED].contains(&&*code)
 }

@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use crate::database::Period;
 use crate::error::{Error, ErrorKind, Result};
-use crate::registry::TenantMove;
+use crate::registry::{MoveMethod, TenantMove};
 use crate::tenant::{Alias, SchemaName, Tenant};
 
 /// The order to move a tenant.
@@ -19,18 +19,29 @@ use crate::tenant::{Alias, SchemaName, Tenant};
 #[derive(Clone, Debug)]
 pub struct MoveOptions {
     target: Option<Alias>,
+    pub(super) method: MoveMethod,
     pub(super) keep: Period,
 }
 
 impl MoveOptions {
     /// Moves the tenant to this database, or goes on with a move to it that was interrupted.
     pub fn to(target: Alias) -> Self {
-        Self { target: Some(target), keep: Period::days(1) }
+        Self { target: Some(target), ..Self::resume() }
     }
 
     /// Goes on with a move that was interrupted, wherever it leads.
     pub fn resume() -> Self {
-        Self { target: None, keep: Period::days(1) }
+        Self { target: None, method: MoveMethod::Offline, keep: Period::days(1) }
+    }
+
+    /// Repeats changes while others write, so that checkouts wait for the last of them only.
+    ///
+    /// The server that the tenant leaves needs `wal_level = logical` and a free replication slot, and the owner of the
+    /// tables the attribute `REPLICATION` and `CREATE` on the database. A table without a primary key has `REPLICA
+    /// IDENTITY FULL` meanwhile.
+    #[must_use]
+    pub fn online(self) -> Self {
+        Self { method: MoveMethod::Online, ..self }
     }
 
     /// Keeps the copy in the database that the tenant leaves for this long, hidden. A move that goes on keeps what it
@@ -46,10 +57,15 @@ impl MoveOptions {
         match (&self.target, under_way) {
             (Some(target), None) => Ok(target.clone()),
             (None, Some(record)) => Ok(record.target.clone()),
-            (Some(target), Some(record)) if *target == record.target => Ok(target.clone()),
+            (Some(target), Some(record)) if *target == record.target && self.method == record.method => {
+                Ok(target.clone())
+            }
             (Some(_), Some(record)) => {
-                let message =
-                    format!("a move of tenant `{slug}` to database `{}` has not ended", record.target);
+                let message = format!(
+                    "an {} move of tenant `{slug}` to database `{}` has not ended",
+                    record.method.as_str(),
+                    record.target
+                );
                 Err(Error::new(ErrorKind::Conflict, message).with_tenant(slug).with_hint(format!(
                     "`tenantry move {slug}` goes on with it, `tenantry move {slug} --abort` undoes it"
                 )))

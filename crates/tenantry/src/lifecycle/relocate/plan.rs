@@ -1,8 +1,9 @@
 //! Looks whether a tenant can be moved, and what that would cost it.
 
 use super::needs::{MoveNeeds, check_free, check_needs, check_status};
+use super::online::check_online;
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::find::find;
 use crate::lifecycle::footprint::footprint;
 use crate::lifecycle::source::{ReadFor, begin, whole_ledger};
@@ -29,6 +30,10 @@ pub struct MovePlan {
     pub size_bytes: u64,
     /// The time in milliseconds for which its checkouts would wait, roughly: that of the copy.
     pub stall_ms: u64,
+    /// The time in milliseconds for which they would wait, roughly, if it is moved while others write: whatever its size.
+    pub online_stall_ms: u64,
+    /// The reason why it cannot be moved while others write, if it can be moved at all.
+    pub online_refused: Option<MoveRefusal>,
     /// The reasons why it cannot be moved, if there are any. Nothing is made before all of them are looked for.
     pub refused: Vec<MoveRefusal>,
 }
@@ -55,12 +60,14 @@ pub(crate) async fn examine_move(context: &Context, tenant: &Tenant, to: &Alias)
     let tenant = find(&mut registry, tenant.id()).await?;
     let room = footprint(context, &tenant).await?;
     let [tables, size_bytes] = [room.tables, room.size_bytes].map(i64::unsigned_abs);
-    let mut refused = Vec::new();
+    let (mut refused, mut online_refused) = (Vec::new(), None);
     if *tenant.database() != *to {
         refused.extend(refusals(context, &tenant, to).await?);
+        online_refused = online_refusal(context, &tenant).await?;
     }
-    let stall_ms = stall(tables, size_bytes);
-    Ok(MovePlan { tenant, to: to.clone(), tables, size_bytes, stall_ms, refused })
+    let (stall_ms, online_stall_ms) = (stall(tables, size_bytes), stall(tables, 0) / 2);
+    let to = to.clone();
+    Ok(MovePlan { tenant, to, tables, size_bytes, stall_ms, online_stall_ms, online_refused, refused })
 }
 
 /// # Errors
@@ -83,6 +90,15 @@ async fn refusals(context: &Context, tenant: &Tenant, to: &Alias) -> Result<Opti
         Ok(()) => Ok(None),
         Err(error) if error.database_code().is_some() || error.is_retryable() => Err(error),
         Err(error) => Ok(Some(MoveRefusal::of(&error))),
+    }
+}
+
+async fn online_refusal(context: &Context, tenant: &Tenant) -> Result<Option<MoveRefusal>> {
+    let mut source = context.databases.unlimited_owner_connection(tenant.database()).await?;
+    match check_online(&mut source, tenant).await {
+        Ok(()) => Ok(None),
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(Some(MoveRefusal::of(&error))),
+        Err(error) => Err(error),
     }
 }
 

@@ -1,12 +1,13 @@
 //! A pair of sessions that carries tables from the source to the target.
 
+use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::row_sum::RowSum;
 use super::work::Relocation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::contents::{SourceTable, qualified};
-use crate::lifecycle::transfer::{AS_TEXT, Broken, CopyStatements};
+use crate::lifecycle::transfer::{AS_TEXT, Broken, CopyStatements, read_as, read_as_owner};
 use crate::migrate::Site;
 use crate::sql::{Identifier, Literal};
 
@@ -65,21 +66,26 @@ impl<'a> TablePorter<'a> {
         }
     }
 
+    /// Reads the rows of a table, and carries them nowhere.
+    pub(super) async fn read_source(&mut self, table: &SourceTable) -> Result<RowSum> {
+        let from =
+            format!("COPY {} {} TO STDOUT", qualified(self.work.tenant.schema(), &table.name), listed(table));
+        let role = table.reader.as_deref();
+        read_as(&mut self.reader, role).await?;
+        let sum = sum_of(&mut self.reader, &from).await?;
+        read_as_owner(&mut self.reader, role).await?;
+        Ok(sum)
+    }
+
     /// Reads what arrived in a table, or in all parts of one.
     pub(super) async fn read_back(&mut self, table: &SourceTable) -> Result<RowSum> {
-        use futures_util::TryStreamExt as _;
         self.begin().await?;
         let name = qualified(self.work.tenant.schema(), place(table));
         let from = match &table.root {
             None => format!("COPY {name} {} TO STDOUT", listed(table)),
             Some(_) => format!("COPY (SELECT {} FROM {name}) TO STDOUT", columns(table)),
         };
-        let mut sum = RowSum::default();
-        let mut rows = self.writer.copy_out_raw(&from).await?;
-        while let Some(chunk) = rows.try_next().await? {
-            sum.add(&chunk);
-        }
-        drop(rows);
+        let sum = sum_of(&mut self.writer, &from).await?;
         self.send("COMMIT").await?;
         Ok(sum)
     }
@@ -98,6 +104,15 @@ impl<'a> TablePorter<'a> {
         let message = format!("the rows of table `{}` cannot be {verb}", table.name);
         Error::new(ErrorKind::Migration, message).with_tenant(self.work.tenant.slug()).with_source(error)
     }
+}
+
+async fn sum_of(connection: &mut PgConnection, copy: &str) -> Result<RowSum> {
+    let mut sum = RowSum::default();
+    let mut rows = connection.copy_out_raw(copy).await?;
+    while let Some(chunk) = rows.try_next().await? {
+        sum.add(&chunk);
+    }
+    Ok(sum)
 }
 
 /// The table that the rows go to: by way of the partitioned table, because the hash of an enum's value is another one

@@ -39,35 +39,75 @@ impl Relocation<'_> {
     /// # Errors
     /// [`ErrorKind::Conflict`] if other rows arrived than set out.
     pub(super) async fn copy_rows(&self, snapshot: &str, tables: &[SourceTable]) -> Result<u64> {
-        let total = tables.len();
+        let mut porters = self.porters(snapshot, tables).await?;
+        let set_out = self.carry_all(&mut porters, tables).await?;
+        self.compare_with(&mut porters, tables, &set_out).await?;
+        Ok(rows_of(&set_out))
+    }
+
+    /// Does the same for tables that are compared later, together with what was written meanwhile.
+    pub(super) async fn carry_rows(&self, snapshot: &str, tables: &[SourceTable]) -> Result<u64> {
+        let mut porters = self.porters(snapshot, tables).await?;
+        Ok(rows_of(&self.carry_all(&mut porters, tables).await?))
+    }
+
+    /// Compares the rows of the source, as this snapshot sees them, with those that are in the target now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] if they are other ones.
+    pub(super) async fn compare_rows(&self, snapshot: &str, tables: &[SourceTable]) -> Result<()> {
+        let mut porters = self.porters(snapshot, tables).await?;
+        let queue: TableQueue<'_> = Mutex::new(tables.iter().collect());
+        let set_out = try_join_all(porters.iter_mut().map(|porter| self.read_source(porter, &queue))).await?;
+        let set_out = summed(set_out.into_iter().flatten());
+        self.compare_with(&mut porters, tables, &set_out).await
+    }
+
+    /// As many pairs of sessions as there is work for.
+    async fn porters(&self, snapshot: &str, tables: &[SourceTable]) -> Result<Vec<TablePorter<'_>>> {
         let mut porters = Vec::new();
-        for _ in 0..PAIRS.min(total) {
+        for _ in 0..PAIRS.min(tables.len()) {
             porters.push(TablePorter::open(self, snapshot).await?);
         }
-        let Some(mut last) = porters.pop() else { return Ok(0) };
+        Ok(porters)
+    }
+
+    async fn carry_all<'q>(
+        &self,
+        porters: &mut [TablePorter<'_>],
+        tables: &'q [SourceTable],
+    ) -> Result<BTreeMap<&'q str, RowSum>> {
+        let total = tables.len();
         let queue: TableQueue<'_> = Mutex::new(tables.iter().collect());
-        let others = try_join_all(porters.iter_mut().map(|porter| self.carry(porter, &queue, total)));
-        let (mine, others) = tokio::try_join!(self.carry(&mut last, &queue, total), others)?;
-        let mut set_out: BTreeMap<&str, RowSum> = BTreeMap::new();
-        let mut stuck = Vec::new();
-        for done in others.into_iter().chain([mine]) {
-            for (name, sum) in done.sums {
-                *set_out.entry(name).or_default() += sum;
-            }
+        let carried =
+            try_join_all(porters.iter_mut().map(|porter| self.carry(porter, &queue, total))).await?;
+        let (mut sums, mut stuck) = (Vec::new(), Vec::new());
+        for done in carried {
+            sums.extend(done.sums);
             stuck.extend(done.stuck);
         }
-        for (name, sum) in self.carry_again(&mut last, stuck).await?.sums {
-            *set_out.entry(name).or_default() += sum;
+        if let Some(porter) = porters.first_mut() {
+            sums.extend(self.carry_again(porter, stuck).await?.sums);
+        }
+        Ok(summed(sums))
+    }
+
+    async fn compare_with(
+        &self,
+        porters: &mut [TablePorter<'_>],
+        tables: &[SourceTable],
+        set_out: &BTreeMap<&str, RowSum>,
+    ) -> Result<()> {
+        if tables.is_empty() {
+            return Ok(());
         }
         self.step("comparing rows")?;
         // A part of a table is compared with all of it.
         let mut seen = HashSet::new();
         let wholes = tables.iter().filter(|table| seen.insert(place(table)));
         let queue: TableQueue<'_> = Mutex::new(wholes.collect());
-        porters.push(last);
         let arrived = try_join_all(porters.iter_mut().map(|porter| self.read_back(porter, &queue))).await?;
-        self.compare(&set_out, arrived.into_iter().flatten())?;
-        Ok(set_out.values().map(|sum| sum.rows).sum())
+        self.compare(set_out, arrived.into_iter().flatten())
     }
 
     /// Takes one table after the other.
@@ -107,6 +147,19 @@ impl Relocation<'_> {
         Ok(done)
     }
 
+    async fn read_source<'q>(
+        &self,
+        porter: &mut TablePorter<'_>,
+        queue: &TableQueue<'q>,
+    ) -> Result<Vec<(&'q str, RowSum)>> {
+        let mut set_out = Vec::new();
+        while let Some((table, _)) = next(queue) {
+            self.check_wanted()?;
+            set_out.push((place(table), porter.read_source(table).await?));
+        }
+        Ok(set_out)
+    }
+
     async fn read_back<'q>(
         &self,
         porter: &mut TablePorter<'_>,
@@ -141,6 +194,19 @@ impl Relocation<'_> {
         }
         Ok(())
     }
+}
+
+/// The sums of tables, those of parts with their whole.
+fn summed<'q>(sums: impl IntoIterator<Item = (&'q str, RowSum)>) -> BTreeMap<&'q str, RowSum> {
+    let mut all: BTreeMap<&str, RowSum> = BTreeMap::new();
+    for (name, sum) in sums {
+        *all.entry(name).or_default() += sum;
+    }
+    all
+}
+
+fn rows_of(sums: &BTreeMap<&str, RowSum>) -> u64 {
+    sums.values().map(|sum| sum.rows).sum()
 }
 
 /// The next table, and how many are left behind it.
