@@ -62,8 +62,9 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::commands::{Cli, Command};
 use crate::context::{Context, Finish, Global};
 use crate::failure::Report;
+use crate::interrupt::unless_interrupted;
 use crate::notices::Notices;
-use crate::output::{Format, print_report};
+use crate::output::{Format, Output, print_report};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -76,7 +77,11 @@ async fn main() -> ExitCode {
     }
     log_to_stderr(&cli.global, &cli.command);
     let mut cx = Context::new(cli.global);
-    let result = cli.command.run(&mut cx).await;
+    interrupt::listen();
+    let hint = cli.command.hint_if_interrupted();
+    let Ok(result) = unless_interrupted(Box::pin(cli.command.run(&mut cx))).await else {
+        end_interrupted(&mut cx.output, hint)
+    };
     cx.output.flush();
     match result {
         Ok(Finish::Done) => ExitCode::SUCCESS,
@@ -86,6 +91,19 @@ async fn main() -> ExitCode {
             ExitCode::from(failure::exit_code(&error))
         }
     }
+}
+
+/// Ends where a command was interrupted that does not end in a way of its own, whatever is still at work in the
+/// background. The server ends a statement whose client is gone.
+fn end_interrupted(output: &mut Output, hint: Option<&'static str>) -> ! {
+    output.flush();
+    let mut failure = interrupt::interrupted();
+    if let Some(hint) = hint {
+        failure = failure.with_hint(hint);
+    }
+    let failure = failure.into();
+    output.failure(&failure);
+    std::process::exit(failure::exit_code(&failure).into())
 }
 
 /// Ends with what clap says of the arguments, or with the help that was asked for. A URL among them stays untold.

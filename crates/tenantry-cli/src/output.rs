@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::failure::{Failure, Report};
+use crate::interrupt::while_typed;
 use crate::visible::visible;
 
 /// The format that data is printed in.
@@ -168,7 +169,7 @@ pub(crate) fn confirm_by_typing(action: &str, word: &str, is_sure: bool) -> anyh
 fn ask(question: &str) -> anyhow::Result<String> {
     tell(question);
     let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
+    while_typed(|| io::stdin().read_line(&mut answer))?;
     Ok(answer)
 }
 

@@ -111,6 +111,19 @@ impl Command {
         matches!(self, Self::Exec(_))
     }
 
+    /// The advice to whoever interrupts it. What only reads needs none, and long work has its own.
+    pub(crate) fn hint_if_interrupted(&self) -> Option<&'static str> {
+        match self {
+            Self::Suspend(_)
+            | Self::Resume(_)
+            | Self::Release(_)
+            | Self::Rename(_)
+            | Self::Delete(_)
+            | Self::Undelete(_) => Some("it was done completely or not at all: `tenantry show SLUG` tells"),
+            _ => None,
+        }
+    }
+
     pub(crate) async fn run(self, cx: &mut Context) -> anyhow::Result<Finish> {
         match self {
             Self::Init(options) => init::run(options, cx).await,

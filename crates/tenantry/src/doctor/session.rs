@@ -10,6 +10,9 @@ use crate::sql::Literal;
 /// The longest that one question may take. What comes after it is asked on a new connection.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Has the server end a question when nobody waits for its answer any more.
+const CLIENT_CHECK: &str = "SET client_connection_check_interval TO '1s'";
+
 /// The settings of a question. To compile one takes longer than to answer it.
 const SETTINGS: &str = "SET LOCAL jit TO off";
 
@@ -21,31 +24,46 @@ const BY_INDEX: &str = "SET LOCAL jit TO off; SET LOCAL enable_seqscan TO off; S
 /// A connection that is opened when it is needed, and again after trouble.
 pub(super) struct Session {
     options: PgConnectOptions,
+    /// Nobody else gets the server's session afterwards, so settings may be left in it.
+    is_own: bool,
     connection: Option<PgConnection>,
 }
 
 impl Session {
     pub(super) fn new(route: &Route) -> Self {
         // A question about ten thousand schemas is long and may be slow, and is no news for the log.
-        Self { options: route.options().clone().disable_statement_logging(), connection: None }
+        let options = route.options().clone().disable_statement_logging();
+        Self { options, is_own: false, connection: None }
     }
 
     /// A session of the login that may see most.
     pub(super) async fn for_catalog(config: &DatabaseConfig) -> Self {
         for way in [Way::Owner, Way::Direct] {
             let Some(route) = config.way(way) else { continue };
-            let mut session = Self::new(route);
+            let mut session = Self { is_own: true, ..Self::new(route) };
             if session.rows("SELECT 1").await.is_ok() {
                 return session;
             }
         }
-        Self::new(config.application())
+        Self { is_own: !config.is_behind_pooler(), ..Self::new(config.application()) }
     }
 
     /// Another session of the same login. `None` if the server or the login has no room for one.
     pub(super) async fn beside(&self) -> Option<Self> {
-        let mut other = Self { options: self.options.clone(), connection: None };
+        let mut other = Self { options: self.options.clone(), connection: None, ..*self };
         other.rows("SELECT 1").await.is_ok().then_some(other)
+    }
+
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let mut connection = self.options.connect().await?;
+        if self.is_own {
+            match sqlx::raw_sql(CLIENT_CHECK).execute(&mut connection).await {
+                // Not every platform can look for its client. There a question goes on to its end.
+                Ok(_) | Err(sqlx::Error::Database(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(connection)
     }
 
     /// All rows of a query, by the simple protocol and in one transaction: a pooler may stand in between.
@@ -69,7 +87,7 @@ impl Session {
             // is left in a transaction.
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => self.options.connect().await?,
+                None => self.connect().await?,
             };
             let rows = sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(&mut connection).await?;
             self.connection = Some(connection);
@@ -87,7 +105,7 @@ impl Session {
         let ask = async {
             let mut connection = match self.connection.take() {
                 Some(connection) => connection,
-                None => self.options.connect().await?,
+                None => self.connect().await?,
             };
             let mut tx = connection.begin_with("BEGIN READ ONLY").await?;
             let answer = work(&mut tx).await?;

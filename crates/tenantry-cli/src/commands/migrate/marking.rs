@@ -4,6 +4,7 @@ use tenantry::migrate::{Mark, Marking};
 use tenantry::{Fleet, Tenancy};
 
 use crate::context::{Context, Finish};
+use crate::interrupt::unless_interrupted;
 use crate::output::Format;
 
 /// The word on one version. Nothing is migrated then.
@@ -38,11 +39,13 @@ pub(super) async fn carry_out(
     fleet: &Fleet,
     (version, mark, is_master): Order,
 ) -> anyhow::Result<Finish> {
-    let Marking { marked, untouched } = if is_master {
-        tenancy.mark_master(version, mark).await?
+    let done = if is_master {
+        unless_interrupted(tenancy.mark_master(version, mark)).await
     } else {
-        tenancy.mark(fleet, version, mark).await?
+        unless_interrupted(tenancy.mark(fleet, version, mark)).await
     };
+    let Marking { marked, untouched } =
+        done.map_err(|cut| cut.with_hint("repeat the command: it goes on where it stopped"))??;
     match cx.output.format() {
         Format::Json => cx.output.json(&json!({ "marked": marked, "untouched": untouched })),
         Format::Table => cx.output.line(&format!("schemas: {marked} marked, {untouched} untouched")),
