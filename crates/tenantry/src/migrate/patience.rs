@@ -21,7 +21,7 @@ impl Patience {
     }
 
     /// Of one batch, while others hold locks on what is in it.
-    pub(super) const fn of_removal() -> Self {
+    pub(crate) const fn of_removal() -> Self {
         Self { left: 4, pause: Duration::from_millis(200) }
     }
 

@@ -6,10 +6,11 @@ use super::creation::{push_statements, schema_message};
 use super::ledger::Ledger;
 use super::lock::SchemaLock;
 use super::message::Message;
+use super::patience::Patience;
 use super::plan::Goal;
 use super::removal::drop_schema;
 use super::schema::migrate_schema;
-use super::send::send;
+use super::send::{send, send_whole};
 use super::site::Site;
 use crate::context::Context;
 use crate::database::{DatabaseConfig, Layout};
@@ -69,7 +70,7 @@ pub(super) async fn in_scratch<T, E: From<Error>>(
     work: impl AsyncFnOnce(&mut Scratch<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     let mut scratch = Scratch { workshop, connection: workshop.connect().await?, schema: new_name()? };
-    let result = match scratch.create().await {
+    let result = match scratch.create_patiently().await {
         Ok(()) => work(&mut scratch).await,
         Err(error) => Err(error.into()),
     };
@@ -93,7 +94,7 @@ pub(super) async fn remove_leftovers(workshop: Workshop<'_>) -> Result<()> {
     for name in applied::named_like(&mut connection, &format!("^{SCRATCH}[0-9a-f]{{32}}$")).await? {
         let schema = SchemaName::parse(&name)?;
         if SchemaLock::of(&schema).try_take(&mut connection).await? {
-            drop_in_transaction(&mut connection, &schema).await?;
+            drop_patiently(&mut connection, &schema).await?;
         }
     }
     // The locks go with the session.
@@ -102,6 +103,16 @@ pub(super) async fn remove_leftovers(workshop: Workshop<'_>) -> Result<()> {
 }
 
 impl Scratch<'_> {
+    async fn create_patiently(&mut self) -> Result<()> {
+        let mut patience = Patience::of_creation();
+        loop {
+            match self.create().await {
+                Err(error) if patience.rest(&error, &"a scratch schema").await => {}
+                result => return result,
+            }
+        }
+    }
+
     /// Makes what a new tenant has before its first migration.
     async fn create(&mut self) -> Result<()> {
         SchemaLock::of(&self.schema).try_take(&mut self.connection).await?;
@@ -137,8 +148,13 @@ impl Scratch<'_> {
     /// Brings it to the newest of these files, from wherever it is.
     pub(super) async fn migrate_to(&mut self, files: &MigrationSet) -> Result<()> {
         let site = Site::scratch(self.workshop.layout, &self.schema);
-        migrate_schema(&mut self.connection, site, Goal::latest(files)).await?;
-        Ok(())
+        let mut patience = Patience::of_creation();
+        loop {
+            match migrate_schema(&mut self.connection, site, Goal::latest(files)).await {
+                Err(error) if patience.rest(&error, &"a scratch schema").await => {}
+                result => return result.map(|_| ()),
+            }
+        }
     }
 
     /// Starts from a baseline.
@@ -148,7 +164,13 @@ impl Scratch<'_> {
         message.push_own("BEGIN");
         push_statements(&mut message, site, baseline);
         message.push_own("COMMIT");
-        send(&mut self.connection, site, &message).await
+        let mut patience = Patience::of_creation();
+        loop {
+            match send_whole(&mut self.connection, site, &message).await {
+                Err(error) if patience.rest(&error, &"a scratch schema").await => {}
+                result => return result,
+            }
+        }
     }
 
     /// Runs statements of our own.
@@ -163,11 +185,21 @@ impl Scratch<'_> {
         // What failed may have left a transaction open, with its locks.
         let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
         let mut other = self.workshop.connect().await?;
-        drop_in_transaction(&mut other, &self.schema).await?;
+        drop_patiently(&mut other, &self.schema).await?;
         other.close().await?;
         // The lock goes with the session, which may have ended before.
         let _ = self.connection.close().await;
         Ok(())
+    }
+}
+
+async fn drop_patiently(connection: &mut PgConnection, schema: &SchemaName) -> Result<()> {
+    let mut patience = Patience::of_creation();
+    loop {
+        match drop_in_transaction(connection, schema).await {
+            Err(error) if patience.rest(&error, schema).await => {}
+            result => return result,
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Gives a half-made tenant up.
 
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgConnection};
 
 use super::create::lock_schema;
 use super::removal::remove_schema;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::migrate::Dependents;
+use crate::migrate::{Dependents, Patience};
 use crate::registry::{AuditState, audit, store};
 use crate::tenant::{Alias, Slug, Status, Tenant, Verb};
 
@@ -19,7 +19,7 @@ pub(crate) async fn abort(context: &Context, slug: &Slug) -> Result<Tenant> {
     let mut workplace = match tenant.status() {
         Status::Provisioning => {
             let workplace = lock_schema(context, &tenant).await?;
-            store::set_status(&mut registry, &tenant, Status::Purging).await?;
+            give_up(&mut registry, &tenant).await?;
             workplace
         }
         // An earlier abort was interrupted.
@@ -27,13 +27,33 @@ pub(crate) async fn abort(context: &Context, slug: &Slug) -> Result<Tenant> {
         status => return Err(not_half_made(&tenant, status)),
     };
     remove_schema(context, &mut workplace, &tenant, Dependents::Refuse, &()).await?;
+    let mut patience = Patience::of_creation();
+    loop {
+        match forget(&mut registry, &tenant).await {
+            Err(error) if patience.rest(&error, tenant.slug()).await => {}
+            result => return result.map(|()| tenant),
+        }
+    }
+}
+
+/// Has nobody finish it from here on.
+async fn give_up(registry: &mut PgConnection, tenant: &Tenant) -> Result<()> {
+    let mut patience = Patience::of_creation();
+    loop {
+        match store::set_status(registry, tenant, Status::Purging).await {
+            Err(error) if patience.rest(&error, tenant.slug()).await => {}
+            result => return result,
+        }
+    }
+}
+
+async fn forget(registry: &mut PgConnection, tenant: &Tenant) -> Result<()> {
     let mut tx = registry.begin().await?;
     store::delete_tenant(&mut tx, tenant.id()).await?;
     audit::end(&mut tx, tenant.id(), Verb::Purge, AuditState::Done).await?;
     // Whichever verb was to make it.
     audit::end_all(&mut tx, tenant.id()).await?;
-    tx.commit().await?;
-    Ok(tenant)
+    Ok(tx.commit().await?)
 }
 
 fn not_half_made(tenant: &Tenant, status: Status) -> Error {

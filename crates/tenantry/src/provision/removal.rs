@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
-use crate::migrate::{Dependents, drop_schema, empty_schema, refuse_dependents};
+use crate::migrate::{Dependents, Patience, drop_schema, empty_schema, refuse_dependents};
 use crate::observe::Steps;
 use crate::sql::{Identifier, VOID_SCHEMA};
 use crate::tenant::{SchemaName, Tenant};
@@ -20,6 +20,22 @@ pub(crate) async fn remove_schema(
     steps: &dyn Steps,
 ) -> Result<()> {
     empty_schema(workplace, tenant.schema(), dependents, steps).await?;
+    let mut patience = Patience::of_removal();
+    loop {
+        match remove_rest(context, workplace, tenant, dependents).await {
+            Err(error) if patience.rest(&error, tenant.schema()).await => {}
+            result => return result,
+        }
+    }
+}
+
+/// Drops what is left, with all that says that it was there, or nothing.
+async fn remove_rest(
+    context: &Context,
+    workplace: &mut PgConnection,
+    tenant: &Tenant,
+    dependents: Dependents,
+) -> Result<()> {
     let mut tx = workplace.begin().await?;
     if dependents == Dependents::Refuse {
         refuse_dependents(&mut tx, tenant.schema()).await?;

@@ -161,15 +161,34 @@ async fn remove_stale(
         Stale::After(age) => age,
     };
     let mut removed = 0;
-    while !steps.is_cancelled() {
-        let mut tx = connection.begin().await?;
-        let Some(schema) = spares::take_stale(&mut tx, &current, age).await? else { return Ok(removed) };
-        drop_schema(&mut tx, &schema).await?;
-        tx.commit().await?;
+    while !steps.is_cancelled() && remove_one_stale(&current, connection, age).await? {
         removed += 1;
         steps.step(Step::new("removing stale spares", removed, None));
     }
     Ok(removed)
+}
+
+/// Answers `false` if there is none.
+async fn remove_one_stale(current: &[Digest], connection: &mut PgConnection, age: Duration) -> Result<bool> {
+    let mut patience = Patience::of_creation();
+    loop {
+        match try_to_remove_stale(current, connection, age).await {
+            Err(error) if patience.rest(&error, &"a stale spare").await => {}
+            result => return result,
+        }
+    }
+}
+
+async fn try_to_remove_stale(
+    current: &[Digest],
+    connection: &mut PgConnection,
+    age: Duration,
+) -> Result<bool> {
+    let mut tx = connection.begin().await?;
+    let Some(schema) = spares::take_stale(&mut tx, current, age).await? else { return Ok(false) };
+    drop_schema(&mut tx, &schema).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
 impl SpareSummary {

@@ -41,6 +41,7 @@ mod relocate;
 mod rename;
 mod replicas;
 mod resilience;
+mod retries;
 mod roles;
 mod runs;
 mod settings;
