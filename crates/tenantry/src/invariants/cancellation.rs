@@ -13,7 +13,7 @@ pub(super) const BACKEND: &str = "SELECT pg_backend_pid()::text";
 
 /// Polls a future once, so that it sends what it has to send, and drops it. Answers whether it was
 /// cut off; now and then the server is quick enough to answer within that one poll.
-async fn send_and_drop<T>(future: impl Future<Output = T>) -> bool {
+pub(super) async fn send_and_drop<T>(future: impl Future<Output = T>) -> bool {
     let is_cut_off = Box::pin(future).now_or_never().is_none();
     // The bytes are on their way; let the server act on them.
     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tenantry_embedded::{ScratchDatabase, ScratchPooler};
 
+use super::cancellation::send_and_drop;
 use crate::database::PoolMode;
 use crate::pool::{IsolationLevel, TxOptions};
 use crate::tenant::Suspension;
@@ -168,6 +169,35 @@ async fn a_dropped_transaction_costs_no_connection_and_reaches_nobody() {
     }
     let counts = behind.tenancy.status().pools.into_values().next().unwrap().counts;
     assert_eq!((counts.rolled_back, counts.doubtful), (3, 0));
+}
+
+#[tokio::test]
+async fn a_statement_that_is_cut_off_costs_no_connection_and_reaches_nobody() {
+    let behind = Behind::new(&["CREATE TABLE note (title text)"]).await;
+    let (acme, globex) = (behind.db("acme").await, behind.db("globex").await);
+    let look = "SELECT concat(current_setting('app.secret', true), (SELECT count(*) FROM pg_locks \
+                WHERE locktype = 'advisory' AND objid = 7))";
+    let leave = "DO $$ BEGIN PERFORM set_config('app.secret', 'of acme', false), pg_advisory_lock(7), \
+                 pg_sleep(0.05); END $$";
+    let failing = "SELECT 1 / (pg_sleep(0.05)::text = 'x')::int";
+    let session = behind.next_text("SELECT pg_backend_pid()::text").await;
+    for cut_off in ["SELECT pg_sleep(0.05)", failing, leave] {
+        let mut tx = acme.begin().await.unwrap();
+        sqlx::query("INSERT INTO note VALUES ('half')").execute(&mut *tx).await.unwrap();
+        let statement = sqlx::raw_sql(cut_off).execute(&mut *tx);
+        assert!(send_and_drop(statement).await, "it sleeps for longer than that");
+        drop(tx);
+        assert_eq!(text(&globex, "SELECT current_schema()::text").await, globex.tenant().schema().as_str());
+        assert_eq!(behind.next_text(look).await, "0", "the next client finds it, after: {cut_off}");
+        assert_eq!(text(&acme, "SELECT count(*)::text FROM note").await, "0", "after: {cut_off}");
+    }
+    // Without a transaction of the caller's, the switch begins one.
+    let writing = sqlx::query("INSERT INTO note SELECT 'half' FROM pg_sleep(1)").execute(&acme);
+    tokio::time::timeout(Duration::from_millis(700), writing).await.unwrap_err();
+    assert_eq!(text(&acme, "SELECT count(*)::text FROM note").await, "0", "nobody has heard that it was written");
+    let counts = behind.tenancy.status().pools.into_values().next().unwrap().counts;
+    assert_eq!((counts.rolled_back, counts.doubtful), (4, 0));
+    assert_eq!(behind.next_text("SELECT pg_backend_pid()::text").await, session, "the server's session goes on");
 }
 
 #[tokio::test]

@@ -7,7 +7,6 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::{Activity, Condition, Lease};
-use crate::database::PoolMode;
 use crate::error::Result;
 use crate::guard::{Guard, stands};
 use crate::pool::cleaning::clean;
@@ -113,8 +112,7 @@ impl<D: Driver> Lease<D> {
         let slots = &self.slot.slots;
         match (self.activity, is_in_transaction) {
             (Some(Activity::Statement), false) => slots.permit_to_drain().map(Fate::Drain),
-            // Behind a pooler the statement has no name, and a transaction's end takes more messages than one.
-            (Some(Activity::Statement), true) if slots.config.mode == PoolMode::Session => {
+            (Some(Activity::Statement), true) => {
                 slots.permit_to_drain().map(|permit| Fate::RollBack(Some(permit)))
             }
             (None, true) if !slots.config.drain_timeout.is_zero() => Some(Fate::RollBack(None)),

@@ -15,13 +15,17 @@ use crate::guard::{Guard, stands};
 use crate::pool::cleaning::{IS_IDLE, SCHEMA, remove_behind_pooler};
 use crate::pool::driver::Driver;
 
+/// Asks nothing: what is to be read is in front of the answer.
+const READ: &str = "SELECT ''::text";
+
 impl<D: Driver> Lease<D> {
     /// Ends the transaction. With a permit, a statement of it was cut off, and the rest of its answer is read first.
     pub(super) async fn roll_back(&mut self, permit: Option<OwnedSemaphorePermit>) -> Result<()> {
         match (self.slot.slots.config.mode, permit) {
             (PoolMode::Session, Some(permit)) => self.drain_and_roll_back(permit).await,
             (PoolMode::Session, None) => self.roll_back_session().await,
-            (PoolMode::Transaction, _) => self.roll_back_behind_pooler().await,
+            (PoolMode::Transaction, Some(permit)) => self.drain_and_roll_back_behind_pooler(permit).await,
+            (PoolMode::Transaction, None) => self.roll_back_behind_pooler().await,
         }
     }
 
@@ -45,6 +49,19 @@ impl<D: Driver> Lease<D> {
             if is_where_it_was || !is_verified { Ok(()) } else { Err(not_confirmed()) }
         })
         .await
+    }
+
+    /// The rest of the answer is read first and by itself: of an error behind the message that ends the transaction,
+    /// nobody could say whether it is that of the statement.
+    async fn drain_and_roll_back_behind_pooler(&mut self, permit: OwnedSemaphorePermit) -> Result<()> {
+        self.touch();
+        self.aside(permit, async |driver, connection| match driver.send(connection, READ).await {
+            // That of the statement, or of the transaction in which it failed.
+            Err(error) if error.kind() == ErrorKind::Database => Ok(()),
+            answer => answer.map(drop),
+        })
+        .await?;
+        self.roll_back_behind_pooler().await
     }
 
     /// In one message, behind which the session of the server is somebody else's.
