@@ -12,7 +12,7 @@ use super::qualifier::unqualified;
 use super::rows;
 use super::tool::ImportTool;
 use super::unit::{Unit, Units, whole_lines, with_its_lines};
-use super::verdict::{Verdict, verdict};
+use super::verdict::{Verdict, is_name_of, verdict};
 use crate::sql::lexer::{Token, begins_with};
 
 /// Converts sections, and keeps what there is to say of them.
@@ -132,6 +132,9 @@ impl<'a> Converter<'a> {
         if self.tool == ImportTool::Dump && self.convert_rows(work, unit) {
             return;
         }
+        if self.convert_data(work, unit) {
+            return;
+        }
         let first_words = || format!("`{}`", beginning(&work.text[range.clone()]));
         match verdict(self.tool, &self.options.schema, &unit.tokens) {
             Verdict::Stays => {}
@@ -205,6 +208,30 @@ impl<'a> Converter<'a> {
         *counted += count;
         let end = unit.data.as_ref().map_or(range.end, |data| data.end);
         work.edits.push((whole_lines(work.text, range.start..end), String::new()));
+        true
+    }
+
+    /// Writes the data behind a `COPY` as statements, which a migration can hold, as far as they are as dumps have them.
+    /// Answers `false` for any other statement.
+    fn convert_data(&mut self, work: &mut SectionWork<'_>, unit: &Unit<'_>) -> bool {
+        let Some(data) = &unit.data else { return false };
+        let is_elsewhere = matches!(unit.tokens.as_slice(), [_, schema, point, ..]
+            if point.is_punctuation(".") && !is_name_of(schema, &self.options.schema));
+        // `COPY` gives an identity the value that it has, whatever the column says.
+        let Ok(sql) = rows::inserts(work.text, &unit.tokens, data.clone(), true) else { return false };
+        if is_elsewhere || !unit.tokens.first().is_some_and(|first| first.is_keyword("copy")) {
+            return false;
+        }
+        let range = unit.range();
+        let message = format!("the data of `{}` are written as INSERT", beginning(&work.text[range.clone()]));
+        self.tell(work.section, range.start, ImportRemark::Changed, message);
+        let whole = range.start..data.end;
+        if sql.is_empty() {
+            work.edits.push((whole_lines(work.text, whole), sql));
+        } else {
+            work.kept.push(Kept { start: range.start, range: whole.clone(), tokens: Vec::new() });
+            work.edits.push((whole, format!("{sql};\n")));
+        }
         true
     }
 

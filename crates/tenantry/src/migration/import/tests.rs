@@ -399,7 +399,7 @@ fn the_path_roles_and_owners_go() {
 #[test]
 fn what_cannot_be_converted_stays_and_is_told() {
     let sql =
-        "\\set v 1\nCREATE SCHEMA app;\nSELECT :v;\nCOPY a FROM stdin;\n1\n\\.\nBEGIN;\nVACUUM;\nSELECT 'a";
+        "\\set v 1\nCREATE SCHEMA app;\nSELECT :v;\nCOPY a FROM stdin CSV;\n1\n\\.\nBEGIN;\nVACUUM;\nSELECT 'a";
     check_text(
         sql,
         &format!("{sql}\n"),
@@ -407,12 +407,24 @@ fn what_cannot_be_converted_stays_and_is_told() {
             "1_a.up.sql:1: `\\set` is a command of psql",
             "1_a.up.sql:2: `CREATE SCHEMA app` stays",
             "1_a.up.sql:3: `:v` is a variable of psql",
-            "1_a.up.sql:4: `COPY a FROM stdin` stays: `COPY` from or to the client",
+            "1_a.up.sql:4: `COPY a FROM stdin CSV` stays: `COPY` from or to the client",
             "1_a.up.sql:7: `BEGIN` stays: ",
             "1_a.up.sql:8: `VACUUM` cannot run in a transaction, and needs a file of its own",
             "1_a.up.sql:9: unterminated string",
         ],
     );
+}
+
+#[test]
+fn data_behind_copy_become_rows() {
+    check_text(
+        "CREATE TABLE a (b text);\nCOPY public.a (b) FROM stdin;\nit's\n\\N\n\\.\nSELECT 1;\n",
+        "CREATE TABLE a (b text);\nINSERT INTO a (b) OVERRIDING SYSTEM VALUE VALUES\n    ('it''s'),\n    (NULL);\nSELECT 1;\n",
+        &["1_a.up.sql:2: the data of `COPY public.a (b) FROM stdin` are written as INSERT"],
+    );
+    check_text("COPY a FROM stdin;\n\\.\nSELECT 1;\n", "SELECT 1;\n", &["1_a.up.sql:1: the data of"]);
+    let elsewhere = "COPY other.a FROM stdin;\n1\n\\.\nSELECT 1;\n";
+    check_text(elsewhere, elsewhere, &["1_a.up.sql:1: `COPY other.a FROM stdin` stays: "]);
 }
 
 #[test]
