@@ -85,6 +85,21 @@ async fn nothing_is_found_in_a_healthy_fleet() {
     fixture.check(&[]).await;
 }
 
+#[cfg(feature = "tokio-postgres")]
+#[tokio::test]
+async fn a_way_that_only_one_of_the_drivers_can_go_is_named() {
+    let fixture = Fixture::new(&[NOTE]).await;
+    let proxy = crate::proxy::Proxy::to(fixture.database.url()).await;
+    let config = DatabaseConfig::from_url(&proxy.url(fixture.database.url())).unwrap();
+    let examine = async || Tenancy::builder().database(config.clone()).doctor().await;
+    check_findings(&examine().await, &[]);
+    // Only sqlx says so in its first message.
+    proxy.turn_away_without("DateStyle");
+    let findings = examine().await;
+    check_findings(&findings, &[(Check::Unreachable, "tokio-postgres cannot go where sqlx can: `url` leads to")]);
+    assert_eq!(findings[0].severity, Severity::Error);
+}
+
 #[tokio::test]
 async fn it_tells_how_far_it_is() {
     let database = database().await;

@@ -19,6 +19,8 @@ struct Way {
     target: AtomicU16,
     /// New connections are accepted, and nothing more.
     swallows_new: AtomicBool,
+    /// A connection is closed whose start-up message does not hold this text.
+    wants: Mutex<Option<String>>,
     /// One for each connection: nothing of it is forwarded any more.
     silent: Mutex<Vec<Arc<AtomicBool>>>,
     /// A connection is lost when a message that holds this text so many times is answered.
@@ -35,6 +37,7 @@ impl Proxy {
         let way = Arc::new(Way {
             target: AtomicU16::new(port_of(url)),
             swallows_new: AtomicBool::new(false),
+            wants: Mutex::default(),
             silent: Mutex::default(),
             loses: Mutex::default(),
             lost: AtomicUsize::new(0),
@@ -59,6 +62,11 @@ impl Proxy {
     /// Nothing is heard of new connections, or they are forwarded again.
     pub(crate) fn swallow_new(&self, swallows: bool) {
         self.way.swallows_new.store(swallows, Ordering::SeqCst);
+    }
+
+    /// Closes each new connection whose start-up message does not hold this text.
+    pub(crate) fn turn_away_without(&self, text: &str) {
+        *self.way.wants.lock().unwrap() = Some(text.to_owned());
     }
 
     /// The next connection on which a message holds this text so many times is lost before its `COMMIT` is answered.
@@ -117,6 +125,11 @@ async fn carry(
 ) {
     let loses = AtomicBool::new(false);
     let sent = |message: &[u8]| {
+        if count(message, "user\0") > 0
+            && way.wants.lock().unwrap().as_ref().is_some_and(|text| count(message, text) == 0)
+        {
+            return false;
+        }
         let mut wanted = way.loses.lock().unwrap();
         if wanted.as_ref().is_some_and(|(text, times)| count(message, text) >= *times) {
             *wanted = None;
