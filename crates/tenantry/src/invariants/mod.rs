@@ -32,6 +32,7 @@ mod statements;
 mod suspended;
 mod switching;
 mod types;
+mod undone;
 mod unread;
 mod victim;
 

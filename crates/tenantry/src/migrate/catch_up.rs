@@ -34,7 +34,8 @@ pub(super) async fn catch_up(
     resumed: Option<i64>,
 ) -> Result<()> {
     for run in runs::with_gaps(session, resumed).await? {
-        let gaps = Gaps { context, workers, run: &run };
+        let may_undo = MigrateOptions::resuming(&run).is_ok_and(|options| options.to.is_some());
+        let gaps = Gaps { context, workers, run: &run, may_undo };
         if let Err(error) = gaps.fill(session).await {
             tracing::warn!(run = run.id, %error, "The diary of run {} may have gaps: {error}", run.id);
         }
@@ -47,6 +48,8 @@ struct Gaps<'a> {
     context: &'a Context,
     workers: &'a Workers<'a>,
     run: &'a Run,
+    /// It was to bring tenants to a version, which may be an earlier one.
+    may_undo: bool,
 }
 
 /// A schema that the run may have changed.
@@ -65,7 +68,7 @@ impl Gaps<'_> {
             let schema = self.context.layout.master_schema.clone();
             let files = self.context.migrations.master();
             let goal = (files, files.digest());
-            self.fill_page(session, vec![(String::new(), schema, Alias::default())], goal, false).await?;
+            self.fill_page(session, vec![(String::new(), schema, Alias::default())], goal).await?;
         }
         // With other files than the run was begun with, no tenant is where it was to be.
         let goals = options.goals(&self.context.migrations).ok();
@@ -85,7 +88,7 @@ impl Gaps<'_> {
                 let schemas = tenants.into_iter().map(|tenant| {
                     (tenant.slug().to_string(), tenant.schema().clone(), tenant.database().clone())
                 });
-                self.fill_page(session, schemas.collect(), goal, options.to.is_some()).await?;
+                self.fill_page(session, schemas.collect(), goal).await?;
             }
         }
         Ok(())
@@ -96,7 +99,6 @@ impl Gaps<'_> {
         session: &mut PgConnection,
         schemas: Vec<(String, SchemaName, Alias)>,
         goal: (&MigrationSet, Digest),
-        may_undo: bool,
     ) -> Result<()> {
         let slugs: Vec<_> = schemas.iter().map(|(slug, ..)| slug.as_str()).collect();
         let mut known = known(session, self.run.id, &slugs).await?;
@@ -108,9 +110,8 @@ impl Gaps<'_> {
         let databases: BTreeSet<_> = members.iter().map(|member| &member.database).collect();
         for alias in databases {
             let there = members.iter().filter(|member| member.database == *alias).collect::<Vec<_>>();
-            let look = async |connection: &mut PgConnection| {
-                self.missing_entries(connection, &there, goal, may_undo).await
-            };
+            let look =
+                async |connection: &mut PgConnection| self.missing_entries(connection, &there, goal).await;
             match self.workers.with(alias, look).await {
                 Ok(entries) if entries.is_empty() => {}
                 Ok(entries) => runs::insert_entries(session, self.run.id, &entries).await?,
@@ -127,7 +128,6 @@ impl Gaps<'_> {
         connection: &mut PgConnection,
         members: &[&Member],
         goal: (&MigrationSet, Digest),
-        may_undo: bool,
     ) -> Result<Vec<RunEntry>> {
         let schemas: Vec<_> = members.iter().map(|member| member.schema.as_str()).collect();
         let mut entries = Vec::new();
@@ -136,7 +136,7 @@ impl Gaps<'_> {
                 continue;
             };
             let rows = ledger::history(connection, &member.schema).await?;
-            entries.extend(self.entry(member, &changed, &rows, goal, may_undo));
+            entries.extend(self.entry(member, &changed, &rows, goal));
         }
         Ok(entries)
     }
@@ -148,29 +148,31 @@ impl Gaps<'_> {
         changed: &ChangedSchema,
         rows: &[Dated],
         (files, goal): (&MigrationSet, Digest),
-        may_undo: bool,
     ) -> Option<RunEntry> {
-        let (new, old): (Vec<_>, Vec<_>) = rows
-            .iter()
-            .filter(|row| row.applied.success)
-            .partition(|row| row.began_at >= self.run.started_at);
+        let is_there = |row: &&Dated| row.applied.success;
+        let (new, old): (Vec<_>, Vec<_>) =
+            rows.iter().filter(is_there).partition(|row| row.began_at >= self.run.started_at);
         let applied = new.iter().map(|row| row.applied.version);
-        let applied: Vec<_> = applied.filter(|version| !member.known.versions.contains(version)).collect();
-        let is_done = changed.digest == goal;
-        // A ledger does not say what was in it once, only that it is where the run was to bring it.
-        let was_undone = may_undo && is_done && new.is_empty() && member.known.versions.is_empty();
-        if applied.is_empty() && !was_undone {
+        let applied: Vec<_> = applied.filter(|version| !member.known.applied.contains(version)).collect();
+        let mut undone = if self.may_undo { changed.undone.clone() } else { Vec::new() };
+        undone.retain(|version| !member.known.undone.contains(version));
+        // What was applied again since then is in the ledger.
+        undone.retain(|version| !rows.iter().filter(is_there).any(|row| row.applied.version == *version));
+        if applied.is_empty() && undone.is_empty() {
             return None;
         }
-        let before = digest_of(old.iter().map(|row| (row.applied.version, row.applied.checksum.as_slice())));
+        let is_done = changed.digest == goal;
+        let gone = undone.iter().filter_map(|version| Some((*version, files.get(*version)?.checksum())));
+        let before: BTreeMap<_, _> =
+            old.iter().map(|row| (row.applied.version, row.applied.checksum.as_slice())).chain(gone).collect();
         let nanoseconds = new.iter().map(|row| u64::try_from(row.nanoseconds).unwrap_or_default()).sum();
         let interrupted = || "it was interrupted".to_owned();
         Some(RunEntry {
             slug: Some(member.slug.clone()).filter(|slug| !slug.is_empty()),
             wave: self.run.wave,
-            from_version: files.version_of(&before).filter(|_| !was_undone),
+            from_version: files.version_of(&digest_of(before)),
             applied,
-            undone: Vec::new(),
+            undone,
             error: (!is_done).then(|| member.known.error.clone().unwrap_or_else(interrupted)),
             elapsed: Duration::from_nanos(nanoseconds),
             finished_at: changed.applied_at,

@@ -3,7 +3,7 @@
 //! The table is the truth. The row in `tenantry.applied` repeats it as one digest, so that
 //! planning for a fleet is one query.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -26,28 +26,32 @@ pub(crate) const LEDGER_DIGEST: &str = "pg_catalog.sha256(coalesce(pg_catalog.st
 pub(crate) struct Ledger {
     schema: SchemaName,
     applied: BTreeMap<i64, Vec<u8>>,
+    /// Versions that were undone since it was read.
+    undone: BTreeSet<i64>,
 }
 
 impl Ledger {
     /// The ledger of a schema that has applied nothing.
     pub(crate) fn empty(schema: &SchemaName) -> Self {
-        Self { schema: schema.clone(), applied: BTreeMap::new() }
+        Self { schema: schema.clone(), applied: BTreeMap::new(), undone: BTreeSet::new() }
     }
 
     pub(crate) fn of(schema: &SchemaName, rows: &[Applied]) -> Self {
         let done = rows.iter().filter(|row| row.success);
         let applied = done.map(|row| (row.version, row.checksum.clone())).collect();
-        Self { schema: schema.clone(), applied }
+        Self { schema: schema.clone(), applied, undone: BTreeSet::new() }
     }
 
     /// Notes that a migration is applied, once it is.
     pub(crate) fn add(&mut self, migration: &Migration) {
         self.applied.insert(migration.version(), migration.checksum().to_vec());
+        self.undone.remove(&migration.version());
     }
 
     /// Notes that a migration is not applied any more, once it is undone.
     pub(crate) fn remove(&mut self, version: i64) {
         self.applied.remove(&version);
+        self.undone.insert(version);
     }
 
     pub(crate) fn digest(&self) -> Digest {
@@ -147,12 +151,12 @@ impl Ledger {
     /// Repeats what the ledger will hold in the row of `tenantry.applied`, which is there, of a schema whose
     /// types stay the same; and of other schemas whose ledgers will hold the same.
     pub(super) fn summarise_without_types(&self, schemas: &[&SchemaName]) -> String {
-        applied::update_without_types(schemas, self.newest(), self.digest())
+        applied::update_without_types(schemas, self.newest(), self.digest(), &self.undone)
     }
 
     /// Repeats what the ledger will hold in `tenantry.applied`, and whether the schema owns types.
     pub(crate) fn summarise(&self) -> String {
-        applied::upsert(&self.schema, self.newest(), self.digest())
+        applied::upsert(&self.schema, self.newest(), self.digest(), &self.undone)
     }
 
     async fn is_there(&self, connection: &mut PgConnection) -> Result<bool> {

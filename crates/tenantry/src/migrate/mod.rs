@@ -19,6 +19,7 @@
 //! | | `survey` | looks for what stands in the way of a run before any schema is touched | yes |
 //! | fleet, wave | `wave` | goes through the master schema and the tenants, several at a time | yes |
 //! | tenant | `tenant` | tries several that are alike at once, or one until it succeeds | yes |
+//! | | `unheard` | finds out what a connection had done that was lost | yes |
 //! | | `moving` | waits for a tenant that is on its way to another database | yes |
 //! | | `run`, `progress` | what all schemas of a run share; what has become of them | no |
 //! | | `record` | holds the lock of a run and its token, and writes its diary | yes |
@@ -85,6 +86,7 @@ mod squash;
 mod survey;
 mod tenant;
 mod type_change;
+mod unheard;
 mod versions;
 mod wave;
 mod workers;

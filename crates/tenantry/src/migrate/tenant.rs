@@ -15,7 +15,7 @@ use super::run::FleetRun;
 use super::schema::migrate_schema;
 use super::send::was_taken_over;
 use super::site::Site;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::observe::Wave;
 use crate::registry::store;
 use crate::tenant::Tenant;
@@ -145,10 +145,8 @@ impl FleetRun<'_> {
     }
 
     async fn migrate_once(&self, record: &Record, tenant: &Tenant) -> Result<Changed> {
-        let work = async |connection: &mut PgConnection| {
-            unless_lost(self.migrate_on(record, connection, tenant).await)
-        };
-        self.workers.with(tenant.database(), work).await.flatten()
+        let work = async |connection: &mut PgConnection| self.migrate_on(record, connection, tenant).await;
+        self.work_on(tenant, work).await
     }
 
     /// Looks, while it works, for the sessions that make it wait. Two connections of one tenant, so not for
@@ -170,13 +168,13 @@ impl FleetRun<'_> {
             let (mut work, mut watch) = (std::pin::pin!(work), std::pin::pin!(watch.fuse()));
             loop {
                 tokio::select! {
-                    result = &mut work => break unless_lost(result),
+                    result = &mut work => break result,
                     // Where nobody can be asked, the report names nobody.
                     Some(Ok(found)) = watch.next() => *seen = found,
                 }
             }
         };
-        self.workers.with(tenant.database(), work).await.flatten()
+        self.work_on(tenant, work).await
     }
 
     async fn migrate_on(
@@ -196,13 +194,5 @@ impl FleetRun<'_> {
             }
         }
         migrate_schema(connection, site, goal).await
-    }
-}
-
-/// Tells a migration that failed, and left its session as it was, from a connection that was lost.
-fn unless_lost(result: Result<Changed>) -> Result<Result<Changed>> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::DatabaseUnavailable => Err(error),
-        result => Ok(result),
     }
 }

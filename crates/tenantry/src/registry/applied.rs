@@ -47,7 +47,13 @@ fn complete(tenant: &mut Tenant, applied: &HashMap<SchemaName, (Digest, bool)>) 
 /// Types are found by what depends on the schema, for which there is an index; `pg_type` has none by
 /// schema, and would be read from one end to the other for each tenant. The row type of a table depends
 /// on the table.
-pub(crate) fn upsert(schema: &SchemaName, version: Option<i64>, digest: Digest) -> String {
+/// A ledger does not say what was in it once, so what was undone is noted as well.
+pub(crate) fn upsert(
+    schema: &SchemaName,
+    version: Option<i64>,
+    digest: Digest,
+    undone: &BTreeSet<i64>,
+) -> String {
     format!(
         "INSERT INTO tenantry.applied (schema_name, version, digest, owns_types, applied_at, schema_number) \
          SELECT {name}, {version}, {digest}, EXISTS ( \
@@ -58,25 +64,41 @@ pub(crate) fn upsert(schema: &SchemaName, version: Option<i64>, digest: Digest) 
          ), pg_catalog.now(), {namespace}::pg_catalog.regnamespace \
          ON CONFLICT (schema_name) DO UPDATE SET version = excluded.version, digest = excluded.digest, \
              owns_types = excluded.owns_types, applied_at = excluded.applied_at, \
-             schema_number = excluded.schema_number",
+             schema_number = excluded.schema_number{undone}",
         name = Literal(schema.as_str()),
         version = or_null(version),
         digest = Bytes(digest.as_bytes()),
         namespace = Literal(&Identifier(schema.as_str()).to_string()),
+        undone = noted_undone(undone),
     )
 }
 
 /// Notes the same in the rows, which are there, of schemas whose types stay the same. To find out about types
 /// costs more than all else around a small file.
-pub(crate) fn update_without_types(schemas: &[&SchemaName], version: Option<i64>, digest: Digest) -> String {
+pub(crate) fn update_without_types(
+    schemas: &[&SchemaName],
+    version: Option<i64>,
+    digest: Digest,
+    undone: &BTreeSet<i64>,
+) -> String {
     let names: Vec<_> = schemas.iter().map(|schema| Literal(schema.as_str()).to_string()).collect();
     format!(
-        "UPDATE tenantry.applied SET version = {}, digest = {}, applied_at = pg_catalog.now() \
+        "UPDATE tenantry.applied SET version = {}, digest = {}, applied_at = pg_catalog.now(){} \
          WHERE schema_name IN ({})",
         or_null(version),
         Bytes(digest.as_bytes()),
+        noted_undone(undone),
         names.join(", "),
     )
+}
+
+/// One more assignment, if something was undone.
+fn noted_undone(versions: &BTreeSet<i64>) -> String {
+    if versions.is_empty() {
+        return String::new();
+    }
+    let pairs: Vec<_> = versions.iter().map(|version| format!("'{version}', pg_catalog.now()")).collect();
+    format!(", undone = applied.undone || pg_catalog.jsonb_build_object({})", pairs.join(", "))
 }
 
 fn or_null(version: Option<i64>) -> String {

@@ -37,6 +37,7 @@ const STEPS: &[Step] = &[
     Step { number: 19, scope: Scope::DefaultDatabase, sql: include_str!("sql/0019_database.sql") },
     Step { number: 20, scope: Scope::EveryDatabase, sql: include_str!("sql/0020_spares_everywhere.sql") },
     Step { number: 21, scope: Scope::DefaultDatabase, sql: include_str!("sql/0021_online_move.sql") },
+    Step { number: 22, scope: Scope::EveryDatabase, sql: include_str!("sql/0022_undone.sql") },
 ];
 
 struct Step {

@@ -196,3 +196,47 @@ async fn nobody_stands_still_for_a_neighbour_that_is_in_the_way() {
     };
     assert_eq!((summary.migrated, summary.failed), (19, 1));
 }
+
+#[tokio::test]
+async fn what_a_lone_tenant_committed_is_told_even_if_nobody_heard_of_it() {
+    let (database, folder) = (database().await, Folder::of(&[NOTE]));
+    open(&database, &folder).await.create(NewTenant::new("acme")).await.unwrap();
+    let proxy = Proxy::to(database.url()).await;
+    // Files that are sent with the lock, and one that has to wait for it.
+    folder.write("tenant/0002_title.up.sql", "ALTER TABLE note ADD title text");
+    folder.write("tenant/0002_title.down.sql", "ALTER TABLE note DROP title");
+    let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY note_title ON note (title)";
+    let ways = [
+        (None, "ADD title", &[2][..], &[][..]),
+        (Some(1), "DROP title", &[], &[2]),
+        (None, "ADD body", &[2, 3, 4], &[]),
+    ];
+    for (to, text, applied, undone) in ways {
+        if text == "ADD body" {
+            folder.write("tenant/0003_index.sql", index);
+            folder.write("tenant/0004_body.sql", "ALTER TABLE note ADD body text");
+        }
+        let config = DatabaseConfig::from_url(&proxy.url(database.url())).unwrap();
+        let tenancy = Tenancy::builder().database(config).migrations(folder.migrations());
+        let tenancy = tenancy.connect().await.unwrap();
+        let before = proxy.lost();
+        proxy.lose_commit_of(text, 1);
+        let options = MigrateOptions { to, ..options() };
+        let summary = tenancy.migrate(options, |_: &Outcome<'_>| {}).await.unwrap();
+        assert_eq!(proxy.lost(), before + 1, "{text}");
+        assert_eq!((summary.migrated, summary.failed), (1, 0), "{text}");
+        let run = tenancy.runs(1).await.unwrap().remove(0);
+        let diary = tenancy.run_entries_after(&run, None, 10).await.unwrap();
+        let told: Vec<_> = diary.iter().map(|entry| (&*entry.applied, &*entry.undone)).collect();
+        assert_eq!(told, [(applied, undone)], "{text}: {diary:?}");
+        assert_eq!(tenancy.tenant("acme").await.unwrap().last_error(), None, "{text}");
+    }
+    // What did not come to its commit is told as what it is.
+    let config = DatabaseConfig::from_url(&proxy.url(database.url())).unwrap();
+    folder.write("tenant/0005_cut.sql", "CREATE TABLE cut (); SELECT pg_terminate_backend(pg_backend_pid())");
+    let tenancy = Tenancy::builder().database(config).migrations(folder.migrations());
+    let tenancy = tenancy.connect().await.unwrap();
+    let summary = tenancy.migrate(options(), |_: &Outcome<'_>| {}).await.unwrap();
+    assert_eq!((summary.migrated, summary.failed), (0, 1));
+    assert!(tenancy.tenant("acme").await.unwrap().last_error().is_some());
+}
