@@ -194,10 +194,18 @@ async fn a_statement_that_is_cut_off_costs_no_connection_and_reaches_nobody() {
     // Without a transaction of the caller's, the switch begins one.
     let writing = sqlx::query("INSERT INTO note SELECT 'half' FROM pg_sleep(1)").execute(&acme);
     tokio::time::timeout(Duration::from_millis(700), writing).await.unwrap_err();
-    assert_eq!(text(&acme, "SELECT count(*)::text FROM note").await, "0", "nobody has heard that it was written");
+    assert_eq!(
+        text(&acme, "SELECT count(*)::text FROM note").await,
+        "0",
+        "nobody has heard that it was written"
+    );
     let counts = behind.tenancy.status().pools.into_values().next().unwrap().counts;
     assert_eq!((counts.rolled_back, counts.doubtful), (4, 0));
-    assert_eq!(behind.next_text("SELECT pg_backend_pid()::text").await, session, "the server's session goes on");
+    assert_eq!(
+        behind.next_text("SELECT pg_backend_pid()::text").await,
+        session,
+        "the server's session goes on"
+    );
 }
 
 #[tokio::test]

@@ -163,8 +163,11 @@ impl Gaps<'_> {
         }
         let is_done = changed.digest == goal;
         let gone = undone.iter().filter_map(|version| Some((*version, files.get(*version)?.checksum())));
-        let before: BTreeMap<_, _> =
-            old.iter().map(|row| (row.applied.version, row.applied.checksum.as_slice())).chain(gone).collect();
+        let before: BTreeMap<_, _> = old
+            .iter()
+            .map(|row| (row.applied.version, row.applied.checksum.as_slice()))
+            .chain(gone)
+            .collect();
         let nanoseconds = new.iter().map(|row| u64::try_from(row.nanoseconds).unwrap_or_default()).sum();
         let interrupted = || "it was interrupted".to_owned();
         Some(RunEntry {

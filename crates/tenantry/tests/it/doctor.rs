@@ -96,7 +96,10 @@ async fn a_way_that_only_one_of_the_drivers_can_go_is_named() {
     // Only sqlx says so in its first message.
     proxy.turn_away_without("DateStyle");
     let findings = examine().await;
-    check_findings(&findings, &[(Check::Unreachable, "tokio-postgres cannot go where sqlx can: `url` leads to")]);
+    check_findings(
+        &findings,
+        &[(Check::Unreachable, "tokio-postgres cannot go where sqlx can: `url` leads to")],
+    );
     assert_eq!(findings[0].severity, Severity::Error);
 }
 

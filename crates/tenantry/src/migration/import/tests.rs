@@ -398,8 +398,7 @@ fn the_path_roles_and_owners_go() {
 
 #[test]
 fn what_cannot_be_converted_stays_and_is_told() {
-    let sql =
-        "\\set v 1\nCREATE SCHEMA app;\nSELECT :v;\nCOPY a FROM stdin CSV;\n1\n\\.\nBEGIN;\nVACUUM;\nSELECT 'a";
+    let sql = "\\set v 1\nCREATE SCHEMA app;\nSELECT :v;\nCOPY a FROM stdin CSV;\n1\n\\.\nBEGIN;\nVACUUM;\nSELECT 'a";
     check_text(
         sql,
         &format!("{sql}\n"),
