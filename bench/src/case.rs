@@ -43,6 +43,8 @@ pub(crate) enum Case {
     Export,
     /// A tenant that goes to another server while others write, and is locked for that.
     MoveOffline,
+    /// The same tenant, which others write to all the time.
+    MoveOnline,
     /// A tenant of forty tables that is dropped.
     Purge,
     /// The end of answers once a tenant is suspended.
@@ -61,7 +63,7 @@ pub(crate) enum Case {
     FleetDown,
 }
 
-const ALL: [Case; 26] = [
+const ALL: [Case; 27] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -80,6 +82,7 @@ const ALL: [Case; 26] = [
     Case::Clone,
     Case::Export,
     Case::MoveOffline,
+    Case::MoveOnline,
     Case::Purge,
     Case::SuspendFelt,
     Case::MigrateNoop,
@@ -112,6 +115,7 @@ impl Case {
             Self::Clone => ("clone", "tenant"),
             Self::Export => ("export", "200"),
             Self::MoveOffline => ("move", "offline"),
+            Self::MoveOnline => ("move", "online"),
             Self::Purge => ("purge", "tenant"),
             Self::SuspendFelt => ("suspend", "felt"),
             Self::MigrateNoop => ("migrate", "noop"),

@@ -79,8 +79,14 @@ struct Options {
     /// The number of rounds.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// The number of moves that `move` measures.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    moves: u32,
+    /// The size of the tenant that moves.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    megabytes: u32,
     /// Runs every case for a moment and on few tenants, to see that it runs. The figures mean nothing.
-    #[arg(long, conflicts_with_all = ["seconds", "rounds"])]
+    #[arg(long, conflicts_with_all = ["seconds", "rounds", "moves", "megabytes"])]
     smoke: bool,
     /// Runs nothing but `migrate/rss`'s migration of the database there, and prints the memory it took.
     #[arg(long, hide = true, value_name = "URL")]
@@ -104,6 +110,11 @@ async fn run(options: Options) -> Result<()> {
     }
     let cases = case::chosen(&options.cases)?;
     let plan = if options.smoke { Plan::smoke() } else { Plan::new(options.seconds, options.rounds) };
+    let plan = if options.smoke {
+        plan
+    } else {
+        Plan { moves: options.moves, megabytes: options.megabytes, ..plan }
+    };
     let fleet = Fleet::start().await.context("cannot prepare a PostgreSQL")?;
     let mut bench = Bench { fleet, plan, report: Report::new(options.json) };
     for case in cases {
@@ -132,6 +143,7 @@ async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
         Case::Clone => clone::clone(bench).await,
         Case::Export => export::export(bench).await,
         Case::MoveOffline => relocate::offline(bench).await,
+        Case::MoveOnline => relocate::online(bench).await,
         Case::Purge => purge::purge(bench).await,
         Case::SuspendFelt => suspend::felt(bench).await,
         Case::MigrateNoop => migrate::noop(bench).await,

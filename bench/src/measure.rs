@@ -12,6 +12,9 @@ pub(crate) struct Plan {
     pub(crate) round: Duration,
     pub(crate) rounds: u32,
     pub(crate) scale: Scale,
+    pub(crate) moves: u32,
+    /// The size of a tenant that moves.
+    pub(crate) megabytes: u32,
 }
 
 /// The number of tenants.
@@ -25,11 +28,12 @@ pub(crate) enum Scale {
 
 impl Plan {
     pub(crate) fn new(round: Duration, rounds: u32) -> Self {
-        Self { round, rounds, scale: Scale::Full }
+        Self { round, rounds, scale: Scale::Full, moves: rounds, megabytes: 100 }
     }
 
     pub(crate) fn smoke() -> Self {
-        Self { round: Duration::from_millis(50), rounds: 1, scale: Scale::Smoke }
+        let round = Duration::from_millis(50);
+        Self { round, rounds: 1, scale: Scale::Smoke, moves: 1, megabytes: 2 }
     }
 
     /// This many tenants, or a fiftieth of them.

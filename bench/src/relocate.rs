@@ -1,5 +1,5 @@
-//! A tenant of some 100 MB that goes to another server while three tasks write to it, against `pg_dump` and
-//! `pg_restore`.
+//! A tenant of some 100 MB that goes to another server while three tasks write to it: locked for that, against `pg_dump`
+//! and `pg_restore`, and while they go on.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,29 +14,71 @@ use tokio::task::JoinHandle;
 
 use crate::bench::Bench;
 use crate::create::table_with_rows;
-use crate::measure::{Plan, Scale, Spread};
+use crate::measure::{Plan, Spread};
 use crate::pg_programs::{dump_file, dump_into, dumped, restore};
-use crate::report::Line;
+use crate::report::{Line, Target, Unit};
 
 const TABLES: usize = 20;
-/// Of some 250 bytes each, which with their indexes are some 100 MB in all tables.
-const ROWS: usize = 16_000;
+/// The rows of each table, of some 250 bytes, that with their indexes are a megabyte in all tables.
+const ROWS_OF_MEGABYTE: usize = 160;
 const WRITERS: u32 = 3;
+/// The longest that a writer may wait for a tenant that moves while it writes, in milliseconds.
+const LONGEST: f64 = 150.0;
 /// The pause of a writer, so that all of them write a few hundred times a second.
 const PAUSE: Duration = Duration::from_millis(8);
 
 pub(crate) async fn offline(bench: &mut Bench) -> Result<()> {
-    let rounds = measure(&bench.plan, MoveOptions::to).await?;
+    let rounds = measure(&bench.plan, Way::Offline).await?;
     let ratio = Spread::of(rounds.iter().map(|round| round.stall / round.programs));
     let stall = Spread::of(rounds.iter().map(|round| round.stall)).median;
     let line = Line::of_times(("move", "offline"), stall, ratio, 2.0, "pg_dump -Fc and pg_restore");
     bench.report.add(&line)
 }
 
+/// The longest wait of all moves is what counts.
+pub(crate) async fn online(bench: &mut Bench) -> Result<()> {
+    let rounds = measure(&bench.plan, Way::Online).await?;
+    let stalls = Spread::of(rounds.iter().map(|round| round.stall));
+    for (case, ours, target) in [
+        ("online median", stalls.median, None),
+        ("online", stalls.highest, Some(Target::OursAtMost(LONGEST))),
+    ] {
+        bench.report.add(&Line {
+            bench: "move",
+            case: case.to_owned(),
+            tasks: WRITERS as usize,
+            unit: Unit::Milliseconds,
+            ours,
+            baseline: None,
+            ratio: None,
+            hit: None,
+            round_trips: None,
+            target,
+            against: format!("none: the longest wait of a writer, {} moves", rounds.len()),
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether the tenant is written to while it moves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Offline,
+    Online,
+}
+
+impl Way {
+    fn order(self, to: Alias) -> MoveOptions {
+        let order = MoveOptions::to(to);
+        if self == Self::Online { order.online() } else { order }
+    }
+}
+
 /// One round, in milliseconds.
 struct Round {
     /// The longest wait of a writer.
     stall: f64,
+    /// The time of the programs, where they are asked.
     programs: f64,
 }
 
@@ -50,8 +92,10 @@ struct Servers {
 
 impl Servers {
     async fn start() -> Result<Self> {
-        let (one, other) = (ScratchServer::start().await?, ScratchServer::start().await?);
+        let (one, other) = (logical().await?, logical().await?);
         let (here, there) = (one.database("here").await?, other.database("there").await?);
+        run(one.url(), "ALTER ROLE here REPLICATION").await?;
+        run(other.url(), "ALTER ROLE there REPLICATION").await?;
         let plain = other.database("plain").await?;
         Ok(Self { _both: [one, other], here, there, plain })
     }
@@ -61,7 +105,16 @@ impl Servers {
     }
 }
 
-async fn measure(plan: &Plan, order: fn(Alias) -> MoveOptions) -> Result<Vec<Round>> {
+/// A server whose log says what was changed.
+async fn logical() -> Result<ScratchServer> {
+    let mut server = ScratchServer::start().await?;
+    run(server.url(), "ALTER SYSTEM SET wal_level = 'logical'").await?;
+    server.kill().await;
+    server.start_again().await?;
+    Ok(server)
+}
+
+async fn measure(plan: &Plan, way: Way) -> Result<Vec<Round>> {
     let servers = Servers::start().await?;
     let there = Alias::parse("there")?;
     let pool = PoolConfig { move_wait: Duration::from_mins(1), ..PoolConfig::default() };
@@ -73,16 +126,16 @@ async fn measure(plan: &Plan, order: fn(Alias) -> MoveOptions) -> Result<Vec<Rou
         .connect()
         .await?;
     let mut acme = tenancy.create(NewTenant::new("acme")).await?;
-    fill(servers.here.url(), &acme, if plan.scale == Scale::Full { ROWS } else { ROWS / 50 }).await?;
+    fill(servers.here.url(), &acme, plan.megabytes as usize * ROWS_OF_MEGABYTE).await?;
     let writers = Writers::start(&tenancy.db(&acme)?);
     let mut measured = Vec::new();
-    for round in 0..=plan.rounds {
+    for round in 0..=plan.moves {
         let to = if *acme.database() == there { Alias::default() } else { there.clone() };
         writers.forget_waits();
-        acme = relocate(&tenancy, &servers, &acme, order(to)).await?;
+        acme = relocate(&tenancy, &servers, &acme, way.order(to)).await?;
         tokio::time::sleep(PAUSE * 30).await;
         let stall = writers.longest_wait();
-        let programs = programs(&servers, &acme).await?;
+        let programs = if way == Way::Offline { programs(&servers, &acme).await? } else { f64::NAN };
         // The first of each pays for caches that are empty.
         if round > 0 {
             measured.push(Round { stall, programs });

@@ -25,9 +25,11 @@ impl Relocation<'_> {
         target: &mut PgConnection,
         carried: Carried,
     ) -> Result<Moved> {
-        // Of somebody who goes on, the gate may not be there.
-        moves::gate(registry, self.tenant, &self.record.source).await?;
-        moves::note(registry, self.record.id, MoveStep::Closed).await?;
+        if carried.gated_at.is_none() {
+            // Of somebody who goes on, the gate may not be there.
+            moves::gate(registry, self.tenant, &self.record.source).await?;
+            moves::note(registry, self.record.id, MoveStep::Closed).await?;
+        }
         let mut tx = registry.begin().await?;
         moves::flip(&mut tx, self.tenant, self.record).await?;
         if self.record.method == MoveMethod::Offline {

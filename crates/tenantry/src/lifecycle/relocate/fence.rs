@@ -48,13 +48,13 @@ impl Relocation<'_> {
         }
     }
 
-    /// Looks, behind the locks, whether the structure is still what was made there, and names a snapshot.
+    /// Looks, behind the locks, whether the structure is still what was made there.
     pub(super) async fn check_same(
         &self,
         source: &mut PgConnection,
         names: &[String],
         expected: Fingerprint,
-    ) -> Result<String> {
+    ) -> Result<()> {
         let own_role = self.own_role();
         let subject = Subject { schema: self.tenant.schema(), own_role: own_role.as_deref() };
         let is_same = lockable(source, self.tenant.schema()).await? == names
@@ -65,6 +65,11 @@ impl Relocation<'_> {
                 .with_tenant(self.tenant.slug())
                 .with_hint("nothing was moved: try again"));
         }
+        Ok(())
+    }
+
+    /// Names a snapshot of the locked tables.
+    pub(super) async fn locked_snapshot(&self, source: &mut PgConnection) -> Result<String> {
         Ok(sqlx::query_scalar("SELECT pg_catalog.pg_export_snapshot()").fetch_one(source).await?)
     }
 
@@ -89,11 +94,11 @@ impl Relocation<'_> {
         .persistent(false)
         .fetch_all(&mut *source)
         .await?;
-        for (name, increment) in sequences {
-            let name = qualified(self.tenant.schema(), &name);
-            self.send(source, &format!("ALTER SEQUENCE {name} INCREMENT BY {increment}")).await?;
-        }
-        Ok(())
+        let alter = |(name, increment): &(String, i64)| {
+            let name = qualified(self.tenant.schema(), name);
+            format!("ALTER SEQUENCE {name} INCREMENT BY {increment};\n")
+        };
+        self.send(source, &sequences.iter().map(alter).collect::<Vec<_>>().concat()).await
     }
 
     /// Ends the transaction of the fence: the schema is not there any more by its name, and what it had applied is not

@@ -82,12 +82,17 @@ impl Relocation<'_> {
         self.wait_for_quiet(source).await?;
         let names = self.lock_all(source).await?;
         fail_point::reached(FailPoint::MoveFenced);
-        // Two looks at the source, while nobody writes.
+        let snapshot = self.locked_snapshot(source).await?;
+        // One looks at the source, while the other works on the target.
         let same = self.check_same(source, &names, fingerprint);
-        let (snapshot, ()) = tokio::try_join!(same, follower.drain(&mut marker))?;
-        fail_point::reached(FailPoint::MoveDrained);
-        let last = self.copy_rows(&snapshot, &unlogged).await?;
-        self.complete_late(source, target, &behind.late).await?;
+        let rest = async {
+            follower.drain(&mut marker).await?;
+            fail_point::reached(FailPoint::MoveDrained);
+            let last = self.copy_rows(&snapshot, &unlogged).await?;
+            self.complete_late(&mut marker, target, &behind.late).await?;
+            Ok(last)
+        };
+        let ((), last) = tokio::try_join!(same, rest)?;
         self.check_wanted()?;
         self.close(source).await?;
         Ok(Carried { rows: rows + last, gated_at, notes: blueprint.notes.clone() })

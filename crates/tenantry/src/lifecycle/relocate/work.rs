@@ -98,7 +98,8 @@ impl<'a> Relocation<'a> {
         fail_point::reached(FailPoint::MoveGated);
         self.wait_for_quiet(source).await?;
         let names = self.lock_all(source).await?;
-        let snapshot = self.check_same(source, &names, blueprint.structure.fingerprint()).await?;
+        self.check_same(source, &names, blueprint.structure.fingerprint()).await?;
+        let snapshot = self.locked_snapshot(source).await?;
         fail_point::reached(FailPoint::MoveFenced);
         let rows = self.copy_rows(&snapshot, &blueprint.tables).await?;
         fail_point::reached(FailPoint::MoveCopied);

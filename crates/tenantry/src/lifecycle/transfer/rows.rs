@@ -11,6 +11,9 @@ use crate::observe::{Step, Steps};
 use crate::sql::{Identifier, Literal};
 use crate::tenant::{SchemaName, Tenant};
 
+/// Sequences that one statement reads.
+const SEQUENCES: usize = 100;
+
 /// The two schemas between which rows are carried.
 #[derive(Clone, Copy)]
 pub(in crate::lifecycle) struct RowCarrier<'a> {
@@ -84,16 +87,23 @@ impl RowCarrier<'_> {
         reader: &mut PgConnection,
         writer: &mut PgConnection,
     ) -> Result<()> {
+        let names = relations(reader, self.from, "relkind = 'S'").await?;
         let mut statements = Vec::new();
-        for name in relations(reader, self.from, "relkind = 'S'").await? {
-            let from = qualified(self.from, &name);
-            let position = format!("SELECT last_value, is_called FROM {from}");
-            let (value, is_called): (i64, bool) =
-                sqlx::query_as(AssertSqlSafe(position)).persistent(false).fetch_one(&mut *reader).await?;
-            let to = qualified(self.to.schema(), &name);
-            let to = Literal(&to);
-            statements
-                .push(format!("SELECT pg_catalog.setval({to}::pg_catalog.regclass, {value}, {is_called})"));
+        for some in names.chunks(SEQUENCES) {
+            let position = |(index, name): (usize, &String)| {
+                format!("SELECT {index} AS n, last_value, is_called FROM {}", qualified(self.from, name))
+            };
+            let all: Vec<_> = some.iter().enumerate().map(position).collect();
+            let all = format!("{} ORDER BY n", all.join(" UNION ALL "));
+            let positions: Vec<(i32, i64, bool)> =
+                sqlx::query_as(AssertSqlSafe(all)).persistent(false).fetch_all(&mut *reader).await?;
+            for (name, (_, value, is_called)) in some.iter().zip(positions) {
+                let to = qualified(self.to.schema(), name);
+                let to = Literal(&to);
+                statements.push(format!(
+                    "SELECT pg_catalog.setval({to}::pg_catalog.regclass, {value}, {is_called})"
+                ));
+            }
         }
         send_own(writer, self.site, &statements.join(";\n")).await?;
         Ok(())
