@@ -29,7 +29,6 @@ use crate::slugs::complete_slugs;
 ///
 /// As JSON, numbers, booleans, JSON and arrays of what PostgreSQL brings are what they are; all else is a text, as
 /// PostgreSQL writes it: enums, and also composite types, ranges, and arrays of types that are made by `CREATE TYPE`.
-/// Rows that a statement among several returns of those it changes count as rows, not as changed.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     #[command(flatten)]

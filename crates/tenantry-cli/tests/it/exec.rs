@@ -296,6 +296,10 @@ async fn rows_that_were_changed_are_counted_over_all_tenants() {
         summary("SELECT 1; DELETE FROM note WHERE id = 2"),
         "2 tenants, 0 failed, 2 rows, 2 changed\n"
     );
+    assert_eq!(
+        summary("SELECT 1; UPDATE note SET title = 'z;' RETURNING id"),
+        "2 tenants, 0 failed, 4 rows, 2 changed\n"
+    );
     assert_eq!(summary("SELECT 1"), "2 tenants, 0 failed, 2 rows\n");
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use tenantry::tenant::Tenant;
 
 use super::answer::{Column, Piece, Pieces};
-use super::counts::{counted, returns_changes};
+use super::counts::{counted, which_return_changes};
 use crate::causes::Causes;
 use crate::failure::Report;
 use crate::interrupt::interrupted;
@@ -41,8 +41,10 @@ pub(super) struct Rows<'a> {
     results: usize,
     /// Rows that were changed, of everything.
     changed: u64,
-    /// True if the rows that are answered are those that were changed.
-    returns_changes: bool,
+    /// For each statement, true if the rows that it answers are those that it changed.
+    returns_changes: Vec<bool>,
+    /// The statement whose turn it is.
+    statement: usize,
     notices: Notices,
 }
 
@@ -82,7 +84,8 @@ impl<'a> Rows<'a> {
             printed: 0,
             results: 0,
             changed: 0,
-            returns_changes: returns_changes(sql),
+            returns_changes: which_return_changes(sql),
+            statement: 0,
             notices: Notices::default(),
         }
     }
@@ -92,6 +95,7 @@ impl<'a> Rows<'a> {
     pub(super) async fn print(&mut self, tenant: Option<&Tenant>, mut pieces: Pieces) -> Option<Report> {
         self.tenant = tenant.map(|tenant| tenant.slug().to_string());
         self.notices.of_tenant.clear();
+        self.statement = 0;
         let mut end = None;
         while let Some(page) = pieces.recv().await {
             for piece in page {
@@ -156,7 +160,9 @@ impl<'a> Rows<'a> {
     }
 
     fn end_statement(&mut self, affected: u64) {
-        let is_change = self.of_statement == 0 || self.returns_changes;
+        let returns_changes = self.returns_changes.get(self.statement).copied().unwrap_or_default();
+        let is_change = self.of_statement == 0 || returns_changes;
+        self.statement += 1;
         let changed = if is_change { affected } else { 0 };
         self.changed += changed;
         match self.output.format() {
