@@ -154,23 +154,21 @@ impl Patient<'_> {
             }
             Err(_) => return self.or_unexamined("the registry", state.map(|_| Vec::new())),
         }
-        let looked = privileges::registry(self).await;
-        findings.extend(self.or_unexamined("the privileges on the registry", looked));
-        let looked = privileges::shared(self).await;
-        findings.extend(self.or_unexamined("the privileges on shared schemas", looked));
-        let looked = privileges::tenants(self).await;
-        findings.extend(self.or_unexamined("the privileges on the schemas of tenants", looked));
-        let looked = privileges::roles(self).await;
-        findings.extend(self.or_unexamined("the roles of tenants", looked));
-        let looked = owners::foreign(self).await;
+        let counted = match roster.as_deref_mut() {
+            Some(roster) => roster.count(self.alias).await,
+            None => Ok(0),
+        };
+        let counted = counted.map(|schemas| self.schemas = schemas).err();
+        findings.extend(self.examine_privileges().await);
+        let questions = [owners::question(self), foreign_keys::question(self)];
+        let [foreign, leading_out] = self.ask_both(questions.each_ref().map(String::as_str)).await;
+        let looked = foreign.and_then(|rows| owners::foreign(self, &rows));
         findings.extend(self.or_unexamined("the owners of what is in the schemas", looked));
         let looked = extensions::elsewhere(self).await;
         findings.extend(self.or_unexamined("the extensions", looked));
         let looked = runs::interrupted(self).await;
         findings.extend(self.or_unexamined("the runs", looked));
         if let Some(roster) = roster.as_deref_mut() {
-            let counted = roster.count(self.alias).await;
-            let counted = counted.map(|schemas| self.schemas = schemas).err();
             findings.extend(
                 counted
                     .into_iter()
@@ -191,10 +189,13 @@ impl Patient<'_> {
             let looked = standing::compare(self, roster, migrations).await;
             findings.extend(self.or_unexamined("what tenants have applied", looked));
         }
-        let looked = foreign_keys::crossing(self).await;
-        findings.extend(self.or_unexamined("the foreign keys between tenants", looked));
-        let looked = foreign_keys::shared(self).await;
-        findings.extend(self.or_unexamined("the foreign keys to shared tables", looked));
+        let looked = leading_out.and_then(|rows| {
+            let crossing = foreign_keys::crossing(self, &rows)?;
+            Ok::<_, sqlx::Error>(
+                crossing.into_iter().chain(foreign_keys::shared(self, &rows)?).collect::<Vec<_>>(),
+            )
+        });
+        findings.extend(self.or_unexamined("the foreign keys of tenants", looked));
         if let Some(roster) = roster {
             let looked = drift::compare(self, roster, migrations, replay).await;
             findings.extend(self.or_unexamined("what is in the schemas", looked));
@@ -203,6 +204,19 @@ impl Patient<'_> {
         findings.extend(self.or_unexamined("the locks of the server", looked));
         let looked = capacity::connections(self).await;
         findings.extend(self.or_unexamined("the connections of the server", looked));
+        findings
+    }
+
+    /// The roles, and what they may do with the schemas.
+    async fn examine_privileges(&mut self) -> Vec<Finding> {
+        let looked = privileges::registry(self).await;
+        let mut findings = self.or_unexamined("the privileges on the registry", looked);
+        let looked = privileges::shared(self).await;
+        findings.extend(self.or_unexamined("the privileges on shared schemas", looked));
+        let looked = privileges::tenants(self).await;
+        findings.extend(self.or_unexamined("the privileges on the schemas of tenants", looked));
+        let looked = privileges::roles(self).await;
+        findings.extend(self.or_unexamined("the roles of tenants", looked));
         findings
     }
 

@@ -1,6 +1,7 @@
 //! Objects in the schemas of tenants that belong to somebody else than the rest.
 
 use sqlx::Row as _;
+use sqlx::postgres::PgRow;
 
 use super::finding::named;
 use super::{Check, Finding, Patient};
@@ -10,13 +11,17 @@ use crate::sql::privileges::OBJECT_PRIVILEGES;
 /// Objects that the finding names.
 const NAMED: i64 = 3;
 
-pub(super) async fn foreign(patient: &mut Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
-    let foreign = foreign_objects(patient);
-    let query = format!(
-        "SELECT kind, object, owner, should_be, count(*) OVER () AS count FROM ({foreign}) AS foreign_object \
-         ORDER BY object, kind LIMIT {NAMED}"
-    );
-    let rows = patient.catalog.rows(&query).await?;
+/// Asks for the first few of what belongs to somebody else.
+pub(super) fn question(patient: &Patient<'_>) -> String {
+    format!(
+        "SELECT kind, object, owner, should_be, count(*) OVER () AS count FROM ({}) AS foreign_object \
+         ORDER BY object, kind LIMIT {NAMED}",
+        foreign_objects(patient)
+    )
+}
+
+/// Tells what the answer to that question means.
+pub(super) fn foreign(patient: &Patient<'_>, rows: &[PgRow]) -> Result<Option<Finding>, sqlx::Error> {
     let Some(first) = rows.first() else { return Ok(None) };
     let count = usize::try_from(first.try_get::<i64, _>("count")?).unwrap_or_default();
     let told = rows.iter().map(|row| {
@@ -29,7 +34,7 @@ pub(super) async fn foreign(patient: &mut Patient<'_>) -> Result<Option<Finding>
     let what =
         format!("objects in the schemas of tenants do not belong to `{owner}`: {}", named(&told, count));
     let why = "a migration that changes one fails, and the application may not use what nobody granted it";
-    let mend = mend(patient, owner, &foreign);
+    let mend = mend(patient, owner, &foreign_objects(patient));
     Ok(Some(patient.warning(Check::ForeignOwner, what, why).mend_by(mend)))
 }
 

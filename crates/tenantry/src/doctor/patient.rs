@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use sqlx::postgres::PgRow;
+
 use super::finding::{Check, Finding};
 use super::session::{Session, list};
 use crate::database::{DatabaseConfig, Layout, Route, Way};
@@ -94,11 +96,8 @@ impl<'a> Patient<'a> {
         schemas: &[S],
         ask: impl AsyncFn(&mut Session, &[S]) -> Result<Vec<T>, sqlx::Error>,
     ) -> Result<Vec<T>, sqlx::Error> {
-        if schemas.len() >= MANY && self.second.is_none() && !self.is_alone {
-            self.second = self.catalog.beside().await;
-            self.is_alone = self.second.is_none();
-        }
-        let Some(second) = self.second.as_mut().filter(|_| schemas.len() >= MANY) else {
+        let Some(second) = second(&self.catalog, &mut self.second, &mut self.is_alone, schemas.len()).await
+        else {
             return ask(&mut self.catalog, schemas).await;
         };
         let (left, right) = schemas.split_at(schemas.len() / 2);
@@ -106,6 +105,16 @@ impl<'a> Patient<'a> {
         let mut answers = left?;
         answers.extend(right?);
         Ok(answers)
+    }
+
+    /// Asks two questions about all schemas, at the same time where these are many.
+    pub(super) async fn ask_both(&mut self, questions: [&str; 2]) -> [Result<Vec<PgRow>, sqlx::Error>; 2] {
+        let Self { catalog, second: other, is_alone, schemas, .. } = self;
+        let [one, two] = questions;
+        match second(catalog, other, is_alone, *schemas).await {
+            Some(second) => tokio::join!(catalog.rows(one), second.rows(two)).into(),
+            None => [catalog.rows(one).await, catalog.rows(two).await],
+        }
     }
 
     pub(super) fn error(&self, check: Check, what: impl Into<String>, why: &str) -> Finding {
@@ -152,4 +161,21 @@ impl<'a> Patient<'a> {
             .chain(&self.layout.extension_schemas)
             .map(SchemaName::as_str)
     }
+}
+
+/// The session beside the first one, if there are schemas enough for it and the server has room.
+async fn second<'a>(
+    catalog: &Session,
+    second: &'a mut Option<Session>,
+    is_alone: &mut bool,
+    schemas: usize,
+) -> Option<&'a mut Session> {
+    if schemas < MANY {
+        return None;
+    }
+    if second.is_none() && !*is_alone {
+        *second = catalog.beside().await;
+        *is_alone = second.is_none();
+    }
+    second.as_mut()
 }

@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use super::finding::named;
 use super::{Check, Finding, Patient, list};
 use crate::pool::Role;
-use crate::registry::LEDGER;
+use crate::registry::{LEDGER, examination};
 use crate::sql::privileges::{SET_ONLY, SET_ONLY_SINCE, membership, privileges, revocation, role};
 use crate::sql::{Identifier, Literal, VOID_SCHEMA};
 use crate::tenant::SchemaName;
@@ -22,16 +22,9 @@ pub(super) fn missing_registry(patient: &Patient<'_>) -> Finding {
 /// The registry, in which every tenant is found.
 pub(super) async fn registry(patient: &mut Patient<'_>) -> Result<Option<Finding>, sqlx::Error> {
     let role = patient.config.application_role();
-    let query = format!(
-        "SELECT relname::text FROM pg_catalog.pg_class \
-         JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace \
-         JOIN pg_catalog.pg_roles ON rolname = {} \
-         WHERE nspname = 'tenantry' AND relkind IN ('r', 'v') \
-           AND NOT (pg_catalog.has_schema_privilege(pg_roles.oid, pg_namespace.oid, 'USAGE') \
-                AND pg_catalog.has_table_privilege(pg_roles.oid, pg_class.oid, 'SELECT')) ORDER BY 1",
-        Literal(role),
-    );
-    let mut tables = patient.catalog.column(&query).await?;
+    let rows = patient.catalog.rows_by_index(&examination::closed_to(role)).await?;
+    let tables = rows.iter().map(|row| row.try_get(0));
+    let mut tables: Vec<String> = tables.collect::<Result<_, sqlx::Error>>()?;
     let count = tables.len();
     tables.truncate(NAMED);
     if tables.is_empty() {

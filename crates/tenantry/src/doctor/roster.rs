@@ -199,7 +199,7 @@ impl Roster {
 
 /// Reads what a session sees of what a database should have of the registry.
 pub(super) async fn state(session: &mut Session, alias: &Alias) -> Result<RegistryState, sqlx::Error> {
-    let tables = session.rows(examination::TABLES).await?;
+    let tables = session.rows_by_index(examination::TABLES).await?;
     if tables.is_empty() {
         return Ok(RegistryState::Missing);
     }

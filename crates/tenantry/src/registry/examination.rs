@@ -7,6 +7,17 @@ use super::runs::RUN_LOCK;
 use crate::sql::{Literal, is_advisory_lock_held};
 use crate::tenant::{Alias, Verb};
 
+/// The relations of the registry. Only `pg_depend` has an index that leads from a schema to what is in it.
+macro_rules! own_relations {
+    () => {
+        "FROM pg_catalog.pg_namespace \
+         JOIN pg_catalog.pg_depend ON refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass \
+             AND refobjid = pg_namespace.oid AND nspname = 'tenantry' \
+             AND classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+         JOIN pg_catalog.pg_class ON pg_class.oid = objid"
+    };
+}
+
 /// The digests of what schemas have applied; joined with catalogs by [`APPLIED_SCHEMA`].
 pub(crate) const APPLIED: &str = "tenantry.applied";
 
@@ -20,12 +31,25 @@ pub(crate) const APPLIED_AND_KEPT: &str = "\
         '', type, version, pg_catalog.encode(checksum, 'hex')), '' ORDER BY type, version) \
         FROM tenantry.kept_file WHERE kept_file.schema_name = applied.schema_name), '')";
 
-/// The tables that are there, and whether the session may read them.
-pub(crate) const TABLES: &str = "\
-    SELECT pg_catalog.has_schema_privilege(relnamespace, 'USAGE') \
-        AND pg_catalog.has_table_privilege(pg_class.oid, 'SELECT') AS is_readable \
-    FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_namespace.oid = relnamespace \
-    WHERE nspname = 'tenantry' AND relkind = 'r'";
+/// The tables that are there, and whether the session may read them. By an index: the relations of all tenants are many.
+pub(crate) const TABLES: &str = concat!(
+    "SELECT pg_catalog.has_schema_privilege(relnamespace, 'USAGE') \
+        AND pg_catalog.has_table_privilege(pg_class.oid, 'SELECT') AS is_readable ",
+    own_relations!(),
+    " WHERE relkind = 'r'"
+);
+
+/// The names of the tables and views that a role may not read.
+pub(crate) fn closed_to(role: &str) -> String {
+    format!(
+        "SELECT relname::text {} JOIN pg_catalog.pg_roles ON rolname = {} \
+         WHERE relkind IN ('r', 'v') \
+           AND NOT (pg_catalog.has_schema_privilege(pg_roles.oid, pg_namespace.oid, 'USAGE') \
+                AND pg_catalog.has_table_privilege(pg_roles.oid, pg_class.oid, 'SELECT')) ORDER BY 1",
+        own_relations!(),
+        Literal(role),
+    )
+}
 
 /// The newest step of the installation.
 pub(crate) const NEWEST_STEP: &str = "SELECT coalesce(max(step), 0) AS newest FROM tenantry.installed";
