@@ -59,6 +59,21 @@ const WHILE_AWAY: &[Typed<'_>] = &[
     typed(0, &["database", "close", "eu"], "closed to new tenants", false),
     typed(0, &["database", "open", "eu"], "open to new tenants", false),
     typed(3, &["drain", "eu", "--dry-run"], "tenantry move there --to default --offline", true),
+    typed(1, &["move", "there", "--to", "default", "--offline"], "", true),
+    typed(1, &["move", "here", "--to", "eu", "--offline"], "", true),
+    typed(1, &["clone", "there", "copied", "--database", "default"], "", true),
+    typed(1, &["clone", "here", "copied", "--database", "eu"], "", true),
+    typed(0, &["clone", "here", "copied"], "copied", false),
+    typed(1, &["export", "there", "--to", "there.tar.zst"], "", true),
+    typed(0, &["export", "here", "--to", "of-here.tar.zst"], "", false),
+    typed(1, &["import", "here.tar.zst", "--slug", "read", "--database", "eu"], "", true),
+    typed(0, &["import", "here.tar.zst", "--slug", "read", "--database", "default"], "read", false),
+    typed(3, &["import", "--from-file", "customers.csv"], "imported moves-in", true),
+    typed(1, &["adopt", "--like", "left_%", "--database", "eu", "--dry-run"], "", true),
+    typed(0, &["adopt", "--like", "left_%", "--dry-run"], "", false),
+    typed(0, &["psql", "--tenant", "here", "--", "-c", "SELECT 1 AS it"], "it", false),
+    typed(1, &["psql", "--tenant", "there", "--", "-c", "SELECT 1 AS it"], "", true),
+    typed(0, &["baseline"], "", false),
 ];
 
 #[tokio::test]
@@ -74,6 +89,10 @@ async fn one_database_that_does_not_answer_is_named_and_stops_no_command() {
     for (slug, database) in [("here", "default"), ("gone-here", "default"), ("there", "eu"), ("gone", "eu")] {
         project.ok(&["create", slug, "--database", database]);
     }
+    project.ok(&["export", "here", "--to", "here.tar.zst"]);
+    let customer = ScratchDatabase::create().await.unwrap();
+    let customers = ["moves-in,default", "stays-out,eu"].map(|to| format!("{},{to}\n", customer.url()));
+    project.write("customers.csv", &format!("url,slug,database\n{}", customers.concat()));
     for slug in ["gone", "gone-here"] {
         project.ok(&["delete", slug, "--yes", "--keep", "0d"]);
     }
@@ -90,6 +109,9 @@ async fn one_database_that_does_not_answer_is_named_and_stops_no_command() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let key = "k".repeat(64);
+    let bypass = project.command(&["bypass", "there"]).env("TENANTRY_BYPASS_KEY", key).output().unwrap();
+    assert!(bypass.status.success(), "{bypass:?}");
 
     // A tenant that names no database is made elsewhere, and that is said.
     let empty = "UPDATE tenantry.database SET tenants = 0, counted_at = now() WHERE alias = 'eu'";
@@ -106,6 +128,13 @@ async fn one_database_that_does_not_answer_is_named_and_stops_no_command() {
     assert_eq!(project.json(&["spare", "fill", "--count", "1"])["made"], 2);
     assert_eq!(project.ok(&["purge", "--due", "--yes"]), "purged gone\n");
     assert_eq!(project.json(&["create", "sixth"])["database"], "eu");
+    let from = ["import", "--from", customer.url(), "seventh"];
+    assert_eq!(project.json(&from)["database"], "eu");
+    assert_eq!(project.json(&["import", "here.tar.zst", "--slug", "eighth"])["database"], "eu");
+    for slug in ["seventh", "eighth"] {
+        project.ok(&["delete", slug, "--yes", "--keep", "0d"]);
+    }
+    project.ok(&["purge", "--due", "--yes"]);
     let lists: Vec<Value> = ["list", "status"].map(|command| project.json(&[command])).into();
     assert!(lists.iter().all(|list| !list.to_string().contains("unknown")), "{lists:?}");
     let drained = project.run(&["drain", "eu", "--format", "json"]);

@@ -26,6 +26,7 @@ use crate::error::Result;
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::{Goal, SchemaLock, Site, migrate_schema};
 use crate::observe::{Step, Steps};
+use crate::provision::place;
 use crate::registry::audit::Action;
 use crate::registry::{AuditEntry, store};
 use crate::tenant::{Alias, Digest, Status, Tenant, TenantRecord, Verb};
@@ -58,9 +59,8 @@ pub(crate) async fn import_archive(
     steps.step(Step::new("verifying the archive", 0, None));
     let verified = verified(&open).await?;
     let new = order.tenant_of(&verified.manifest);
-    let draft = new.draft(context, Status::Active)?;
-    context.databases.config(draft.database())?;
     let mut registry = context.databases.unlimited_owner_connection(&Alias::default()).await?;
+    let draft = place(context, &mut registry, &new).await?;
     reserve(&mut registry, draft.slug()).await?;
     let is_ours = |entry: &AuditEntry| entry.digest == Some(verified.sha256);
     let found = interrupted(context, &mut registry, &draft, Verb::Import, is_ours).await?;

@@ -28,10 +28,10 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{SchemaLock, read_ledger};
 use crate::observe::{Step, Steps};
-use crate::provision::NewTenant;
+use crate::provision::{NewTenant, look, place};
 use crate::registry::{AuditEntry, audit};
 use crate::structure::ForeignStructure;
-use crate::tenant::{Alias, Status, Tenant, Verb};
+use crate::tenant::{Alias, Tenant, Verb};
 
 /// A tenant that was made of a database.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -69,8 +69,9 @@ pub(crate) async fn import_database<E: From<Error>>(
     steps: &dyn Steps,
     dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<ImportedDatabase, E> {
-    let tenant = draft(context, new)?;
+    refuse_existing(new)?;
     let mut registry = context.databases.unlimited_owner_connection(&Alias::default()).await?;
+    let tenant = place(context, &mut registry, new).await?;
     reserve(&mut registry, tenant.slug()).await?;
     if let Some(imported) = go_on(context, &mut registry, source, &tenant).await? {
         return Ok(imported);
@@ -141,8 +142,9 @@ pub(crate) async fn examine_database<E: From<Error>>(
     new: &NewTenant,
     dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<ExaminedDatabase, E> {
-    let tenant = draft(context, new)?;
+    refuse_existing(new)?;
     let mut registry = context.databases.owner_connection(&Alias::default()).await?;
+    let tenant = look(context, &mut registry, new).await?;
     check_free(&mut registry, new, &tenant).await?;
     let mut writer = context.databases.unlimited_owner_connection(tenant.database()).await?;
     let mut reader = source.open().await?;
@@ -188,7 +190,7 @@ impl<E> From<Error> for Failed<E> {
     }
 }
 
-fn draft(context: &Context, new: &NewTenant) -> Result<Tenant> {
+fn refuse_existing(new: &NewTenant) -> Result<()> {
     if new.registers_existing() {
         let message = format!(
             "`{}` cannot be imported there: a tenant that is made of a database gets a new schema",
@@ -196,9 +198,7 @@ fn draft(context: &Context, new: &NewTenant) -> Result<Tenant> {
         );
         return Err(Error::new(ErrorKind::Unsupported, message).with_hint("leave out which one it gets"));
     }
-    let tenant = new.draft(context, Status::Active)?;
-    context.databases.config(tenant.database())?;
-    Ok(tenant)
+    Ok(())
 }
 
 fn note_version(context: &Context, tenant: &Tenant, version: &Version<'_>, findings: &mut Findings) {

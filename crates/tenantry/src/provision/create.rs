@@ -6,7 +6,7 @@ use super::grants::grants;
 use super::half_made::{end_making, refuse_other_verb};
 use super::new_tenant::{NewTenant, check_open};
 use super::register::{enter, register};
-use super::search::Search;
+use super::search::{Search, is_placed, take_back};
 use super::{agreement, claim};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +17,7 @@ use crate::migrate::{
 };
 use crate::migration::{Migration, TenantFiles};
 use crate::registry::audit::{self, Action};
-use crate::registry::{AuditState, store, with_applied};
+use crate::registry::{AuditState, databases, store, with_applied};
 use crate::tenant::{Alias, DomainName, Status, Tenant, TenantRecord, Verb};
 
 /// Makes the tenant, or goes on with making it, and answers with what the registry now holds.
@@ -63,7 +63,7 @@ async fn create_somewhere(
     new: &NewTenant,
     draft: &Tenant,
 ) -> Result<()> {
-    if new.chosen_database().is_some() || context.placement.is_default() {
+    if !is_placed(context, new) {
         check_open(context, draft)?;
         return create_new(context, registry, new, draft).await;
     }
@@ -81,11 +81,12 @@ async fn create_where_placed(
 ) -> Result<()> {
     let mut search = Search::begin(context, registry, draft).await?;
     loop {
-        let draft = search.choose(registry, draft).await?;
+        let draft = search.choose(draft)?;
+        databases::send(registry, draft.database()).await?;
         let new = new.clone().database(draft.database().clone());
-        match create_new(context, registry, &new, &draft).await {
-            Err(error) if search.passes_over(registry, &draft, &error).await? => {}
-            result => return result,
+        let Err(error) = create_new(context, registry, &new, &draft).await else { return Ok(()) };
+        if !take_back(registry, &draft).await || !search.passes_over(&draft, &error) {
+            return Err(error);
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) use self::new_tenant::checked_slug;
 pub(crate) use self::proof::Proof;
 pub(crate) use self::register::{applied_files, enter};
 pub(crate) use self::removal::{refuse_shared, remove_schema};
-pub(crate) use self::search::{database_rows, known_databases, measure};
+pub(crate) use self::search::{database_rows, known_databases, look, measure, place};
 pub use self::spare_keeper::{KeepSpares, SpareKeeper};
 pub use self::spares::SpareSummary;
 pub(crate) use self::spares::{Stale, fill as fill_spares, list as list_spares, remove_all as remove_spares};

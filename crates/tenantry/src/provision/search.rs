@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 
+use super::new_tenant::NewTenant;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::placement::{DatabaseFigures, KnownDatabases, Measured, Newcomer, estimate};
 use crate::pool::Databases;
 use crate::registry::databases::{self, DatabaseRow};
 use crate::registry::store;
-use crate::tenant::{Alias, Tenant, TenantRecord};
+use crate::tenant::{Alias, Status, Tenant, TenantRecord};
 
 /// The longest that a sign-up waits for sizes of which older ones are known. They are measured to the end all the same.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -42,33 +43,77 @@ impl<'a> Search<'a> {
     }
 
     /// Chooses a database, and answers with the tenant as it would be there.
-    pub(super) async fn choose(&self, registry: &mut PgConnection, draft: &Tenant) -> Result<Tenant> {
+    pub(super) fn choose(&self, draft: &Tenant) -> Result<Tenant> {
         let database = self.context.placement.place(&Newcomer::from(draft), &self.around)?;
-        databases::send(registry, &database).await?;
         Ok(Tenant::from(TenantRecord { database, ..draft.to_record() }))
     }
 
-    /// Returns true if the tenant may be made elsewhere after this error: because of it nothing was written.
-    pub(super) async fn passes_over(
-        &mut self,
-        registry: &mut PgConnection,
-        draft: &Tenant,
-        error: &Error,
-    ) -> Result<bool> {
+    /// Returns true if a tenant may be made elsewhere after this error of its database.
+    pub(super) fn passes_over(&mut self, draft: &Tenant, error: &Error) -> bool {
         let alias = draft.database();
         let passed = match error.kind() {
             ErrorKind::DatabaseClosed => &mut self.around.closed,
             ErrorKind::DatabaseUnavailable if *alias != Alias::default() => &mut self.around.away,
-            _ => return Ok(false),
+            _ => return false,
         };
         passed.insert(alias.clone());
-        // What was begun there is finished there, by the same command.
-        let is_free = store::tenant_by_slug(registry, draft.slug()).await?.is_none();
-        if is_free {
-            tell(draft, alias, error);
-        }
-        Ok(is_free)
+        tell(draft, alias, error);
+        true
     }
+}
+
+/// Counts the tenant no more where it was sent, if nothing was begun there. What was begun is finished there, by the
+/// same command.
+pub(super) async fn take_back(registry: &mut PgConnection, draft: &Tenant) -> bool {
+    if !matches!(store::tenant_by_slug(&mut *registry, draft.slug()).await, Ok(None)) {
+        return false;
+    }
+    let alias = draft.database();
+    if let Err(error) = databases::take_back(registry, alias).await {
+        tracing::debug!(database = %alias, %error, "A tenant that did not come counts until the next count");
+    }
+    true
+}
+
+/// The tenant in the database that it names, or that the placement has for it and that answers. One that was begun
+/// stays where it was begun.
+pub(crate) async fn look(context: &Context, registry: &mut PgConnection, new: &NewTenant) -> Result<Tenant> {
+    if !is_placed(context, new) {
+        let draft = new.draft(context, Status::Active)?;
+        context.databases.config(draft.database())?;
+        return Ok(draft);
+    }
+    let draft = new.outline(context, Status::Active)?;
+    if let Some(known) = store::tenant_by_slug(&mut *registry, draft.slug()).await? {
+        let database = known.database().clone();
+        return Ok(Tenant::from(TenantRecord { database, ..draft.to_record() }));
+    }
+    let mut search = Search::begin(context, registry, &draft).await?;
+    loop {
+        let draft = search.choose(&draft)?;
+        match context.databases.owner_connection(draft.database()).await {
+            Ok(connection) => {
+                let _ = connection.close().await;
+                return Ok(draft);
+            }
+            Err(error) if search.passes_over(&draft, &error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Does the same for a tenant that is sent there.
+pub(crate) async fn place(context: &Context, registry: &mut PgConnection, new: &NewTenant) -> Result<Tenant> {
+    let draft = look(context, registry, new).await?;
+    if is_placed(context, new) {
+        databases::send(registry, draft.database()).await?;
+    }
+    Ok(draft)
+}
+
+/// Returns true if the placement chooses the tenant's database.
+pub(super) fn is_placed(context: &Context, new: &NewTenant) -> bool {
+    new.chosen_database().is_none() && !context.placement.is_default()
 }
 
 /// Says that a database was the first choice, and why it is not the one.

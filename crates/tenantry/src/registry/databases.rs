@@ -118,6 +118,13 @@ pub(crate) async fn send(connection: &mut PgConnection, alias: &Alias) -> Result
     Ok(())
 }
 
+/// Takes that back: the tenant did not come.
+pub(crate) async fn take_back(connection: &mut PgConnection, alias: &Alias) -> Result<()> {
+    let take_back = "UPDATE tenantry.database SET tenants = tenants - 1 WHERE alias = $1 AND tenants > 0";
+    sqlx::query(take_back).bind(alias.as_str()).execute(connection).await?;
+    Ok(())
+}
+
 /// Takes it on to measure a database, unless somebody did so a moment ago.
 pub(crate) async fn claim_measuring(connection: &mut PgConnection, alias: &Alias) -> Result<bool> {
     let claim = "INSERT INTO tenantry.database (alias, measured_at) VALUES ($1, pg_catalog.now())

@@ -199,6 +199,19 @@ async fn a_database_that_does_not_answer_is_passed_over_unless_it_is_named() {
 }
 
 #[tokio::test]
+async fn who_was_refused_does_not_count() {
+    let place = Place::new().await;
+    let tenancy = place.builder().placement(Policy::FewestTenants).connect().await.unwrap();
+    let with_domain = |slug: &str| NewTenant::new(slug).domain("t.test".parse().unwrap());
+    assert_eq!(tenancy.create(with_domain("t1")).await.unwrap().database(), &alias("a"));
+    assert_eq!(placed(&tenancy, &["t2"]).await, ["b"]);
+    for _ in 0..3 {
+        check_error(tenancy.create(with_domain("taken")).await, ErrorKind::AlreadyExists, &["t.test"]);
+    }
+    assert_eq!(placed(&tenancy, &["t3"]).await, ["default"]);
+}
+
+#[tokio::test]
 async fn every_database_has_its_spares_and_a_closed_one_none() {
     let place = Place::new().await;
     let tenancy = place.builder().placement(Policy::FewestTenants).connect().await.unwrap();

@@ -41,7 +41,7 @@ impl FromArchive {
         self
     }
 
-    /// The database it is made in. Default: `default`.
+    /// The database it is made in. Default: the one that the placement has for it.
     #[must_use]
     pub fn database(self, database: Alias) -> Self {
         Self { database: Some(database), ..self }
