@@ -59,6 +59,8 @@ pub(crate) enum Case {
     Doctor,
     /// A thousand tenants over four servers, against one.
     ManyZipf,
+    /// A clone, an archive and a look by doctor, in a large fleet against a small one.
+    FleetCost,
     /// One of four servers that is away, and the tenants of the others.
     FleetDown,
 }
@@ -90,6 +92,7 @@ const ALL: [Case; 27] = [
     Case::MigrateRss,
     Case::Doctor,
     Case::ManyZipf,
+    Case::FleetCost,
     Case::FleetDown,
 ];
 
@@ -123,6 +126,7 @@ impl Case {
             Self::MigrateRss => ("migrate", "rss"),
             Self::Doctor => ("doctor", "tenant"),
             Self::ManyZipf => ("many", "zipf"),
+            Self::FleetCost => ("fleet", "cost"),
             Self::FleetDown => ("fleet", "down"),
         }
     }

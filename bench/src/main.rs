@@ -26,6 +26,7 @@ mod bench;
 mod case;
 mod checkout;
 mod clone;
+mod cost;
 mod create;
 mod doctor;
 mod export;
@@ -88,6 +89,12 @@ struct Options {
     /// Runs every case for a moment and on few tenants, to see that it runs. The figures mean nothing.
     #[arg(long, conflicts_with_all = ["seconds", "rounds", "moves", "megabytes"])]
     smoke: bool,
+    /// The tenants of the small fleet of `fleet/cost`.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    few: usize,
+    /// The tenants of the large one.
+    #[arg(long, default_value_t = 5_000, value_name = "N")]
+    many: usize,
     /// Runs nothing but `migrate/rss`'s migration of the database there, and prints the memory it took.
     #[arg(long, hide = true, value_name = "URL")]
     memory_of_run: Option<String>,
@@ -118,12 +125,14 @@ async fn run(options: Options) -> Result<()> {
     let fleet = Fleet::start().await.context("cannot prepare a PostgreSQL")?;
     let mut bench = Bench { fleet, plan, report: Report::new(options.json) };
     for case in cases {
-        run_case(&mut bench, case).await.with_context(|| format!("`{case}` failed"))?;
+        run_case(&mut bench, case, [options.few, options.many])
+            .await
+            .with_context(|| format!("`{case}` failed"))?;
     }
     Ok(())
 }
 
-async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
+async fn run_case(bench: &mut Bench, case: Case, sizes: [usize; 2]) -> Result<()> {
     match case {
         Case::Hot => checkout::hot(bench).await,
         Case::Limit => checkout::limit(bench).await,
@@ -151,6 +160,10 @@ async fn run_case(bench: &mut Bench, case: Case) -> Result<()> {
         Case::MigrateRss => memory::compare(bench).await,
         Case::Doctor => doctor::per_tenant(bench).await,
         Case::ManyZipf => many::zipf(bench).await,
+        Case::FleetCost => {
+            let [few, many] = sizes;
+            cost::per_tenant(bench, few, many).await
+        }
         Case::FleetDown => many::down(bench).await,
     }
 }
