@@ -93,7 +93,9 @@ impl OwnNames<'_> {
             // Where a query calls a table or an alias like its schema, `name.x` is a column and not a table.
             let is_dotted = before(1).is_some_and(|token| token.is_punctuation("."));
             let is_column = is_dotted && before(2).and_then(unquoted).as_deref() != Some(name.as_str());
-            if is_query(tokens) && !is_column {
+            // The server writes `AS` before the alias of a column, and not before that of a table.
+            let is_alias_of_column = is_view(tokens) && follows("as");
+            if is_query(tokens) && !is_column && !is_alias_of_column {
                 return Naming::Taken;
             }
         }
@@ -248,6 +250,10 @@ fn takes_roles(tokens: &[Token<'_>]) -> bool {
 fn is_query(tokens: &[Token<'_>]) -> bool {
     tokens.first().is_some_and(|first| first.is_keyword("create"))
         && tokens.iter().take(4).any(|token| token.is_one_of("view rule policy function procedure"))
+}
+
+fn is_view(tokens: &[Token<'_>]) -> bool {
+    begins_with(tokens, "create view") || begins_with(tokens, "create materialized view")
 }
 
 #[cfg(test)]

@@ -42,6 +42,12 @@ fn a_name_is_replaced_where_it_is_the_schema() {
             "CREATE VIEW acme.v AS SELECT t.acme FROM acme.t",
             "CREATE VIEW __tenant__.v AS SELECT t.acme FROM __tenant__.t",
         ),
+        (
+            "acme",
+            "CREATE MATERIALIZED VIEW acme.v AS SELECT t.id AS acme, s.acme AS x FROM acme.t, ( SELECT 1 AS acme) s",
+            "CREATE MATERIALIZED VIEW __tenant__.v AS SELECT t.id AS acme, s.acme AS x FROM __tenant__.t, \
+             ( SELECT 1 AS acme) s",
+        ),
         ("acme", "ALTER TABLE t ADD app_acme int", "ALTER TABLE t ADD app_acme int"),
         (
             "acme",
@@ -63,6 +69,8 @@ fn a_name_that_only_a_run_would_find_is_refused() {
         "ALTER TABLE acme.t ALTER id SET DEFAULT nextval(('acme.s'::text)::regclass)",
         "CREATE VIEW acme.v AS SELECT acme.id FROM acme.t acme",
         "CREATE VIEW acme.v AS SELECT acme.id FROM acme.acme",
+        "CREATE VIEW acme.v AS WITH acme AS (SELECT 1) SELECT 1",
+        "CREATE RULE r AS ON INSERT TO acme.v DO INSTEAD INSERT INTO acme.t AS acme VALUES (1)",
     ] {
         assert_eq!(renamed("acme", sql), None, "{sql}");
     }

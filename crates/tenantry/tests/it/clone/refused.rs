@@ -119,6 +119,20 @@ fn unclonable(
 }
 
 #[tokio::test]
+async fn a_column_of_a_view_may_be_called_like_the_schema() {
+    let (database, tenancy, acme) = acme_with("CREATE TABLE a (id int); INSERT INTO a VALUES (7)").await;
+    let (schema, mut owner) = (acme.schema(), Client::owner(&database).await);
+    let view = format!(
+        "CREATE VIEW {schema}.v AS SELECT s.{schema} + 1 AS {schema} FROM (SELECT id AS {schema} FROM {schema}.a) s"
+    );
+    owner.run(&view).await;
+    let cloned = clone_as(&database, &tenancy, "copy", CloneOptions::default()).await.unwrap();
+    owner.run(&format!("DROP SCHEMA {schema} CASCADE")).await;
+    let seen = format!("SELECT {schema} FROM {}.v", cloned.tenant.schema());
+    assert_eq!(owner.value::<i32>(&seen).await, 8);
+}
+
+#[tokio::test]
 async fn what_a_clone_is_without_is_said() {
     let (database, tenancy, acme) =
         acme_with("CREATE TABLE a (id int, o oid); INSERT INTO a VALUES (1, 0), (1, 0)").await;
