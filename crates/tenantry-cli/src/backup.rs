@@ -8,6 +8,7 @@ use tenantry::tenant::Tenant;
 use tenantry::{Config, Tenancy};
 use time::OffsetDateTime;
 
+use crate::fail_point;
 use crate::failure::{Failure, Report};
 use crate::interrupt::interrupted;
 use crate::pg_dump::PgDump;
@@ -57,6 +58,7 @@ impl Backup<'_> {
         match outcome {
             Ok(outcome) => {
                 let entry = entry(outcome);
+                fail_point::reached(fail_point::BEFORE_ENTRY);
                 // Undo: none is needed. What has no entry is nobody's archive, and is told as such.
                 self.store.enter(&entry, &stem, Kind::Done).await?;
                 self.store.sweep(tenant.id(), begun_at - LONGEST);

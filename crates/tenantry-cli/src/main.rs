@@ -34,6 +34,7 @@ mod commands;
 mod connect;
 mod context;
 mod duration;
+mod fail_point;
 mod failure;
 mod fleet;
 mod input;

@@ -275,3 +275,21 @@ async fn who_is_half_gone_needs_an_archive_that_the_catalogue_has() {
     assert_eq!(files(&folder).len(), 2);
     project.ok(&["purge", "globex", "--yes"]);
 }
+
+#[tokio::test]
+async fn whoever_is_killed_between_an_archive_and_its_entry_leaves_a_file_of_nobody() {
+    let project = Project::with_tenants().await;
+    let folder = project.folder.path().join("gone");
+    let export = ["export", "acme", "--to", "gone/"];
+    let dies = project.command(&export).env("TENANTRY_DIE_AT", "before-entry").output().unwrap();
+    assert_eq!(dies.status.code(), None, "it was to be killed: {dies:?}");
+    let listed = project.json(&["archives", "--in", "gone"]);
+    assert_eq!((&listed["archives"], listed["unknown"].as_array().unwrap().len()), (&json!([]), 1));
+    // It is whole, and no backup that anything counts on.
+    let [file] = &files(&folder)[..] else { panic!("{:?}", files(&folder)) };
+    assert_eq!(project.json(&["verify", file.to_str().unwrap()])["slug"], "acme");
+    project.ok(&export);
+    let listed = project.json(&["archives", "--in", "gone"]);
+    let count = |key: &str| listed[key].as_array().unwrap().len();
+    assert_eq!((count("archives"), count("unknown")), (1, 1));
+}
