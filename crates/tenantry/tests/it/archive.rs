@@ -30,7 +30,7 @@ impl std::io::Write for InMemory {
 }
 
 /// Writes an archive, and answers with its bytes.
-async fn export(
+pub(crate) async fn export(
     database: &ScratchDatabase,
     tenancy: &Tenancy,
     tenant: &Tenant,

@@ -28,6 +28,8 @@ mod lint;
 mod listener;
 mod log;
 
+#[cfg(feature = "archive")]
+mod majors;
 mod migrate;
 mod no_transaction;
 mod notifications;
