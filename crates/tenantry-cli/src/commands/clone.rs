@@ -1,4 +1,5 @@
 //! Makes a tenant as a copy of another one.
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -19,8 +20,8 @@ use crate::slugs::complete_slugs;
 
 /// Make a tenant as a copy of another one
 ///
-/// The copy is of one moment, and is made in one transaction, while the source is served. It has everything in the
-/// source's schema and its settings but for the name. What cannot be carried is named before anything is made. The
+/// The copy is of one moment, while the source is served, and nobody sees it before it is whole. It has everything in
+/// the source's schema and its settings but for the name. What cannot be carried is named before anything is made. The
 /// first copy of a structure takes PostgreSQL's own `pg_dump`; those after it do not.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -53,6 +54,12 @@ pub(crate) struct Options {
     /// SQL to run in the copy before anybody sees it; `-` is stdin
     #[arg(long, value_name = "FILE")]
     anonymize: Option<PathBuf>,
+    /// Let rows be committed before that has run, if one transaction cannot hold so many tables
+    #[arg(long, requires = "anonymize")]
+    in_pieces: bool,
+    /// Tables of a large tenant that are copied at a time
+    #[arg(long, value_name = "N", default_value = "2")]
+    jobs: NonZeroUsize,
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
@@ -88,8 +95,8 @@ fn new_tenant(options: &Options) -> anyhow::Result<NewTenant> {
 }
 
 fn clone_options(options: &Options) -> anyhow::Result<CloneOptions> {
-    let Options { no_rows, only_tables, except_tables, anonymize, .. } = options;
-    let mut chosen = CloneOptions::default();
+    let Options { no_rows, only_tables, except_tables, anonymize, in_pieces, jobs, .. } = options;
+    let mut chosen = CloneOptions::default().jobs(*jobs);
     if *no_rows {
         chosen = chosen.without_rows();
     }
@@ -102,6 +109,9 @@ fn clone_options(options: &Options) -> anyhow::Result<CloneOptions> {
     if let Some(file) = anonymize {
         let sql = read_text(Some(file).filter(|file| file.as_os_str() != "-").map(PathBuf::as_path))?;
         chosen = chosen.anonymize(file.display().to_string(), sql);
+    }
+    if *in_pieces {
+        chosen = chosen.anonymize_in_pieces();
     }
     Ok(chosen)
 }

@@ -17,6 +17,7 @@ mod elsewhere;
 mod endings;
 mod fall_through;
 mod handles;
+mod in_pieces;
 mod kept_handles;
 mod ledger;
 mod moves;

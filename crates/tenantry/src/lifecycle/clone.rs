@@ -6,7 +6,8 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `within` | copies in the default database, in one transaction with the registry |
-//! | `across` | copies by two sessions: to or from another database, or what one transaction cannot hold |
+//! | `across` | copies by several sessions: to or from another database, or what one transaction cannot hold, or much |
+//! | `share` | decides which of the two |
 //! | `rows` | copies rows within one transaction |
 //! | `anonymize` | runs the operator's SQL in the copy |
 //! | `proof` | proves that the copy is what it should be |
@@ -18,6 +19,7 @@ mod options;
 mod pair;
 mod proof;
 mod rows;
+mod share;
 mod within;
 
 use serde_json::json;

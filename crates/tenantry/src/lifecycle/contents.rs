@@ -1,9 +1,11 @@
 //! Reads what a schema holds that is to be copied.
 
+use std::collections::BTreeMap;
+
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::database::Layout;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::sql::Identifier;
 use crate::tenant::SchemaName;
 
@@ -12,9 +14,6 @@ const TABLES: &str = include_str!("contents/tables.sql");
 
 /// Reasons that an error tells of.
 const TOLD: usize = 3;
-
-/// The locks that the copy of a table takes in its one transaction, with its indexes, its sequence, and its source.
-const LOCKS_OF_TABLE: usize = 29;
 
 /// A table with rows of its own.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -28,6 +27,13 @@ pub(super) struct SourceTable {
     pub(super) root: Option<String>,
     /// The role that sees all of its rows, where policies hide some from its owner.
     pub(super) reader: Option<String>,
+}
+
+impl SourceTable {
+    /// Returns true for rows that one statement in the same database cannot copy.
+    pub(super) fn goes_by_text(&self) -> bool {
+        self.by_text || self.reader.is_some()
+    }
 }
 
 /// The schemas that tenants share.
@@ -45,6 +51,24 @@ pub(super) async fn lockable(connection: &mut PgConnection, schema: &SchemaName)
         .fetch_all(connection)
         .await?;
     Ok(names.iter().map(|name| qualified(schema, name)).collect())
+}
+
+/// The bytes that each table of a schema has on disk, without its indexes.
+pub(super) async fn sizes(
+    connection: &mut PgConnection,
+    schema: &SchemaName,
+) -> Result<BTreeMap<String, i64>> {
+    let sizes = format!(
+        "SELECT name, pg_catalog.pg_table_size(pg_catalog.to_regclass(pg_catalog.format('%I.%I', $1, name))) \
+         FROM ({}) AS member (name)",
+        members("relkind = 'r'")
+    );
+    let sizes: Vec<(String, Option<i64>)> = sqlx::query_as(AssertSqlSafe(sizes))
+        .bind(schema.as_str())
+        .persistent(false)
+        .fetch_all(connection)
+        .await?;
+    Ok(sizes.into_iter().map(|(name, size)| (name, size.unwrap_or_default())).collect())
 }
 
 /// A query for the names of the relations of the schema `$1`, oldest first.
@@ -97,53 +121,6 @@ pub(super) async fn tables(connection: &mut PgConnection, schema: &SchemaName) -
     Ok(tables.fetch_all(connection).await?)
 }
 
-/// # Errors
-/// [`ErrorKind::Unsupported`] if the locks of so many tables do not fit the server's table of locks.
-pub(super) async fn check_locks(connection: &mut PgConnection, source: &str, tables: usize) -> Result<()> {
-    let [per_transaction, transactions] = locks(connection).await?;
-    if fits(tables, per_transaction * transactions) {
-        return Ok(());
-    }
-    let message =
-        format!("{source}: a copy of its {tables} tables would take more locks than the server has");
-    let needed = (tables * LOCKS_OF_TABLE).div_ceil(transactions);
-    Err(Error::new(ErrorKind::Unsupported, message)
-        .with_hint(format!("set `max_locks_per_transaction` to {needed} or more, and restart the server")))
-}
-
-/// Returns true if one transaction can make so many tables.
-pub(super) async fn fits_transaction(connection: &mut PgConnection, tables: usize) -> Result<bool> {
-    let [per_transaction, transactions] = locks(connection).await?;
-    Ok(fits(tables, pretended().unwrap_or(per_transaction * transactions)))
-}
-
-/// The locks that the server has for each of its transactions, and how many of these it has.
-async fn locks(connection: &mut PgConnection) -> Result<[usize; 2]> {
-    let (per_transaction, transactions): (i32, i32) = sqlx::query_as(
-        "SELECT pg_catalog.current_setting('max_locks_per_transaction')::int, \
-             pg_catalog.current_setting('max_connections')::int \
-             + pg_catalog.current_setting('max_prepared_transactions')::int",
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok([per_transaction, transactions.max(1)].map(|count| count.unsigned_abs() as usize))
-}
-
-fn fits(tables: usize, locks: usize) -> bool {
-    tables * LOCKS_OF_TABLE <= locks
-}
-
-/// The locks that a test says the server has.
-#[cfg(test)]
-fn pretended() -> Option<usize> {
-    std::env::var("TENANTRY_LOCKS").ok()?.parse().ok()
-}
-
-#[cfg(not(test))]
-const fn pretended() -> Option<usize> {
-    None
-}
-
 /// Has the server leave the name of the schema out of what it writes, and read catalogs by their indexes: read from one
 /// end to the other, they cost more with each schema of somebody else. To compile a question takes longer than to
 /// answer it.
@@ -174,12 +151,6 @@ pub(super) fn first(reasons: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn two_hundred_tables_fit_a_server_as_it_is_installed() {
-        assert!(fits(200, 64 * 100));
-        assert!(!fits(250, 64 * 100));
-    }
 
     #[test]
     fn three_reasons_are_told() {

@@ -70,6 +70,34 @@ impl TenantEntering<'_> {
         Ok(half_made)
     }
 
+    /// Ends the work behind [`begin`](Self::begin), which was several transactions: a whole tenant is served, and of
+    /// one that failed nothing is left.
+    pub(super) async fn end<T>(
+        &self,
+        registry: &mut PgConnection,
+        workplace: &mut PgConnection,
+        half_made: &Tenant,
+        filled: Result<T>,
+    ) -> Result<T> {
+        match filled {
+            Ok(filled) => {
+                fail_point::reached(FailPoint::SchemaCommitted);
+                if self.tenant.status() == Status::Active {
+                    serve(registry, half_made).await?;
+                }
+                fail_point::reached(self.points[1]);
+                Ok(filled)
+            }
+            Err(error) => {
+                if let Err(left) = give_up(self.context, registry, workplace, half_made).await {
+                    let slug = half_made.slug();
+                    tracing::warn!(%left, tenant = %slug, "A tenant failed, and what there is of it stays: {left}");
+                }
+                Err(error)
+            }
+        }
+    }
+
     async fn enter(&self, connection: &mut PgConnection, tenant: &Tenant, state: AuditState) -> Result<()> {
         enter(connection, tenant, self.new.domains()).await?;
         audit::enter(connection, tenant, &self.action, state).await

@@ -1,13 +1,15 @@
 //! Makes a tenant of an archive.
 //!
 //! The archive is read twice: all of it is verified before anything is made, and then it is imported, in one
-//! transaction, in the default database with the row of the registry. If its version is not that of the files, the
+//! transaction, in the default database with the row of the registry. More tables than one transaction has locks for
+//! come in several, behind that row. If its version is not that of the files, the
 //! tenant is committed as `provisioning`, and is served when the files are applied; the same call goes on with that.
 
 mod needs;
 mod open;
 mod order;
 mod pass;
+mod rows;
 mod work;
 
 use serde_json::json;
@@ -19,6 +21,8 @@ pub use self::order::FromArchive;
 use self::work::Importing;
 use super::entry::{Interrupted, TenantEntering, interrupted, serve, served};
 use super::free::{check_free, reserve};
+use super::in_pieces::MOST;
+use super::locks::fits_transaction;
 use super::needs::Here;
 use crate::archive::Verified;
 use crate::context::Context;
@@ -75,15 +79,33 @@ pub(crate) async fn import_archive(
     check_needs(&mut connection, context, &draft, order, (&verified.manifest, &here)).await?;
     let status = if is_behind { Status::Provisioning } else { Status::Active };
     let draft = Tenant::from(TenantRecord { status, ..draft.to_record() });
-    // 2. Schema and rows are one transaction that undoes itself, with the row of the registry if that is there.
-    let mut tx = connection.begin().await?;
-    let work =
-        Importing { context, tenant: &draft, order, verified: &verified, open: &open, here: &here, steps };
-    let is_compared = work.run(&mut tx).await?;
+    // 2. Schema and rows are one transaction that undoes itself, with the row of the registry if that is there. Where
+    // one cannot hold so many tables, the row comes first; undo of that: the same call, or `tenantry create --abort`.
+    let fits = fits_transaction(&mut connection, verified.manifest.tables.len()).await?;
+    let most = if fits { None } else { Some(MOST) };
+    let work = Importing {
+        context,
+        tenant: &draft,
+        order,
+        verified: &verified,
+        open: &open,
+        here: &here,
+        steps,
+        most,
+    };
     let action = action(context, &verified);
     let points = [FailPoint::BeforeImport, FailPoint::AfterImport];
     let entering = TenantEntering { context, new: &new, tenant: &draft, action, points };
-    entering.commit(&mut registry, tx).await?;
+    let is_compared = if fits {
+        let mut tx = connection.begin().await?;
+        let is_compared = work.run(&mut tx).await?;
+        entering.commit(&mut registry, tx).await?;
+        is_compared
+    } else {
+        let half_made = entering.begin(&mut registry).await?;
+        let filled = work.run_in_pieces(&mut connection).await;
+        entering.end(&mut registry, &mut connection, &half_made, filled).await?
+    };
     work.aftercare(&mut connection).await;
     // 3. What the archive does not know yet.
     finish(context, [&mut registry, &mut connection], &draft, &verified, is_compared).await

@@ -2,7 +2,9 @@
 //!
 //! The source is only read, in one transaction: its first statement locks the tables against a change of their
 //! structure, and its snapshot is taken behind that, while writers go on. The tenant is one transaction, too, in the
-//! default database with its row in the registry. So what is interrupted leaves nothing, and is repeated.
+//! default database with its row in the registry. So what is interrupted leaves nothing, and is repeated. Of more
+//! tables than one transaction has locks for it is made in several, behind that row, and the same call removes what is
+//! half made.
 
 mod examine;
 mod extensions;

@@ -28,7 +28,8 @@
 //! | `transfer` | makes all that a tenant has once more, from one connection to another | its transaction |
 //! | `entry` | enters a tenant whose schema may be in another database | the same verb, or `create --abort` |
 //! | `archived` | turns what is known of a tenant's files into what an archive says, and back | none is needed |
-//! | `contents`, `needs`, `rounds`, `free` | do what several verbs need | none is needed |
+//! | `in_pieces` | makes a schema in several transactions | `entry` |
+//! | `contents`, `needs`, `locks`, `rounds`, `free` | do what several verbs need | none is needed |
 
 mod adopt;
 #[cfg(feature = "archive")]
@@ -48,6 +49,8 @@ mod free;
 #[cfg(feature = "archive")]
 mod import_archive;
 mod import_database;
+mod in_pieces;
+mod locks;
 mod making;
 mod needs;
 mod purge;

@@ -7,12 +7,14 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | `plan` | reads what there is to carry, and compares what it needs with what is there |
-//! | `in_pieces` | makes all of it in several transactions, where the locks do not fit one |
+//! | `in_pieces` | makes all of it in several transactions, where the locks do not fit one or several sessions do it |
+//! | `crew` | shares the work on tables among several sessions |
 //! | `rows` | carries rows, positions of sequences, and fills materialized views |
 //! | `copy` | carries rows as text, from one connection to another |
 //! | `proof` | proves that what was made is what it should be |
 
 mod copy;
+mod crew;
 mod in_pieces;
 mod plan;
 mod proof;
@@ -20,7 +22,8 @@ mod rows;
 
 use sqlx::PgConnection;
 
-pub(super) use self::copy::{AS_TEXT, Broken, CopyStatements, read_as, read_as_owner};
+pub(super) use self::copy::{AS_TEXT, Broken, CopyStatements, insertion, read_as, read_as_owner};
+pub(super) use self::crew::Crew;
 pub(super) use self::plan::TransferPlan;
 pub(super) use self::rows::RowCarrier;
 use super::contents::{SourceTable, lockable, qualified};
@@ -43,8 +46,6 @@ pub(super) struct Transfer<'a> {
     pub(super) source: &'a Tenant,
     pub(super) target: &'a Tenant,
     pub(super) purpose: ReadFor,
-    /// One transaction has to hold it: more tables than the server has locks for are refused.
-    pub(super) is_whole: bool,
     pub(super) steps: &'a dyn Steps,
 }
 
@@ -156,13 +157,21 @@ impl<'a> Transfer<'a> {
     }
 
     /// Has the planner know of the rows. The tenant is whole without it.
-    pub(super) async fn gather_statistics(&self, writer: &mut PgConnection) -> Result<()> {
+    pub(super) async fn gather_statistics(
+        &self,
+        writer: &mut PgConnection,
+        crew: Option<&mut Crew<'_>>,
+    ) -> Result<()> {
         let names = lockable(writer, self.target.schema()).await?;
-        if !names.is_empty() && !self.steps.is_cancelled() {
-            self.steps.step(Step::new("gathering statistics", 0, None));
-            let analyze = format!("ANALYZE {}", names.join(", "));
-            sqlx::raw_sql(sqlx::AssertSqlSafe(analyze)).execute(writer).await?;
+        if names.is_empty() || self.steps.is_cancelled() {
+            return Ok(());
         }
+        if let Some(crew) = crew {
+            return crew.analyze(&names).await;
+        }
+        self.steps.step(Step::new("gathering statistics", 0, None));
+        let analyze = format!("ANALYZE {}", names.join(", "));
+        sqlx::raw_sql(sqlx::AssertSqlSafe(analyze)).execute(writer).await?;
         Ok(())
     }
 }

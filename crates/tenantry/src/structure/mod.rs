@@ -18,6 +18,7 @@
 //! | `origin` | says where a dump of another database finds extensions and roles here |
 //! | `outside` | names the roles and tablespaces that a structure needs |
 //! | `pieces` | divides the texts where one transaction cannot hold all of them |
+//! | `per_table` | divides them where several sessions build indexes |
 //! | `likeness` | leaves out what two databases may have in different ways |
 //! | `psql` | writes the texts for `psql`, and reads them again |
 //! | `placeholder` | puts the names of a tenant in their places |
@@ -32,6 +33,7 @@ mod mend;
 mod origin;
 mod outside;
 mod own_name;
+mod per_table;
 mod pieces;
 mod placeholder;
 #[cfg(feature = "archive")]
@@ -45,6 +47,7 @@ pub(crate) use self::history::History;
 pub(crate) use self::mend::mend;
 pub(crate) use self::origin::{DumpOrigin, ExtensionMember};
 pub(crate) use self::outside::{OutsideNames, with_role};
+pub(crate) use self::per_table::{PerTable, per_table};
 pub(crate) use self::pieces::pieces;
 #[cfg(feature = "archive")]
 pub(crate) use self::psql::{PsqlTexts, from_psql};

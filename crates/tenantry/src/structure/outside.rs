@@ -88,7 +88,8 @@ fn role_tokens<'a, 's>(tokens: &'a [Token<'s>]) -> Vec<(&'a Token<'s>, String)> 
     roles
 }
 
-fn name_of(token: &Token<'_>) -> Option<String> {
+/// A name as the server has it; none for what is no name.
+pub(super) fn name_of(token: &Token<'_>) -> Option<String> {
     match token.kind {
         TokenKind::Word => Some(token.text.to_owned()),
         TokenKind::QuotedName => token.name().map(|name| name.replace("\"\"", "\"")),

@@ -1,6 +1,7 @@
 //! A tenant that is made as a copy of another one.
 
 mod elsewhere;
+mod large;
 mod refused;
 
 use std::process::Command;

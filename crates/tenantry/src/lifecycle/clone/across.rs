@@ -1,5 +1,5 @@
-//! The copy of a tenant by two sessions: where one of the two lives in another database than the default one, or
-//! both, or where the locks of so many tables do not fit one transaction.
+//! The copy of a tenant by several sessions: where one of the two lives in another database than the default one, or
+//! both, where the locks of so many tables do not fit one transaction, or where there is much to copy.
 //!
 //! One session reads the source at one moment, another one makes the copy in a transaction. What the registry knows of
 //! it is entered when all of it is there and was compared. Several transactions come behind the row instead.
@@ -11,11 +11,12 @@ use super::pair::Pair;
 use super::{Cloned, Cloning};
 use crate::error::{Error, Result};
 use crate::fail_point::{self, FailPoint};
-use crate::lifecycle::contents::{SourceTable, fits_transaction};
-use crate::lifecycle::entry::{Interrupted, TenantEntering, give_up, interrupted, serve, served};
+use crate::lifecycle::contents::SourceTable;
+use crate::lifecycle::entry::{Interrupted, TenantEntering, interrupted, serve, served};
 use crate::lifecycle::free::{check_free, reserve};
+use crate::lifecycle::locks::fits_transaction;
 use crate::lifecycle::source::{ReadFor, begin, check_source, whole_ledger};
-use crate::lifecycle::transfer::{Transfer, TransferPlan};
+use crate::lifecycle::transfer::{Crew, Transfer, TransferPlan};
 use crate::migrate::{SchemaLock, commit};
 use crate::registry::audit;
 use crate::tenant::{Alias, Verb};
@@ -46,16 +47,18 @@ impl Cloning<'_> {
         let mut moment = begin(&mut reader, context, source, ReadFor::Clone, statement).await?;
         let plan = self.transfer().plan(&mut moment, &mut writer, dump).await?;
         check_names(self.pair.options, &plan.tables)?;
-        // 3. The schema, in one transaction that undoes itself, then the row. What one cannot hold is the other way
-        // round.
-        let rows = if fits_transaction(&mut writer, plan.tables.len()).await? {
+        // 3. The schema, in one transaction that undoes itself, then the row. In pieces it is the other way round.
+        let fits = fits_transaction(&mut writer, plan.tables.len()).await?;
+        self.check_pieces(fits)?;
+        let mut crew = self.crew(&mut writer).await?;
+        let rows = if fits && crew.is_none() {
             self.make(&mut registry, &mut moment, &mut writer, &plan).await?
         } else {
-            self.make_in_pieces(&mut registry, &mut moment, &mut writer, &plan).await?
+            self.make_in_pieces(&mut registry, [&mut moment, &mut writer], &plan, crew.as_mut()).await?
         };
         moment.rollback().await.map_err(Error::from)?;
         // 4. What the clone can do without. It is served by now.
-        if let Err(error) = self.after_all(&mut reader, &mut writer, &plan).await {
+        if let Err(error) = self.after_all(&mut reader, &mut writer, &plan, crew.as_mut()).await {
             let slug = clone.slug();
             tracing::warn!(%error, tenant = %slug, "Made a clone, and did not come to all that follows: {error}");
         }
@@ -69,7 +72,16 @@ impl Cloning<'_> {
 
     fn transfer(&self) -> Transfer<'_> {
         let Pair { context, source, clone, steps, .. } = self.pair;
-        Transfer { context, source, target: clone, purpose: ReadFor::Clone, is_whole: false, steps }
+        Transfer { context, source, target: clone, purpose: ReadFor::Clone, steps }
+    }
+
+    /// The sessions that share the work where they are sooner done than one.
+    async fn crew(&self, connection: &mut PgConnection) -> Result<Option<Crew<'_>>> {
+        let Pair { context, clone, options, steps, .. } = self.pair;
+        if !self.is_for_several(connection).await? {
+            return Ok(None);
+        }
+        Crew::of(context, clone, options.sessions(), steps).await.map(Some)
     }
 
     async fn make(
@@ -101,28 +113,15 @@ impl Cloning<'_> {
     async fn make_in_pieces(
         &self,
         registry: &mut PgConnection,
-        reader: &mut PgConnection,
-        writer: &mut PgConnection,
+        [reader, writer]: [&mut PgConnection; 2],
         plan: &TransferPlan,
+        crew: Option<&mut Crew<'_>>,
     ) -> Result<u64> {
-        let context = self.pair.context;
         // Undo of all that follows: the same call, or `tenantry create --abort`.
-        let half_made = self.entering(None).begin(registry).await?;
-        match self.fill_in_pieces(reader, writer, plan).await {
-            Ok(rows) => {
-                fail_point::reached(FailPoint::SchemaCommitted);
-                serve(registry, &half_made).await?;
-                fail_point::reached(FailPoint::AfterClone);
-                Ok(rows)
-            }
-            Err(error) => {
-                if let Err(left) = give_up(context, registry, writer, &half_made).await {
-                    let slug = half_made.slug();
-                    tracing::warn!(%left, tenant = %slug, "A clone failed, and what there is of it stays: {left}");
-                }
-                Err(error)
-            }
-        }
+        let entering = self.entering(None);
+        let half_made = entering.begin(registry).await?;
+        let filled = self.fill_in_pieces(reader, writer, plan, crew).await;
+        entering.end(registry, writer, &half_made, filled).await
     }
 
     async fn fill_in_pieces(
@@ -130,9 +129,10 @@ impl Cloning<'_> {
         reader: &mut PgConnection,
         writer: &mut PgConnection,
         plan: &TransferPlan,
+        crew: Option<&mut Crew<'_>>,
     ) -> Result<u64> {
         let transfer = self.transfer();
-        let rows = transfer.fill_in_pieces(reader, writer, plan, self.meant(plan)).await?;
+        let rows = transfer.fill_in_pieces(reader, writer, plan, self.meant(plan), crew).await?;
         fail_point::reached(FailPoint::CloneFilled);
         let mut tx = writer.begin().await?;
         if let Some(script) = self.script {
@@ -162,7 +162,7 @@ impl Cloning<'_> {
     }
 
     /// Lets the tenant be served that the same call has made and not come to serve.
-    async fn go_on(&self, registry: &mut PgConnection) -> Result<Option<Cloned>> {
+    pub(super) async fn go_on(&self, registry: &mut PgConnection) -> Result<Option<Cloned>> {
         let Pair { context, source, clone, .. } = self.pair;
         let mut rows = 0;
         let found = interrupted(context, registry, clone, Verb::Clone, |entry| {
@@ -184,9 +184,10 @@ impl Cloning<'_> {
         reader: &mut PgConnection,
         writer: &mut PgConnection,
         plan: &TransferPlan,
+        crew: Option<&mut Crew<'_>>,
     ) -> Result<()> {
         plan.structure.keep(reader).await?;
         fail_point::reached(FailPoint::StructureKept);
-        self.transfer().gather_statistics(writer).await
+        self.transfer().gather_statistics(writer, crew).await
     }
 }

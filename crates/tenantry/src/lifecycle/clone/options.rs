@@ -1,9 +1,13 @@
 //! The extent of a copy.
 
+use std::num::NonZeroUsize;
+
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Script;
+
+const JOBS: NonZeroUsize = NonZeroUsize::new(2).expect("2 is not zero");
 
 /// The part of its source that a clone has, beside the structure, which it always has.
 ///
@@ -15,10 +19,18 @@ use crate::migration::Script;
 ///     .anonymize("anonymize.sql", "UPDATE customer SET email = 'customer' || id || '@example.com'");
 /// # let _ = demo;
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct CloneOptions {
     rows: ClonedRows,
     anonymize: Option<(String, String)>,
+    jobs: NonZeroUsize,
+    may_commit_before: bool,
+}
+
+impl Default for CloneOptions {
+    fn default() -> Self {
+        Self { rows: ClonedRows::default(), anonymize: None, jobs: JOBS, may_commit_before: false }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -56,6 +68,23 @@ impl CloneOptions {
         Self { anonymize: Some((file.into(), sql.into())), ..self }
     }
 
+    /// Tables that are copied at a time, by as many sessions, where the tenant is large and its clone is in the same
+    /// database. They are committed one by one, and the clone is `provisioning` until all are there: a process that
+    /// dies meanwhile leaves what the same call makes anew. With 1, and with [`anonymize`](Self::anonymize), all of it
+    /// is one transaction. Default: 2.
+    #[must_use]
+    pub fn jobs(self, jobs: NonZeroUsize) -> Self {
+        Self { jobs, ..self }
+    }
+
+    /// Lets rows be committed before [`anonymize`](Self::anonymize) has run, if there are more tables than one
+    /// transaction has locks for. No tenant is served from them before, but a superuser could read them, and they stay,
+    /// as a tenant that is `provisioning`, if the process dies. Without it, such a clone is refused.
+    #[must_use]
+    pub fn anonymize_in_pieces(self) -> Self {
+        Self { may_commit_before: true, ..self }
+    }
+
     /// The SQL that was read.
     pub(super) fn script(&self) -> Result<Option<Script>> {
         let Some((file, sql)) = &self.anonymize else { return Ok(None) };
@@ -81,6 +110,14 @@ impl CloneOptions {
             ClonedRows::Only(names) => is_named(names),
             ClonedRows::Except(names) => !is_named(names),
         }
+    }
+
+    pub(super) fn sessions(&self) -> usize {
+        self.jobs.get()
+    }
+
+    pub(super) fn may_commit_before(&self) -> bool {
+        self.may_commit_before
     }
 
     pub(super) fn has_rows(&self) -> bool {

@@ -6,10 +6,10 @@ use super::pair::Pair;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::contents::{SourceTable, members, qualified};
 use crate::lifecycle::rounds::Rounds;
-use crate::lifecycle::transfer::{AS_TEXT, CopyStatements};
+use crate::lifecycle::transfer::{AS_TEXT, CopyStatements, insertion};
 use crate::migrate::{Site, send_own};
 use crate::observe::Step;
-use crate::sql::{Identifier, Literal};
+use crate::sql::Literal;
 
 impl Pair<'_> {
     /// Copies the rows of the tables that are meant, as the writer's snapshot has them, and answers with their number.
@@ -20,7 +20,7 @@ impl Pair<'_> {
         let meant: Vec<_> = tables.iter().filter(meant).collect();
         let total = meant.len();
         let mut reader = None;
-        if meant.iter().any(|table| goes_by_text(table)) {
+        if meant.iter().any(|table| table.goes_by_text()) {
             reader = Some(self.reader(writer).await?);
         }
         send_own(writer, self.site(), AS_TEXT).await?;
@@ -67,29 +67,16 @@ impl Pair<'_> {
         reader: Option<&mut PgConnection>,
         table: &SourceTable,
     ) -> Result<u64> {
-        let columns: Vec<_> = table.columns.iter().map(|name| Identifier(name).to_string()).collect();
-        let columns = columns.join(", ");
-        let listed = if columns.is_empty() { String::new() } else { format!("({columns})") };
-        let from = qualified(self.source.schema(), &table.name);
         send_own(writer, self.site(), "SAVEPOINT copied").await?;
-        let rows = match reader.filter(|_| goes_by_text(table)) {
+        let rows = match reader.filter(|_| table.goes_by_text()) {
             None => {
-                let to = qualified(self.clone.schema(), &table.name);
-                let insert = format!(
-                    "INSERT INTO {to} {listed} OVERRIDING SYSTEM VALUE SELECT {columns} FROM ONLY {from}"
-                );
+                let insert = insertion(table, self.source.schema(), self.clone.schema());
                 send_own(writer, self.site(), &insert).await?
             }
-            Some(reader) => {
-                let to = qualified(self.clone.schema(), table.root.as_ref().unwrap_or(&table.name));
-                let copy = CopyStatements {
-                    from: format!("COPY {from} {listed} TO STDOUT"),
-                    to: format!("COPY {to} {listed} FROM STDIN"),
-                };
-                copy.run_as(table.reader.as_deref(), reader, writer, |_| {})
-                    .await
-                    .map_err(|broken| self.told(&table.name, broken.into()))?
-            }
+            Some(reader) => CopyStatements::of(table, self.source.schema(), self.clone.schema())
+                .run_as(table.reader.as_deref(), reader, writer, |_| {})
+                .await
+                .map_err(|broken| self.told(&table.name, broken.into()))?,
         };
         send_own(writer, self.site(), "RELEASE SAVEPOINT copied").await?;
         Ok(rows)
@@ -146,9 +133,4 @@ impl Pair<'_> {
         let [source, clone] = [self.source.schema(), self.clone.schema()];
         Ok(names.iter().map(|name| statement(&qualified(source, name), &qualified(clone, name))).collect())
     }
-}
-
-/// Returns true for rows that are read by the second connection.
-fn goes_by_text(table: &SourceTable) -> bool {
-    table.by_text || table.reader.is_some()
 }

@@ -10,8 +10,9 @@ use super::pair::Pair;
 use super::{Cloned, Cloning};
 use crate::error::{Error, Result};
 use crate::fail_point::{self, FailPoint};
-use crate::lifecycle::contents::{fits_transaction, lockable, qualified, tables};
+use crate::lifecycle::contents::{lockable, qualified, tables};
 use crate::lifecycle::free::{check_free, reserve};
+use crate::lifecycle::locks::fits_transaction;
 use crate::lifecycle::making::make_tables;
 use crate::lifecycle::source::{ReadFor, begin, check_source, notes, whole_ledger};
 use crate::migrate::{Ledger, SchemaLock, commit, read_ledger, send_own};
@@ -22,7 +23,7 @@ use crate::structure::{Structure, Subject};
 
 impl Cloning<'_> {
     /// Makes the tenant, or nothing at all. Answers with none where the locks of so many tables do not fit one
-    /// transaction.
+    /// transaction, and where several sessions are sooner done.
     pub(super) async fn within<E: From<Error>>(
         &self,
         dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
@@ -30,10 +31,15 @@ impl Cloning<'_> {
         let Pair { context, source, clone, .. } = self.pair;
         let mut connection = context.databases.unlimited_owner_connection(source.database()).await?;
         let tables = lockable(&mut connection, source.schema()).await?.len();
-        if !fits_transaction(&mut connection, tables).await? {
+        let fits = fits_transaction(&mut connection, tables).await?;
+        if !fits || self.is_for_several(&mut connection).await? {
             return Ok(None);
         }
         reserve(&mut connection, clone.slug()).await?;
+        // Several sessions, or a server with fewer locks, may have begun it.
+        if let Some(cloned) = self.go_on(&mut connection).await? {
+            return Ok(Some(cloned));
+        }
         check_free(&mut connection, self.new, clone).await?;
         // 1. The lock of the source's schema, which goes with the session.
         SchemaLock::of(source.schema()).take(&mut connection, source.schema()).await?;

@@ -55,7 +55,6 @@ pub(super) async fn check_needs(
         tablespaces: manifest.tablespaces.clone(),
         servers: Vec::new(),
         shared: Vec::new(),
-        tables: manifest.tables.len(),
     };
     let whose = format!("tenant `{}` cannot be imported", tenant.slug());
     let checked = needs.check(connection, here, &whose, &format!("create them, or {leave_out}")).await;

@@ -1,22 +1,22 @@
 //! Makes a schema of an archive, in a transaction that is open.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::needs::{has_fingerprints_of, refused};
 use super::open::OpenArchive;
 use super::order::FromArchive;
 use super::pass::Pass;
-use crate::archive::{Manifest, MemberName, Verified, listed};
+use crate::archive::{Manifest, MemberName, Verified};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
 use crate::lifecycle::archived::{self, applied};
 use crate::lifecycle::contents::{first, leading_out, lockable, qualified, shared};
+use crate::lifecycle::in_pieces::InPieces;
 use crate::lifecycle::making::make_tables;
 use crate::lifecycle::needs::Here;
-use crate::lifecycle::transfer::AS_TEXT;
-use crate::migrate::{Ledger, Site, read_ledger, send_own};
+use crate::migrate::{Ledger, Site, commit, read_ledger, send_own};
 use crate::observe::{Step, Steps};
 use crate::provision::grants;
 use crate::registry::kept_files;
@@ -33,20 +33,16 @@ pub(super) struct Importing<'a> {
     pub(super) open: &'a OpenArchive,
     pub(super) here: &'a Here,
     pub(super) steps: &'a dyn Steps,
-}
-
-/// The texts behind the rows.
-struct BehindRows {
-    post_data: String,
-    privileges: String,
+    /// Tables that are filled in one transaction; `None` for all of them.
+    pub(super) most: Option<usize>,
 }
 
 impl Importing<'_> {
-    fn manifest(&self) -> &Manifest {
+    pub(super) fn manifest(&self) -> &Manifest {
         &self.verified.manifest
     }
 
-    fn site(&self) -> Site<'_> {
+    pub(super) fn site(&self) -> Site<'_> {
         Site::of_tenant(&self.context.layout, self.tenant)
     }
 
@@ -65,14 +61,14 @@ impl Importing<'_> {
         !self.order.has_privileges() || (self.context.role.is_some() && !self.manifest().has_own_role)
     }
 
-    fn check_wanted(&self) -> Result<()> {
+    pub(super) fn check_wanted(&self) -> Result<()> {
         if self.steps.is_cancelled() {
             return Err(Error::new(ErrorKind::Conflict, "it was cancelled").with_tenant(self.tenant.slug()));
         }
         Ok(())
     }
 
-    async fn send(&self, tx: &mut PgConnection, sql: &str) -> Result<()> {
+    pub(super) async fn send(&self, tx: &mut PgConnection, sql: &str) -> Result<()> {
         let sql = format!("SET LOCAL search_path TO {};\n{sql}", self.site().path());
         send_own(tx, self.site(), &sql).await.map(|_| ())
     }
@@ -86,7 +82,8 @@ impl Importing<'_> {
         fail_point::reached(FailPoint::ImportBegun);
         let behind = self.copy_rows(tx, pass).await?;
         self.set_sequences(tx).await?;
-        self.check_ledger(tx).await?;
+        let summary = self.check_ledger(tx).await?;
+        self.send(tx, &summary).await?;
         fail_point::reached(FailPoint::ImportFilled);
         self.check_wanted()?;
         self.steps.step(Step::new("making indexes and keys", 0, None));
@@ -94,6 +91,39 @@ impl Importing<'_> {
         if self.order.has_privileges() {
             self.send(tx, &self.own(&behind.privileges)).await?;
         }
+        self.finish(tx).await
+    }
+
+    /// Does the same in several transactions. The connection has none.
+    pub(super) async fn run_in_pieces(&self, connection: &mut PgConnection) -> Result<bool> {
+        let pieces = InPieces { context: self.context, tenant: self.tenant, steps: self.steps };
+        let mut pass = Pass::open(self.open);
+        let tables = self.own(&pass.text(MemberName::PreData).await?);
+        pieces.make_tables(connection, &tables).await?;
+        fail_point::reached(FailPoint::ImportBegun);
+        let mut tx = connection.begin().await?;
+        let behind = self.copy_rows(&mut tx, pass).await?;
+        self.set_sequences(&mut tx).await?;
+        let summary = self.check_ledger(&mut tx).await?;
+        commit(tx, self.site()).await?;
+        fail_point::reached(FailPoint::ImportFilled);
+        let step = "making indexes and keys";
+        pieces.run(connection, &self.own(&behind.post_data), step).await?;
+        if self.order.has_privileges() {
+            pieces.run(connection, &self.own(&behind.privileges), step).await?;
+        }
+        let mut tx = connection.begin().await?;
+        self.send(&mut tx, "").await?;
+        let is_compared = self.finish(&mut tx).await?;
+        // It tells a whole tenant from another.
+        self.send(&mut tx, &summary).await?;
+        self.check_wanted()?;
+        commit(tx, self.site()).await?;
+        Ok(is_compared)
+    }
+
+    /// The steps behind indexes and privileges.
+    async fn finish(&self, tx: &mut PgConnection) -> Result<bool> {
         if self.grants_anew() {
             let alias = self.tenant.database();
             let statements = grants(tx, self.context, alias, self.tenant.schema()).await?;
@@ -109,110 +139,8 @@ impl Importing<'_> {
         Ok(is_compared)
     }
 
-    fn qualified(&self, name: &str) -> String {
+    pub(super) fn qualified(&self, name: &str) -> String {
         qualified(self.tenant.schema(), name)
-    }
-
-    /// Copies the rows, and answers with the texts behind them. A table that fails is tried again when the others are
-    /// there, because a `CHECK` may ask another table.
-    async fn copy_rows(&self, tx: &mut PgConnection, mut pass: Pass) -> Result<BehindRows> {
-        self.send(tx, AS_TEXT).await?;
-        let all: Vec<_> = (1..=self.manifest().tables.len()).collect();
-        let mut failed = self.copy_from(tx, &mut pass, &all).await?;
-        let post_data = pass.text(MemberName::PostData).await?;
-        let privileges = pass.text(MemberName::Privileges).await?;
-        pass.finish(self.verified).await?;
-        while !failed.is_empty() {
-            let again: Vec<_> = failed.iter().map(|(table, _)| *table).collect();
-            let mut pass = Pass::open(self.open);
-            failed = self.copy_from(tx, &mut pass, &again).await?;
-            pass.finish(self.verified).await?;
-            if failed.len() == again.len() {
-                return Err(failed.swap_remove(0).1);
-            }
-        }
-        Ok(BehindRows { post_data, privileges })
-    }
-
-    /// Copies the rows of these tables, and passes over all that comes before their end. Answers with those that
-    /// failed.
-    async fn copy_from(
-        &self,
-        tx: &mut PgConnection,
-        pass: &mut Pass,
-        wanted: &[usize],
-    ) -> Result<Vec<(usize, Error)>> {
-        let mut failed = Vec::new();
-        let total = self.manifest().tables.len();
-        while let Some(name) = pass.peek().await? {
-            match name {
-                MemberName::Rows { table, .. } if wanted.contains(&table) => {
-                    self.check_wanted()?;
-                    self.steps.step(Step::new("importing tables", table - 1, Some(total)));
-                    send_own(tx, self.site(), "SAVEPOINT copied").await?;
-                    if let Err(error) = self.copy_table(tx, pass, table).await? {
-                        send_own(tx, self.site(), "ROLLBACK TO SAVEPOINT copied").await?;
-                        failed.push((table, self.told(table, error)));
-                        while matches!(pass.peek().await?, Some(MemberName::Rows { table: next, .. }) if next == table)
-                        {
-                            pass.take();
-                        }
-                    }
-                    send_own(tx, self.site(), "RELEASE SAVEPOINT copied").await?;
-                }
-                MemberName::PreData | MemberName::Rows { .. } => drop(pass.take()),
-                _ => break,
-            }
-        }
-        self.steps.step(Step::new("importing tables", total, Some(total)));
-        Ok(failed)
-    }
-
-    /// Copies the rows of one table. The inner error is one of the table, the outer one ends the work.
-    async fn copy_table(
-        &self,
-        tx: &mut PgConnection,
-        pass: &mut Pass,
-        number: usize,
-    ) -> Result<Result<(), sqlx::Error>> {
-        let Some(table) = self.manifest().tables.get(number - 1) else {
-            return Err(Error::invalid_input(
-                "the archive has rows of a table that its manifest does not have",
-            ));
-        };
-        let to = format!("COPY {} {} FROM STDIN", self.qualified(&table.into), listed(&table.columns));
-        let mut copy = match tx.copy_in_raw(&to).await {
-            Ok(copy) => copy,
-            Err(error) => return Ok(Err(error)),
-        };
-        loop {
-            let sent = match pass.peek().await {
-                Ok(Some(MemberName::Rows { table: next, .. })) if next == number => {
-                    copy.send(pass.take()).await
-                }
-                Ok(_) => break,
-                Err(error) => {
-                    // The copy ends with an error, which says less than the one that is known.
-                    let _ = copy.abort("the archive cannot be read").await;
-                    return Err(error);
-                }
-            };
-            if let Err(error) = sent {
-                let _ = copy.abort("the rows cannot be written").await;
-                return Ok(Err(error));
-            }
-        }
-        Ok(match copy.finish().await {
-            Ok(rows) if rows == table.rows => Ok(()),
-            Ok(rows) => Err(sqlx::Error::Protocol(format!("{rows} rows arrived of {}", table.rows))),
-            Err(error) => Err(error),
-        })
-    }
-
-    fn told(&self, table: usize, error: sqlx::Error) -> Error {
-        let name = self.manifest().tables.get(table - 1).map_or("", |table| table.name.as_str());
-        let message = format!("the rows of table `{name}` cannot be imported");
-        Error::new(ErrorKind::Migration, message).with_tenant(self.tenant.slug()).with_source(error)
     }
 
     async fn set_sequences(&self, tx: &mut PgConnection) -> Result<()> {
@@ -227,8 +155,9 @@ impl Importing<'_> {
         self.send(tx, &each.collect::<String>()).await
     }
 
-    /// The ledger is a table among the others, and the files were compared with what the manifest says of it.
-    async fn check_ledger(&self, tx: &mut PgConnection) -> Result<()> {
+    /// The ledger is a table among the others, and the files were compared with what the manifest says of it. Answers
+    /// with the statement that notes what the schema has applied.
+    async fn check_ledger(&self, tx: &mut PgConnection) -> Result<String> {
         let rows = read_ledger(tx, self.tenant.schema()).await?;
         let ledger = Ledger::of(self.tenant.schema(), &rows);
         let applied = applied(self.manifest())?;
@@ -236,7 +165,7 @@ impl Importing<'_> {
             && [ledger.digest(), Ledger::of(self.tenant.schema(), &applied).digest()]
                 == [self.manifest().digest; 2]
         {
-            return self.send(tx, &ledger.summarise()).await;
+            return Ok(ledger.summarise());
         }
         let reason = "its table of migrations is not what its manifest says";
         Err(refused(self.tenant, ErrorKind::InvalidInput, reason))

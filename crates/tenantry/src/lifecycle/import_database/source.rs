@@ -6,6 +6,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Postgres, Transaction};
 use crate::database::DatabaseConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::contents::lockable;
+use crate::lifecycle::locks::check_readable;
 use crate::pool::Opener;
 use crate::sql::Identifier;
 use crate::tenant::{Alias, SchemaName};
@@ -117,6 +118,7 @@ impl SourceDatabase {
         connection: &'c mut PgConnection,
     ) -> Result<Transaction<'c, Postgres>> {
         let names = lockable(connection, &self.schema).await?;
+        check_readable(connection, "its database cannot be imported", names.len()).await?;
         let mut tx = connection.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         if !names.is_empty() {
             let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));

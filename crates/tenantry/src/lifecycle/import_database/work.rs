@@ -8,11 +8,13 @@ use super::source::{SourceDatabase, enter as enter_path};
 use crate::context::Context;
 use crate::error::Result;
 use crate::fail_point::{self, FailPoint};
-use crate::lifecycle::contents::{check_locks, tables};
+use crate::lifecycle::contents::{SourceTable, tables};
 use crate::lifecycle::entry::TenantEntering;
+use crate::lifecycle::in_pieces::InPieces;
+use crate::lifecycle::locks::fits_transaction;
 use crate::lifecycle::making::{make_ledger, make_schema};
 use crate::lifecycle::transfer::RowCarrier;
-use crate::migrate::{Site, Versions, send_own};
+use crate::migrate::{Site, Versions, commit, send_own};
 use crate::observe::{Step, Steps};
 use crate::provision::{NewTenant, grants};
 use crate::registry::audit::Action;
@@ -52,7 +54,8 @@ impl Import<'_> {
         self.carrier().check_wanted()
     }
 
-    /// Makes the tenant, or nothing at all.
+    /// Makes the tenant, or nothing at all. Where one transaction has no locks for so many tables, several make it
+    /// behind its row in the registry.
     pub(super) async fn make(
         &self,
         [registry, reader, writer]: [&mut PgConnection; 3],
@@ -60,12 +63,15 @@ impl Import<'_> {
         structure: &ForeignStructure,
         version: &Version<'_>,
     ) -> Result<ImportedContent> {
-        let importing = "its database cannot be imported";
-        check_locks(writer, importing, findings.tables)
-            .await
-            .map_err(|error| error.with_tenant(self.tenant.slug()))?;
         enter_path(reader, self.source.name(), &findings.extensions).await?;
         let tables = tables(reader, self.source.name()).await?;
+        if !fits_transaction(writer, findings.tables).await? {
+            // Undo of all that follows: the same call, or `tenantry create --abort`.
+            let entering = self.entering(None);
+            let half_made = entering.begin(registry).await?;
+            let filled = self.fill_in_pieces([reader, writer], (findings, &tables), structure, version).await;
+            return entering.end(registry, writer, &half_made, filled).await;
+        }
         let mut tx = writer.begin().await?;
         self.make_tables(&mut tx, structure).await?;
         fail_point::reached(FailPoint::DatabaseTables);
@@ -80,6 +86,39 @@ impl Import<'_> {
         let (newest, note) = self.settle_version(&mut tx, version, findings.tables).await?;
         fail_point::reached(FailPoint::DatabaseProven);
         self.enter(registry, tx, rows).await?;
+        Ok(ImportedContent { rows, version: newest, note })
+    }
+
+    /// Does the same in several transactions, the last of which notes what the schema has applied.
+    async fn fill_in_pieces(
+        &self,
+        [reader, writer]: [&mut PgConnection; 2],
+        (findings, tables): (&Findings, &[SourceTable]),
+        structure: &ForeignStructure,
+        version: &Version<'_>,
+    ) -> Result<ImportedContent> {
+        let Self { context, tenant, steps, .. } = *self;
+        let (pieces, carrier) = (InPieces { context, tenant, steps }, self.carrier());
+        pieces.make_schema(writer).await?;
+        pieces.run(writer, &structure.before_rows(tenant.schema()), "making tables").await?;
+        let mut tx = writer.begin().await?;
+        make_ledger(&mut tx, context, tenant).await?;
+        commit(tx, self.site()).await?;
+        fail_point::reached(FailPoint::DatabaseTables);
+        let rows = carrier.copy_in_pieces(reader, writer, tables.iter().collect()).await?;
+        fail_point::reached(FailPoint::DatabaseRows);
+        pieces.run(writer, &structure.behind_rows(tenant.schema()), "making indexes and keys").await?;
+        let mut tx = writer.begin().await?;
+        self.leave_to_server(&mut tx).await?;
+        self.grant(&mut tx).await?;
+        version.write(reader, &mut tx, self.source, self.site(), tenant).await?;
+        carrier.refresh(reader, &mut tx).await?;
+        self.prove(reader, &mut tx, findings).await?;
+        let (newest, note) = self.settle_version(&mut tx, version, findings.tables).await?;
+        fail_point::reached(FailPoint::DatabaseProven);
+        self.check_wanted()?;
+        self.leave_to_server(&mut tx).await?;
+        commit(tx, self.site()).await?;
         Ok(ImportedContent { rows, version: newest, note })
     }
 
@@ -132,15 +171,19 @@ impl Import<'_> {
         tx: &mut Transaction<'_, Postgres>,
         structure: &ForeignStructure,
     ) -> Result<()> {
-        let Self { context, tenant, .. } = *self;
+        let tenant = self.tenant;
         self.check_wanted()?;
         self.steps.step(Step::new("making indexes and keys", 0, None));
         let site = self.site();
         let rest = structure.behind_rows(tenant.schema());
         let path = site.path();
         send_own(tx, site, &format!("{rest}\nSET LOCAL search_path TO {path}")).await?;
-        let grants = grants(tx, context, tenant.database(), tenant.schema()).await?;
-        send_own(tx, site, &grants.join(";\n")).await?;
+        self.grant(tx).await
+    }
+
+    async fn grant(&self, tx: &mut PgConnection) -> Result<()> {
+        let grants = grants(tx, self.context, self.tenant.database(), self.tenant.schema()).await?;
+        send_own(tx, self.site(), &grants.join(";\n")).await?;
         Ok(())
     }
 
@@ -151,13 +194,19 @@ impl Import<'_> {
         mut tx: Transaction<'_, Postgres>,
         rows: u64,
     ) -> Result<()> {
-        let Self { context, source, tenant, new, .. } = *self;
         self.check_wanted()?;
         self.leave_to_server(&mut tx).await?;
+        self.entering(Some(rows)).commit(registry, tx).await
+    }
+
+    fn entering(&self, rows: Option<u64>) -> TenantEntering<'_> {
+        let Self { context, source, tenant, new, .. } = *self;
         let mut options = source.told();
-        options["rows"] = rows.into();
+        if let Some(rows) = rows {
+            options["rows"] = rows.into();
+        }
         let action = Action { options, ..Action::new(Verb::Import, &context.operator) };
         let points = [FailPoint::BeforeDatabase, FailPoint::AfterDatabase];
-        TenantEntering { context, new, tenant, action, points }.commit(registry, tx).await
+        TenantEntering { context, new, tenant, action, points }
     }
 }

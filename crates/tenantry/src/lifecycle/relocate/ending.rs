@@ -42,7 +42,7 @@ impl Relocation<'_> {
         match self.record.method {
             MoveMethod::Offline => {
                 // It is served by now, and does without.
-                if let Err(error) = self.transfer().gather_statistics(target).await {
+                if let Err(error) = self.transfer().gather_statistics(target, None).await {
                     let slug = self.tenant.slug();
                     tracing::warn!(%error, tenant = %slug, "Moved a tenant without statistics of its rows: {error}");
                 }

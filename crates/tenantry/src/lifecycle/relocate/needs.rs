@@ -4,7 +4,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use crate::error::{ErrorKind, Result};
-use crate::lifecycle::contents::{REFUSALS, check_locks, enter, leave, tables};
+use crate::lifecycle::contents::{REFUSALS, enter, leave, tables};
+use crate::lifecycle::locks::check_locks;
 use crate::lifecycle::needs::{Here, NeededExtension, missing_extension, missing_roles};
 use crate::lifecycle::source::{ReadFor, needed_extensions};
 use crate::registry::applied;

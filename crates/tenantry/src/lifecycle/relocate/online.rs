@@ -188,7 +188,7 @@ impl Relocation<'_> {
         self.make_behind(&mut tx, early).await?;
         self.transfer().carrier().refresh(source, &mut tx).await?;
         commit(tx, self.site()).await?;
-        self.transfer().gather_statistics(target).await
+        self.transfer().gather_statistics(target, None).await
     }
 
     /// What would have acted on the changes, now that all of them are there. Its commit is on disk, and all before it.

@@ -43,14 +43,7 @@ impl<'a> Relocation<'a> {
     /// The transfer that carries it over, as one carries a clone.
     pub(super) fn transfer(&self) -> Transfer<'_> {
         let Self { context, tenant, arrived, steps, .. } = self;
-        Transfer {
-            context,
-            source: tenant,
-            target: arrived,
-            purpose: ReadFor::Move,
-            is_whole: true,
-            steps: *steps,
-        }
+        Transfer { context, source: tenant, target: arrived, purpose: ReadFor::Move, steps: *steps }
     }
 
     pub(super) fn site(&self) -> Site<'_> {

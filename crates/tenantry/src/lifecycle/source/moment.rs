@@ -7,6 +7,7 @@ use super::refusal::refuse;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::contents::lockable;
+use crate::lifecycle::locks::check_readable;
 use crate::migrate::{Applied, Site, read_ledger, send_own};
 use crate::registry::{kept_files, store};
 use crate::tenant::Tenant;
@@ -70,6 +71,9 @@ pub(in crate::lifecycle) async fn begin<'c>(
     refuse(&mut glance, &context.layout, source, purpose).await?;
     glance.rollback().await?;
     let names = lockable(connection, source.schema()).await?;
+    check_readable(connection, &purpose.sentence(source), names.len())
+        .await
+        .map_err(|error| error.with_tenant(source.slug()))?;
     let mut tx = connection.begin_with(statement).await?;
     if !names.is_empty() {
         let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));

@@ -3,7 +3,9 @@
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use crate::lifecycle::contents::{SourceTable, qualified};
 use crate::sql::Identifier;
+use crate::tenant::SchemaName;
 
 /// Settings under which a value that is written as text is the same when it is read.
 pub(in crate::lifecycle) const AS_TEXT: &str = "SET LOCAL extra_float_digits = 3; SET LOCAL datestyle = 'ISO, DMY'; \
@@ -13,6 +15,15 @@ pub(in crate::lifecycle) const AS_TEXT: &str = "SET LOCAL extra_float_digits = 3
 pub(in crate::lifecycle) struct CopyStatements {
     pub(in crate::lifecycle) from: String,
     pub(in crate::lifecycle) to: String,
+}
+
+/// The statement that copies the rows of a table into another schema of the database.
+pub(in crate::lifecycle) fn insertion(table: &SourceTable, from: &SchemaName, to: &SchemaName) -> String {
+    let columns: Vec<_> = table.columns.iter().map(|name| Identifier(name).to_string()).collect();
+    let columns = columns.join(", ");
+    let listed = if columns.is_empty() { String::new() } else { format!("({columns})") };
+    let (from, to) = (qualified(from, &table.name), qualified(to, &table.name));
+    format!("INSERT INTO {to} {listed} OVERRIDING SYSTEM VALUE SELECT {columns} FROM ONLY {from}")
 }
 
 /// The side on which a copy failed, and why.
@@ -31,6 +42,18 @@ impl From<Broken> for sqlx::Error {
 }
 
 impl CopyStatements {
+    /// The statements for a table between two schemas. They lead to the partitioned table: the hash of an enum's value
+    /// is another one there.
+    pub(in crate::lifecycle) fn of(table: &SourceTable, from: &SchemaName, to: &SchemaName) -> Self {
+        let columns: Vec<_> = table.columns.iter().map(|name| Identifier(name).to_string()).collect();
+        let listed = if columns.is_empty() { String::new() } else { format!("({})", columns.join(", ")) };
+        let target = table.root.as_ref().unwrap_or(&table.name);
+        Self {
+            from: format!("COPY {} {listed} TO STDOUT", qualified(from, &table.name)),
+            to: format!("COPY {} {listed} FROM STDIN", qualified(to, target)),
+        }
+    }
+
     /// Answers with the number of rows, which are as many lines of text. A few chunks of them are in memory at a time.
     pub(in crate::lifecycle) async fn run(
         &self,

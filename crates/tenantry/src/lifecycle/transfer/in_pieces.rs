@@ -1,98 +1,79 @@
-//! Makes a tenant in several transactions, where the locks of all of its tables do not fit the server's table of locks.
-//!
-//! What is there in between is nobody's: the row says `provisioning`, and the last transaction notes what the schema
-//! has applied, which tells a whole one from another.
+//! Makes a tenant in several transactions: where the locks of all of its tables do not fit the server's table of locks,
+//! or where several sessions are sooner done than one.
 
-use sqlx::{Connection as _, PgConnection};
+use std::cmp::Reverse;
+
+use sqlx::PgConnection;
 
 use super::Transfer;
+use super::crew::Crew;
 use super::plan::TransferPlan;
 use crate::error::Result;
-use crate::lifecycle::contents::SourceTable;
-use crate::lifecycle::making::{before_tables, end_tables, make_schema};
-use crate::lifecycle::rounds::Rounds;
-use crate::migrate::{commit, send_own};
-use crate::observe::Step;
-use crate::structure::{pieces, with_role};
-
-/// Statements, or tables to be filled, of one transaction.
-const MOST: usize = 50;
+use crate::fail_point::{self, FailPoint};
+use crate::lifecycle::contents::{SourceTable, sizes};
+use crate::lifecycle::in_pieces::InPieces;
+use crate::structure::{PerTable, per_table, with_role};
 
 impl Transfer<'_> {
     /// Makes schema, tables, rows, indexes, keys and privileges, and answers with the number of rows. The ledger is
-    /// left empty.
+    /// left empty. A crew, which both schemas in one database can have, does what is most of the work.
     pub(in crate::lifecycle) async fn fill_in_pieces(
         &self,
         reader: &mut PgConnection,
         writer: &mut PgConnection,
         plan: &TransferPlan,
         rows: Option<Vec<&SourceTable>>,
+        mut crew: Option<&mut Crew<'_>>,
     ) -> Result<u64> {
         let role = self.role_of(self.target);
         let [from, to] = self.application_roles()?;
         let schema = self.target.schema();
         let tables = with_role(&plan.structure.before_rows(schema, role.as_deref()), from, to)?;
         let rest = with_role(&plan.structure.behind_rows(schema, role.as_deref()), from, to)?;
-        let mut tx = writer.begin().await?;
-        make_schema(&mut tx, self.context, self.target).await?;
-        commit(tx, self.site()).await?;
-        self.run_in_pieces(writer, &tables, "making tables").await?;
-        let mut tx = writer.begin().await?;
-        end_tables(&mut tx, self.context, self.target).await?;
-        commit(tx, self.site()).await?;
-        let copied = self.copy_in_pieces(reader, writer, rows).await?;
-        self.run_in_pieces(writer, &rest, "making indexes and keys").await?;
+        let pieces = InPieces { context: self.context, tenant: self.target, steps: self.steps };
+        pieces.make_tables(writer, &tables).await?;
+        fail_point::reached(FailPoint::CloneBegun);
+        let mut copied = 0;
+        if let Some(mut tables) = rows {
+            if let Some(crew) = crew.as_deref_mut() {
+                (copied, tables) = self.copy_by_crew(reader, tables, crew).await?;
+            }
+            self.enter(reader, self.source).await?;
+            copied += self.carrier().copy_in_pieces(reader, writer, tables).await?;
+        }
+        let rest = match crew {
+            None => rest,
+            Some(crew) => self.build_by_crew(&rest, plan, crew).await?,
+        };
+        pieces.run(writer, &rest, "making indexes and keys").await?;
         Ok(copied)
     }
 
-    async fn run_in_pieces(&self, writer: &mut PgConnection, sql: &str, step: &str) -> Result<()> {
-        let site = self.site();
-        let pieces = pieces(sql, MOST)?;
-        for (done, piece) in pieces.iter().enumerate() {
-            self.check_wanted()?;
-            self.steps.step(Step::new(step, done, Some(pieces.len())));
-            let mut tx = writer.begin().await?;
-            send_own(&mut tx, site, &before_tables(site)).await?;
-            send_own(&mut tx, site, piece).await?;
-            commit(tx, site).await?;
-        }
-        Ok(())
-    }
-
-    /// Tables whose conditions ask others are filled behind these.
-    async fn copy_in_pieces(
+    /// Copies rows as the reader sees them, the largest tables first. Answers with their number, and with the tables
+    /// that are left.
+    async fn copy_by_crew<'t>(
         &self,
         reader: &mut PgConnection,
-        writer: &mut PgConnection,
-        rows: Option<Vec<&SourceTable>>,
-    ) -> Result<u64> {
-        let Some(tables) = rows else { return Ok(0) };
-        self.enter(reader, self.source).await?;
-        let mut copied = 0;
-        let mut rounds = Rounds::of(tables.chunks(MOST).map(<[_]>::to_vec).collect());
-        while let Some(tables) = rounds.next()? {
-            let mut tx = writer.begin().await?;
-            self.enter(&mut tx, self.target).await?;
-            match self.carrier().copy(reader, &mut tx, tables.clone()).await {
-                Ok(rows) => {
-                    commit(tx, self.site()).await?;
-                    copied += rows;
-                }
-                Err(error) => {
-                    // Where a connection is what failed, or the transaction that reads, this fails, too.
-                    let is_alive =
-                        tx.rollback().await.is_ok() && self.enter(reader, self.source).await.is_ok();
-                    if !is_alive {
-                        return Err(error);
-                    }
-                    self.check_wanted()?;
-                    rounds.put_back(tables, error);
-                }
-            }
-        }
-        let mut tx = writer.begin().await?;
-        self.carrier().set_sequences(reader, &mut tx).await?;
-        commit(tx, self.site()).await?;
-        Ok(copied)
+        tables: Vec<&'t SourceTable>,
+        crew: &mut Crew<'_>,
+    ) -> Result<(u64, Vec<&'t SourceTable>)> {
+        let sizes = sizes(reader, self.source.schema()).await?;
+        let (mut left, mut tables): (Vec<_>, Vec<_>) =
+            tables.into_iter().partition(|table| table.goes_by_text());
+        tables.sort_by_key(|table| Reverse(sizes.get(&table.name)));
+        let snapshot: String =
+            sqlx::query_scalar("SELECT pg_catalog.pg_export_snapshot()").fetch_one(reader).await?;
+        let (copied, failed) = crew.copy(self.source, &snapshot, tables).await?;
+        left.extend(failed);
+        Ok((copied, left))
+    }
+
+    /// Builds the indexes of single tables, and answers with the statements that are left.
+    async fn build_by_crew(&self, rest: &str, plan: &TransferPlan, crew: &mut Crew<'_>) -> Result<String> {
+        let is_apart =
+            |name: &str| plan.tables.iter().any(|table| table.name == name && table.root.is_none());
+        let PerTable { indexes, rest } = per_table(rest, is_apart)?;
+        crew.build(indexes.into_values().collect()).await?;
+        Ok(rest)
     }
 }

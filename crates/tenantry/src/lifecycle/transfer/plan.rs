@@ -66,7 +66,6 @@ impl Transfer<'_> {
             tablespaces,
             servers,
             shared,
-            tables: if self.is_whole { tables.len() } else { 0 },
         };
         let whose = self.purpose.sentence(self.source);
         needs

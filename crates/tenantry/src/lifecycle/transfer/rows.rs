@@ -1,14 +1,15 @@
 //! Carries the rows of a schema into another one, from one connection to another.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 use super::copy::{AS_TEXT, Broken, CopyStatements};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::contents::{SourceTable, members, qualified};
+use crate::lifecycle::in_pieces::MOST;
 use crate::lifecycle::rounds::Rounds;
-use crate::migrate::{Site, send_own};
+use crate::migrate::{Site, commit, send_own};
 use crate::observe::{Step, Steps};
-use crate::sql::{Identifier, Literal};
+use crate::sql::Literal;
 use crate::tenant::{SchemaName, Tenant};
 
 /// Sequences that one statement reads.
@@ -42,7 +43,10 @@ impl RowCarrier<'_> {
             self.check_wanted()?;
             self.steps.step(Step::new("copying tables", done, Some(total)));
             send_own(writer, self.site, "SAVEPOINT copied").await?;
-            match self.statements(table).run_as(table.reader.as_deref(), reader, writer, |_| {}).await {
+            match CopyStatements::of(table, self.from, self.to.schema())
+                .run_as(table.reader.as_deref(), reader, writer, |_| {})
+                .await
+            {
                 Ok(copied) => {
                     send_own(writer, self.site, "RELEASE SAVEPOINT copied").await?;
                     (rows, done) = (rows + copied, done + 1);
@@ -62,15 +66,45 @@ impl RowCarrier<'_> {
         Ok(rows)
     }
 
-    /// By way of the partitioned table: the hash of an enum's value is another one there.
-    fn statements(&self, table: &SourceTable) -> CopyStatements {
-        let columns: Vec<_> = table.columns.iter().map(|name| Identifier(name).to_string()).collect();
-        let listed = if columns.is_empty() { String::new() } else { format!("({})", columns.join(", ")) };
-        let to = table.root.as_ref().unwrap_or(&table.name);
-        CopyStatements {
-            from: format!("COPY {} {listed} TO STDOUT", qualified(self.from, &table.name)),
-            to: format!("COPY {} {listed} FROM STDIN", qualified(self.to.schema(), to)),
+    /// Copies the rows of these tables in several transactions, and sets the sequences. Tables whose conditions ask
+    /// others are filled behind these.
+    pub(in crate::lifecycle) async fn copy_in_pieces(
+        &self,
+        reader: &mut PgConnection,
+        writer: &mut PgConnection,
+        tables: Vec<&SourceTable>,
+    ) -> Result<u64> {
+        let mut copied = 0;
+        let mut rounds = Rounds::of(tables.chunks(MOST).map(<[_]>::to_vec).collect());
+        while let Some(tables) = rounds.next()? {
+            let mut tx = writer.begin().await?;
+            self.enter(&mut tx).await?;
+            match self.copy(reader, &mut tx, tables.clone()).await {
+                Ok(rows) => {
+                    commit(tx, self.site).await?;
+                    copied += rows;
+                }
+                Err(error) => {
+                    // Where a connection is what failed, or the transaction that reads, this fails, too.
+                    let is_alive = tx.rollback().await.is_ok()
+                        && sqlx::raw_sql("SELECT").execute(&mut *reader).await.is_ok();
+                    if !is_alive {
+                        return Err(error);
+                    }
+                    self.check_wanted()?;
+                    rounds.put_back(tables, error);
+                }
+            }
         }
+        let mut tx = writer.begin().await?;
+        self.set_sequences(reader, &mut tx).await?;
+        commit(tx, self.site).await?;
+        Ok(copied)
+    }
+
+    async fn enter(&self, writer: &mut PgConnection) -> Result<()> {
+        send_own(writer, self.site, &format!("SET LOCAL search_path TO {}", self.site.path())).await?;
+        Ok(())
     }
 
     fn told(&self, table: &SourceTable, broken: Broken) -> Error {

@@ -1,7 +1,8 @@
 //! Archives that become tenants.
 
 use std::io::Cursor;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tenantry::lifecycle::FormerFiles;
 use tenantry::tenant::{Alias, Tenant};
@@ -215,13 +216,13 @@ async fn nothing_is_made_of_a_damaged_archive() {
     assert_eq!(Client::owner(&database).await.traces("copy").await, NOTHING);
 
     // One that changes between the two times that it is read.
-    let changing: Arc<std::sync::atomic::AtomicUsize> = Arc::default();
+    let changing: Arc<AtomicUsize> = Arc::default();
     let (first, mut second): (Arc<[u8]>, _) = (archive.clone().into(), archive.clone());
     let middle = second.len() / 2;
     second[middle] ^= 1;
     let second: Arc<[u8]> = second.into();
     let open = move || {
-        let is_first = changing.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        let is_first = changing.fetch_add(1, Ordering::Relaxed) == 0;
         Ok(Box::new(Cursor::new(Arc::clone(if is_first { &first } else { &second }))) as Box<_>)
     };
     assert!(tenancy.import(open, &as_copy()).await.is_err());
@@ -263,4 +264,32 @@ async fn an_archive_is_of_one_moment_while_others_write() {
         () = exports => {}
         () = writer => unreachable!("it writes for ever"),
     }
+}
+
+#[tokio::test]
+async fn of_two_imports_under_one_slug_the_second_is_refused_at_its_beginning() {
+    let (database, tenancy, acme) = acme_with(ROWS).await;
+    let (_, archive) = export(&database, &tenancy, &acme).await.unwrap();
+    let first_has_begun = Arc::new(tokio::sync::Notify::new());
+    let (go_on, waits) = std::sync::mpsc::channel::<()>();
+    let (bytes, waits, begun) =
+        (Arc::<[u8]>::from(&archive[..]), Mutex::new(waits), Arc::clone(&first_has_begun));
+    let passes = AtomicUsize::new(0);
+    // It is read once to be verified. While it is read again, the second comes.
+    let open = move || {
+        if passes.fetch_add(1, Ordering::Relaxed) == 1 {
+            begun.notify_one();
+            let _ = waits.lock().unwrap().recv();
+        }
+        Ok(Box::new(Cursor::new(Arc::clone(&bytes))) as Box<_>)
+    };
+    let order = as_copy();
+    let (first, second) = tokio::join!(tenancy.import(open, &order), async {
+        first_has_begun.notified().await;
+        let second = import(&tenancy, &archive, &as_copy()).await;
+        go_on.send(()).unwrap();
+        second
+    });
+    check_error(second, ErrorKind::Conflict, &["`copy` is being made by another process"]);
+    assert_eq!(first.unwrap().tenant.slug().as_str(), "copy");
 }
