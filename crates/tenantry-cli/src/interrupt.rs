@@ -1,7 +1,7 @@
 //! The wish of somebody outside that a command ends: Ctrl-C, or what `kill` and container runtimes send.
 //!
-//! Every command hears it. A signal is for the innermost piece of work under way, which ends in its own way. To one that
-//! was told already, or that cannot end by itself, the next signal is the end of the process.
+//! Every command hears it. A signal is for the innermost piece of work under way, which ends in its own way. To one
+//! that was told already, or that cannot end by itself, the next signal is the end of the process.
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

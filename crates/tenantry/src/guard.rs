@@ -109,7 +109,7 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::moves::nothing_that_is_written_while_a_tenant_moves_is_lost`.
     MoveFence,
-    /// What the copy of a tenant that moves has seen is not repeated behind it.
+    /// A change that the copy of a tenant that moves has seen is not repeated behind it.
     ///
     /// Test: `invariants::online_moves::what_is_written_meanwhile_is_at_the_new_place_once`.
     MoveOnce,

@@ -59,7 +59,8 @@ pub async fn open(config: &Config) -> Result<Tenancy> {
 }
 
 /// Everything this application answers. `port` is where it can be reached, and `pg_dump` reaches the databases for a
-/// download as they are configured. Requests come with the address of the other end, as [`ConnectInfo`](axum::extract::ConnectInfo).
+/// download as they are configured. Requests come with the address of the other end, as
+/// [`ConnectInfo`](axum::extract::ConnectInfo).
 pub fn app(tenancy: &Tenancy, port: u16, config: &Config) -> Router {
     let home = get(|| async { Redirect::to("/") });
     Router::new()

@@ -16,7 +16,8 @@ use crate::progress::Progress;
 /// Close a database for good, and move its tenants
 ///
 /// The tenants are spread over the other databases that are open and answer, as new ones would be. Spares are removed.
-/// Without --online or --offline nobody is moved: it shows where they go. Repeat the command to go on, and to see what is left.
+/// Without --online or --offline nobody is moved: it shows where they go. Repeat the command to go on, and to see what
+/// is left.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// The name of the database in the configuration

@@ -17,9 +17,9 @@ use crate::slugs::complete_slugs;
 
 /// Move a tenant to another database
 ///
-/// Without --online or --offline it says which of the two is possible, and how long checkouts would wait. Its schema is kept
-/// in the database that it leaves, under another name, until `tenantry purge --due` drops it. What fails is undone.
-/// After a process has died, the same command goes on.
+/// Without --online or --offline it says which of the two is possible, and how long checkouts would wait. Its schema is
+/// kept in the database that it leaves, under another name, until `tenantry purge --due` drops it. What fails is
+/// undone. After a process has died, the same command goes on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   tenantry move acme --to eu              says what it would cost
@@ -34,8 +34,8 @@ pub(crate) struct Options {
     /// The database that it goes to, by its name in the configuration; not needed to go on
     #[arg(long, value_name = "ALIAS", required_if_eq_any([("online", "true"), ("offline", "true")]))]
     to: Option<Alias>,
-    /// Repeat changes while it is read and written, so that checkouts wait for the last of them only; needs `wal_level =
-    /// logical`, and an owner with REPLICATION
+    /// Repeat changes while it is read and written, so that checkouts wait for the last of them only; needs `wal_level
+    /// = logical`, and an owner with REPLICATION
     #[arg(long, conflicts_with = "offline")]
     online: bool,
     /// Have its checkouts wait while all rows are copied; owning its tables suffices

@@ -71,8 +71,8 @@ const KEYS: &[(&str, &str)] = &[
     ),
     (
         "move",
-        "copied created_at database digest from id is_possible kept_schema last_error name notes offline online owns_types \
-         refused schema settings size_bytes slug stall_ms stalled_ms status suspension tables to type",
+        "copied created_at database digest from id is_possible kept_schema last_error name notes offline online \
+         owns_types refused schema settings size_bytes slug stall_ms stalled_ms status suspension tables to type",
     ),
     ("new", "files version"),
     ("purge", "failed purged"),

@@ -134,7 +134,8 @@ const WRITTEN: [(&str, &str); 3] = [
     // The slot has these, and the copy too.
     (
         "locking tables",
-        "INSERT INTO nokey (x) VALUES ('both'); INSERT INTO item (at) VALUES ('both'); UPDATE item SET at = 'both' WHERE id = 2",
+        "INSERT INTO nokey (x) VALUES ('both'); INSERT INTO item (at) VALUES ('both'); \
+         UPDATE item SET at = 'both' WHERE id = 2",
     ),
     // Behind the copy.
     (

@@ -27,7 +27,7 @@ enum State {
     Late,
 }
 
-/// What holds the readers of warnings up.
+/// A barrier that holds the readers of warnings up.
 struct Barrier {
     state: Mutex<State>,
     changed: Condvar,

@@ -13,8 +13,9 @@
 //! | 9 `ending` | the registry leads to the target, and the copy in the source gets its date | none is needed |
 //!
 //! Whoever fails before step 8 undoes what was done. Whoever dies leaves a record, with which the same command goes on:
-//! before step 8 from step 4 on, behind it with step 9. `online` has the steps of a move while others write. Nobody ever writes into the past: before step 8 the target is
-//! nobody's, behind it the name is gone in the source, whoever looks for it there.
+//! before step 8 from step 4 on, behind it with step 9. `online` has the steps of a move while others write. Nobody
+//! ever writes into the past: before step 8 the target is nobody's, behind it the name is gone in the source, whoever
+//! looks for it there.
 
 mod blueprint;
 mod ending;

@@ -17,7 +17,7 @@ pub(crate) struct Entered {
     pub(crate) error: Option<String>,
     /// The versions that this run or a later one has entered as applied.
     pub(crate) applied: Vec<i64>,
-    /// Those that they have entered as undone.
+    /// The versions that they have entered as undone.
     pub(crate) undone: Vec<i64>,
 }
 

@@ -22,13 +22,13 @@ impl Tenancy {
     /// no schema afterwards: nothing is written where nobody reads any more. Rows are counted and compared by a sum of
     /// their hashes, and the structure by all that the servers say of it, before the registry leads to the new place.
     ///
-    /// [`MoveOptions::online`] has checkouts wait for the last changes only: what is written during the copy is repeated
-    /// from a replication slot.
+    /// [`MoveOptions::online`] has checkouts wait for the last changes only: what is written during the copy is
+    /// repeated from a replication slot.
     ///
     /// In the database that it left, its schema is kept under another name, without privileges, for
     /// [`MoveOptions::keep`]; then [`purge_copy`](Self::purge_copy) drops it. What fails is undone. After a process has
-    /// died, the same call goes on, and [`abort_move`](Self::abort_move) undoes it. Owning the tables suffices, if it is not
-    /// online.
+    /// died, the same call goes on, and [`abort_move`](Self::abort_move) undoes it. Owning the tables suffices, if it
+    /// is not online.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`], before anything is made, naming what cannot be moved: what

@@ -1,4 +1,4 @@
-//! What fails because others are in the way is tried again, wherever schemas are made and removed.
+//! Tries again of what fails because others are in the way, wherever schemas are made and removed.
 
 use tenantry::migrate::BaselineOptions;
 use tenantry::{Error, ErrorKind, NewTenant};

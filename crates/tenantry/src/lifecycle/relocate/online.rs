@@ -191,7 +191,7 @@ impl Relocation<'_> {
         self.transfer().gather_statistics(target, None).await
     }
 
-    /// What would have acted on the changes, now that all of them are there. Its commit is on disk, and all before it.
+    /// Makes all that would have acted on the changes, which are there now. Its commit is on disk, and all before it.
     async fn complete_late(
         &self,
         source: &mut PgConnection,

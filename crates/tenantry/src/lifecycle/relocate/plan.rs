@@ -30,7 +30,8 @@ pub struct MovePlan {
     pub size_bytes: u64,
     /// The time in milliseconds for which its checkouts would wait, roughly: that of the copy.
     pub stall_ms: u64,
-    /// The time in milliseconds for which they would wait, roughly, if it is moved while others write: whatever its size.
+    /// The time in milliseconds for which they would wait, roughly, if it is moved while others write, whatever its
+    /// size.
     pub online_stall_ms: u64,
     /// The reason why it cannot be moved while others write, if it can be moved at all.
     pub online_refused: Option<MoveRefusal>,

@@ -63,7 +63,7 @@ impl Relocation<'_> {
         self.compare_with(&mut porters, tables, &set_out).await
     }
 
-    /// As many pairs of sessions as there is work for.
+    /// Opens as many pairs of sessions as there is work for.
     async fn porters(&self, snapshot: &str, tables: &[SourceTable]) -> Result<Vec<TablePorter<'_>>> {
         let mut porters = Vec::new();
         for _ in 0..PAIRS.min(tables.len()) {

@@ -211,8 +211,8 @@ impl<'a> Converter<'a> {
         true
     }
 
-    /// Writes the data behind a `COPY` as statements, which a migration can hold, as far as they are as dumps have them.
-    /// Answers `false` for any other statement.
+    /// Writes the data behind a `COPY` as statements, which a migration can hold, as far as they are as dumps have
+    /// them. Answers `false` for any other statement.
     fn convert_data(&mut self, work: &mut SectionWork<'_>, unit: &Unit<'_>) -> bool {
         let Some(data) = &unit.data else { return false };
         let is_elsewhere = matches!(unit.tokens.as_slice(), [_, schema, point, ..]

@@ -418,7 +418,8 @@ fn what_cannot_be_converted_stays_and_is_told() {
 fn data_behind_copy_become_rows() {
     check_text(
         "CREATE TABLE a (b text);\nCOPY public.a (b) FROM stdin;\nit's\n\\N\n\\.\nSELECT 1;\n",
-        "CREATE TABLE a (b text);\nINSERT INTO a (b) OVERRIDING SYSTEM VALUE VALUES\n    ('it''s'),\n    (NULL);\nSELECT 1;\n",
+        "CREATE TABLE a (b text);\nINSERT INTO a (b) OVERRIDING SYSTEM VALUE VALUES\n    ('it''s'),\n    (NULL);\n\
+         SELECT 1;\n",
         &["1_a.up.sql:2: the data of `COPY public.a (b) FROM stdin` are written as INSERT"],
     );
     check_text("COPY a FROM stdin;\n\\.\nSELECT 1;\n", "SELECT 1;\n", &["1_a.up.sql:1: the data of"]);

@@ -31,7 +31,7 @@ const MARK: &str = "tenantry";
 
 /// The changes that a look is after.
 #[derive(Clone, Copy)]
-enum Wanted<'m> {
+enum WantedChanges<'m> {
     /// Some of those that there are.
     Next,
     /// All up to the mark, but for those that this moment has not seen.
@@ -40,7 +40,7 @@ enum Wanted<'m> {
     Last,
 }
 
-/// What one look has brought.
+/// The yield of one look.
 #[derive(Default)]
 struct Looked {
     messages: usize,
@@ -95,7 +95,7 @@ impl<'a> Follower<'a> {
             self.work.step("repeating changes")?;
             let flushed = place(&mut self.reader).await?;
             let look = Instant::now();
-            let looked = self.look(Wanted::Next).await?;
+            let looked = self.look(WantedChanges::Next).await?;
             let (took, since) = (look.elapsed(), begun.elapsed());
             let is_all = looked.messages < MOST_CHANGES.unsigned_abs() as usize;
             self.end = self.end.max(looked.end);
@@ -119,7 +119,7 @@ impl<'a> Follower<'a> {
             return Ok(false);
         }
         self.mark(marker).await?;
-        while !self.look(Wanted::SeenBy(moment)).await?.has_mark {}
+        while !self.look(WantedChanges::SeenBy(moment)).await?.has_mark {}
         self.copied = moment.clone();
         self.repeated.clear();
         Ok(true)
@@ -134,7 +134,7 @@ impl<'a> Follower<'a> {
         let begun = Instant::now();
         self.mark(marker).await?;
         loop {
-            let looked = self.look(Wanted::Last).await?;
+            let looked = self.look(WantedChanges::Last).await?;
             self.end = self.end.max(looked.end);
             if looked.has_mark {
                 return Ok(());
@@ -168,9 +168,9 @@ impl<'a> Follower<'a> {
     }
 
     /// Repeats what the slot has, in one transaction of the target.
-    async fn look(&mut self, wanted: Wanted<'_>) -> Result<Looked> {
+    async fn look(&mut self, wanted: WantedChanges<'_>) -> Result<Looked> {
         let Self { work, reader, writer, relations, copied, end, repeated: done, .. } = self;
-        let limit = matches!(wanted, Wanted::Next).then_some(MOST_CHANGES);
+        let limit = matches!(wanted, WantedChanges::Next).then_some(MOST_CHANGES);
         let mut messages = sqlx::query_scalar::<_, Vec<u8>>(
             "SELECT data FROM pg_catalog.pg_logical_slot_peek_binary_changes($1::name, NULL, $2, \
                  'proto_version', '1', 'publication_names', $1::text, 'messages', 'true')",
@@ -188,8 +188,8 @@ impl<'a> Follower<'a> {
                     let is_there = commits_at < *end || (copied.has_seen(number) && stands(Guard::MoveOnce));
                     is_wanted = !is_there
                         && match wanted {
-                            Wanted::SeenBy(moment) => moment.has_seen(number),
-                            Wanted::Next | Wanted::Last => true,
+                            WantedChanges::SeenBy(moment) => moment.has_seen(number),
+                            WantedChanges::Next | WantedChanges::Last => true,
                         };
                     if is_wanted {
                         done.push(number);
@@ -274,7 +274,7 @@ impl Sender<'_> {
     }
 }
 
-/// How far the log is on disk.
+/// The place up to which the log is on disk.
 async fn place(reader: &mut PgConnection) -> Result<u64> {
     let place = "SELECT (pg_catalog.pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint";
     let place: i64 = sqlx::query_scalar(place).fetch_one(reader).await?;
@@ -290,7 +290,7 @@ fn not_repeatable(work: &Relocation<'_>, error: impl std::error::Error + Send + 
         .with_hint("the move was undone; `--offline` copies all rows at once")
 }
 
-/// Where the session is what failed, that is what is said.
+/// Tells of a session that failed as that, and of all else as a change that cannot be repeated.
 fn refused(work: &Relocation<'_>, error: sqlx::Error) -> Error {
     if error.as_database_error().is_some() { not_repeatable(work, error) } else { error.into() }
 }

@@ -2,7 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::repeat::{Row, Value};
+/// The value of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Null,
+    /// A large value that is the same as before, and was not sent.
+    Unchanged,
+    Text(String),
+}
+
+pub(super) type Row = Vec<Value>;
 
 /// A message of the plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,10 +23,10 @@ pub(super) enum LogMessage {
     },
     /// It ends, and the next one begins behind this place in the log.
     Commit(u64),
-    /// What the plugin calls a table by from now on.
+    /// The number that the plugin calls a table by from now on.
     Relation(u32, Relation),
     Insert(u32, Row),
-    /// Where the key has changed, or is all of the row, the old one comes first.
+    /// The old row comes first where its key has changed, or is all of it.
     Update(u32, Option<Row>, Row),
     Delete(u32, Row),
     Truncate(Vec<u32>),

@@ -19,7 +19,7 @@ const FOREIGN_KEYS: &str = "SELECT relname::text, conname::text FROM pg_catalog.
 impl Relocation<'_> {
     /// Has the source, where the schema is called by this name, forget what it keeps of changes. Of a move that keeps
     /// none, there is nothing to do.
-    pub(in crate::lifecycle::relocate) async fn forget_changes(
+    pub(in crate::lifecycle) async fn forget_changes(
         &self,
         registry: &mut PgConnection,
         source: &mut PgConnection,
@@ -33,7 +33,7 @@ impl Relocation<'_> {
     }
 
     /// Leaves nothing of the move but the copy that is kept. Repeating it after any interruption goes on.
-    pub(in crate::lifecycle::relocate) async fn finish_online(
+    pub(in crate::lifecycle) async fn finish_online(
         &self,
         registry: &mut PgConnection,
         target: &mut PgConnection,

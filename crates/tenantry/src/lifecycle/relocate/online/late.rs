@@ -8,8 +8,8 @@ use crate::sql::lexer::{Statements, Token, begins_with};
 pub(super) struct BehindRows {
     /// Indexes, keys and privileges.
     pub(super) early: String,
-    /// What would act on changes that have acted already, or refuse them in the order in which they come: triggers,
-    /// rules, policies, foreign keys. Those are not valid until they are validated.
+    /// Triggers, rules, policies and foreign keys, which would act on changes that have acted already, or refuse them
+    /// in the order in which they come. The keys are not valid until they are validated.
     pub(super) late: String,
 }
 

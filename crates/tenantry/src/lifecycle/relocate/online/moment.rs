@@ -7,7 +7,7 @@ pub(super) struct Moment {
     oldest: u64,
     /// None from this one on was begun.
     next: u64,
-    /// Those in between that had not ended.
+    /// The ones in between that had not ended.
     under_way: Vec<u64>,
 }
 

@@ -34,9 +34,9 @@ const UNFOLLOWED: &str = "keyed AS MATERIALIZED (
     FROM keyed JOIN pg_attribute ON attrelid = keyed.oid AND attidentity = 'a' AND NOT attisdropped
     WHERE key IS NOT NULL AND NOT attnum = ANY ((SELECT indkey::int2[] FROM pg_index WHERE indexrelid = key)::int2[])";
 
-/// What the server lets its owner do.
+/// The things that the server lets its owner do.
 #[derive(sqlx::FromRow)]
-struct Allowed {
+struct FollowingRights {
     wal_level: String,
     may_follow: bool,
     may_publish: bool,
@@ -45,7 +45,7 @@ struct Allowed {
     database: String,
 }
 
-impl Allowed {
+impl FollowingRights {
     async fn of(source: &mut PgConnection) -> Result<Self> {
         let allowed = "SELECT pg_catalog.current_setting('wal_level') AS wal_level,
                 rolsuper OR rolreplication AS may_follow,
@@ -85,15 +85,12 @@ impl Allowed {
 
 /// # Errors
 /// [`ErrorKind::Unsupported`] with what keeps a tenant from being moved while others write.
-pub(in crate::lifecycle::relocate) async fn check_online(
-    source: &mut PgConnection,
-    tenant: &Tenant,
-) -> Result<()> {
+pub(in crate::lifecycle) async fn check_online(source: &mut PgConnection, tenant: &Tenant) -> Result<()> {
     let unsupported = |reason: String, hint: String| {
         let reason = format!("{reason}, so that it cannot be followed while others write");
         Err(ReadFor::Move.refused(tenant, ErrorKind::Unsupported, reason).with_hint(hint))
     };
-    if let Some((reason, hint)) = Allowed::of(source).await?.refusal() {
+    if let Some((reason, hint)) = FollowingRights::of(source).await?.refusal() {
         return unsupported(reason, hint);
     }
     let mut tx = source.begin().await?;

@@ -1,18 +1,7 @@
 //! Turns the changes that the source tells of into statements for the target. Pure.
 
-use super::decode::{LogMessage, Relation, Relations};
+use super::decode::{LogMessage, Relation, Relations, Row, Value};
 use crate::sql::{Identifier, Literal};
-
-/// The value of a column.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Value {
-    Null,
-    /// A large value that is the same as before, and was not sent.
-    Unchanged,
-    Text(String),
-}
-
-pub(super) type Row = Vec<Value>;
 
 /// A change that cannot be repeated elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -235,7 +224,9 @@ mod tests {
 
     #[test]
     fn of_equal_rows_one_is_changed() {
-        let which = r#"(tableoid, ctid) = (SELECT tableoid, ctid FROM ONLY "own"."note" WHERE pg_catalog.format('%s', "id") = '1' AND "Odd ""one" IS NOT DISTINCT FROM NULL LIMIT 1)"#;
+        let like = r#"pg_catalog.format('%s', "id") = '1' AND "Odd ""one" IS NOT DISTINCT FROM NULL"#;
+        let row = format!(r#"SELECT tableoid, ctid FROM ONLY "own"."note" WHERE {like} LIMIT 1"#);
+        let which = format!("(tableoid, ctid) = ({row})");
         let delete = format!(r#"DELETE FROM ONLY "own"."note" WHERE {which}"#);
         check(&LogMessage::Delete(7, row(&["1", "-"])), true, Some(&delete));
         let update = format!(r#"UPDATE ONLY "own"."note" SET "Odd ""one" = 'x' WHERE {which}"#);

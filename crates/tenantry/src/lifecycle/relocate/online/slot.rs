@@ -14,7 +14,7 @@ use crate::registry::{LEDGER, moves};
 use crate::sql::Identifier;
 use crate::tenant::SchemaName;
 
-/// Whoever waits for a lock lets others wait behind it.
+/// The wait for a lock, behind which others wait.
 const LOCK_TIMEOUT: &str = "250ms";
 const ATTEMPTS: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(100);
