@@ -62,7 +62,9 @@ async fn a_tenant_goes_to_a_newer_major_whichever_way() {
     let server = KeptServer::start_with(&newer, folder.path()).await.unwrap();
     let there = server.database("newer").await.unwrap();
     let nasty = Nasty::new().await;
-    let mut superuser = Client::connect(&server.superuser_url().replace("/postgres", "/newer")).await;
+    let superuser = server.superuser_url();
+    let superuser = format!("{}newer", superuser.strip_suffix("postgres").unwrap());
+    let mut superuser = Client::connect(&superuser).await;
     superuser
         .run(&format!(
             "CREATE ROLE {}; CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER remote FOREIGN DATA WRAPPER nothing;
