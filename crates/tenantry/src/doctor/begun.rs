@@ -66,6 +66,10 @@ fn tell(patient: &Patient<'_>, begun: &Begun) -> Finding {
     let why = "unless it is still at work, what it was to do may be done by half";
     let forget = examination::forget_begun(*id);
     let mend = match begun.schema.as_ref().and_then(|_| again(verb, slug)) {
+        // Its replication slot keeps the log of the server.
+        _ if verb == Verb::Move.as_str() && begun.schema.is_some() => {
+            format!("tenantry move {slug}   # or, to have it where it was: tenantry move {slug} --abort")
+        }
         Some(again) => format!("{again}   # or, if it is not wanted any more: {forget}"),
         None => forget,
     };

@@ -99,8 +99,10 @@ impl Relocation<'_> {
 pub(super) async fn undo(work: &Relocation<'_>, ending: AuditState) -> Result<()> {
     let mut registry = work.context.databases.owner_connection(&Alias::default()).await?;
     moves::ungate(&mut registry, work.record).await?;
-    let mut source = work.context.databases.unlimited_owner_connection(&work.record.source).await?;
-    work.forget_changes(&mut registry, &mut source, work.tenant.schema()).await?;
+    if work.record.method == MoveMethod::Online {
+        let mut source = work.context.databases.unlimited_owner_connection(&work.record.source).await?;
+        work.forget_changes(&mut registry, &mut source, work.tenant.schema()).await?;
+    }
     let mut target = work.context.databases.unlimited_owner_connection(&work.record.target).await?;
     // Nobody who listens is to end this half-way.
     remove_copy(work.context, &mut target, work.arrived(), &()).await?;

@@ -59,7 +59,12 @@ impl Relocation<'_> {
         sqlx::query("SELECT pg_catalog.pg_create_logical_replication_slot($1::name, 'pgoutput')")
             .bind(self.slot())
             .execute(&mut *source)
-            .await?;
+            .await
+            .map_err(|error| {
+                Error::from(error).with_hint(format!(
+                    "a slot waits for all transactions of the server that are open, for up to {OPEN_TRANSACTIONS}"
+                ))
+            })?;
         self.send(source, "SET statement_timeout TO 0").await
     }
 
