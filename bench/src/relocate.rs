@@ -1,5 +1,5 @@
-//! A tenant of some 100 MB that goes to another server while three tasks write to it: locked for that, against `pg_dump`
-//! and `pg_restore`, and while they go on.
+//! A tenant of some 100 MB that goes to another server while three tasks write to it: locked for that, against
+//! `pg_dump` and `pg_restore`, and while they go on.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,7 +60,7 @@ pub(crate) async fn online(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// Whether the tenant is written to while it moves.
+/// The way in which a tenant is moved.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Offline,
