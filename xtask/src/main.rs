@@ -1,9 +1,10 @@
-//! The commands of this checkout: `cargo xtask setup`, `test`, `ci`, `torture` and `guards`.
+//! The commands of this checkout: `cargo xtask setup`, `test`, `ci`, `torture`, `guards` and `citus`.
 //!
 //! * [`setup`]: the programs that the tests and `notes` need, found or installed.
 //! * [`ci`]: the gate, and [`remains`]: what the tests must not leave behind.
 //! * [`matrix`]: the tests on several versions of PostgreSQL.
 //! * [`guards`]: shows that the tests of the invariants can fail.
+//! * [`citus`]: the suite for Citus, on a cluster that is named.
 //! * [`command`]: other programs, and why one of them failed.
 //!
 //! It uses nothing but std and no crate beside it, so that `cargo xtask setup` builds within seconds where
@@ -11,6 +12,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
 mod ci;
+mod citus;
 mod command;
 mod guards;
 mod matrix;
@@ -29,6 +31,7 @@ usage: cargo xtask setup             install what the tests and `notes` need
        cargo xtask ci                everything a change must pass
        cargo xtask ci --postgres 14..18
                                      the tests, on each of these versions of PostgreSQL
+       cargo xtask citus [--url URL] the suite for Citus, on a database of a cluster that holds nothing else
        cargo xtask torture           200 tenants, a million checkouts, statements that try to reach past their tenant
        cargo xtask guards [NAME…]    show that the tests of these guards, or of all, can fail";
 
@@ -49,6 +52,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some(("test", rest)) => test(rest),
         Some(("ci", [])) => ci::pass(),
         Some(("ci", [flag, versions])) if flag == "--postgres" => matrix::test_on(versions),
+        Some(("citus", [])) => citus::skip(),
+        Some(("citus", [flag, url])) if flag == "--url" => citus::conform(url),
         Some(("torture", [])) => ci::torture(),
         Some(("guards", names)) => guards::check(names),
         Some(("help" | "--help" | "-h", [])) => {

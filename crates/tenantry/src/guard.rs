@@ -76,6 +76,14 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::outside::a_file_that_changes_something_outside_is_undone`.
     Inspection,
+    /// To Citus, a message is sent statement by statement.
+    ///
+    /// Test: `invariants::citus::a_file_of_several_statements_reaches_a_worker_one_by_one`.
+    CitusStatements,
+    /// On Citus, what changes a schema waits for the disk before it is committed.
+    ///
+    /// Test: `invariants::citus::no_change_of_a_distributed_schema_is_committed_before_it_is_on_disk`.
+    CitusCommit,
     /// A tenant's transaction looks whether its run was taken over.
     ///
     /// Test: `invariants::runs::a_run_that_was_taken_over_changes_no_further_tenant`.

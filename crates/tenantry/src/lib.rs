@@ -76,6 +76,7 @@
 //! | write migrations, and bring a fleet up to date | [`migrate`], [`Tenancy::migrate`] |
 //! | configure it by file and environment | [`Config`] |
 //! | spread tenants over several databases | [`placement`] |
+//! | put tenants on Citus | [`database::Engine`] |
 //! | work behind a pooler such as `PgBouncer` | [`database::PoolMode`] |
 //! | find out whether it is set up as it should be | [`doctor`] |
 //! | know what can fail, and what to do then | [`Error`], [`ErrorKind`] |
@@ -129,7 +130,7 @@ pub mod tenant;
 #[cfg(test)]
 mod testing;
 
-pub use self::database::{Config, DatabaseConfig, PoolConfig};
+pub use self::database::{Config, DatabaseConfig, Engine, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::lifecycle::{
     Adoption, CloneOptions, Cloned, DatabaseState, DrainPlan, ExaminedDatabase, Footprint, ImportedDatabase,

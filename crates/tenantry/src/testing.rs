@@ -38,6 +38,13 @@ pub(crate) fn builder_at(url: &str, tenant_sql: &[&str], pool: PoolConfig) -> Bu
         .install(true)
 }
 
+/// Has a database look like the coordinator of Citus: an *emulation*, which refuses what Citus was seen to refuse and
+/// moves nothing anywhere.
+pub(crate) async fn emulate_citus(database: &ScratchDatabase) {
+    let mut superuser = PgConnection::connect(database.superuser_url()).await.unwrap();
+    sqlx::raw_sql(include_str!("../tests/citus/emulation.sql")).execute(&mut superuser).await.unwrap();
+}
+
 /// Migrations numbered from 1, as if they had been read from files.
 pub(crate) fn migrations(tenant_sql: &[&str]) -> Migrations {
     let directory = TemporaryDirectory::new();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sqlx::postgres::PgConnectOptions;
 
+use super::engine::Engine;
 use super::replicas::ReplicaConfig;
 use super::route::Route;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +32,7 @@ pub struct DatabaseConfig {
     replicas: ReplicaConfig,
     pool: PoolConfig,
     is_closed: bool,
+    engine: Engine,
 }
 
 /// A way to a database, besides the application's own.
@@ -97,6 +99,7 @@ impl DatabaseConfig {
             replicas: ReplicaConfig::default(),
             pool: PoolConfig::default(),
             is_closed: false,
+            engine: Engine::Auto,
         }
     }
 
@@ -169,6 +172,18 @@ impl DatabaseConfig {
     /// Returns true if it is closed to new tenants by the configuration.
     pub fn is_closed(&self) -> bool {
         self.is_closed
+    }
+
+    /// Names the kind of server. One of the other kind is refused as soon as something is to be made there. Default:
+    /// [`Engine::Auto`], which asks.
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// The kind of server that was named with [`engine`](Self::engine).
+    pub(crate) fn named_engine(&self) -> Engine {
+        self.engine
     }
 
     /// The configuration that was set with [`pool`](Self::pool).

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::config::{DatabaseConfig, PoolConfig, PoolMode};
+use super::engine::Engine;
 use super::environment::{Variables, variable_name};
 use super::layers::{self, Origins};
+use super::layout::Layout;
 use super::period::Period;
 use super::replicas::ReplicaConfig;
 use super::sections::{DatabaseSection, PlacementSection, Sections, TypeSection};
@@ -43,6 +45,7 @@ const FILE: &str = "tenantry.toml";
 /// url = "postgres://app@localhost/saas"
 /// owner_url = "postgres://owner@localhost/saas"
 /// direct_url = "postgres://app@localhost:5432/saas"   # past a pooler, if there is one
+/// engine = "auto"                          # or "postgres", "citus": refuses the other
 /// replica_url = ["postgres://app@replica/saas"]        # read by `tenancy.replica(…)`; one, or a list
 ///
 /// [migrations]
@@ -223,6 +226,7 @@ impl Config {
         for url in section.replica_url.iter().flat_map(|urls| &urls.0) {
             config = config.replica_url(url).map_err(|error| named(error, "replica_url"))?;
         }
+        let config = config.engine(section.engine.unwrap_or_default());
         Ok(config.replicas(self.replicas()).closed(section.closed.unwrap_or(false)))
     }
 
@@ -296,6 +300,16 @@ impl Config {
     /// The schemas with extensions, where they are named.
     pub fn extension_schemas(&self) -> Option<&[SchemaName]> {
         self.sections.extension_schemas.as_deref()
+    }
+
+    /// The schemas with extensions, or those that are the default.
+    pub fn extension_schemas_or_default(&self) -> Vec<SchemaName> {
+        self.extension_schemas().map_or_else(|| Layout::default().extension_schemas, <[SchemaName]>::to_vec)
+    }
+
+    /// Returns true if a database is named as one of Citus.
+    pub fn names_citus(&self) -> bool {
+        self.sections.databases.values().any(|section| section.engine == Some(Engine::Citus))
     }
 
     pub(crate) fn preprocessors(&self) -> Option<&[String]> {

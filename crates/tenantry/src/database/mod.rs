@@ -11,6 +11,7 @@
 //! Nothing here opens a connection.
 
 mod config;
+mod engine;
 mod environment;
 mod file;
 mod layers;
@@ -24,6 +25,8 @@ mod url;
 
 pub(crate) use self::config::Way;
 pub use self::config::{DatabaseConfig, PoolConfig, PoolMode, Verify};
+pub use self::engine::Engine;
+pub(crate) use self::engine::{Dialect, Dialects};
 pub use self::file::Config;
 pub(crate) use self::layout::Layout;
 pub use self::period::{InvalidPeriod, Period};

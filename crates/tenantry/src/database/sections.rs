@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::config::{PoolMode, Verify};
+use super::engine::Engine;
 use super::period::Period;
 use super::replicas::{ReplicaUrls, WithoutReplica};
 use crate::placement::Policy;
@@ -35,6 +36,7 @@ pub(super) struct DatabaseSection {
     pub(super) direct_url: Option<String>,
     pub(super) replica_url: Option<ReplicaUrls>,
     pub(super) closed: Option<bool>,
+    pub(super) engine: Option<Engine>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -96,6 +98,7 @@ impl fmt::Debug for DatabaseSection {
             .field("direct_url", &self.direct_url.is_some())
             .field("replica_url", &self.replica_url.is_some())
             .field("closed", &self.closed)
+            .field("engine", &self.engine)
             .finish()
     }
 }

@@ -112,7 +112,7 @@ pub(super) async fn roles(patient: &mut Patient<'_>) -> Result<Option<Finding>, 
          EXECUTE pg_catalog.format({grant} || CASE \
              WHEN pg_catalog.current_setting('server_version_num')::int >= {SET_ONLY_SINCE} \
              THEN {set_only} ELSE '' END, {name}, {application}); {grants}",
-        create = Literal(&role("%I")),
+        create = Literal(&role("%I", false)),
         grant = Literal(&membership("%I", "%I")),
         set_only = Literal(SET_ONLY),
         grants = grants(&name),

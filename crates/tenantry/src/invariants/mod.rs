@@ -8,6 +8,7 @@ mod ambient;
 #[cfg(feature = "archive")]
 mod archives;
 mod cancellation;
+mod citus;
 #[cfg(feature = "tokio-postgres")]
 mod client;
 mod clones;

@@ -30,7 +30,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::Script;
 use crate::observe::Steps;
-use crate::provision::NewTenant;
+use crate::provision::{NewTenant, NotOnCitus, refuse_on_citus};
 use crate::registry::audit::Action;
 use crate::tenant::{Alias, Status, Tenant, Verb};
 
@@ -62,6 +62,7 @@ pub(crate) async fn clone<E: From<Error>>(
     let script = options.script()?;
     let clone = draft(context, source, new)?;
     context.databases.config(clone.database())?;
+    refuse_on_citus(context, NotOnCitus::Clone, &[source.database(), clone.database()]).await?;
     let pair = Pair { context, source, clone: &clone, options, steps };
     let work = Cloning { pair, script: script.as_ref(), new };
     let is_at_home = |tenant: &Tenant| *tenant.database() == Alias::default();

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::SchemaLock;
 use crate::observe::{Step, Steps};
+use crate::provision::{NotOnCitus, refuse_on_citus};
 use crate::registry::audit::{self, Action};
 use crate::registry::{AuditState, store};
 use crate::structure::Structure;
@@ -71,6 +72,7 @@ pub(crate) async fn export<E: From<Error>>(
     steps: &dyn Steps,
     dump: &mut impl AsyncFnMut(&[String]) -> Result<String, E>,
 ) -> Result<Exported, E> {
+    refuse_on_citus(context, NotOnCitus::Export, &[tenant.database()]).await?;
     let mut connection = context.databases.reader(tenant.database()).await?;
     // 1. The lock of its schema, which goes with the session.
     let lock = SchemaLock::of(tenant.schema());

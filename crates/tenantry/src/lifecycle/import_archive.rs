@@ -30,7 +30,7 @@ use crate::error::Result;
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::{Goal, SchemaLock, Site, migrate_schema};
 use crate::observe::{Step, Steps};
-use crate::provision::place;
+use crate::provision::{NotOnCitus, place, refuse_on_citus};
 use crate::registry::audit::Action;
 use crate::registry::{AuditEntry, store};
 use crate::tenant::{Alias, Digest, Status, Tenant, TenantRecord, Verb};
@@ -65,6 +65,7 @@ pub(crate) async fn import_archive(
     let new = order.tenant_of(&verified.manifest);
     let mut registry = context.databases.unlimited_owner_connection(&Alias::default()).await?;
     let draft = place(context, &mut registry, &new).await?;
+    refuse_on_citus(context, NotOnCitus::Import, &[draft.database()]).await?;
     reserve(&mut registry, draft.slug()).await?;
     let is_ours = |entry: &AuditEntry| entry.digest == Some(verified.sha256);
     let found = interrupted(context, &mut registry, &draft, Verb::Import, is_ours).await?;

@@ -30,7 +30,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{SchemaLock, read_ledger};
 use crate::observe::{Step, Steps};
-use crate::provision::{NewTenant, look, place};
+use crate::provision::{NewTenant, NotOnCitus, look, place, refuse_on_citus};
 use crate::registry::{AuditEntry, audit};
 use crate::structure::ForeignStructure;
 use crate::tenant::{Alias, Tenant, Verb};
@@ -74,6 +74,7 @@ pub(crate) async fn import_database<E: From<Error>>(
     refuse_existing(new)?;
     let mut registry = context.databases.unlimited_owner_connection(&Alias::default()).await?;
     let tenant = place(context, &mut registry, new).await?;
+    refuse_on_citus(context, NotOnCitus::ImportDatabase, &[tenant.database()]).await?;
     reserve(&mut registry, tenant.slug()).await?;
     if let Some(imported) = go_on(context, &mut registry, source, &tenant).await? {
         return Ok(imported);
@@ -147,6 +148,7 @@ pub(crate) async fn examine_database<E: From<Error>>(
     refuse_existing(new)?;
     let mut registry = context.databases.owner_connection(&Alias::default()).await?;
     let tenant = look(context, &mut registry, new).await?;
+    refuse_on_citus(context, NotOnCitus::ImportDatabase, &[tenant.database()]).await?;
     check_free(&mut registry, new, &tenant).await?;
     let mut writer = context.databases.unlimited_owner_connection(tenant.database()).await?;
     let mut reader = source.open().await?;

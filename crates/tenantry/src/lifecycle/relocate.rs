@@ -51,6 +51,7 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::observe::Steps;
+use crate::provision::{NotOnCitus, refuse_on_citus};
 use crate::registry::audit::{self, Action};
 use crate::registry::{AuditState, MoveMethod, TenantMove, moves};
 use crate::tenant::{Alias, SchemaName, Tenant, TenantId, Verb};
@@ -77,6 +78,7 @@ pub(crate) async fn relocate<E: From<Error>>(
     }
     check_status(&tenant)?;
     let mut target = turn::open_target(context, &tenant, &to).await?;
+    refuse_on_citus(context, NotOnCitus::Move, &[tenant.database(), &to]).await?;
     if let Some(record) = &under_way {
         let work = Relocation::new(context, &tenant, record, steps);
         if work.is_closed(&mut source).await? {

@@ -2,6 +2,7 @@
 
 use sqlx::{Connection as _, PgConnection};
 
+use super::citus;
 use super::concurrent_index;
 use super::file::mark_of;
 use super::inspection::Inspection;
@@ -65,7 +66,7 @@ async fn apply_code(
     }
     after.push_own("RESET ALL");
     after.push_each(&site.enter_transaction());
-    after.push_own(&ledger.finish(migration.version()));
+    after.push_own(&ledger.finish(site.dialect, migration.version()));
     ledger.add(migration);
     after.push_own(&ledger.summarise());
     send(&mut tx, site, &after).await?;
@@ -97,7 +98,7 @@ async fn apply_without_transaction(
         }
     }
     fail_point::reached(FailPoint::BeforeFinish);
-    send_whole(connection, site, &finish(ledger, change)).await?;
+    send_whole(connection, site, &finish(site, ledger, change)).await?;
     fail_point::reached(FailPoint::AfterFinish);
     Ok(())
 }
@@ -136,6 +137,7 @@ async fn apply_statement(
 /// Notes that a file is about to run, and enters the schema for it.
 fn mark(site: Site<'_>, ledger: &Ledger, change: Change<'_>, resumes: bool) -> Message {
     let mut message = Message::new();
+    begin_on_citus(&mut message, site);
     message.push_condition(site.has_token().as_slice());
     message.push_each(&site.enter("SET"));
     message.push_own(&ledger.create());
@@ -143,6 +145,7 @@ fn mark(site: Site<'_>, ledger: &Ledger, change: Change<'_>, resumes: bool) -> M
         message.push_own(&ledger.delete(change.migration().version()));
     }
     message.push_own(&mark_of(ledger, change));
+    commit_on_citus(&mut message, site);
     message
 }
 
@@ -155,13 +158,14 @@ fn unmark(ledger: &Ledger, change: Change<'_>) -> String {
 }
 
 /// Notes that a file has run.
-fn finish(ledger: &mut Ledger, change: Change<'_>) -> Message {
+fn finish(site: Site<'_>, ledger: &mut Ledger, change: Change<'_>) -> Message {
     let version = change.migration().version();
     let mut message = Message::new();
     message.push_own("RESET ALL");
+    begin_on_citus(&mut message, site);
     match change.direction() {
         Direction::Up => {
-            message.push_own(&ledger.finish(version));
+            message.push_own(&ledger.finish(site.dialect, version));
             ledger.add(change.migration());
         }
         Direction::Down => {
@@ -170,7 +174,22 @@ fn finish(ledger: &mut Ledger, change: Change<'_>) -> Message {
         }
     }
     message.push_own(&ledger.summarise());
+    commit_on_citus(&mut message, site);
     message
+}
+
+/// Has the statements of a message share a transaction where it is not sent as one.
+fn begin_on_citus(message: &mut Message, site: Site<'_>) {
+    if site.is_on_citus() {
+        message.push_own("BEGIN");
+        message.push_each(&citus::limits(None));
+    }
+}
+
+fn commit_on_citus(message: &mut Message, site: Site<'_>) {
+    if site.is_on_citus() {
+        message.push_own("COMMIT");
+    }
 }
 
 /// Syntax errors and missing names (class 42) are found before a statement begins to work.

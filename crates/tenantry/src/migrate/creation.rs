@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::citus;
 use super::file::{Manner, push_changes, push_end};
 use super::ledger::{self, Ledger};
 use super::message::Message;
@@ -32,6 +33,9 @@ pub(crate) fn creation_message(site: Site<'_>, files: &TenantFiles, grants: &[St
 /// migration, because default privileges concern what is created later.
 pub(crate) fn schema_message(site: Site<'_>, grants: &[String]) -> Message {
     let mut message = Message::new();
+    if site.is_on_citus() {
+        message.push_each(&citus::before_schema());
+    }
     message.push_own(&format!("CREATE SCHEMA IF NOT EXISTS {}", Identifier(site.schema.as_str())));
     message.push_each(&site.enter("SET LOCAL"));
     message.push_own(&Ledger::empty(site.schema).create());

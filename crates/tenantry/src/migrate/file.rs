@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use super::distribution::was_not_distributed;
 use super::inspection::Inspection;
 use super::ledger::Ledger;
 use super::lock::SchemaLock;
@@ -9,6 +10,7 @@ use super::message::Message;
 use super::plan::{Applied, Change, Direction};
 use super::send::{is_unmet, send_in_turn, send_whole};
 use super::site::Site;
+use crate::database::Dialect;
 use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
@@ -111,10 +113,10 @@ pub(super) async fn apply_batch(
 }
 
 /// A new enum value must be committed before it is used, and a table with pending trigger events
-/// cannot be altered.
+/// cannot be altered. On Citus, some schemas must be committed before they are distributed.
 pub(crate) fn needs_own_transaction(error: &Error) -> bool {
     let codes = [sqlstate::UNSAFE_NEW_ENUM_VALUE_USAGE, sqlstate::OBJECT_IN_USE];
-    error.database_code().is_some_and(|code| codes.contains(&&*code))
+    was_not_distributed(error) || error.database_code().is_some_and(|code| codes.contains(&&*code))
 }
 
 /// Applies files in one transaction, which holds their ledger rows.
@@ -159,7 +161,7 @@ pub(super) fn push_changes(
     for change in changes {
         let inspection = Inspection::of(site, *change).burdened(is_burdened);
         message.push_each(&site.enter_transaction());
-        push_change(message, ledger, *change, &inspection, manner);
+        push_change(message, site, ledger, *change, &inspection, manner);
         is_burdened |= change.script().may_reach_outside();
     }
 }
@@ -172,6 +174,7 @@ pub(super) fn push_end(message: &mut Message, site: Site<'_>) {
 /// A row that says that the file has not run surrounds it: should the file end the transaction, that stays.
 fn push_change(
     message: &mut Message,
+    site: Site<'_>,
     ledger: &mut Ledger,
     change: Change<'_>,
     inspection: &Inspection<'_>,
@@ -194,11 +197,11 @@ fn push_change(
     }
     // What the file has set, be it a timeout or, in a function, the path, is for itself alone.
     if let Some(condition) = inspection.condition(manner == Manner::Brief) {
-        message.push_question(&finish_of(ledger, change, Some(&condition)), file);
+        message.push_question(&finish_of(ledger, site.dialect, change, Some(&condition)), file);
         message.push_own("RESET ALL");
     } else {
         message.push_own("RESET ALL");
-        message.push_own(&finish_of(ledger, change, None));
+        message.push_own(&finish_of(ledger, site.dialect, change, None));
     }
     match change.direction() {
         Direction::Up => ledger.add(change.migration()),
@@ -215,11 +218,11 @@ pub(super) fn mark_of(ledger: &Ledger, change: Change<'_>) -> String {
 }
 
 /// Notes that a file has run, if a condition holds.
-fn finish_of(ledger: &Ledger, change: Change<'_>, condition: Option<&str>) -> String {
+fn finish_of(ledger: &Ledger, dialect: Dialect, change: Change<'_>, condition: Option<&str>) -> String {
     let version = change.migration().version();
     match (change.direction(), condition) {
         (Direction::Up, Some(condition)) => ledger.finish_on_condition(condition, version),
-        (Direction::Up, None) => ledger.finish(version),
+        (Direction::Up, None) => ledger.finish(dialect, version),
         (Direction::Down, Some(condition)) => ledger.delete_on_condition(condition, version),
         (Direction::Down, None) => ledger.delete(version),
     }

@@ -10,6 +10,9 @@ use crate::sql::{Identifier, Literal};
 
 /// The setting that carries what `file_begins` noted to `file_ends`, for as long as the transaction.
 const NOTED: &str = "tenantry.file";
+/// The setting that carries the transaction in which a file began, where the row of the ledger does not tell: on Citus
+/// it is a worker's.
+const BEGAN: &str = "tenantry.began";
 
 /// The questions about one file.
 #[derive(Clone, Copy, Debug)]
@@ -33,15 +36,24 @@ impl<'a> Inspection<'a> {
 
     /// The statement for before the file, where it needs one.
     pub(super) fn before(&self) -> Option<String> {
-        let is_needed = self.notes_before() && stands(Guard::Inspection);
-        let homes = array(&self.site.homes());
-        let note = || format!("SELECT pg_catalog.set_config('{NOTED}', tenantry.file_begins({homes}), true)");
-        is_needed.then(note)
+        let mut notes = Vec::new();
+        if self.notes_before() {
+            let homes = array(&self.site.homes());
+            notes.push(format!("pg_catalog.set_config('{NOTED}', tenantry.file_begins({homes}), true)"));
+        }
+        if self.site.is_on_citus() {
+            let now = "pg_catalog.pg_current_xact_id()::pg_catalog.xid::text";
+            notes.push(format!("pg_catalog.set_config('{BEGAN}', {now}, true)"));
+        }
+        (!notes.is_empty() && stands(Guard::Inspection)).then(|| format!("SELECT {}", notes.join(", ")))
     }
 
     /// The statement for after the file, before its settings are reset, where it needs one. It fails with a SQLSTATE
     /// of [`sqlstate`](crate::error::sqlstate) of its own.
     pub(super) fn after(&self, ledger: &Ledger, version: i64) -> Option<String> {
+        if self.site.is_on_citus() {
+            return stands(Guard::Inspection).then(|| format!("SELECT {}", self.ends_on_coordinator()));
+        }
         let is_needed = self.notes_before() || self.script.may_reach_outside();
         let row = ledger.row(version);
         let ask = || self.ends(&format!("(SELECT xmin {row})"), &format!("(SELECT cmin {row})"));
@@ -51,13 +63,20 @@ impl<'a> Inspection<'a> {
     /// The question as a condition on the row of the ledger, for a file that cannot have changed that row or the
     /// settings. `is_brief` where it need not be said what is wrong.
     pub(super) fn condition(&self, is_brief: bool) -> Option<String> {
-        if self.notes_before() || self.script.may_reach_outside() || !stands(Guard::Inspection) {
+        let is_apart = self.site.is_on_citus() || self.notes_before() || self.script.may_reach_outside();
+        if is_apart || !stands(Guard::Inspection) {
             return None;
         }
         Some(match self.script.reach() {
             FileReach::OwnTables(tables) if is_brief => self.has_tables(tables),
             _ => self.ends("xmin", "cmin"),
         })
+    }
+
+    /// The same without the row of the ledger, which is on a worker. A setting of a transaction that is over is gone.
+    fn ends_on_coordinator(&self) -> String {
+        let began = format!("coalesce(nullif(pg_catalog.current_setting('{BEGAN}', true), ''), '0')");
+        self.ends(&format!("{began}::pg_catalog.xid"), "'0'::pg_catalog.cid")
     }
 
     fn ends(&self, xid: &str, command: &str) -> String {

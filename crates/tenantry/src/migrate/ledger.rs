@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::plan::Applied;
+use crate::database::Dialect;
 use crate::error::Result;
 use crate::migration::{Migration, digest_of};
 use crate::registry::{LEDGER, applied};
@@ -85,19 +86,24 @@ impl Ledger {
     }
 
     /// Notes that a migration has run, and for how many nanoseconds.
-    pub(crate) fn finish(&self, version: i64) -> String {
-        self.finish_if("true", version)
+    pub(crate) fn finish(&self, dialect: Dialect, version: i64) -> String {
+        let now = match dialect {
+            Dialect::Postgres => "pg_catalog.clock_timestamp()",
+            // A worker takes no volatile function in an update. The statement is a message of its own.
+            Dialect::Citus => "pg_catalog.statement_timestamp()",
+        };
+        self.finish_if("true", now, version)
     }
 
     /// Notes that a migration has run if a condition holds; else it divides by zero.
     pub(crate) fn finish_on_condition(&self, condition: &str, version: i64) -> String {
-        self.finish_if(&format!("1 / ({condition})::int = 1"), version)
+        self.finish_if(&format!("1 / ({condition})::int = 1"), "pg_catalog.clock_timestamp()", version)
     }
 
-    fn finish_if(&self, success: &str, version: i64) -> String {
+    fn finish_if(&self, success: &str, now: &str, version: i64) -> String {
         format!(
             "UPDATE {} SET success = {success}, execution_time = \
-             (extract(epoch FROM pg_catalog.clock_timestamp() - installed_on) * 1000000000)::bigint \
+             (extract(epoch FROM {now} - installed_on) * 1000000000)::bigint \
              WHERE version = {version}",
             self.table(),
         )

@@ -40,9 +40,14 @@ impl Limits {
 
     /// Sets them for a transaction, whose commit does not wait for the disk: its ledger row is lost with it,
     /// so that after a crash of the server it is pending again.
-    pub(super) fn render(self) -> [String; 3] {
+    pub(super) fn render(self) -> Vec<String> {
+        let commit = "SET LOCAL synchronous_commit TO off".to_owned();
+        std::iter::once(commit).chain(self.timeouts()).collect()
+    }
+
+    /// Sets the timeouts alone, for a transaction.
+    pub(super) fn timeouts(self) -> [String; 2] {
         [
-            "SET LOCAL synchronous_commit TO off".to_owned(),
             format!("SET LOCAL lock_timeout TO {}", milliseconds(self.lock_timeout)),
             format!("SET LOCAL statement_timeout TO {}", milliseconds(self.statement_timeout)),
         ]

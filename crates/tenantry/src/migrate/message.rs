@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Range;
 
 use crate::migration::FileText;
 use crate::sql::lexer::{self, StatementSpan, Statements};
@@ -76,6 +77,17 @@ impl Message {
     /// The message to send.
     pub(crate) fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The statements of the message, each by its place in the text.
+    pub(super) fn statements(&self) -> impl Iterator<Item = Range<usize>> {
+        // What cannot be read was refused with its file.
+        Statements::of(&self.text).flatten().map(|statement| statement.span.range)
+    }
+
+    /// The origin of a position that the server reported for a part of the message that begins at `start`.
+    pub(super) fn locate_position_after(&self, start: usize, position: usize) -> Option<Origin> {
+        self.locate_position(self.text[..start].chars().count() + position)
     }
 
     /// The origin of a position that the server reported: in characters, from 1.

@@ -15,6 +15,7 @@
 //! | beside it | `squash` | makes a baseline, and compares it with a replay | yes |
 //! | | `versions` | tells what the files make at each version | yes |
 //! | | `scratch` | makes a schema, fills it, and drops it again | yes |
+//! | | `distribution` | distributes a schema over the nodes of Citus | yes |
 //! | | `creation`, `removal` | makes a schema and all that is in it; drops one, a large one in parts | yes |
 //! | | `survey` | looks for what stands in the way of a run before any schema is touched | yes |
 //! | fleet, wave | `wave` | goes through the master schema and the tenants, several at a time | yes |
@@ -39,6 +40,7 @@
 //! | | `site` | the schema that is worked on, its owner, and the terms | no |
 //! | | `limits` | timeouts, the terms of a run | no |
 //! | | `patience` | the attempts while others are in the way | no |
+//! | | `citus` | what differs on Citus | no |
 //! | | `goals` | the goals of a run, one for each type of tenants | no |
 //! | | `plan`, `conflict` | compares a goal with one schema's ledger | no |
 //! | | `ledger`, `lock` | what a schema has applied; the process that works on it | yes |
@@ -54,9 +56,11 @@ mod alone;
 mod blockers;
 mod catch_up;
 mod caution;
+mod citus;
 mod concurrent_index;
 mod conflict;
 mod creation;
+mod distribution;
 mod file;
 mod fleet;
 mod goals;
@@ -94,6 +98,7 @@ mod workers;
 pub use self::caution::{Canaries, MaxFailures};
 pub(crate) use self::conflict::{Conflict, sentence};
 pub(crate) use self::creation::{creation_message, schema_message, start_from_baseline};
+pub(crate) use self::distribution::{distribute, distribute_alone};
 pub(crate) use self::file::needs_own_transaction;
 pub use self::fleet::Fleet;
 #[cfg(feature = "archive")]

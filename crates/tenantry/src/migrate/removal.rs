@@ -21,14 +21,17 @@ use crate::tenant::SchemaName;
 /// A batch that waits for a lock lets others wait behind it, also for a shared table that a foreign key leads to.
 const LOCK_TIMEOUT: &str = "1s";
 
+/// The setting by which a commit need not wait for the disk: what is lost is dropped again. On Citus it waits, because
+/// coordinator and worker are to agree after a crash.
+const DURABILITY: &str = "SELECT pg_catalog.set_config('synchronous_commit', \
+    CASE WHEN pg_catalog.current_setting('citus.version', true) IS NULL THEN 'off' ELSE 'on' END, true)";
+
 /// Drops a schema, if it is there, and forgets what it had applied: both or neither, which is why it takes a
 /// transaction.
 pub(crate) async fn drop_schema(tx: &mut Transaction<'_, Postgres>, schema: &SchemaName) -> Result<()> {
     // Nobody asked for a list of all that goes with it.
-    let drop = format!(
-        "SET LOCAL client_min_messages TO warning; DROP SCHEMA IF EXISTS {} CASCADE",
-        Identifier(schema.as_str())
-    );
+    sqlx::raw_sql("SET LOCAL client_min_messages TO warning").execute(&mut **tx).await?;
+    let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", Identifier(schema.as_str()));
     sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut **tx).await?;
     applied::forget(tx, schema).await
 }
@@ -94,17 +97,24 @@ async fn drop_batch(
     send(connection, guarded, &batch.render(Behaviour::Cascade)).await
 }
 
-/// Runs statements in one transaction that need not be on disk: what is lost is dropped again.
-async fn send(connection: &mut PgConnection, guarded: Option<&SchemaName>, statements: &str) -> Result<()> {
+/// Runs statements in one transaction. One by one, since a worker of Citus takes no several at once.
+async fn send(
+    connection: &mut PgConnection,
+    guarded: Option<&SchemaName>,
+    statements: &[String],
+) -> Result<()> {
     let mut tx = connection.begin().await?;
     if let Some(schema) = guarded {
         refuse_dependents(&mut tx, schema).await?;
     }
-    let statements = format!(
-        "SET LOCAL synchronous_commit TO off; SET LOCAL lock_timeout TO '{LOCK_TIMEOUT}'; \
-         SET LOCAL client_min_messages TO warning; {statements}"
+    let settings = format!(
+        "{DURABILITY}; SET LOCAL lock_timeout TO '{LOCK_TIMEOUT}'; \
+         SET LOCAL client_min_messages TO warning"
     );
-    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut *tx).await?;
+    sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut *tx).await?;
+    for statement in statements {
+        sqlx::raw_sql(AssertSqlSafe(statement.as_str())).execute(&mut *tx).await?;
+    }
     Ok(tx.commit().await?)
 }
 

@@ -89,7 +89,7 @@ async fn settle_interrupted(
         let Some(script) = goal.files().get(version).map(Migration::up) else { continue };
         match concurrent_index::judge(connection, site.schema, script).await? {
             Some(Extent::All) => {
-                ledger::write(connection, &ledger.finish(version)).await?;
+                ledger::write(connection, &ledger.finish(site.dialect, version)).await?;
                 rows.iter_mut().filter(|row| row.version == version).for_each(|row| row.success = true);
                 settled.done.push(version);
             }

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migration::{Baseline, Migration, MigrationSet};
 use crate::observe::{Step, Steps};
-use crate::pool::Opener;
+use crate::pool::{Opener, recognize};
 use crate::registry::applied;
 use crate::sql::Identifier;
 use crate::sql::privileges::privileges;
@@ -32,7 +32,7 @@ const PART: usize = 20;
 /// A database in which scratch schemas can be made, and what every schema in it is made with.
 #[derive(Clone, Copy)]
 pub(crate) struct Workshop<'a> {
-    alias: &'a Alias,
+    pub(super) alias: &'a Alias,
     config: &'a DatabaseConfig,
     pub(super) layout: &'a Layout,
 }
@@ -52,7 +52,10 @@ impl<'a> Workshop<'a> {
     pub(super) async fn connect(&self) -> Result<PgConnection> {
         let opener = Opener::of_owner(self.alias, self.config);
         let opener = opener.ok_or_else(|| crate::pool::no_way_past_the_pooler(self.alias))?;
-        opener.without_limits().open().await
+        let mut connection = opener.without_limits().open().await?;
+        let (named, dialects) = (self.config.named_engine(), &self.layout.dialects);
+        Box::pin(recognize(&mut connection, self.alias, named, dialects)).await?;
+        Ok(connection)
     }
 }
 
@@ -124,7 +127,7 @@ impl Scratch<'_> {
             grants = privileges(Identifier(self.schema.as_str()), Identifier(application));
             grants.push(Ledger::empty(&self.schema).revoke_from(application));
         }
-        let site = Site::scratch(self.workshop.layout, &self.schema);
+        let site = Site::scratch(self.workshop.layout, self.workshop.alias, &self.schema);
         let mut tx = self.connection.begin().await?;
         send(&mut tx, site, &schema_message(site, &grants)).await?;
         tx.commit().await?;
@@ -147,7 +150,7 @@ impl Scratch<'_> {
 
     /// Brings it to the newest of these files, from wherever it is.
     pub(super) async fn migrate_to(&mut self, files: &MigrationSet) -> Result<()> {
-        let site = Site::scratch(self.workshop.layout, &self.schema);
+        let site = Site::scratch(self.workshop.layout, self.workshop.alias, &self.schema);
         let mut patience = Patience::of_creation();
         loop {
             match migrate_schema(&mut self.connection, site, Goal::latest(files)).await {
@@ -159,7 +162,7 @@ impl Scratch<'_> {
 
     /// Starts from a baseline.
     pub(super) async fn start_from(&mut self, baseline: &Baseline) -> Result<()> {
-        let site = Site::scratch(self.workshop.layout, &self.schema);
+        let site = Site::scratch(self.workshop.layout, self.workshop.alias, &self.schema);
         let mut message = Message::new();
         message.push_own("BEGIN");
         push_statements(&mut message, site, baseline);

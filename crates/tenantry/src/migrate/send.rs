@@ -4,38 +4,62 @@ use std::borrow::Cow;
 
 use futures_util::TryStreamExt as _;
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
-use sqlx::{AssertSqlSafe, Either, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
 
 use super::message::{Message, Origin};
 use super::site::Site;
 use crate::error::{Error, ErrorKind, Result, breaks_connection, sqlstate};
+use crate::guard::{Guard, stands};
 use crate::registry::runs;
 
-/// Sends a message in a transaction of the caller's, or one without any.
+/// Sends a message in a transaction of the caller's, or one without any. To Citus statement by statement: a worker
+/// takes one at a time.
 pub(crate) async fn send(connection: &mut PgConnection, site: Site<'_>, message: &Message) -> Result<()> {
-    let mut completed = 0;
-    let mut results = sqlx::raw_sql(AssertSqlSafe(message.text())).fetch_many(connection);
-    loop {
-        match results.try_next().await {
-            Ok(None) => return Ok(()),
-            Ok(Some(Either::Left(_))) => completed += 1,
-            Ok(Some(Either::Right(_))) => {}
-            Err(error) => return Err(located(error, site, message, completed)),
-        }
+    let mut progress = Advance::default();
+    if !site.is_on_citus() || !stands(Guard::CitusStatements) {
+        let sent = send_part(connection, message.text(), &mut progress).await;
+        return sent.map_err(|error| located(error, site, message, progress));
     }
+    for statement in message.statements() {
+        progress.start = statement.start;
+        let sent = send_part(connection, &message.text()[statement], &mut progress).await;
+        sent.map_err(|error| located(error, site, message, progress))?;
+    }
+    Ok(())
+}
+
+/// The part of a message that was carried out.
+#[derive(Clone, Copy, Default)]
+struct Advance {
+    /// The place in the message where the part begins that was sent last.
+    start: usize,
+    /// The number of statements that were carried out.
+    completed: usize,
+}
+
+async fn send_part(
+    connection: &mut PgConnection,
+    text: &str,
+    progress: &mut Advance,
+) -> Result<(), sqlx::Error> {
+    let mut results = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(connection);
+    while let Some(result) = results.try_next().await? {
+        progress.completed += usize::from(result.is_left());
+    }
+    Ok(())
 }
 
 /// Sends statements of our own, and answers with the number of rows that they changed.
 pub(crate) async fn send_own(connection: &mut PgConnection, site: Site<'_>, sql: &str) -> Result<u64> {
     match sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(connection).await {
         Ok(done) => Ok(done.rows_affected()),
-        Err(error) => Err(located(error, site, &Message::new(), 0)),
+        Err(error) => Err(located(error, site, &Message::new(), Advance::default())),
     }
 }
 
 /// Commits what was sent with [`send`]. Deferred constraints fail here, in no file's line.
 pub(crate) async fn commit(tx: Transaction<'_, Postgres>, site: Site<'_>) -> Result<()> {
-    tx.commit().await.map_err(|error| located(error, site, &Message::new(), 0))
+    tx.commit().await.map_err(|error| located(error, site, &Message::new(), Advance::default()))
 }
 
 /// Sends a message that begins and ends its own transaction. Leaves the session without one, and as it was
@@ -97,15 +121,15 @@ pub(super) fn was_taken_over(error: &Error) -> bool {
 }
 
 /// Says what failed where, as PostgreSQL would if it knew of files.
-fn located(error: sqlx::Error, site: Site<'_>, message: &Message, completed: usize) -> Error {
+fn located(error: sqlx::Error, site: Site<'_>, message: &Message, sent: Advance) -> Error {
     let refusal = error.as_database_error().and_then(|refusal| refusal.try_downcast_ref::<PgDatabaseError>());
     let Some(refusal) = refusal else {
         let message = format!("the connection was lost while {} was migrated", site.whose());
         return site.error(ErrorKind::DatabaseUnavailable, message).with_source(error);
     };
     let origin = match refusal.position() {
-        Some(PgErrorPosition::Original(position)) => message.locate_position(position),
-        _ => message.locate_statement(completed),
+        Some(PgErrorPosition::Original(position)) => message.locate_position_after(sent.start, position),
+        _ => message.locate_statement(sent.completed),
     };
     let origin = origin.unwrap_or(Origin::Own);
     let text = match &origin {

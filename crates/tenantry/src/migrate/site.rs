@@ -1,13 +1,14 @@
 //! A place to work: a schema, its occupant, and the terms.
 
+use super::citus;
 use super::conflict::{Conflict, sentence};
 use super::limits::Terms;
-use crate::database::Layout;
+use crate::database::{Dialect, Layout};
 use crate::error::{Error, ErrorKind};
 use crate::guard::{Guard, stands};
 use crate::registry::{kept_files, runs};
 use crate::sql::{Identifier, Literal, SearchPathValue};
-use crate::tenant::{SchemaName, Slug, Tenant, TypeName};
+use crate::tenant::{Alias, SchemaName, Slug, Tenant, TypeName};
 
 /// A schema that is worked on.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +17,7 @@ pub(crate) struct Site<'a> {
     extensions: &'a [SchemaName],
     master: &'a SchemaName,
     occupant: Occupant<'a>,
+    pub(super) dialect: Dialect,
     /// `None` where nobody uses the schema yet.
     pub(super) terms: Option<Terms>,
 }
@@ -33,24 +35,29 @@ enum Occupant<'a> {
 
 impl<'a> Site<'a> {
     pub(crate) fn of_tenant(layout: &'a Layout, tenant: &'a Tenant) -> Self {
-        Self::new(layout, tenant.schema(), Occupant::Tenant(tenant.slug(), tenant.type_name()))
+        Self::new(
+            layout,
+            tenant.database(),
+            tenant.schema(),
+            Occupant::Tenant(tenant.slug(), tenant.type_name()),
+        )
     }
 
     pub(super) fn master(layout: &'a Layout) -> Self {
-        Self::new(layout, &layout.master_schema, Occupant::Master)
+        Self::new(layout, &Alias::default(), &layout.master_schema, Occupant::Master)
     }
 
-    pub(crate) fn spare(layout: &'a Layout, schema: &'a SchemaName) -> Self {
-        Self::new(layout, schema, Occupant::Spare)
+    pub(crate) fn spare(layout: &'a Layout, database: &Alias, schema: &'a SchemaName) -> Self {
+        Self::new(layout, database, schema, Occupant::Spare)
     }
 
-    pub(super) fn scratch(layout: &'a Layout, schema: &'a SchemaName) -> Self {
-        Self::new(layout, schema, Occupant::Scratch)
+    pub(super) fn scratch(layout: &'a Layout, database: &Alias, schema: &'a SchemaName) -> Self {
+        Self::new(layout, database, schema, Occupant::Scratch)
     }
 
-    fn new(layout: &'a Layout, schema: &'a SchemaName, occupant: Occupant<'a>) -> Self {
-        let Layout { master_schema: master, extension_schemas: extensions } = layout;
-        Self { schema, extensions, master, occupant, terms: None }
+    fn new(layout: &'a Layout, database: &Alias, schema: &'a SchemaName, occupant: Occupant<'a>) -> Self {
+        let Layout { master_schema: master, extension_schemas: extensions, dialects } = layout;
+        Self { schema, extensions, master, occupant, dialect: dialects.of(database), terms: None }
     }
 
     /// The same schema, in use, in a run over the fleet.
@@ -71,6 +78,10 @@ impl<'a> Site<'a> {
     /// The `search_path` that a file begins with.
     pub(crate) fn path(&self) -> String {
         self.search_path().to_string()
+    }
+
+    pub(crate) fn is_on_citus(&self) -> bool {
+        self.dialect.is_citus()
     }
 
     pub(super) fn is_master(&self) -> bool {
@@ -102,9 +113,13 @@ impl<'a> Site<'a> {
 
     /// Points a transaction at the schema, which has its ledger, within the limits of the run.
     pub(super) fn enter_transaction(&self) -> Vec<String> {
-        let limits = self.terms.map(|terms| terms.limits.render());
+        let limits = match (self.terms, self.dialect) {
+            (Some(terms), Dialect::Postgres) => terms.limits.render(),
+            (None, Dialect::Postgres) => Vec::new(),
+            (terms, Dialect::Citus) => citus::limits(terms.map(|terms| terms.limits)),
+        };
         let enter = format!("SET LOCAL search_path TO {}", self.search_path());
-        limits.into_iter().flatten().chain([enter]).collect()
+        limits.into_iter().chain([enter]).collect()
     }
 
     /// The condition that the run was not taken over.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgPoolOptions;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use super::away::Away;
 use super::channel::channel_of;
@@ -18,12 +18,13 @@ use super::message::send;
 use super::notifications::{Listener, Notifications};
 use super::opener::Opener;
 use super::preparation::Preprocessors;
+use super::recognition::recognize;
 use super::replica::{ReplicaStatus, Replicas, TenantReadDb};
 use super::shared::Pool;
 use super::slots::PoolStatus;
 use super::standing::Surroundings;
 use super::stock;
-use crate::database::{DatabaseConfig, Layout};
+use crate::database::{DatabaseConfig, Dialect, Layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sql::SearchPathValue;
 use crate::tenant::{Alias, SchemaName, Tenant};
@@ -168,7 +169,28 @@ impl Databases {
     /// A connection of its own, outside of the pool, that may create and alter schemas. It sees
     /// no table until its `search_path` is set. One that did not answer a moment ago is not asked again.
     pub(crate) async fn owner_connection(&self, alias: &Alias) -> Result<PgConnection> {
-        self.away.ask(alias, self.owner_of(alias)?.open()).await
+        self.open_owner(alias, self.owner_of(alias)?).await
+    }
+
+    async fn open_owner(&self, alias: &Alias, opener: &Opener) -> Result<PgConnection> {
+        let mut connection = self.away.ask(alias, opener.open()).await?;
+        let named = self.config(alias)?.named_engine();
+        // In a box, because it is only the first that is asked.
+        Box::pin(recognize(&mut connection, alias, named, &self.layout.dialects)).await?;
+        Ok(connection)
+    }
+
+    /// Finds out the kind of server that a database is of, where nobody has.
+    pub(crate) async fn ask_dialect(&self, alias: &Alias) -> Result<Dialect> {
+        if self.layout.dialects.known(alias).is_none() {
+            let _ = self.owner_connection(alias).await?.close().await;
+        }
+        Ok(self.dialect(alias))
+    }
+
+    /// The kind of server that a database is of, once a connection of its owner was opened.
+    pub(crate) fn dialect(&self, alias: &Alias) -> Dialect {
+        self.layout.dialects.of(alias)
     }
 
     /// Opens the same with a path that leads to a schema, which the server confirms.
@@ -187,7 +209,7 @@ impl Databases {
     /// Opens the same for work whose time nobody knows.
     pub(crate) async fn unlimited_owner_connection(&self, alias: &Alias) -> Result<PgConnection> {
         let opener = self.owner_of(alias)?.without_limits();
-        self.away.ask(alias, opener.open()).await
+        self.open_owner(alias, &opener).await
     }
 
     /// Gives the same for reading a whole schema: one that waits, if there is one, because a session that has read one

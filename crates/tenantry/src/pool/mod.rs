@@ -66,6 +66,7 @@ mod pooler;
 mod preparation;
 mod preprocessor;
 mod purpose;
+mod recognition;
 mod replica;
 mod resets;
 mod session;
@@ -109,6 +110,7 @@ pub(crate) use self::preparation::Preprocessors;
 pub use self::preprocessor::{
     CheckoutRequest, Hook, Preprocessor, Role, SearchPath, SessionSettings, Target,
 };
+pub(crate) use self::recognition::recognize;
 pub use self::replica::{ReadTransaction, ReplicaState, ReplicaStatus, TenantReadDb};
 pub use self::slots::PoolStatus;
 pub(crate) use self::standing::{Standing, Surroundings};

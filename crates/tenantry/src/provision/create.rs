@@ -5,6 +5,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::grants::grants;
 use super::half_made::{end_making, refuse_other_verb};
 use super::new_tenant::{NewTenant, check_open};
+use super::on_citus::{NotOnCitus, refuse_on_citus};
 use super::register::{enter, register};
 use super::search::{Search, is_placed, take_back};
 use super::{agreement, claim};
@@ -12,8 +13,8 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::migrate::{
-    Goal, Patience, SchemaLock, Site, commit, creation_message, migrate_schema, needs_own_transaction,
-    schema_message, send, start_from_baseline,
+    Goal, Patience, SchemaLock, Site, commit, creation_message, distribute, distribute_alone, migrate_schema,
+    needs_own_transaction, schema_message, send, start_from_baseline,
 };
 use crate::migration::{Migration, TenantFiles};
 use crate::registry::audit::{self, Action};
@@ -45,6 +46,7 @@ async fn create_in(
         Some(known) => return Err(already_exists(&known)),
         None if new.registers_existing() => {
             check_open(context, draft)?;
+            refuse_on_citus(context, NotOnCitus::Adopt, &[draft.database()]).await?;
             register(context, registry, draft, new).await?;
         }
         None => {
@@ -184,6 +186,7 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     let grants = grants(&mut tx, context, tenant.database(), tenant.schema()).await?;
     let site = Site::of_tenant(&context.layout, tenant);
     send(&mut tx, site, &creation_message(site, files, &grants)?).await?;
+    distribute(&mut tx, site).await?;
     store::set_status(&mut tx, tenant, Status::Active).await?;
     fail_point::reached(FailPoint::BeforeCreate);
     commit(tx, site).await?;
@@ -260,7 +263,7 @@ async fn fill_schema(context: &Context, workplace: &mut PgConnection, tenant: &T
     start_from_baseline(&mut tx, site, files).await?;
     tx.commit().await?;
     migrate_schema(workplace, site, Goal::latest(files.set())).await?;
-    Ok(())
+    distribute_alone(workplace, site).await
 }
 
 /// A connection to the tenant's database that holds the lock of its schema. The lock ends with it.

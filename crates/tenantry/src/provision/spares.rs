@@ -16,8 +16,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fail_point::{self, FailPoint};
 use crate::guard::{Guard, stands};
 use crate::migrate::{
-    Goal, Patience, Site, commit, creation_message, drop_schema, migrate_schema, needs_own_transaction,
-    schema_message, send, start_from_baseline,
+    Goal, Patience, Site, commit, creation_message, distribute, distribute_alone, drop_schema,
+    migrate_schema, needs_own_transaction, schema_message, send, start_from_baseline,
 };
 use crate::migration::{MigrationSet, TenantFiles};
 use crate::observe::{Step, Steps};
@@ -235,9 +235,10 @@ impl SpareOrder<'_> {
             return Ok(false);
         }
         let schema = SchemaName::generate_spare();
-        let site = Site::spare(&context.layout, &schema);
+        let site = Site::spare(&context.layout, self.alias, &schema);
         let grants = grants(&mut tx, context, self.alias, &schema).await?;
         send(&mut tx, site, &creation_message(site, self.files, &grants)?).await?;
+        distribute(&mut tx, site).await?;
         if stands(Guard::OwnName) {
             refuse_own_name(&mut tx, &schema).await?;
         }
@@ -271,7 +272,7 @@ impl SpareOrder<'_> {
 
     async fn fill_stepwise(&self, workplace: &mut PgConnection, schema: &SchemaName) -> Result<()> {
         let Self { context, alias, files, .. } = self;
-        let site = Site::spare(&context.layout, schema);
+        let site = Site::spare(&context.layout, alias, schema);
         let mut tx = workplace.begin().await?;
         let grants = grants(&mut tx, context, alias, schema).await?;
         send(&mut tx, site, &schema_message(site, &grants)).await?;
@@ -279,6 +280,7 @@ impl SpareOrder<'_> {
         spares::insert(&mut tx, schema, &MigrationSet::empty().digest()).await?;
         commit(tx, site).await?;
         migrate_schema(workplace, site, Goal::latest(files.set())).await?;
+        distribute_alone(workplace, site).await?;
         if stands(Guard::OwnName) {
             refuse_own_name(workplace, schema).await?;
         }

@@ -79,6 +79,10 @@ async fn install_at(databases: &Databases, alias: &Alias, layout: &Layout) -> Re
     install_in(&mut connection, alias, layout, role).await
 }
 
+/// The beginning of every transaction that makes schemas of ours on Citus, whatever the database says: they stay on the
+/// coordinator.
+const ON_COORDINATOR: &str = "SET LOCAL citus.enable_schema_based_sharding TO off";
+
 /// Returns true for a database that is down, unless it is the default one, which says who the tenants are: without
 /// that nothing works.
 fn is_of_its_own_tenants(error: &Error, alias: &Alias) -> bool {
@@ -98,6 +102,9 @@ async fn install_in(
             .with_source(error)
     };
     let mut tx = connection.begin().await.map_err(failed)?;
+    if layout.dialects.of(alias).is_citus() {
+        sqlx::raw_sql(ON_COORDINATOR).execute(&mut *tx).await.map_err(failed)?;
+    }
     lock(&mut tx).await.map_err(failed)?;
     create_log_if_missing(&mut tx).await.map_err(failed)?;
     let done = installed_steps(&mut *tx).await.map_err(failed)?;
@@ -165,7 +172,7 @@ async fn create_schema_if_missing(
 
 /// Lets the application read the registry and use the shared schemas, where it is a role of its own.
 async fn grant(connection: &mut PgConnection, layout: &Layout, role: &str) -> Result<(), sqlx::Error> {
-    let Layout { master_schema, extension_schemas } = layout;
+    let Layout { master_schema, extension_schemas, .. } = layout;
     let is_owner: bool =
         sqlx::query_scalar("SELECT current_user = $1").bind(role).fetch_one(&mut *connection).await?;
     let mut grants = String::new();

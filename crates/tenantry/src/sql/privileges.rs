@@ -45,9 +45,9 @@ pub(crate) fn revocation(table: impl Display, role: impl Display) -> String {
     format!("REVOKE ALL ON {table} FROM {role}")
 }
 
-/// Makes a tenant's own role, which is no login.
-pub(crate) fn role(role: impl Display) -> String {
-    format!("CREATE ROLE {role} NOLOGIN")
+/// Makes a tenant's own role, which is no login unless the server itself logs in with it elsewhere.
+pub(crate) fn role(role: impl Display, logs_in: bool) -> String {
+    format!("CREATE ROLE {role} {}", if logs_in { "LOGIN" } else { "NOLOGIN" })
 }
 
 /// Lets the application become a tenant's role. From [`SET_ONLY_SINCE`] on, [`SET_ONLY`] goes behind it.

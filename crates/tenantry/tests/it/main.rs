@@ -6,6 +6,7 @@ mod adopt;
 mod archive;
 mod audit;
 mod baseline;
+mod citus;
 mod clone;
 mod code;
 mod create;

@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::*;
-use crate::database::{Verify, WithoutReplica};
+use crate::database::{Engine, Verify, WithoutReplica};
 
 fn variables(all: &[(&str, &str)]) -> Variables {
     Variables::among(all.iter().map(|(name, value)| (name.into(), value.into())))
@@ -64,6 +64,7 @@ const EVERY_KEY: &str = "
         owner_url = 'postgres://a@host/a'
         direct_url = 'postgres://a@host/a'
         replica_url = ['postgres://a@host/a', 'postgres://a@host/b']
+        engine = 'auto'
         [databases.eu_west]
         [migrations]
         master = 'a'
@@ -84,7 +85,7 @@ const EVERY_KEY: &str = "
         without = 'primary'";
 
 /// The variable of each.
-const EVERY_VARIABLE: [(&str, &str); 26] = [
+const EVERY_VARIABLE: [(&str, &str); 28] = [
     ("TENANTRY_MASTER_SCHEMA", "m"),
     ("TENANTRY_EXTENSION_SCHEMAS", "x, y,"),
     ("TENANTRY_PREPROCESSORS", ","),
@@ -94,10 +95,12 @@ const EVERY_VARIABLE: [(&str, &str); 26] = [
     ("TENANTRY_DATABASES_DEFAULT_OWNER_URL", "postgres://a@host/owner"),
     ("TENANTRY_DATABASES_DEFAULT_DIRECT_URL", "postgres://a@host/direct"),
     ("TENANTRY_DATABASES_DEFAULT_REPLICA_URL", "postgres://a@h1,h2/1,postgres://a@h3/2"),
+    ("TENANTRY_DATABASES_DEFAULT_ENGINE", "citus"),
     ("TENANTRY_DATABASES_EU_WEST_URL", "postgres://a@host/url"),
     ("TENANTRY_DATABASES_EU_WEST_OWNER_URL", "postgres://a@host/owner"),
     ("TENANTRY_DATABASES_EU_WEST_DIRECT_URL", "postgres://a@host/direct"),
     ("TENANTRY_DATABASES_EU_WEST_REPLICA_URL", "postgres://a@h4/1"),
+    ("TENANTRY_DATABASES_EU_WEST_ENGINE", "postgres"),
     ("TENANTRY_MIGRATIONS_MASTER", "m"),
     ("TENANTRY_MIGRATIONS_TENANT", "/t"),
     ("TENANTRY_TYPES_PRO_MIGRATIONS", "/p"),
@@ -141,6 +144,9 @@ fn every_key_has_a_variable_which_beats_the_file() {
     assert_eq!((pool.mode, pool.max_connections, pool.min_connections), (PoolMode::Transaction, 7, 2));
     assert_eq!((pool.acquire_timeout, pool.verify), (Duration::from_millis(250), Verify::Always));
     let databases = config.databases().expect("good URLs");
+    let engines = databases.values().map(DatabaseConfig::named_engine).collect::<Vec<_>>();
+    assert_eq!(engines, [Engine::Citus, Engine::Postgres]);
+    assert!(config.names_citus());
     let replicas = databases.values().map(|config| config.replica_routes().len()).collect::<Vec<_>>();
     assert_eq!(replicas, [2, 1]);
     let replicas = databases[&Alias::default()].replica_config();
@@ -271,7 +277,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_key_that_was_meant() {
     check("[pool]\nmax_conections = 5", 2, "pool.max_conections", "did you mean `max_connections`?");
     check("pool.max_conections = 5", 1, "pool.max_conections", "did you mean `max_connections`?");
     check("[database.default]\nurl = 'x'", 1, "database", "did you mean `databases`?");
-    let keys = "the keys here are `url`, `owner_url`, `direct_url`, `replica_url`, `closed`";
+    let keys = "the keys here are `url`, `owner_url`, `direct_url`, `replica_url`, `closed`, `engine`";
     check("[databases.eu]\npassword = 'x'", 2, "databases.eu.password", keys);
 }
 

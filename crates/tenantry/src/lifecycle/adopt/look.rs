@@ -16,7 +16,7 @@ use crate::migrate::{Workshop, versions};
 use crate::migration::FOREIGN_LEDGERS;
 use crate::observe::{Step, Steps};
 use crate::pool::KeptConnections;
-use crate::provision::refuse_shared;
+use crate::provision::{NotOnCitus, refuse_on_citus, refuse_shared};
 use crate::registry::adoption;
 use crate::tenant::{Alias, SchemaName, TypeName};
 
@@ -39,6 +39,7 @@ pub(crate) async fn adoptable(
     steps: &dyn Steps,
 ) -> Result<Vec<Adoptable>> {
     let files = context.migrations.files_of(type_name)?.set();
+    refuse_on_citus(context, NotOnCitus::Adopt, &[database]).await?;
     let mut connection = context.databases.owner_connection(database).await?;
     let found = ownerless(context, &mut connection, database, choice).await?;
     if found.is_empty() {

@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::find::find;
 use crate::lifecycle::footprint::footprint;
 use crate::lifecycle::source::{ReadFor, begin, whole_ledger};
+use crate::provision::{NotOnCitus, refuse_on_citus};
 use crate::tenant::{Alias, Tenant};
 
 /// Bytes that a server copies in a second at least, with its indexes: less than was measured.
@@ -78,6 +79,7 @@ async fn refusals(context: &Context, tenant: &Tenant, to: &Alias) -> Result<Opti
     let mut source = context.databases.unlimited_owner_connection(tenant.database()).await?;
     let looked = async {
         check_status(tenant)?;
+        refuse_on_citus(context, NotOnCitus::Move, &[tenant.database(), to]).await?;
         check_free(&mut target, tenant, to).await?;
         let statement = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         let mut tx = begin(&mut source, context, tenant, ReadFor::Move, statement).await?;

@@ -57,7 +57,7 @@ impl Batch {
     }
 
     /// One statement for each verb in a row, so that what depends on each other may go together.
-    pub(super) fn render(&self, behaviour: Behaviour) -> String {
+    pub(super) fn render(&self, behaviour: Behaviour) -> Vec<String> {
         let mut statements: Vec<String> = Vec::new();
         let mut verb = "";
         for Droppable { verb: next, name, .. } in self.objects() {
@@ -77,7 +77,7 @@ impl Batch {
             Behaviour::Restrict => " RESTRICT",
             Behaviour::Cascade => " CASCADE",
         };
-        statements.join(&format!("{end};\n")) + end
+        statements.into_iter().map(|statement| statement + end).collect()
     }
 }
 
@@ -158,7 +158,8 @@ mod tests {
             object("DROP TABLE", "f", 1),
             object("DROP TABLE", "g", 1),
         ];
-        let text = |behaviour| first_batch(objects.clone(), 100).map(|batch| batch.render(behaviour));
+        let text =
+            |behaviour| first_batch(objects.clone(), 100).map(|batch| batch.render(behaviour).join(";\n"));
         let expect = "ALTER TABLE a DROP CONSTRAINT b RESTRICT;\nALTER TABLE c DROP CONSTRAINT d RESTRICT;\n\
                       DROP VIEW e RESTRICT;\nDROP TABLE f, g RESTRICT";
         assert_eq!(text(Behaviour::Restrict).as_deref(), Some(expect));

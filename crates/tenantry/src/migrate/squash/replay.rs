@@ -125,7 +125,7 @@ impl Squash<'_> {
     }
 
     async fn other_tables_with_rows(&self, scratch: &mut Scratch<'_>) -> Result<Vec<String>> {
-        let site = Site::scratch(self.workshop.layout, &scratch.schema);
+        let site = Site::scratch(self.workshop.layout, self.workshop.alias, &scratch.schema);
         let mut tables = rows::tables_with_rows(&mut scratch.connection, site).await?;
         tables.retain(|table| !self.with_rows.contains(table));
         Ok(tables)

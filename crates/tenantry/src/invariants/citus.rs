@@ -1,0 +1,56 @@
+//! 6. Registry and schemas agree, on Citus as well. The server is an *emulation* here.
+
+use std::sync::Arc;
+
+use tenantry_embedded::ScratchDatabase;
+
+use crate::observe::Outcome;
+use crate::testing::{Installation, builder, emulate_citus};
+use crate::{Fleet, PoolConfig, Tenancy};
+
+const NOTE: &str = "CREATE TABLE note (id bigint PRIMARY KEY)";
+
+async fn installation() -> Installation {
+    let database = Arc::new(ScratchDatabase::create().await.unwrap());
+    emulate_citus(&database).await;
+    let tenancy = builder(&database, &[NOTE], PoolConfig::default()).connect().await.unwrap();
+    Installation { tenancy, database }
+}
+
+/// The same installation in a release that has one migration more.
+async fn with(installation: &Installation, file: &str) -> Tenancy {
+    builder(&installation.database, &[NOTE, file], PoolConfig::default()).connect().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_file_of_several_statements_reaches_a_worker_one_by_one() {
+    let installation = installation().await;
+    installation.create("acme").await;
+    let file =
+        "ALTER TABLE note ADD COLUMN title text;\nCREATE INDEX note_title ON note (title); -- the last\n";
+    let newer = with(&installation, file).await;
+    let summary = newer.migrate(Fleet::all(), |_: &Outcome<'_>| {}).await.unwrap();
+    assert_eq!(
+        (summary.migrated, summary.failed),
+        (1, 0),
+        "{:?}",
+        newer.tenant("acme").await.unwrap().last_error()
+    );
+}
+
+#[tokio::test]
+async fn no_change_of_a_distributed_schema_is_committed_before_it_is_on_disk() {
+    let installation = installation().await;
+    installation.create("acme").await;
+    let newer = with(&installation, "ALTER TABLE note ADD COLUMN title text").await;
+    assert_eq!(newer.migrate(Fleet::all(), |_: &Outcome<'_>| {}).await.unwrap().migrated, 1);
+    let mut outside = installation.outside().await;
+    let sent: Vec<(String, String)> =
+        sqlx::query_as("SELECT tag, synchronous_commit FROM pg_catalog.emulated_sent ORDER BY number")
+            .fetch_all(&mut outside)
+            .await
+            .unwrap();
+    let tags: Vec<_> = sent.iter().map(|(tag, _)| tag.as_str()).collect();
+    assert_eq!(tags, ["DISTRIBUTE", "ALTER TABLE", "UPDATE"]);
+    assert!(sent.iter().all(|(_, commit)| commit == "on"), "{sent:?}");
+}
