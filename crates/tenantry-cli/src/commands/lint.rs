@@ -19,7 +19,11 @@ use crate::visible::visible;
 #[command(
     after_help = "Rules: shared-foreign-key, outside-name, unnamed-constraint, extension-schema, empty-down, \
                   database-wide, catalog-without-schema, enum-value-used, ledger, drop-table, drop-column, \
-                  not-null-without-default, index-not-concurrent, unknown-rule."
+                  not-null-without-default, index-not-concurrent, unknown-rule. For Citus, \
+                  citus-add-serial-or-identity, citus-inline-check, citus-add-constraint-alone, citus- \
+                  volatile-update, citus-rename-constraint, citus-inherits, citus-trigger, citus-function- \
+                  path, citus-no-primary-key, citus-int-serial, citus-foreign-key-into-tenant, \
+                  citus-detach-concurrently."
 )]
 pub(crate) struct Options {
     /// Fail if there are warnings, too
@@ -28,6 +32,16 @@ pub(crate) struct Options {
     /// Judge this version and later ones only: an applied file cannot be changed any more
     #[arg(long, value_name = "VERSION", allow_negative_numbers = true)]
     since: Option<i64>,
+    /// Judge for this kind of server; by default for Citus if `tenantry.toml` names it as the `engine` of a database
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<Server>,
+}
+
+/// The kinds of servers that files are judged for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Server {
+    Postgres,
+    Citus,
 }
 
 /// Everything that was found.
@@ -50,12 +64,13 @@ struct Mistake {
 
 pub(crate) fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     let config = connect::read(&cx.global)?;
-    let findings = find(&config, options.since);
+    let findings = find(&config, &options);
     match cx.output.format() {
         Format::Json => cx.output.json(&findings),
         Format::Table => print(cx, &findings),
     }
-    let (errors, warnings) = (findings.errors.len(), findings.warnings.len());
+    let fatal = findings.warnings.iter().filter(|warning| warning.is_error()).count();
+    let (errors, warnings) = (findings.errors.len() + fatal, findings.warnings.len() - fatal);
     let found = counted(errors, warnings);
     if errors > 0 || options.deny_warnings && warnings > 0 {
         return Err(Failure::new("lint", found).into());
@@ -65,14 +80,17 @@ pub(crate) fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> 
 }
 
 /// Judges every file; one that is refused is judged no further, and hides nothing of the others.
-fn find(config: &Config, since: Option<i64>) -> Findings {
+fn find(config: &Config, options: &Options) -> Findings {
     let migrations = Migrations::of(config);
     let mut mistakes = migrations.mistakes();
-    let mut warnings = match config.extension_schemas() {
-        Some(schemas) => migrations.lint_with(schemas),
-        None => migrations.lint(),
+    let server =
+        options.engine.unwrap_or(if config.names_citus() { Server::Citus } else { Server::Postgres });
+    let schemas = config.extension_schemas_or_default();
+    let mut warnings = match server {
+        Server::Citus => migrations.lint_on_citus(&schemas),
+        Server::Postgres => migrations.lint_with(&schemas),
     };
-    if let Some(since) = since {
+    if let Some(since) = options.since {
         mistakes.retain(|mistake| mistake.version().is_none_or(|version| version >= since));
         warnings.retain(|warning| warning.version() >= since);
     }

@@ -40,6 +40,26 @@ fn files_are_judged_without_a_database() {
 }
 
 #[test]
+fn files_are_judged_for_citus_where_that_is_named() {
+    let project = Project::without_database();
+    let rename = "ALTER TABLE note RENAME CONSTRAINT a TO b;";
+    project.write("migrations/tenant/0001_note.sql", rename);
+    assert_eq!(project.ok(&["lint"]), "");
+    let done = project.run(&["lint", "--engine", "citus"]);
+    assert!(done.code == 0 && done.stdout.contains(":1: citus-rename-constraint: "), "{}", done.stdout);
+    project.write(
+        "tenantry.toml",
+        "[databases.default]\nurl = 'postgres://a@127.0.0.1:1/a'\nengine = 'citus'\n",
+    );
+    assert!(project.ok(&["lint"]).contains("citus-rename-constraint"));
+    assert_eq!(project.ok(&["lint", "--engine", "postgres"]), "");
+
+    let into = "ALTER TABLE public.plan ADD CONSTRAINT a FOREIGN KEY (b) REFERENCES note;";
+    project.write("migrations/tenant/0002_plan.sql", &format!("{into} -- lint: allow outside-name"));
+    assert!(project.refused(1, &["lint"]).contains("1 error"));
+}
+
+#[test]
 fn everything_that_is_refused_is_shown_at_once() {
     let project = Project::without_database();
     project.write("migrations/master/0001_fine.sql", "SELECT 1;");

@@ -1,10 +1,13 @@
 //! Warnings about the files that a run is about to apply.
 
+use sqlx::PgConnection;
+
 use super::options::MigrateOptions;
 use super::survey::{Pending, survey};
 use crate::context::Context;
+use crate::database::Engine;
 use crate::error::Result;
-use crate::migration::{Home, Migration, Warning, lint};
+use crate::migration::{Home, Migration, TenantServer, Warning, lint};
 use crate::tenant::TypeName;
 
 /// Warns of the files that some schema of the fleet has not applied and is to apply. Where a schema cannot be looked
@@ -16,7 +19,14 @@ use crate::tenant::TypeName;
 pub(crate) async fn lint_pending(context: &Context, options: &MigrateOptions) -> Result<Vec<Warning>> {
     let Context { layout, migrations, .. } = context;
     migrations.check_files()?;
-    let home = Home::Tenant { extensions: &layout.extension_schemas };
+    let reference_tables = migrations.reference_tables();
+    let is_on_citus = has_citus(context).await?;
+    let server = if is_on_citus {
+        TenantServer::Citus { reference_tables: &reference_tables }
+    } else {
+        TenantServer::Postgres
+    };
+    let home = Home::Tenant { extensions: &layout.extension_schemas, server };
     let master = warnings(migrations.master().iter(), Home::Master);
     let mut of_tenants = vec![(None, warnings(migrations.tenant().iter(), home))];
     for (type_name, files) in migrations.types() {
@@ -33,6 +43,15 @@ pub(crate) async fn lint_pending(context: &Context, options: &MigrateOptions) ->
         warnings.extend(of_pending(own, &survey.tenants, type_name));
     }
     Ok(warnings)
+}
+
+/// Returns true if a database is Citus. The default one is asked, as it is in any run.
+async fn has_citus(context: &Context) -> Result<bool> {
+    let databases = &context.databases;
+    databases.with_registry(async |_: &mut PgConnection| Ok(())).await?;
+    Ok(databases
+        .configs()
+        .any(|(alias, config)| config.named_engine() == Engine::Citus || databases.dialect(alias).is_citus()))
 }
 
 /// About what would be applied; what would undo it was written when that was.

@@ -57,7 +57,7 @@ pub(crate) use self::foreign_ledger::FOREIGN_LEDGERS;
 pub use self::import::{
     ImportFinding, ImportOptions, ImportRemark, ImportTool, Imported, ImportedFile, SourceFolder, import,
 };
-pub(crate) use self::lint::{Home, lint};
+pub(crate) use self::lint::{Home, TenantServer, lint};
 pub use self::lint::{Rule, Warning};
 pub use self::next_version::NextVersion;
 pub(crate) use self::plain_dump::{is_complete, without_meta_commands};

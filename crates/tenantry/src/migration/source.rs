@@ -11,7 +11,7 @@ use super::{
     directory::Directory,
     error::{MigrationError, Problem},
     file_name::FileName,
-    lint::{self, Home, Warning},
+    lint::{self, Home, TenantServer, Warning},
     script::Script,
     set::{Migration, MigrationSet},
     tenant_files::{self, TenantFiles},
@@ -306,7 +306,22 @@ impl Migrations {
 
     /// Does what [`lint`](Self::lint) does, with other extension schemas.
     pub fn lint_with(&self, extension_schemas: &[SchemaName]) -> Vec<Warning> {
-        let tenant = Home::Tenant { extensions: extension_schemas };
+        self.lint_in(Home::Tenant { extensions: extension_schemas, server: TenantServer::Postgres })
+    }
+
+    /// Does what [`lint_with`](Self::lint_with) does, for tenants on Citus: the rules `citus-…` are looked at, too.
+    pub fn lint_on_citus(&self, extension_schemas: &[SchemaName]) -> Vec<Warning> {
+        let reference_tables = self.reference_tables();
+        let server = TenantServer::Citus { reference_tables: &reference_tables };
+        self.lint_in(Home::Tenant { extensions: extension_schemas, server })
+    }
+
+    /// The tables that the master schema's files copy to every node of Citus.
+    pub(crate) fn reference_tables(&self) -> Vec<String> {
+        self.master().iter().flat_map(|migration| lint::reference_tables(migration.up())).collect()
+    }
+
+    fn lint_in(&self, tenant: Home<'_>) -> Vec<Warning> {
         let of_types =
             self.types().flat_map(|(_, set)| set.iter().filter(|migration| migration.is_of_type()));
         let of_tenants = self.tenant().iter().chain(of_types).map(|migration| (migration, tenant));

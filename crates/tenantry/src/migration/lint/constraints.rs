@@ -18,7 +18,7 @@ fn finding(name: &str, token: &Token<'_>) -> Finding {
 }
 
 /// The parts between the parentheses of `CREATE TABLE`. A temporary table has no later migration.
-fn created_elements<'a, 'b>(piece: &'b Piece<'a>) -> Option<Vec<&'b [Token<'a>]>> {
+pub(super) fn created_elements<'a, 'b>(piece: &'b Piece<'a>) -> Option<Vec<&'b [Token<'a>]>> {
     let table = piece.iter().take(4).position(|token| token.is_keyword("table"))?;
     let is_temporary = piece[..table].iter().any(|token| token.is_one_of("temp temporary"));
     if !piece[0].is_keyword("create") || is_temporary {
@@ -56,7 +56,7 @@ fn added<'a, 'b>(action: &'b [Token<'a>]) -> Option<&'b [Token<'a>]> {
 }
 
 /// Splits at the commas that stand in no parentheses.
-fn split<'a, 'b>(tokens: &'b [Token<'a>]) -> Vec<&'b [Token<'a>]> {
+pub(super) fn split<'a, 'b>(tokens: &'b [Token<'a>]) -> Vec<&'b [Token<'a>]> {
     let mut depth = 0;
     let parts = tokens.split(|token| {
         depth += nesting(token);

@@ -6,6 +6,8 @@ use crate::sql::lexer::Token;
 pub(super) struct File {
     /// The tables that it makes.
     tables: Vec<String>,
+    /// The tables that it gives a primary key by `ALTER TABLE`.
+    with_key: Vec<String>,
     /// The types that it makes.
     types: Vec<String>,
     /// It undoes a migration.
@@ -17,11 +19,16 @@ impl File {
         let pieces = || readings.iter().flat_map(|reading| &reading.pieces);
         let tables = pieces().filter_map(created_table).collect();
         let types = pieces().filter_map(|piece| name_behind(piece, &["create", "type"])).collect();
-        Self { tables, types, is_down }
+        let with_key = pieces().filter_map(keyed_table).collect();
+        Self { tables, with_key, types, is_down }
     }
 
     pub(super) fn makes_table(&self, name: &str) -> bool {
         self.tables.iter().any(|table| table == name)
+    }
+
+    pub(super) fn adds_key(&self, name: &str) -> bool {
+        self.with_key.iter().any(|table| table == name)
     }
 
     pub(super) fn makes_type(&self, name: &str) -> bool {
@@ -38,6 +45,12 @@ fn created_table(piece: &Piece<'_>) -> Option<String> {
     let table = piece.iter().take(4).position(|token| token.is_keyword("table"))?;
     let creates = piece[0].is_keyword("create");
     creates.then(|| name_at(&piece[table + 1..])).flatten()
+}
+
+/// The table of `ALTER TABLE … ADD PRIMARY KEY`.
+fn keyed_table(piece: &Piece<'_>) -> Option<String> {
+    let has_key = piece.windows(2).any(|pair| pair[0].is_keyword("primary") && pair[1].is_keyword("key"));
+    name_behind(piece, &["alter", "table"]).filter(|_| has_key)
 }
 
 /// The name behind these words.

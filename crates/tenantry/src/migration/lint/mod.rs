@@ -6,7 +6,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
-//! | `rule`, `finding`, `warning` | what is reported |
+//! | `rule`, `advice`, `finding`, `warning` | what is reported |
 //! | `piece` | a statement and the statements in its body (`DO`, functions), each as tokens |
 //! | `names`, `positions` | `outside-name`, `shared-foreign-key` |
 //! | `constraints` | `unnamed-constraint` |
@@ -14,6 +14,7 @@
 //! | `empty_down` | `empty-down` |
 //! | `shared`, `catalog`, `enums`, `ledger` | `database-wide`, `catalog-without-schema`, `enum-value-used`, `ledger` |
 //! | `kindness` | `drop-table`, `drop-column`, `not-null-without-default`, `index-not-concurrent` |
+//! | `citus`, `citus_code` | `citus-…` |
 //! | `file` | what the statements of a file know of each other |
 //! | `allow` | comments that silence a rule; `unknown-rule` |
 //!
@@ -21,8 +22,11 @@
 //! object. Where that leaves a doubt, nothing is reported: warnings that are wrong teach to overlook those
 //! that are right. SQL in strings, as in `EXECUTE format(…)`, is not looked at.
 
+mod advice;
 mod allow;
 mod catalog;
+mod citus;
+mod citus_code;
 mod constraints;
 mod empty_down;
 mod enums;
@@ -34,6 +38,7 @@ mod ledger;
 mod names;
 mod piece;
 mod positions;
+mod references;
 mod rule;
 mod shared;
 mod warning;
@@ -42,6 +47,7 @@ pub(super) use self::empty_down::is_empty_down;
 use self::file::File;
 use self::finding::Finding;
 use self::piece::FileReading;
+pub(crate) use self::references::reference_tables;
 pub use self::{rule::Rule, warning::Warning};
 use super::script::Script;
 use crate::sql::lexer::line_and_column;
@@ -51,7 +57,17 @@ use crate::tenant::SchemaName;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Home<'a> {
     Master,
-    Tenant { extensions: &'a [SchemaName] },
+    Tenant { extensions: &'a [SchemaName], server: TenantServer<'a> },
+}
+
+/// The server that tenants are on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TenantServer<'a> {
+    Postgres,
+    /// These tables of the master schema are on every node.
+    Citus {
+        reference_tables: &'a [String],
+    },
 }
 
 /// Every warning about one file, by its place.
@@ -70,26 +86,33 @@ pub(crate) fn lint(script: &Script, home: Home<'_>) -> Vec<Warning> {
         values.extend(reading.pieces.iter().filter_map(|piece| enums::added(piece, &file)));
     }
     findings.sort_by_key(|finding| finding.at);
-    findings.into_iter().map(|finding| warning(script, finding)).collect()
+    findings.into_iter().map(|finding| warning(script, home, finding)).collect()
 }
 
 fn judge(piece: &piece::Piece<'_>, home: Home<'_>, file: &File) -> Vec<Finding> {
     let mut findings: Vec<_> = ledger::written(piece).into_iter().collect();
     match home {
         Home::Master => findings.extend(extension::without_schema(piece)),
-        Home::Tenant { extensions } => {
+        Home::Tenant { extensions, server } => {
             findings.extend(names::outside(piece, extensions));
             findings.extend(constraints::unnamed(piece));
             findings.extend(extension::in_tenant(piece));
             findings.extend(shared::changed(piece));
             findings.extend(catalog::without_schema(piece));
             findings.extend(kindness::to_live_tenants(piece, file));
+            if let TenantServer::Citus { reference_tables } = server {
+                findings.retain(|finding| !references::is_fine(piece, finding, reference_tables));
+                findings.extend(citus::judge(piece, file));
+                findings.extend(citus_code::judge(piece));
+            }
         }
     }
     findings
 }
 
-fn warning(script: &Script, finding: Finding) -> Warning {
+fn warning(script: &Script, home: Home<'_>, finding: Finding) -> Warning {
+    let is_on_citus = matches!(home, Home::Tenant { server: TenantServer::Citus { .. }, .. });
+    let is_error = is_on_citus && finding.rule.is_fatal_on_citus();
     let (line, column) = line_and_column(script.sql(), finding.at);
     Warning {
         rule: finding.rule,
@@ -98,6 +121,7 @@ fn warning(script: &Script, finding: Finding) -> Warning {
         line,
         column,
         message: finding.message,
+        is_error,
     }
 }
 

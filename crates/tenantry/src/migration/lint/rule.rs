@@ -1,5 +1,3 @@
-use std::fmt;
-
 /// A rule of the lint for migration files.
 ///
 /// A rule is silenced for one statement by a comment in front of it, inside it, or behind it on its last
@@ -182,6 +180,120 @@ pub enum Rule {
     /// CREATE TABLE note (title text); CREATE INDEX note_title ON note (title);
     /// ```
     IndexNotConcurrent,
+    /// `citus-add-serial-or-identity`: a column with a sequence is added to a table.
+    ///
+    /// Citus refuses it for a table that is distributed. This and the other rules `citus-…` are looked at where a
+    /// database is Citus, or by `tenantry lint --engine citus`.
+    ///
+    /// ```sql
+    /// -- bad
+    /// ALTER TABLE note ADD COLUMN number bigserial;
+    /// -- good
+    /// ALTER TABLE note ADD COLUMN number uuid DEFAULT gen_random_uuid();
+    /// ```
+    CitusAddSerialOrIdentity,
+    /// `citus-inline-check`: a column is added together with a constraint that has no name.
+    ///
+    /// ```sql
+    /// -- bad
+    /// ALTER TABLE note ADD COLUMN stars int CHECK (stars > 0);
+    /// -- good
+    /// ALTER TABLE note ADD COLUMN stars int CONSTRAINT note_has_stars CHECK (stars > 0);
+    /// ```
+    CitusInlineCheck,
+    /// `citus-add-constraint-alone`: a constraint is added by an `ALTER TABLE` that does something else, too.
+    ///
+    /// ```sql
+    /// -- bad
+    /// ALTER TABLE note ADD COLUMN stars int, ADD CONSTRAINT note_has_stars CHECK (stars > 0);
+    /// -- good
+    /// ALTER TABLE note ADD CONSTRAINT note_has_stars CHECK (stars > 0);
+    /// ```
+    CitusAddConstraintAlone,
+    /// `citus-volatile-update`: an `UPDATE` or `DELETE` calls a function that answers something else for each row.
+    ///
+    /// ```sql
+    /// -- bad
+    /// UPDATE note SET token = gen_random_uuid();
+    /// -- good
+    /// UPDATE note SET token = md5(id::text)::uuid;
+    /// ```
+    CitusVolatileUpdate,
+    /// `citus-rename-constraint`: a constraint is renamed.
+    ///
+    /// ```sql
+    /// -- bad
+    /// ALTER TABLE note RENAME CONSTRAINT a TO b;
+    /// -- good
+    /// ALTER TABLE note RENAME COLUMN a TO b;
+    /// ```
+    CitusRenameConstraint,
+    /// `citus-inherits`: a table inherits from another one, which a distributed schema does not have.
+    ///
+    /// ```sql
+    /// -- bad
+    /// CREATE TABLE memo (PRIMARY KEY (id)) INHERITS (note);
+    /// -- good
+    /// CREATE TABLE memo (id bigint PRIMARY KEY REFERENCES note);
+    /// ```
+    CitusInherits,
+    /// `citus-trigger`: a table gets a trigger, which takes `citus.enable_unsafe_triggers`.
+    ///
+    /// ```sql
+    /// -- bad
+    /// CREATE TRIGGER touch BEFORE UPDATE ON note EXECUTE FUNCTION touch();
+    /// -- good
+    /// ALTER TABLE note ALTER COLUMN touched_at SET DEFAULT now();
+    /// ```
+    CitusTrigger,
+    /// `citus-function-path`: a function leaves its `search_path` to its caller, who on a worker is Citus.
+    ///
+    /// A function that carries its path names its own schema, so that it is made with the tenant and not ahead of
+    /// time: spares are refused then.
+    ///
+    /// ```sql
+    /// -- bad
+    /// CREATE FUNCTION notes() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM note';
+    /// -- good
+    /// CREATE FUNCTION notes() RETURNS bigint LANGUAGE sql SET search_path FROM CURRENT AS 'SELECT count(*) FROM note';
+    /// ```
+    CitusFunctionPath,
+    /// `citus-no-primary-key`: a table has no primary key, so that the tenant cannot be moved while it is written.
+    ///
+    /// ```sql
+    /// -- bad
+    /// CREATE TABLE note (title text);
+    /// -- good
+    /// CREATE TABLE note (id uuid PRIMARY KEY, title text);
+    /// ```
+    CitusNoPrimaryKey,
+    /// `citus-int-serial`: a sequence counts in less than `bigint`, of which each node has a range of its own.
+    ///
+    /// ```sql
+    /// -- bad
+    /// CREATE TABLE note (id serial PRIMARY KEY);
+    /// -- good
+    /// CREATE TABLE note (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
+    /// ```
+    CitusIntSerial,
+    /// `citus-foreign-key-into-tenant`: a table outside of the tenant refers to one of the tenant's. An error.
+    ///
+    /// ```sql
+    /// -- bad
+    /// ALTER TABLE public.news ADD CONSTRAINT news_note FOREIGN KEY (note) REFERENCES note;
+    /// -- good
+    /// ALTER TABLE news ADD CONSTRAINT news_note FOREIGN KEY (note) REFERENCES note;
+    /// ```
+    CitusForeignKeyIntoTenant,
+    /// `citus-detach-concurrently`: a partition is detached concurrently.
+    ///
+    /// ```sql
+    /// -- bad
+    /// ALTER TABLE note DETACH PARTITION note_2024 CONCURRENTLY;
+    /// -- good
+    /// ALTER TABLE note DETACH PARTITION note_2024;
+    /// ```
+    CitusDetachConcurrently,
     /// `unknown-rule`: a comment silences something that is no rule.
     ///
     /// ```sql
@@ -191,108 +303,4 @@ pub enum Rule {
     /// CREATE TABLE note (CHECK (title <> ''), title text); -- lint: allow unnamed-constraint
     /// ```
     UnknownRule,
-}
-
-impl Rule {
-    /// Every rule.
-    pub const ALL: [Self; 14] = [
-        Self::SharedForeignKey,
-        Self::OutsideName,
-        Self::UnnamedConstraint,
-        Self::ExtensionSchema,
-        Self::EmptyDown,
-        Self::DatabaseWide,
-        Self::CatalogWithoutSchema,
-        Self::EnumValueUsed,
-        Self::Ledger,
-        Self::DropTable,
-        Self::DropColumn,
-        Self::NotNullWithoutDefault,
-        Self::IndexNotConcurrent,
-        Self::UnknownRule,
-    ];
-
-    /// The name by which it is reported and silenced. It never changes.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SharedForeignKey => "shared-foreign-key",
-            Self::OutsideName => "outside-name",
-            Self::UnnamedConstraint => "unnamed-constraint",
-            Self::ExtensionSchema => "extension-schema",
-            Self::EmptyDown => "empty-down",
-            Self::DatabaseWide => "database-wide",
-            Self::CatalogWithoutSchema => "catalog-without-schema",
-            Self::EnumValueUsed => "enum-value-used",
-            Self::Ledger => "ledger",
-            Self::DropTable => "drop-table",
-            Self::DropColumn => "drop-column",
-            Self::NotNullWithoutDefault => "not-null-without-default",
-            Self::IndexNotConcurrent => "index-not-concurrent",
-            Self::UnknownRule => "unknown-rule",
-        }
-    }
-
-    /// The advice where it is broken.
-    pub fn hint(self) -> &'static str {
-        match self {
-            Self::SharedForeignKey => {
-                "leave `REFERENCES` out and keep the column: each tenant would put triggers on the shared table, \
-                 and lock it for all when it is made or dropped"
-            }
-            Self::OutsideName => {
-                "leave the schema out, because an unqualified name means the tenant's own; what is shared belongs \
-                 to the master migrations"
-            }
-            Self::UnnamedConstraint => {
-                "write `CONSTRAINT name` in front of it, so that a later migration can rely on the name"
-            }
-            Self::ExtensionSchema => {
-                "put `CREATE EXTENSION … SCHEMA extensions` into a master migration: every tenant sees that schema"
-            }
-            Self::EmptyDown => {
-                "write what undoes it, or `-- lint: allow empty-down` where there is nothing to undo; without the \
-                 file, there is no way back"
-            }
-            Self::DatabaseWide => "put it into a master migration, which runs once per database",
-            Self::CatalogWithoutSchema => {
-                "use `to_regclass('name')`, or compare the schema with `current_schema()`: another \
-                 tenant's table has the same name"
-            }
-            Self::EnumValueUsed => {
-                "put `ALTER TYPE … ADD VALUE` into a file of its own, before the one that uses the \
-                 value"
-            }
-            Self::Ledger => {
-                "leave the ledger to the runner: `tenantry migrate --to VERSION` undoes, and a new \
-                 file changes"
-            }
-            Self::DropTable => {
-                "drop it in a later release, when no program that runs knows it, and say so with `-- \
-                 lint: allow drop-table`"
-            }
-            Self::DropColumn => {
-                "drop it in a later release, when no program that runs knows it, and say so with `-- \
-                 lint: allow drop-column`"
-            }
-            Self::NotNullWithoutDefault => {
-                "add a `DEFAULT`, or add the column without `NOT NULL` and require it in a later \
-                 release"
-            }
-            Self::IndexNotConcurrent => {
-                "put `CREATE INDEX CONCURRENTLY` into a file of its own that begins with `-- \
-                 no-transaction`"
-            }
-            Self::UnknownRule => "write `-- lint: allow RULE`, with rules separated by commas",
-        }
-    }
-
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|rule| rule.as_str() == name)
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }

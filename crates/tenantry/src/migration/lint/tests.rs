@@ -12,6 +12,8 @@ use crate::migration::script::tests::{script, script_of};
 const OFTEN: [&str; 5] =
     ["database-wide", "catalog-without-schema", "drop-table", "drop-column", "index-not-concurrent"];
 
+mod citus;
+
 /// Line and rule of each warning about a tenant's file, by rules that are not broken often.
 fn judge_tenant(sql: &str) -> Vec<(usize, &'static str)> {
     let mut judged = judge_whole(sql);
@@ -22,7 +24,7 @@ fn judge_tenant(sql: &str) -> Vec<(usize, &'static str)> {
 /// The same by all rules.
 fn judge_whole(sql: &str) -> Vec<(usize, &'static str)> {
     let extensions = ["extensions", "ext"].map(|name| SchemaName::parse(name).unwrap());
-    judge_in(sql, Home::Tenant { extensions: &extensions })
+    judge_in(sql, Home::Tenant { extensions: &extensions, server: TenantServer::Postgres })
 }
 
 /// Each text breaks this one rule, once, and `others` break none.
@@ -505,7 +507,7 @@ fn what_live_tenants_would_feel_is_found() {
     );
     let down =
         script_of(1, MigrationType::ReversibleDown, "DROP TABLE a; ALTER TABLE b DROP COLUMN c").unwrap();
-    assert_eq!(lint(&down, Home::Tenant { extensions: &[] }), []);
+    assert_eq!(lint(&down, Home::Tenant { extensions: &[], server: TenantServer::Postgres }), []);
 }
 
 #[test]
@@ -549,7 +551,7 @@ fn a_comment_that_silences_nothing_is_found() {
 #[test]
 fn a_warning_says_where_what_and_what_to_do() {
     let script = script_of(7, MigrationType::ReversibleUp, "SELECT 1;\n  DROP TABLE ä, public.a;").unwrap();
-    let mut warnings = lint(&script, Home::Tenant { extensions: &[] });
+    let mut warnings = lint(&script, Home::Tenant { extensions: &[], server: TenantServer::Postgres });
     warnings.retain(|warning| warning.rule() == Rule::OutsideName);
     let [warning] = &warnings[..] else { panic!("{warnings:?}") };
     assert_eq!(
@@ -563,9 +565,18 @@ fn a_warning_says_where_what_and_what_to_do() {
     assert_eq!(json["rule"], "outside-name");
 }
 
+/// Line and rule of each warning by the rules for Citus alone.
+fn judge_on_citus(sql: &str) -> Vec<(usize, &'static str)> {
+    let extensions = [SchemaName::parse("extensions").unwrap()];
+    let server = TenantServer::Citus { reference_tables: &["plan".to_owned()] };
+    let mut judged = judge_in(sql, Home::Tenant { extensions: &extensions, server });
+    judged.retain(|(_, rule)| rule.starts_with("citus-"));
+    judged
+}
+
 fn judge_down(sql: &str) -> Vec<(usize, &'static str)> {
     let script = script_of(1, MigrationType::ReversibleDown, sql).unwrap();
-    let warnings = lint(&script, Home::Tenant { extensions: &[] });
+    let warnings = lint(&script, Home::Tenant { extensions: &[], server: TenantServer::Postgres });
     warnings.iter().map(|warning| (warning.line(), warning.rule().as_str())).collect()
 }
 
@@ -596,6 +607,12 @@ fn the_documented_examples_are_bad_and_good() {
         let mut rules: Vec<_> = match rule.as_str() {
             "extension-schema" => judge_in(&sql, Home::Master),
             "empty-down" => judge_down(&sql),
+            // The first line is one that the documentation leaves out.
+            "citus-detach-concurrently" => {
+                let judged = judge_on_citus(&format!("-- no-transaction\n{sql}"));
+                judged.into_iter().map(|(line, rule)| (line - 1, rule)).collect()
+            }
+            rule if rule.starts_with("citus-") => judge_on_citus(&sql),
             _ => judge_whole(&sql),
         };
         // What is silenced under a wrong name is still there.
@@ -623,7 +640,7 @@ proptest! {
             let Ok(script) = script(&text) else { continue };
             let text = text.replace("\r\n", "\n").replace('\r', "\n");
             let lines: Vec<_> = text.split('\n').collect();
-            for home in [Home::Master, Home::Tenant { extensions: &extensions }] {
+            for home in [Home::Master, Home::Tenant { extensions: &extensions, server: TenantServer::Postgres }] {
                 let warnings = lint(&script, home);
                 prop_assert!(warnings.is_sorted_by_key(|warning| (warning.line(), warning.column())));
                 for warning in warnings {

@@ -17,6 +17,7 @@ pub struct Warning {
     pub(super) line: usize,
     pub(super) column: usize,
     pub(super) message: String,
+    pub(super) is_error: bool,
 }
 
 impl Warning {
@@ -48,6 +49,11 @@ impl Warning {
     /// The mistake.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Returns true if the server refuses it, so that `tenantry lint` fails.
+    pub fn is_error(&self) -> bool {
+        self.is_error
     }
 
     /// The advice to whoever meets it.
