@@ -100,6 +100,16 @@ pub enum Check {
     CrossingForeignKey,
     /// Foreign keys lead from tenants to shared tables.
     SharedForeignKey,
+    /// The server is not of the kind that `engine` names.
+    Engine,
+    /// A node of Citus is not active, or something is left over of its work.
+    CitusNode,
+    /// A setting of Citus keeps tenants from being moved, or distributes schemas unasked.
+    CitusSetting,
+    /// The schema of a tenant is on the coordinator of Citus, and not on a node.
+    NotDistributed,
+    /// Tables of tenants on Citus have no primary key.
+    NoPrimaryKey,
     /// The server has too few locks to drop the largest schema.
     Locks,
     /// The server takes fewer connections than the configuration may open.
@@ -108,7 +118,7 @@ pub enum Check {
 
 impl Check {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 38] = [
         Self::Unreachable,
         Self::Unexamined,
         Self::PoolMode,
@@ -140,6 +150,11 @@ impl Check {
         Self::ForeignOwner,
         Self::CrossingForeignKey,
         Self::SharedForeignKey,
+        Self::Engine,
+        Self::CitusNode,
+        Self::CitusSetting,
+        Self::NotDistributed,
+        Self::NoPrimaryKey,
         Self::Locks,
         Self::Connections,
     ];

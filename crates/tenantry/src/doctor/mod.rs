@@ -24,6 +24,8 @@
 //! | `owners` | objects that belong to others | `ForeignOwner` |
 //! | `foreign_keys` | what ties tenants to each other | `CrossingForeignKey`, `SharedForeignKey` |
 //! | `drift` | schemas against the files and each other | `Drift`, `NotReplayed` |
+//! | `citus` | the kind of server | `Engine` |
+//! | | nodes, schemas and keys on Citus | `CitusNode`, `CitusSetting`, `NotDistributed`, `NoPrimaryKey` |
 //! | `capacity` | the server's limits against the need | `Locks`, `Connections` |
 //!
 //! A check is a function from a `Patient` to findings. Its questions are about all schemas of a database, or
@@ -32,6 +34,7 @@
 
 mod begun;
 mod capacity;
+mod citus;
 mod defaults;
 mod drift;
 mod extensions;
@@ -166,6 +169,8 @@ impl Patient<'_> {
         findings.extend(self.or_unexamined("the owners of what is in the schemas", looked));
         let looked = extensions::elsewhere(self).await;
         findings.extend(self.or_unexamined("the extensions", looked));
+        let looked = citus::look(self).await;
+        findings.extend(self.or_unexamined("the kind of the server", looked));
         let looked = runs::interrupted(self).await;
         findings.extend(self.or_unexamined("the runs", looked));
         if let Some(roster) = roster.as_deref_mut() {

@@ -3,6 +3,7 @@
 
 use std::env;
 
+use tenantry::doctor::Check;
 use tenantry::migrate::MigrateOptions;
 use tenantry::tenant::{Alias, Status, Tenant};
 use tenantry::{
@@ -84,6 +85,7 @@ async fn conforms(url: &str) {
     migrates_there_and_back(&mut cluster).await;
     says_which_line_fails(&mut cluster).await;
     refuses_what_it_cannot_do(&mut cluster).await;
+    tells_what_is_wrong(&mut cluster).await;
     ends(&mut cluster).await;
 }
 
@@ -185,6 +187,26 @@ async fn refuses_what_it_cannot_do(cluster: &mut Cluster) {
     check_error(tenancy.tenant("copy").await, ErrorKind::UnknownTenant, &["copy"]);
 }
 
+async fn tells_what_is_wrong(cluster: &mut Cluster) {
+    let found = async |cluster: &Cluster, engine| {
+        let mut findings = cluster.builder(engine).doctor().await;
+        let is_ours = |check| {
+            matches!(check, Check::Engine | Check::NotDistributed | Check::NoPrimaryKey | Check::Unexamined)
+        };
+        findings.retain(|finding| is_ours(finding.check));
+        findings.into_iter().map(|finding| (finding.check, finding.what)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(cluster, Engine::Auto).await, []);
+    let named = found(cluster, Engine::Postgres).await;
+    assert_eq!(named.iter().map(|(check, _)| *check).collect::<Vec<_>>(), [Check::Engine]);
+    let acme = cluster.open().await.tenant("acme").await.unwrap();
+    cluster.client.run("SET synchronous_commit TO on").await;
+    cluster.client.run(&format!("CREATE TABLE {} (n int)", table(&acme, "log"))).await;
+    let keys = found(cluster, Engine::Citus).await;
+    assert!(keys.len() == 1 && keys[0].1.contains("`log` in 1 schemas"), "{keys:?}");
+    cluster.client.run(&format!("DROP TABLE {}", table(&acme, "log"))).await;
+}
+
 async fn ends(cluster: &mut Cluster) {
     let tenancy = cluster.open().await;
     let acme = tenancy.tenant("acme").await.unwrap();
@@ -204,6 +226,12 @@ async fn the_suite_passes_on_the_emulation_or_on_the_cluster_that_is_named() {
         return conforms(&url).await;
     }
     let database = database().await;
+    let of_another = Cluster::at(database.url()).await.builder(Engine::Citus).connect().await;
+    check_error(
+        of_another.map(drop),
+        ErrorKind::Configuration,
+        &["no coordinator of Citus", "CREATE EXTENSION"],
+    );
     Client::superuser(&database).await.run(EMULATION).await;
     conforms(database.url()).await;
     keeps_the_rules(&database).await;
