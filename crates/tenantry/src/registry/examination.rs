@@ -31,7 +31,8 @@ pub(crate) const APPLIED_AND_KEPT: &str = "\
         '', type, version, pg_catalog.encode(checksum, 'hex')), '' ORDER BY type, version) \
         FROM tenantry.kept_file WHERE kept_file.schema_name = applied.schema_name), '')";
 
-/// The tables that are there, and whether the session may read them. By an index: the relations of all tenants are many.
+/// The tables that are there, and whether the session may read them. By an index: the relations of all tenants are
+/// many.
 pub(crate) const TABLES: &str = concat!(
     "SELECT pg_catalog.has_schema_privilege(relnamespace, 'USAGE') \
         AND pg_catalog.has_table_privilege(pg_class.oid, 'SELECT') AS is_readable ",
