@@ -7,6 +7,11 @@ use super::fingerprint::Objects;
 /// The place of the tablespace.
 const TABLESPACES: [(&str, usize); 2] = [("relation", 6), ("index", 6)];
 
+/// The place that says of a constraint whether it is a part of another one.
+const PARENT_OF_CONSTRAINT: usize = 6;
+/// The same place of a trigger.
+const PARENT_OF_TRIGGER: usize = 2;
+
 impl Objects {
     /// Leaves out tablespaces, extensions, the schemas of extensions in the paths of functions, and what foreign keys
     /// from elsewhere have here.
@@ -27,12 +32,12 @@ impl Objects {
         Self(objects)
     }
 
-    /// Keeps the names alone: every major version of the server writes expressions in its own way, and not all of them
-    /// make a constraint of `NOT NULL`.
+    /// Keeps the names alone: every major version of the server writes expressions in its own way, not all of them make
+    /// a constraint of `NOT NULL`, and what foreign keys and triggers have for each partition is the server's affair.
     pub(crate) fn names_only(self) -> Self {
         let mut objects = self.0;
         objects.retain(|(kind, _), definitions| {
-            !(kind == "constraint" && definitions.iter().all(|text| text.starts_with(r#"["n""#)))
+            kind != "internal triggers" && !definitions.iter().all(|text| depends_on_version(kind, text))
         });
         for definition in objects.values_mut().flatten() {
             definition.clear();
@@ -43,6 +48,17 @@ impl Objects {
     /// Returns true if both have the same objects.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         self.0 == other.0
+    }
+}
+
+/// Returns true for a constraint or a trigger that one version of the server has, or has by another name.
+fn depends_on_version(kind: &str, definition: &str) -> bool {
+    let Ok(definition) = serde_json::from_str::<Value>(definition) else { return false };
+    match (kind, definition[0].as_str()) {
+        ("constraint", Some("n")) => true,
+        ("constraint", Some("f")) => definition[PARENT_OF_CONSTRAINT] == true,
+        ("trigger", _) => definition[PARENT_OF_TRIGGER] == true,
+        _ => false,
     }
 }
 
@@ -99,7 +115,18 @@ mod tests {
     fn between_two_versions_only_names_are_compared() {
         let (old, new) = (objects("index", "[1]").names_only(), objects("index", "[2]").names_only());
         assert!(old.is_like(&new));
-        assert!(objects("constraint", r#"["n", 1]"#).names_only().0.is_empty());
-        assert!(!objects("constraint", r#"["c", 1]"#).names_only().0.is_empty());
+        for (kind, definition, is_kept) in [
+            ("constraint", r#"["n", 1]"#, false),
+            ("constraint", r#"["c", 1]"#, true),
+            ("constraint", r#"["f", "", true, false, true, 0, false]"#, true),
+            ("constraint", r#"["f", "", true, false, false, 1, true]"#, false),
+            ("constraint", r#"["p", "", true, false, false, 1, true]"#, true),
+            ("trigger", r#"["CREATE TRIGGER", "O", false, null]"#, true),
+            ("trigger", r#"["CREATE TRIGGER", "O", true, null]"#, false),
+            ("internal triggers", "[1]", false),
+        ] {
+            let is_empty = objects(kind, definition).names_only().0.is_empty();
+            assert_eq!(is_empty, !is_kept, "{definition}");
+        }
     }
 }

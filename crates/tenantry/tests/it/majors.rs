@@ -18,21 +18,21 @@ use crate::support::{Client, Folder, builder, tenant_files};
 const NEWER: &str = "TENANTRY_PG_NEWER";
 
 /// The names of all that is in a schema, and the texts that the server says of indexes and constraints. A `NOT NULL` is
-/// a constraint of its own since PostgreSQL 18.
+/// a constraint of its own since PostgreSQL 18, which calls the parts of foreign keys by other names, too.
 const OBJECTS: &str = "SELECT format('%s %s', relkind, relname) FROM pg_class
          WHERE relnamespace = '{}'::regnamespace AND relkind <> 'c'
      UNION ALL SELECT format('function %s', proname) FROM pg_proc WHERE pronamespace = '{}'::regnamespace
      UNION ALL SELECT format('type %s', typname) FROM pg_type WHERE typnamespace = '{}'::regnamespace
      UNION ALL SELECT format('%s: %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
-         WHERE connamespace = '{}'::regnamespace AND contype <> 'n'
+         WHERE connamespace = '{}'::regnamespace AND contype <> 'n' AND (contype <> 'f' OR conparentid = 0)
      UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = '{}'
      UNION ALL SELECT format('trigger %s', tgname) FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = tgrelid
-         WHERE relnamespace = '{}'::regnamespace AND NOT tgisinternal
+         WHERE relnamespace = '{}'::regnamespace AND NOT tgisinternal AND tgparentid = 0
      UNION ALL SELECT format('policy %s %s', polname, polcmd) FROM pg_policy AS p JOIN pg_class AS c ON c.oid = polrelid
          WHERE relnamespace = '{}'::regnamespace";
 
-/// The objects of a tenant, and the rows of each of its tables and views, but for parts by the hash of an enum, which is
-/// another one there.
+/// The objects of a tenant, and the rows of each of its tables and views, but for parts by the hash of an enum, which
+/// is another one there.
 async fn content(client: &mut Client, tenant: &Tenant) -> Vec<String> {
     let schema = tenant.schema().as_str();
     client.run(&format!("SET search_path TO {schema}")).await;
