@@ -225,8 +225,8 @@ mod tests {
     #[test]
     fn of_equal_rows_one_is_changed() {
         let like = r#"pg_catalog.format('%s', "id") = '1' AND "Odd ""one" IS NOT DISTINCT FROM NULL"#;
-        let row = format!(r#"SELECT tableoid, ctid FROM ONLY "own"."note" WHERE {like} LIMIT 1"#);
-        let which = format!("(tableoid, ctid) = ({row})");
+        let one = format!(r#"SELECT tableoid, ctid FROM ONLY "own"."note" WHERE {like} LIMIT 1"#);
+        let which = format!("(tableoid, ctid) = ({one})");
         let delete = format!(r#"DELETE FROM ONLY "own"."note" WHERE {which}"#);
         check(&LogMessage::Delete(7, row(&["1", "-"])), true, Some(&delete));
         let update = format!(r#"UPDATE ONLY "own"."note" SET "Odd ""one" = 'x' WHERE {which}"#);
