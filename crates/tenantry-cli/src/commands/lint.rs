@@ -20,9 +20,10 @@ use crate::visible::visible;
     after_help = "Rules: shared-foreign-key, outside-name, unnamed-constraint, extension-schema, empty-down, \
                   database-wide, catalog-without-schema, enum-value-used, ledger, drop-table, drop-column, \
                   not-null-without-default, index-not-concurrent, unknown-rule. For Citus, \
-                  citus-add-serial-or-identity, citus-inline-check, citus-add-constraint-alone, citus- \
-                  volatile-update, citus-rename-constraint, citus-inherits, citus-trigger, citus-function- \
-                  path, citus-no-primary-key, citus-int-serial, citus-foreign-key-into-tenant, \
+                  citus-add-serial-or-identity, citus-inline-check, citus-add-constraint-alone, \
+                  citus-volatile-update, citus-rename-constraint, citus-inherits, citus-trigger, \
+                  citus-function-path, citus-no-primary-key, citus-int-serial, \
+                  citus-foreign-key-into-tenant, \
                   citus-detach-concurrently."
 )]
 pub(crate) struct Options {

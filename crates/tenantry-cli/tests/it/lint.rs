@@ -43,6 +43,7 @@ fn files_are_judged_without_a_database() {
 fn files_are_judged_for_citus_where_that_is_named() {
     let project = Project::without_database();
     let rename = "ALTER TABLE note RENAME CONSTRAINT a TO b;";
+    project.write("migrations/master/0001_nothing.sql", "SELECT 1;");
     project.write("migrations/tenant/0001_note.sql", rename);
     assert_eq!(project.ok(&["lint"]), "");
     let done = project.run(&["lint", "--engine", "citus"]);
