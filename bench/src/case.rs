@@ -65,7 +65,7 @@ pub(crate) enum Case {
     FleetDown,
 }
 
-const ALL: [Case; 27] = [
+const ALL: [Case; 28] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,

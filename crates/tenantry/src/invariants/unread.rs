@@ -53,7 +53,7 @@ impl Barrier {
         }
     }
 
-    fn listen(&self) {
+    fn listen() {
         static LISTENS: OnceLock<()> = OnceLock::new();
         LISTENS.get_or_init(|| tracing::subscriber::set_global_default(Listener).unwrap());
     }
@@ -86,7 +86,7 @@ impl Subscriber for Listener {
 
 #[tokio::test]
 async fn a_slot_is_free_before_the_rest_of_a_large_answer_is_read() {
-    BARRIER.listen();
+    Barrier::listen();
     for in_transaction in [false, true] {
         let installation = with_one_connection(&[WARN]).await;
         installation.create("acme").await;
