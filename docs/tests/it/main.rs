@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unused_async, clippy::unwrap_used)]
 
 mod checked_queries;
+mod citus;
 mod copy;
 mod documents;
 mod errors;

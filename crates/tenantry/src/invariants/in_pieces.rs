@@ -21,6 +21,8 @@ const VICTIM_URL: &str = "TENANTRY_PIECES_VICTIM_URL";
 const VICTIM_FOLDER: &str = "TENANTRY_PIECES_VICTIM_FOLDER";
 const VICTIM_WORK: &str = "TENANTRY_PIECES_VICTIM_WORK";
 const VICTIM_LIES: &str = "TENANTRY_PIECES_VICTIM_LIES";
+/// Set, the clone is made anonymous; to `in-pieces`, its rows may be committed before.
+const VICTIM_ANONYMIZES: &str = "TENANTRY_PIECES_VICTIM_ANONYMIZES";
 
 /// The locks of a server with PostgreSQL's own settings: 64 for each of 100 connections.
 const DEFAULT_ROOM: i64 = 64 * 100;
@@ -79,7 +81,7 @@ impl Work {
         match self {
             Self::Clone => {
                 let acme = tenancy.tenant("acme").await?;
-                let options = CloneOptions::default();
+                let options = clone_options();
                 Ok(tenancy.clone_tenant(&acme, NewTenant::new("copy"), options, dump).await?.rows)
             }
             Self::Database => {
@@ -96,6 +98,12 @@ impl Work {
             }
         }
     }
+}
+
+fn clone_options() -> CloneOptions {
+    let Ok(how) = std::env::var(VICTIM_ANONYMIZES) else { return CloneOptions::default() };
+    let options = CloneOptions::default().anonymize("a.sql", "UPDATE note SET title = 'somebody'");
+    if how == "in-pieces" { options.anonymize_in_pieces() } else { options }
 }
 
 impl Ground<'_> {
@@ -202,6 +210,28 @@ async fn what_fails_between_two_transactions_leaves_nothing() {
         check_agreement(&installation, FailPoint::CloneFilled).await;
         assert!(tenancy.tenant("copy").await.is_err(), "{work:?}");
     }
+}
+
+#[tokio::test]
+async fn no_row_is_committed_before_it_is_anonymous_unless_that_is_allowed() {
+    let (installation, folder) = acme().await;
+    let (url, tenancy) = (installation.database.url(), &installation.tenancy);
+    let ground = Ground { tenancy, url, folder: folder.path(), lies: false };
+    let anonymize = |how: &str| ground.victim("clone", 1).env(VICTIM_ANONYMIZES, how).output().unwrap();
+    let refused = anonymize("at-once");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("would be committed before they are anonymous"),
+        "{said}"
+    );
+    assert!(tenancy.tenant("copy").await.is_err());
+
+    let allowed = anonymize("in-pieces");
+    assert!(allowed.status.success(), "{allowed:?}");
+    installation.until("copy", |copy| copy.status() == Status::Active).await;
+    let named = "SELECT count(*) FROM note WHERE title = 'somebody'";
+    let named: i64 = sqlx::query_scalar(named).fetch_one(&installation.db("copy").await).await.unwrap();
+    assert_eq!(named, 2);
 }
 
 #[tokio::test]
