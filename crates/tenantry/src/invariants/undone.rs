@@ -77,7 +77,9 @@ async fn what_was_undone_is_in_the_diary_of_who_died() {
             diary.iter().map(|entry| (entry.slug.as_deref().unwrap(), entry.undone.clone())).collect();
         assert_eq!(told, undone, "{point:?}");
         for entry in diary {
-            assert_eq!((entry.from_version, entry.applied.len()), (Some(4), 0), "{point:?}: {entry:?}");
+            assert_eq!(entry.from_version, Some(4), "{point:?}: {entry:?}");
+            // Where the process died in the middle of the file without a transaction, that turns out to be applied.
+            assert!(entry.applied.is_empty() || entry.applied == [4], "{point:?}: {entry:?}");
             let is_back = entry.undone == [4, 3, 2];
             assert_eq!(entry.error.is_none(), is_back, "{point:?}: {entry:?}");
         }
