@@ -15,7 +15,8 @@ const NODES: &str =
     "CREATE FUNCTION citus_set_coordinator_host(host text, port int) RETURNS void LANGUAGE sql AS
          'UPDATE pg_dist_node SET nodename = host, nodeport = port WHERE groupid = 0';
      CREATE FUNCTION citus_add_node(host text, port int) RETURNS int LANGUAGE sql AS
-         'INSERT INTO pg_dist_node SELECT max(nodeid) + 1, max(groupid) + 1, host, port, true, ''primary'' FROM pg_dist_node
+         'INSERT INTO pg_dist_node
+          SELECT max(nodeid) + 1, max(groupid) + 1, host, port, true, ''primary'' FROM pg_dist_node
           RETURNING nodeid'";
 const EXTENSION: &str = "CREATE EXTENSION citus;";
 

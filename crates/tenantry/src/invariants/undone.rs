@@ -90,12 +90,12 @@ async fn diary(tenancy: &Tenancy, run: &Run) -> Vec<RunEntry> {
     tenancy.run_entries_after(run, None, 100).await.unwrap()
 }
 
-/// The versions that the ledger lacks, the newest first.
+/// The versions that the ledger lacks, the newest first. One that was being undone is marked in it.
 async fn undone_in(installation: &Installation, tenancy: &Tenancy, slug: &str) -> Vec<i64> {
     let tenant = tenancy.tenant(slug).await.unwrap();
     let missing = format!(
         "SELECT version FROM generate_series(4, 1, -1) AS version \
-         WHERE version NOT IN (SELECT version FROM \"{}\"._sqlx_migrations WHERE success)",
+         WHERE version NOT IN (SELECT version FROM \"{}\"._sqlx_migrations)",
         tenant.schema()
     );
     let missing = sqlx::query_scalar::<_, i32>(sqlx::AssertSqlSafe(missing));

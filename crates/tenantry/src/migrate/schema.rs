@@ -26,9 +26,10 @@ pub(crate) async fn migrate_schema(
     let migrate = async |connection: &mut PgConnection| {
         check_type(connection, site).await?;
         let mut rows = ledger::read(connection, site.schema).await?;
-        let Settled { halves, done } = settle_interrupted(connection, site, goal, &mut rows).await?;
+        let Settled { halves, done, undone } = settle_interrupted(connection, site, goal, &mut rows).await?;
         let plan = plan(goal, &rows).map_err(|conflicts| site.conflict(&conflicts))?;
         let mut ledger = Ledger::of(site.schema, &rows);
+        undone.iter().for_each(|version| ledger.remove(*version));
         if plan.is_empty() {
             // A schema that was migrated by sqlx itself, or restored, has no summary yet.
             let mut message = Message::new();
@@ -46,6 +47,7 @@ pub(crate) async fn migrate_schema(
         }
         let mut changed: Changed = plan.changes().collect();
         changed.applied.splice(0..0, done);
+        changed.undone.splice(0..0, undone);
         Ok(changed)
     };
     SchemaLock::of(site.schema).hold(connection, site.schema, migrate).await
@@ -71,6 +73,8 @@ struct Settled {
     halves: Vec<i64>,
     /// Versions that turned out to be applied.
     done: Vec<i64>,
+    /// Versions that are not wanted, and of which nothing is left.
+    undone: Vec<i64>,
 }
 
 /// Finds out how far interrupted files came that only build and drop indexes. What was done is noted, and what was
@@ -96,6 +100,7 @@ async fn settle_interrupted(
             Some(Extent::Nothing) => {
                 ledger::write(connection, &ledger.delete(version)).await?;
                 rows.retain(|row| row.version != version);
+                settled.undone.extend(Some(version).filter(|version| !goal.has(*version)));
             }
             Some(Extent::Part) if goal.has(version) => {
                 // Its mark stays until it is made anew.
@@ -105,6 +110,7 @@ async fn settle_interrupted(
             Some(Extent::Part) if concurrent_index::unmake(connection, site.schema, script).await? => {
                 ledger::write(connection, &ledger.delete(version)).await?;
                 rows.retain(|row| row.version != version);
+                settled.undone.push(version);
             }
             Some(Extent::Part) | None => {}
         }
