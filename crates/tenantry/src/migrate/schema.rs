@@ -29,7 +29,9 @@ pub(crate) async fn migrate_schema(
         let Settled { halves, done, undone } = settle_interrupted(connection, site, goal, &mut rows).await?;
         let plan = plan(goal, &rows).map_err(|conflicts| site.conflict(&conflicts))?;
         let mut ledger = Ledger::of(site.schema, &rows);
-        undone.iter().for_each(|version| ledger.remove(*version));
+        for version in &undone {
+            ledger.remove(*version);
+        }
         if plan.is_empty() {
             // A schema that was migrated by sqlx itself, or restored, has no summary yet.
             let mut message = Message::new();
