@@ -61,9 +61,14 @@ fn hand_over(folder: &Path, account: &Account) -> Result<()> {
 /// Refuses a folder that somebody else made, or that others can write to.
 fn verify(folder: &Path, account: &Account) -> Result<()> {
     let metadata = fs::symlink_metadata(folder).map_err(Error::at("read", folder))?;
-    let private = metadata.is_dir() && metadata.uid() == account.uid && metadata.mode() & 0o777 == 0o700;
-    if private {
-        return Ok(());
+    if metadata.is_dir() && metadata.mode() & 0o777 == 0o700 {
+        if metadata.uid() == account.uid {
+            return Ok(());
+        }
+        // Another process of ours has made it a moment ago, or died before it gave it away.
+        if metadata.uid() == rustix::process::geteuid().as_raw() {
+            return hand_over(folder, account);
+        }
     }
     let message = format!("`{}` is not a private folder of this user", folder.display());
     Err(Error::new(ErrorKind::Folder, message).with_hint("find out who made it, and remove it"))
@@ -104,12 +109,27 @@ pub(crate) fn digest(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
     fn a_digest_never_changes() {
         assert_eq!(digest(b""), "cbf29ce484222325");
         assert_eq!(digest(b"a"), "af63dc4c8601ec8c");
+    }
+
+    #[test]
+    fn a_folder_that_was_made_and_not_handed_over_is_taken_on() {
+        let account = Account::for_server().expect("an account");
+        let folder = std::env::temp_dir().join(format!("tenantry-folder-{}", std::process::id()));
+        DirBuilder::new().mode(0o700).create(&folder).expect("a folder");
+        let taken = make_private(&folder, &account).map(|()| fs::symlink_metadata(&folder));
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        let open = make_private(&folder, &account);
+        fs::remove_dir(&folder).expect("it is there");
+        assert_eq!(taken.expect("it is private").expect("it is there").uid(), account.uid);
+        assert!(open.is_err_and(|error| error.kind() == ErrorKind::Folder));
     }
 
     #[test]
