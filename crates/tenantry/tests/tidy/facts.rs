@@ -253,8 +253,6 @@ impl<'ast> Visit<'ast> for Reader {
             Meta::List(it) if self.blocks > 0 && it.path.is_ident("cfg") => {
                 self.switch(line, it.tokens.clone());
             }
-            // A reason that names a variable says how to run it.
-            Meta::NameValue(it) if it.path.is_ident("ignore") && names_variable(&it.value) => {}
             meta if meta.path().is_ident("ignore") => self.facts.skipped.push(line),
             _ => {}
         }
@@ -273,10 +271,4 @@ impl<'ast> Visit<'ast> for Reader {
             self.facts.texts.push((line_of(text.span()), text.value()));
         }
     }
-}
-
-/// Returns true for a text such as `it needs a second server: TENANTRY_PG_NEWER=…`.
-fn names_variable(value: &Expr) -> bool {
-    let Expr::Lit(syn::ExprLit { lit: Lit::Str(text), .. }) = value else { return false };
-    text.value().contains("TENANTRY_")
 }
