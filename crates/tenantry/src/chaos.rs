@@ -16,8 +16,8 @@ use tenantry_embedded::ScratchServer;
 use tokio::task::JoinSet;
 
 use crate::error::BoxError;
+use crate::fixture::migrations;
 use crate::pool::{self, AwaitPoint, CheckoutRequest, PoolCounts, Preprocessor, SessionSettings, drops};
-use crate::testing::migrations;
 use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy, TenantDb};
 
 /// The gate asks for 100,000 with `TENANTRY_CHAOS_CHECKOUTS`.

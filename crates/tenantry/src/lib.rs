@@ -110,6 +110,8 @@ pub mod database;
 pub mod doctor;
 mod error;
 mod fail_point;
+#[cfg(test)]
+mod fixture;
 mod guard;
 pub mod http;
 #[cfg(test)]
@@ -127,8 +129,6 @@ mod sql;
 mod structure;
 mod tenancy;
 pub mod tenant;
-#[cfg(test)]
-mod testing;
 
 pub use self::database::{Config, DatabaseConfig, Engine, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};

@@ -8,9 +8,9 @@ use tenantry_embedded::ScratchDatabase;
 
 use super::victim::{dies, victim_at};
 use crate::fail_point::FailPoint;
+use crate::fixture::{builder_at, installation};
 use crate::lifecycle::{Adoption, SchemaChoice};
 use crate::tenant::Alias;
-use crate::testing::{builder_at, installation};
 use crate::{DatabaseConfig, ErrorKind, PoolConfig, Tenancy};
 
 const NOTE: &str = "CREATE TABLE note (id int PRIMARY KEY)";

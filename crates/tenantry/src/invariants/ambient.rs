@@ -1,7 +1,7 @@
 //! 7. A tenant is an explicit value; the ambient one never defaults and is not inherited.
 
 use crate::Tenancy;
-use crate::testing::with_one_connection;
+use crate::fixture::with_one_connection;
 
 fn current() -> Option<String> {
     Tenancy::current().map(|tenant| tenant.slug().to_string())

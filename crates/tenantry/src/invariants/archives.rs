@@ -10,9 +10,9 @@ use super::victim::{dies, victim_at};
 use crate::archive::{ArchiveFile, verify};
 use crate::error::ErrorKind;
 use crate::fail_point::FailPoint;
+use crate::fixture::{Installation, TemporaryDirectory, installation, pg_dump};
 use crate::registry::AuditState;
 use crate::tenant::{Alias, Status};
-use crate::testing::{Installation, TemporaryDirectory, installation, pg_dump};
 use crate::{ExportOptions, FromArchive, ImportedTenant, Result, Tenancy};
 
 const FILES: [&str; 2] = ["CREATE TABLE note (id int PRIMARY KEY)", "ALTER TABLE note ADD title text"];
@@ -178,7 +178,7 @@ fn elsewhere_as_copy() -> FromArchive {
 }
 
 async fn open_both(url: &str, other: &str) -> Tenancy {
-    crate::testing::builder_at(url, &FILES, crate::PoolConfig::default())
+    crate::fixture::builder_at(url, &FILES, crate::PoolConfig::default())
         .database_as(eu(), crate::DatabaseConfig::from_url(other).unwrap())
         .connect()
         .await

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::PgConnection;
 
-use crate::testing::{Driver, Installation, Tables, installation, text, with_one_connection};
+use crate::fixture::{Driver, Installation, Tables, installation, text, with_one_connection};
 use crate::{ErrorKind, PoolConfig};
 
 pub(super) const BACKEND: &str = "SELECT pg_backend_pid()::text";

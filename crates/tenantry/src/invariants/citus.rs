@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tenantry_embedded::ScratchDatabase;
 
+use crate::fixture::{Installation, builder, emulate_citus};
 use crate::observe::Outcome;
-use crate::testing::{Installation, builder, emulate_citus};
 use crate::{Fleet, PoolConfig, Tenancy};
 
 const NOTE: &str = "CREATE TABLE note (id bigint PRIMARY KEY)";

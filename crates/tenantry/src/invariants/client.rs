@@ -15,8 +15,8 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::database::PoolMode;
 use crate::error::BoxError;
+use crate::fixture::{Driver, Installation, builder, with_one_connection};
 use crate::pool::{CheckoutRequest, Hook, Preprocessor, SessionSettings, TenantClient};
-use crate::testing::{Driver, Installation, builder, with_one_connection};
 use crate::{DatabaseConfig, ErrorKind, Fleet, NewTenant, PoolConfig, Tenancy};
 
 const NOTES: &str = "CREATE TABLE note (id serial, title text)";
@@ -200,7 +200,7 @@ async fn a_switch_that_fails_before_its_transaction_leaves_its_statement_in_the_
     let outer = ScratchDatabase::create().await.unwrap();
     let (name, url) = latin1_beside(&outer).await;
     let database = DatabaseConfig::from_url(&url).unwrap().pool(one_connection());
-    let tenancy = Tenancy::builder().database(database).migrations(crate::testing::migrations(&[NOTES]));
+    let tenancy = Tenancy::builder().database(database).migrations(crate::fixture::migrations(&[NOTES]));
     let tenancy = tenancy.preprocessor(Unreadable).install(true).connect().await.unwrap();
     for slug in ["acme", "globex"] {
         tenancy.create(NewTenant::new(slug)).await.unwrap();
@@ -406,7 +406,7 @@ async fn a_mistake_in_a_statement_does_not_cost_the_connection() {
 async fn a_connection_keeps_no_more_statements_than_it_may() {
     for capacity in [0, 3] {
         let pool = PoolConfig { statement_cache_capacity: capacity, ..one_connection() };
-        let installation = crate::testing::installation(&[NOTES], pool).await;
+        let installation = crate::fixture::installation(&[NOTES], pool).await;
         installation.create("acme").await;
         installation.create("globex").await;
         let prepared = "SELECT count(*) FROM pg_prepared_statements";
@@ -426,7 +426,7 @@ async fn a_connection_keeps_no_more_statements_than_it_may() {
 async fn statements_that_are_shared_are_of_one_version() {
     let second = "ALTER TABLE note ADD COLUMN done boolean";
     let pool = PoolConfig { statement_cache_capacity: 4, ..one_connection() };
-    let installation = crate::testing::installation(&[NOTES], pool).await;
+    let installation = crate::fixture::installation(&[NOTES], pool).await;
     installation.create("acme").await;
     installation.create("globex").await;
     let deploy = builder(&installation.database, &[NOTES, second], PoolConfig::default());

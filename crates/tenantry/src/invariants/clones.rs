@@ -2,8 +2,8 @@
 
 use sqlx::{Connection as _, PgConnection};
 
+use crate::fixture::{Installation, installation, pg_dump};
 use crate::tenant::SchemaName;
-use crate::testing::{Installation, installation, pg_dump};
 use crate::{CloneOptions, Cloned, Error, ErrorKind, NewTenant, PoolConfig, Result, SourceDatabase};
 
 async fn clone(installation: &Installation, slug: &str) -> Result<Cloned> {

@@ -7,11 +7,11 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::victim::{dies, victim_at};
 use crate::fail_point::FailPoint;
+use crate::fixture::{Installation, installation};
 use crate::migrate::{BaselineOptions, MigrateOptions};
 use crate::observe::Outcome;
 use crate::registry::{AuditState, RunState};
 use crate::tenant::{SchemaName, Status, Suspension};
-use crate::testing::{Installation, installation};
 use crate::{Fleet, NewTenant};
 
 const NOTE: &str = "CREATE TABLE note (id int PRIMARY KEY)";
@@ -236,7 +236,7 @@ async fn whoever_dies_while_cloning_leaves_all_of_it_or_nothing() {
 
 async fn clone_acme(tenancy: &crate::Tenancy, url: &str) -> crate::Result<crate::Cloned> {
     let acme = tenancy.tenant("acme").await?;
-    let dump = async |arguments: &[String]| Ok(crate::testing::pg_dump(url, arguments));
+    let dump = async |arguments: &[String]| Ok(crate::fixture::pg_dump(url, arguments));
     tenancy.clone_tenant(&acme, NewTenant::new("copy"), crate::CloneOptions::default(), dump).await
 }
 
@@ -274,7 +274,7 @@ async fn whoever_dies_while_importing_a_database_leaves_all_of_it_or_nothing() {
 async fn import_shop(tenancy: &crate::Tenancy, url: &str) -> crate::Result<crate::ImportedDatabase> {
     let source =
         crate::SourceDatabase::from_url(url)?.schema(SchemaName::parse("shop")?).without_other_schemas();
-    let dump = async |arguments: &[String]| Ok(crate::testing::pg_dump(url, arguments));
+    let dump = async |arguments: &[String]| Ok(crate::fixture::pg_dump(url, arguments));
     tenancy.import_database(&source, NewTenant::new("copy"), dump).await
 }
 
@@ -300,7 +300,7 @@ async fn scratch_schemas(connection: &mut PgConnection) -> i64 {
 pub(super) async fn open(url: &str, tenant_sql: &[&str]) -> crate::Tenancy {
     crate::Tenancy::builder()
         .database(crate::DatabaseConfig::from_url(url).unwrap())
-        .migrations(crate::testing::migrations(tenant_sql))
+        .migrations(crate::fixture::migrations(tenant_sql))
         .connect()
         .await
         .unwrap()

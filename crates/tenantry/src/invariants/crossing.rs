@@ -11,7 +11,7 @@ use tenantry_embedded::ScratchServer;
 
 use crate::PoolConfig;
 use crate::database::Verify;
-use crate::testing::{Driver, Installation, Tables, installation, with_one_connection};
+use crate::fixture::{Driver, Installation, Tables, installation, with_one_connection};
 
 async fn two_tenants(driver: Driver) -> (Installation, Tables, Tables) {
     let installation = with_one_connection(&["CREATE TABLE note (id serial, title text)"]).await;
@@ -200,7 +200,7 @@ async fn what_replication_holds_does_not_cross() {
     for (number, driver) in Driver::ALL.iter().enumerate() {
         let database = Arc::new(server.database(&format!("replication_{number}")).await.unwrap());
         let pool = PoolConfig { max_connections: 1, ..PoolConfig::default() };
-        let tenancy = crate::testing::builder(&database, &[], pool).connect().await.unwrap();
+        let tenancy = crate::fixture::builder(&database, &[], pool).connect().await.unwrap();
         let installation = Installation { tenancy, database };
         let user = user(&installation).await;
         let allow = format!(
@@ -209,9 +209,9 @@ async fn what_replication_holds_does_not_cross() {
              SELECT pg_replication_origin_create('elsewhere_{number}')"
         );
         installation.run_as_superuser(&allow).await;
-        let acme = crate::testing::tables(&installation.tenancy, *driver, &installation.create("acme").await);
+        let acme = crate::fixture::tables(&installation.tenancy, *driver, &installation.create("acme").await);
         let globex =
-            crate::testing::tables(&installation.tenancy, *driver, &installation.create("globex").await);
+            crate::fixture::tables(&installation.tenancy, *driver, &installation.create("globex").await);
 
         let origin = format!("SELECT pg_replication_origin_session_setup('elsewhere_{number}')");
         let look = "SELECT pg_replication_origin_session_is_setup()::text";
@@ -423,11 +423,11 @@ async fn a_settings_preprocessor_leaves_nothing_for_the_next_target() {
     for driver in Driver::ALL {
         let database = tenantry_embedded::ScratchDatabase::create().await.unwrap();
         let pool = PoolConfig { max_connections: 1, ..PoolConfig::default() };
-        let builder = crate::testing::builder(&database, &[], pool).preprocessor(Actor);
+        let builder = crate::fixture::builder(&database, &[], pool).preprocessor(Actor);
         let tenancy = builder.connect().await.unwrap();
         let acme = tenancy.create(crate::NewTenant::new("acme")).await.unwrap();
         let look = "SELECT coalesce(current_setting('app.actor', true), '')";
-        assert_eq!(crate::testing::tables(&tenancy, *driver, &acme).text(look).await, "acme");
+        assert_eq!(crate::fixture::tables(&tenancy, *driver, &acme).text(look).await, "acme");
         assert_eq!(super::master_text(&tenancy, *driver, look).await, "");
     }
 }

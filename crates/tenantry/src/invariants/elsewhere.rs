@@ -10,9 +10,9 @@ use super::crashes::{check_agreement, until_nobody_holds_a_lock};
 use super::victim::{dies, victim_at};
 use crate::error::ErrorKind;
 use crate::fail_point::FailPoint;
+use crate::fixture::{Installation, builder, pg_dump};
 use crate::registry::AuditState;
 use crate::tenant::{Alias, Status, Verb};
-use crate::testing::{Installation, builder, pg_dump};
 use crate::{CloneOptions, Cloned, DatabaseConfig, NewTenant, PoolConfig, Result, Tenancy};
 
 const NOTE: &str =
@@ -29,7 +29,7 @@ fn eu() -> Alias {
 }
 
 async fn open(database: &str, other: &str) -> Tenancy {
-    crate::testing::builder_at(database, &[NOTE], PoolConfig::default())
+    crate::fixture::builder_at(database, &[NOTE], PoolConfig::default())
         .database_as(eu(), DatabaseConfig::from_url(other).unwrap())
         .connect()
         .await

@@ -8,9 +8,9 @@ use super::victim::{dies, victim_at};
 use crate::database::Period;
 use crate::doctor::Check;
 use crate::fail_point::FailPoint;
+use crate::fixture::{Installation, installation};
 use crate::registry::AuditState;
 use crate::tenant::{Status, Tenant};
-use crate::testing::{Installation, installation};
 use crate::{ErrorKind, PurgeOptions, Tenancy};
 
 const NOTE: &str = "CREATE TABLE note (id int PRIMARY KEY); CREATE VIEW notes AS SELECT * FROM note";
@@ -151,7 +151,7 @@ fn run_victim(installation: &Installation, point: FailPoint, passed: u32) {
 #[tokio::test]
 async fn victim() {
     let Ok(url) = std::env::var(VICTIM_URL) else { return };
-    let builder = crate::testing::builder_at(&url, &[NOTE], crate::PoolConfig::default());
+    let builder = crate::fixture::builder_at(&url, &[NOTE], crate::PoolConfig::default());
     let tenancy = builder.keep_deleted(Period::days(0)).connect().await.unwrap();
     let acme = tenancy.tenant("acme").await.unwrap();
     if std::env::var("TENANTRY_DIE_AT").is_ok_and(|point| point.ends_with("release")) {

@@ -1,6 +1,6 @@
 //! 2. A missing, dropped or renamed schema is an error: nothing reaches another schema, whichever the driver.
 
-use crate::testing::{Driver, Installation, Tables, with_one_connection};
+use crate::fixture::{Driver, Installation, Tables, with_one_connection};
 use crate::{Error, ErrorKind};
 
 const UNDEFINED_TABLE: &str = "42P01";

@@ -5,16 +5,84 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::cancellation::{BACKEND, send_and_drop_unanswered};
+use crate::fixture::{Driver, Installation, RunInTransaction, RunStatements, Tx, with_one_connection};
 use crate::pool::{IsolationLevel, TxOptions};
-use crate::testing::{Driver, Installation, Tables, Tx, with_one_connection};
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, TenantDb, Transaction};
 
 const TABLE: &str = "CREATE TABLE note (title text UNIQUE)";
 const TITLES: &str = "SELECT coalesce(string_agg(title, ' ' ORDER BY title), '') FROM note";
 
-async fn two_tenants(driver: Driver) -> (Installation, Tables, Tables) {
+/// A handle of ours, whose abilities these are.
+enum Handle {
+    Sqlx(TenantDb),
+    #[cfg(feature = "tokio-postgres")]
+    TokioPostgres(crate::pool::TenantClient),
+}
+
+const KINDS: &[Driver] = &[
+    Driver::Sqlx,
+    #[cfg(feature = "tokio-postgres")]
+    Driver::TokioPostgres,
+];
+
+impl std::ops::Deref for Handle {
+    type Target = dyn RunStatements;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Sqlx(db) => db,
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(client) => client,
+        }
+    }
+}
+
+impl Handle {
+    async fn begin_with(&self, options: TxOptions) -> HandleTx {
+        match self {
+            Self::Sqlx(db) => HandleTx::Sqlx(Box::new(db.begin_with(options).await.unwrap())),
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(client) => {
+                HandleTx::TokioPostgres(Box::new(client.begin_with(options).await.unwrap()))
+            }
+        }
+    }
+}
+
+/// A transaction of ours.
+enum HandleTx {
+    Sqlx(Box<Transaction>),
+    #[cfg(feature = "tokio-postgres")]
+    TokioPostgres(Box<crate::pool::ClientTransaction>),
+}
+
+impl HandleTx {
+    fn any(&mut self) -> &mut dyn RunInTransaction {
+        match self {
+            Self::Sqlx(tx) => &mut **tx,
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(tx) => &mut **tx,
+        }
+    }
+
+    fn into_any(self) -> Tx {
+        match self {
+            Self::Sqlx(tx) => tx,
+            #[cfg(feature = "tokio-postgres")]
+            Self::TokioPostgres(tx) => tx,
+        }
+    }
+}
+
+async fn two_tenants(driver: Driver) -> (Installation, Handle, Handle) {
     let installation = with_one_connection(&[TABLE]).await;
-    let (acme, globex) = installation.pair(driver).await;
+    let [acme, globex] = [installation.create("acme").await, installation.create("globex").await];
+    let handle = |tenant| match driver {
+        #[cfg(feature = "tokio-postgres")]
+        Driver::TokioPostgres => Handle::TokioPostgres(installation.tenancy.client(tenant).unwrap()),
+        Driver::Sqlx => Handle::Sqlx(installation.tenancy.db(tenant).unwrap()),
+    };
+    let (acme, globex) = (handle(&acme), handle(&globex));
     (installation, acme, globex)
 }
 
@@ -55,23 +123,23 @@ async fn insert_by_client(checkout: &mut crate::pool::ClientCheckout, title: &st
 }
 
 /// Within a transaction of its own.
-async fn nest_in_transaction(tx: &mut Tx, end: End) -> Result<bool> {
+async fn nest_in_transaction(tx: &mut HandleTx, end: End) -> Result<bool> {
     match tx {
-        Tx::Sqlx(tx) => nest!(tx, insert, end),
+        HandleTx::Sqlx(tx) => nest!(tx, insert, end),
         #[cfg(feature = "tokio-postgres")]
-        Tx::TokioPostgres(tx) => nest!(tx, insert_by_client, end),
+        HandleTx::TokioPostgres(tx) => nest!(tx, insert_by_client, end),
     }
 }
 
 /// On a session that is held, where the outer one is a transaction.
-async fn nest_in_session(tables: &Tables, end: End) -> Result<bool> {
+async fn nest_in_session(tables: &Handle, end: End) -> Result<bool> {
     match tables {
-        Tables::Sqlx(db) => {
+        Handle::Sqlx(db) => {
             let mut session = db.acquire().await?;
             nest!(session, insert, end)
         }
         #[cfg(feature = "tokio-postgres")]
-        Tables::TokioPostgres(client) => {
+        Handle::TokioPostgres(client) => {
             let mut session = client.acquire().await?;
             nest!(session, insert_by_client, end)
         }
@@ -80,13 +148,13 @@ async fn nest_in_session(tables: &Tables, end: End) -> Result<bool> {
 
 #[tokio::test]
 async fn a_nested_transaction_is_undone_by_itself() {
-    for driver in Driver::ALL {
+    for driver in KINDS {
         for (end, expect) in [(End::Commit, "inner outer"), (End::Rollback, "outer"), (End::Drop, "outer")] {
             let (_installation, acme, globex) = two_tenants(*driver).await;
-            let mut tx = acme.begin().await.unwrap();
+            let mut tx = acme.begin_with(TxOptions::new()).await;
             assert!(nest_in_transaction(&mut tx, end).await.unwrap());
-            assert_eq!(tx.text(TITLES).await, expect, "{driver:?}, {end:?}");
-            tx.commit().await.unwrap();
+            assert_eq!(tx.any().text(TITLES).await, expect, "{driver:?}, {end:?}");
+            tx.into_any().commit().await.unwrap();
             assert_eq!(acme.text(TITLES).await, expect, "{driver:?}, {end:?}");
             assert_eq!(globex.text(TITLES).await, "");
 
@@ -100,14 +168,14 @@ async fn a_nested_transaction_is_undone_by_itself() {
 
 #[tokio::test]
 async fn a_statement_that_fails_ends_a_nested_transaction_only() {
-    for driver in Driver::ALL {
+    for driver in KINDS {
         for end in [End::Rollback, End::Drop] {
             let (_installation, acme, _) = two_tenants(*driver).await;
             acme.run("INSERT INTO note VALUES ('inner')").await.unwrap();
-            let mut tx = acme.begin().await.unwrap();
+            let mut tx = acme.begin_with(TxOptions::new()).await;
             assert!(!nest_in_transaction(&mut tx, end).await.unwrap(), "it is there already");
-            tx.run("INSERT INTO note VALUES ('after')").await.unwrap();
-            tx.commit().await.unwrap();
+            tx.any().run("INSERT INTO note VALUES ('after')").await.unwrap();
+            tx.into_any().commit().await.unwrap();
             assert_eq!(acme.text(TITLES).await, "after inner outer", "{driver:?}, {end:?}");
         }
     }
@@ -132,7 +200,7 @@ async fn a_session_whose_transaction_was_dropped_or_cut_off_leaves_none_behind()
         insert(&mut session, if is_cut_off { "two" } else { "one" }).await.unwrap();
         drop(session);
     }
-    assert_eq!(Tables::Sqlx(acme).text(TITLES).await, "one two");
+    assert_eq!(acme.text(TITLES).await, "one two");
 }
 
 #[tokio::test]
@@ -159,7 +227,7 @@ async fn a_function_of_sqlx_acquires_from_a_checkout() {
         tx.commit().await.unwrap();
     }
     let (_installation, acme, globex) = two_tenants(Driver::Sqlx).await;
-    let Tables::Sqlx(db) = &acme else { return };
+    let Handle::Sqlx(db) = &acme else { return };
     let mut session = db.acquire().await.unwrap();
     add(&mut session, "session").await;
     add(&mut session, "dropped").await;
@@ -172,52 +240,42 @@ async fn a_function_of_sqlx_acquires_from_a_checkout() {
     assert_eq!(acme.text(TITLES).await, "session transaction");
 }
 
-async fn begin_with(tables: &Tables, options: TxOptions) -> Tx {
-    match tables {
-        Tables::Sqlx(db) => Tx::Sqlx(Box::new(db.begin_with(options).await.unwrap())),
-        #[cfg(feature = "tokio-postgres")]
-        Tables::TokioPostgres(client) => {
-            Tx::TokioPostgres(Box::new(client.begin_with(options).await.unwrap()))
-        }
-    }
-}
-
 const KIND: &str = "SELECT concat_ws(', ', current_setting('transaction_isolation'), \
                     current_setting('transaction_read_only'), current_setting('transaction_deferrable'))";
 
 #[tokio::test]
 async fn a_transaction_is_of_the_kind_that_was_asked_for_and_the_next_one_is_not() {
     let all = TxOptions::new().isolation(IsolationLevel::Serializable).read_only().deferrable();
-    for driver in Driver::ALL {
+    for driver in KINDS {
         let (_installation, acme, globex) = two_tenants(*driver).await;
         // Cold, warm, and after another tenant.
         for round in 0..3 {
-            let mut tx = begin_with(&acme, all).await;
-            assert_eq!(tx.text(KIND).await, "serializable, on, on", "{driver:?}, {round}");
-            let error = tx.run("INSERT INTO note VALUES ('x')").await.unwrap_err();
+            let mut tx = acme.begin_with(all).await;
+            assert_eq!(tx.any().text(KIND).await, "serializable, on, on", "{driver:?}, {round}");
+            let error = tx.any().run("INSERT INTO note VALUES ('x')").await.unwrap_err();
             assert_eq!(error.database_code().as_deref(), Some("25006"), "{error}");
-            tx.rollback().await.unwrap();
+            tx.into_any().rollback().await.unwrap();
             assert_eq!(acme.text(KIND).await, "read committed, off, off", "{driver:?}, {round}");
             let repeatable = TxOptions::new().isolation(IsolationLevel::RepeatableRead);
-            let mut tx = begin_with(&globex, repeatable).await;
-            assert_eq!(tx.text(KIND).await, "repeatable read, off, off", "{driver:?}, {round}");
-            tx.commit().await.unwrap();
+            let mut tx = globex.begin_with(repeatable).await;
+            assert_eq!(tx.any().text(KIND).await, "repeatable read, off, off", "{driver:?}, {round}");
+            tx.into_any().commit().await.unwrap();
         }
     }
 }
 
-fn with_setting(tables: &Tables, name: &str, value: &str) -> Result<Tables> {
+fn with_setting(tables: &Handle, name: &str, value: &str) -> Result<Handle> {
     Ok(match tables {
-        Tables::Sqlx(db) => Tables::Sqlx(db.with_setting(name, value)?),
+        Handle::Sqlx(db) => Handle::Sqlx(db.with_setting(name, value)?),
         #[cfg(feature = "tokio-postgres")]
-        Tables::TokioPostgres(client) => Tables::TokioPostgres(client.with_setting(name, value)?),
+        Handle::TokioPostgres(client) => Handle::TokioPostgres(client.with_setting(name, value)?),
     })
 }
 
 #[tokio::test]
 async fn a_setting_of_a_handle_is_there_for_it_and_for_nobody_else() {
     let look = "SELECT coalesce(nullif(current_setting('app.actor', true), ''), 'nobody')";
-    for driver in Driver::ALL {
+    for driver in KINDS {
         let (_installation, acme, globex) = two_tenants(*driver).await;
         let jane = with_setting(&acme, "app.actor", "jane").unwrap();
         let joe = with_setting(&jane, "app.actor", "joe's \\ \"quotes\"").unwrap();
@@ -242,19 +300,19 @@ async fn a_setting_of_a_handle_is_there_for_it_and_for_nobody_else() {
     }
 }
 
-async fn copy_in(tables: &Tables, sql: &str, data: &[u8]) -> Result<u64> {
+async fn copy_in(tables: &Handle, sql: &str, data: &[u8]) -> Result<u64> {
     match tables {
-        Tables::Sqlx(db) => Ok(db.copy_in(sql, data).await?),
+        Handle::Sqlx(db) => Ok(db.copy_in(sql, data).await?),
         #[cfg(feature = "tokio-postgres")]
-        Tables::TokioPostgres(client) => client.copy_in(sql, data).await,
+        Handle::TokioPostgres(client) => client.copy_in(sql, data).await,
     }
 }
 
-async fn copy_out(tables: &Tables, sql: &str) -> Result<Vec<u8>> {
+async fn copy_out(tables: &Handle, sql: &str) -> Result<Vec<u8>> {
     match tables {
-        Tables::Sqlx(db) => Ok(db.copy_out(sql).map_ok(Vec::from).try_concat().await?),
+        Handle::Sqlx(db) => Ok(db.copy_out(sql).map_ok(Vec::from).try_concat().await?),
         #[cfg(feature = "tokio-postgres")]
-        Tables::TokioPostgres(client) => client.copy_out(sql).map_ok(Vec::from).try_concat().await,
+        Handle::TokioPostgres(client) => client.copy_out(sql).map_ok(Vec::from).try_concat().await,
     }
 }
 
@@ -262,7 +320,7 @@ async fn copy_out(tables: &Tables, sql: &str) -> Result<Vec<u8>> {
 async fn copy_moves_rows_of_one_tenant_in_and_out() {
     use std::fmt::Write as _;
 
-    for driver in Driver::ALL {
+    for driver in KINDS {
         let (_installation, acme, globex) = two_tenants(*driver).await;
         let csv = (10_000..60_000).fold(String::new(), |mut csv, number| {
             let _ = writeln!(csv, "{number}");
@@ -278,7 +336,7 @@ async fn copy_moves_rows_of_one_tenant_in_and_out() {
 
 #[tokio::test]
 async fn a_copy_that_fails_writes_nothing_and_keeps_its_connection_usable() {
-    for driver in Driver::ALL {
+    for driver in KINDS {
         let (_installation, acme, _) = two_tenants(*driver).await;
         let into = "COPY note FROM STDIN";
         let error = copy_in(&acme, into, b"one\ntwo\tcolumns\n").await.unwrap_err();
@@ -318,12 +376,12 @@ async fn a_source_that_fails_writes_nothing() {
     }
 
     let into = "COPY note FROM STDIN";
-    for driver in Driver::ALL {
+    for driver in KINDS {
         let (installation, acme, _) = two_tenants(*driver).await;
         let copied = match &acme {
-            Tables::Sqlx(db) => db.copy_in(into, Failing(false)).await.map_err(Error::from),
+            Handle::Sqlx(db) => db.copy_in(into, Failing(false)).await.map_err(Error::from),
             #[cfg(feature = "tokio-postgres")]
-            Tables::TokioPostgres(client) => client.copy_in(into, Failing(false)).await,
+            Handle::TokioPostgres(client) => client.copy_in(into, Failing(false)).await,
         };
         assert_eq!(copied.unwrap_err().kind(), ErrorKind::InvalidInput, "{driver:?}");
         assert_eq!(acme.text(TITLES).await, "", "{driver:?}");
@@ -333,16 +391,16 @@ async fn a_source_that_fails_writes_nothing() {
 
 #[tokio::test]
 async fn a_copy_that_is_cut_off_reaches_nobody() {
-    for driver in Driver::ALL {
+    for driver in KINDS {
         let (_installation, acme, globex) = two_tenants(*driver).await;
         for _ in 0..5 {
             let backend = acme.text(BACKEND).await;
             send_and_drop_unanswered(&backend, copy_in(&acme, "COPY note FROM STDIN", b"x\n")).await;
             let many = "COPY (SELECT generate_series(1, 1000000)) TO STDOUT";
             match &acme {
-                Tables::Sqlx(db) => drop(db.copy_out(many).try_next().await.unwrap()),
+                Handle::Sqlx(db) => drop(db.copy_out(many).try_next().await.unwrap()),
                 #[cfg(feature = "tokio-postgres")]
-                Tables::TokioPostgres(client) => drop(client.copy_out(many).try_next().await.unwrap()),
+                Handle::TokioPostgres(client) => drop(client.copy_out(many).try_next().await.unwrap()),
             }
             assert_eq!(globex.text("SELECT current_schema()::text").await, globex.schema(), "{driver:?}");
         }
@@ -364,17 +422,17 @@ async fn a_transaction_in_which_a_copy_was_cut_off_does_not_go_on() {
 
 /// Values of a text column, as they come.
 fn fetch_owned(
-    tables: &Tables,
+    tables: &Handle,
     sql: &'static str,
     parameter: &'static str,
 ) -> BoxStream<'static, Result<String>> {
     match tables {
-        Tables::Sqlx(db) => {
+        Handle::Sqlx(db) => {
             let rows = db.fetch_owned::<(String,)>(sqlx::query(sql).bind(parameter));
             rows.map_ok(|(value,)| value).map_err(Error::from).boxed()
         }
         #[cfg(feature = "tokio-postgres")]
-        Tables::TokioPostgres(client) => {
+        Handle::TokioPostgres(client) => {
             client.fetch_owned(sql, vec![Box::new(parameter)]).map_ok(|row| row.get(0)).boxed()
         }
     }
@@ -382,7 +440,7 @@ fn fetch_owned(
 
 #[tokio::test]
 async fn an_owned_stream_outlives_its_handle() {
-    for driver in Driver::ALL {
+    for driver in KINDS {
         let (_installation, acme, _) = two_tenants(*driver).await;
         acme.run("INSERT INTO note SELECT generate_series(1, 9)").await.unwrap();
         let titles = "SELECT title FROM note WHERE title <> $1 ORDER BY title";
@@ -395,7 +453,7 @@ async fn an_owned_stream_outlives_its_handle() {
 
 #[tokio::test]
 async fn what_is_left_of_an_owned_stream_reaches_nobody() {
-    for driver in Driver::ALL {
+    for driver in KINDS {
         let (installation, acme, globex) = two_tenants(*driver).await;
         for rows in ["10", "1000000"] {
             let series = "SELECT generate_series(1, $1::text::int)::text";

@@ -8,8 +8,8 @@ use sqlx::{Connection as _, PgConnection};
 use super::crashes::{check_agreement, open, until_nobody_holds_a_lock};
 use crate::error::ErrorKind;
 use crate::fail_point::FailPoint;
+use crate::fixture::{Installation, TemporaryDirectory, installation, pg_dump};
 use crate::tenant::{SchemaName, Status};
-use crate::testing::{Installation, TemporaryDirectory, installation, pg_dump};
 use crate::{CloneOptions, NewTenant, PurgeOptions, Result, SourceDatabase, Tenancy};
 #[cfg(feature = "archive")]
 use crate::{ExportOptions, FromArchive, archive::ArchiveFile};

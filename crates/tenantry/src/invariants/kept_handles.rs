@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::testing::{Driver, Installation, Tables, installation};
+use crate::fixture::{Driver, Installation, Tables, installation};
 use crate::{ErrorKind, PoolConfig};
 
 async fn kept(driver: Driver) -> (Installation, Tables) {

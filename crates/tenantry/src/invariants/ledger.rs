@@ -3,8 +3,8 @@
 use sqlx::{Connection as _, PgConnection};
 
 use crate::database::Layout;
+use crate::fixture::{migrations, with_one_connection};
 use crate::migrate::{Site, creation_message, send};
-use crate::testing::{migrations, with_one_connection};
 
 #[tokio::test]
 async fn a_second_runner_fails_before_any_ddl() {

@@ -38,7 +38,7 @@ mod undone;
 mod unread;
 mod victim;
 
-use crate::testing::Driver;
+use crate::fixture::Driver;
 
 async fn master_text(tenancy: &crate::Tenancy, driver: Driver, sql: &'static str) -> String {
     match driver {

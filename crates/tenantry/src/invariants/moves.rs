@@ -10,9 +10,9 @@ use tokio::task::block_in_place;
 
 use super::victim::{dies, victim_at};
 use crate::fail_point::FailPoint;
+use crate::fixture::{Driver, Installation, builder, builder_at, pg_dump};
 use crate::observe::Step;
 use crate::tenant::{Alias, Status, Tenant};
-use crate::testing::{Driver, Installation, builder, builder_at, pg_dump};
 use crate::{DatabaseConfig, Error, ErrorKind, MoveOptions, Moved, PoolConfig};
 
 /// Without a sequence, and with one: a stranger is locked out of both.

@@ -13,9 +13,9 @@ use tokio::task::block_in_place;
 use super::moves::{Two, check_whole, eu, until_nobody_works};
 use super::victim::{dies, victim_at};
 use crate::fail_point::FailPoint;
+use crate::fixture::{Installation, builder, builder_at, pg_dump};
 use crate::observe::Step;
 use crate::tenant::{Alias, Status};
-use crate::testing::{Installation, builder, builder_at, pg_dump};
 use crate::{DatabaseConfig, Error, ErrorKind, MoveOptions, Moved, PoolConfig};
 
 /// Rows that are told apart by a key and rows that are not, parts, triggers, and rows that no log has.

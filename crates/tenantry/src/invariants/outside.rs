@@ -1,6 +1,6 @@
 //! 2. Never into another schema: what a migration changes outside of its own is undone.
 
-use crate::testing::{builder, with_one_connection};
+use crate::fixture::{builder, with_one_connection};
 use crate::{ErrorKind, Fleet, NewTenant, PoolConfig};
 
 const NOTE: &str = "CREATE TABLE note (id int)";

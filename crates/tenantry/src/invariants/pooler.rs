@@ -8,9 +8,9 @@ use tenantry_embedded::{ScratchDatabase, ScratchPooler};
 
 use super::cancellation::send_and_drop;
 use crate::database::PoolMode;
+use crate::fixture::{migrations, text};
 use crate::pool::{IsolationLevel, TxOptions};
 use crate::tenant::Suspension;
-use crate::testing::{migrations, text};
 use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy, TenantDb};
 
 /// An installation whose application comes through a pooler that has one session for everybody.

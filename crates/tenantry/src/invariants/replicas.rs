@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tenantry_embedded::{ScratchDatabase, ScratchServer};
 
 use crate::database::{ReplicaConfig, WithoutReplica};
+use crate::fixture::migrations;
 use crate::pool::TenantReadDb;
-use crate::testing::migrations;
 use crate::{DatabaseConfig, Error, ErrorKind, NewTenant, PoolConfig, Tenancy};
 
 const PORT: &str = "SELECT current_setting('port')";

@@ -3,10 +3,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::fixture::{Installation, builder, installation};
 use crate::migrate::MigrateOptions;
 use crate::observe::Outcome;
 use crate::tenant::Tenant;
-use crate::testing::{Installation, builder, installation};
 use crate::{ErrorKind, Fleet, PoolConfig, Tenancy};
 
 const NOTE: &str = "CREATE TABLE note (id int)";

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::postgres::PgPoolOptions;
 use tenantry_embedded::{ScratchDatabase, ScratchPooler};
 
-use crate::testing::{Driver, Installation, builder_at, migrations};
+use crate::fixture::{Driver, Installation, builder_at, migrations};
 use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy};
 
 /// Values of `ignore_startup_parameters`: that of PgBouncer itself, and what makes other programs work.
@@ -109,7 +109,7 @@ async fn a_role_that_begins_in_the_void_may_reset_its_session() {
 
 #[tokio::test]
 async fn without_a_pooler_a_reset_leads_to_the_void() {
-    let installation = crate::testing::with_one_connection(&["CREATE TABLE note (title text)"]).await;
+    let installation = crate::fixture::with_one_connection(&["CREATE TABLE note (title text)"]).await;
     installation.run("CREATE TABLE note (title text); INSERT INTO note VALUES ('of the master')").await;
     installation.create("acme").await;
     for driver in Driver::ALL {

@@ -4,9 +4,9 @@ use tenantry_embedded::ScratchDatabase;
 
 use super::victim::{dies, victim_at};
 use crate::fail_point::FailPoint;
+use crate::fixture::{builder_at, with_one_connection};
 use crate::placement::Policy;
 use crate::tenant::{Alias, Status};
-use crate::testing::{builder_at, with_one_connection};
 use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy};
 
 /// The URLs of the two databases that the process works in which dies.

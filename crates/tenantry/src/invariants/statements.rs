@@ -11,10 +11,10 @@ use tenantry_embedded::ScratchDatabase;
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, private::BytesMut, to_sql_checked};
 
 use crate::error::BoxError;
-use crate::pool::{CheckoutRequest, Hook, Preprocessor, SessionSettings};
 #[cfg(feature = "tokio-postgres")]
-use crate::testing::installation;
-use crate::testing::{Driver, Installation, Tables, builder, migrations, with_one_connection};
+use crate::fixture::installation;
+use crate::fixture::{Driver, Installation, Tables, builder, migrations, with_one_connection};
+use crate::pool::{CheckoutRequest, Hook, Preprocessor, SessionSettings};
 use crate::{Fleet, PoolConfig, TenantDb};
 
 #[derive(Clone, Debug, PartialEq, sqlx::Type)]

@@ -1,8 +1,8 @@
 //! A tenant that is suspended is served on the terms of its suspension, whichever the driver.
 
 use crate::ErrorKind;
+use crate::fixture::{Driver, Installation, Tables, with_one_connection};
 use crate::tenant::Suspension;
-use crate::testing::{Driver, Installation, Tables, with_one_connection};
 
 const NOTE: &str = "CREATE TABLE note (id serial, title text)";
 const INSERT: &str = "INSERT INTO note (title) VALUES ('x')";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::testing::{Driver, Installation, Tables, installation, with_one_connection};
+use crate::fixture::{Driver, Installation, Tables, installation, with_one_connection};
 use crate::{ErrorKind, PoolConfig};
 
 async fn two_tenants(driver: Driver) -> (Installation, Tables, Tables) {

@@ -9,11 +9,11 @@ use super::victim::{dies, victim_at};
 use crate::database::Period;
 use crate::doctor::{Check, Finding};
 use crate::fail_point::FailPoint;
+use crate::fixture::{Installation, TemporaryDirectory, builder_at, installation};
 use crate::lifecycle::FormerFiles;
 use crate::observe::Outcome;
 use crate::registry::AuditState;
 use crate::tenant::{Tenant, TypeName};
-use crate::testing::{Installation, TemporaryDirectory, builder_at, installation};
 use crate::{ErrorKind, Fleet, NewTenant, PoolConfig, PurgeOptions, Tenancy};
 
 const NOTE: &str = "CREATE TABLE note (id int PRIMARY KEY)";
@@ -41,7 +41,7 @@ async fn open(url: &str) -> Tenancy {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, sql).unwrap();
     }
-    let migrations = crate::testing::migrations(&[NOTE]);
+    let migrations = crate::fixture::migrations(&[NOTE]);
     let migrations = migrations.with_type_dir(type_name("pro"), directory.path().join("pro")).unwrap();
     let migrations = migrations.with_type_dir(type_name("gold"), directory.path().join("gold")).unwrap();
     builder_at(url, &[], PoolConfig::default()).migrations(migrations).connect().await.unwrap()

@@ -5,10 +5,10 @@ use std::path::Path;
 use super::crashes::until_nobody_holds_a_lock;
 use super::victim::{dies, victim_at};
 use crate::fail_point::FailPoint;
+use crate::fixture::{Installation, TemporaryDirectory, installation};
 use crate::migrate::{MigrateOptions, Migrations};
 use crate::observe::Outcome;
 use crate::registry::{Run, RunEntry};
-use crate::testing::{Installation, TemporaryDirectory, installation};
 use crate::{Fleet, NewTenant, PoolConfig, Tenancy};
 
 /// Variables of the process that dies: its database and its files.

@@ -12,7 +12,7 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use super::cancellation::running;
-use crate::testing::{text, with_one_connection};
+use crate::fixture::{text, with_one_connection};
 
 /// The time after which a reader goes on though the next request has no answer.
 const LIMIT: Duration = Duration::from_secs(4);

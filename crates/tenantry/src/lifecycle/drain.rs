@@ -126,7 +126,7 @@ mod tests {
     use sqlx::AssertSqlSafe;
 
     use super::*;
-    use crate::testing::with_one_connection;
+    use crate::fixture::with_one_connection;
 
     #[tokio::test]
     async fn each_lock_is_looked_up_by_the_number_of_its_relation() {

@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
     use crate::error::Error;
-    use crate::testing::backend;
+    use crate::fixture::backend;
 
     async fn with<T>(
         kept: &KeptConnections,

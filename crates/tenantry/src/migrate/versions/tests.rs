@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::fixture::{Installation, installation, migrations};
 use crate::tenant::Alias;
-use crate::testing::{Installation, installation, migrations};
 use crate::{DatabaseConfig, NewTenant, PoolConfig};
 
 const FILES: [&str; 7] = [
@@ -36,7 +36,7 @@ async fn a_tenant_has_the_structure_that_the_files_make_at_its_version() {
     assert!(versions.obstacle.is_none());
     assert_eq!(scratch_schemas(&installation).await, 0);
     for count in 0..=FILES.len() {
-        let builder = crate::testing::builder(&installation.database, &FILES[..count], PoolConfig::default());
+        let builder = crate::fixture::builder(&installation.database, &FILES[..count], PoolConfig::default());
         let tenancy = builder.connect().await.unwrap();
         let tenant = tenancy.create(NewTenant::new(format!("at-{count}"))).await.unwrap();
         let mut outside = installation.outside().await;
