@@ -17,6 +17,9 @@ pub(crate) struct Deviation {
     pub(super) should_be: Option<Value>,
 }
 
+/// The place in the definition of a column.
+pub(super) const NOT_NULL: usize = 2;
+
 /// The kinds of relations, as the catalog has them.
 const RELATIONS: [(&str, &str); 6] = [
     ("r", "table"),
@@ -89,23 +92,36 @@ impl Deviation {
             ("internal triggers", "constraint" | "relation") => true,
             ("sequence", "relation") if self.name == other.name => !other.is_changed(),
             ("relation", "relation") => !other.is_changed() && self.is_sequence_of(other),
-            ("index", "relation") => !other.is_changed() && self.text(0) == Some(other.quoted().as_str()),
-            ("column" | "constraint" | "trigger" | "rule" | "policy", "relation" | "type") => {
-                !other.is_changed() && (is_inside(&other.name) || is_inside(&other.quoted()))
+            ("index", "relation") => {
+                !other.is_changed() && self.text(0) == Some(quoted(&other.name).as_str())
             }
-            // A column is missing or beyond with what is said of it.
+            ("column" | "constraint" | "trigger" | "rule" | "policy", "relation" | "type") => {
+                !other.is_changed() && (is_inside(&other.name) || is_inside(&quoted(&other.name)))
+            }
+            // A column is missing, beyond or another with what is said of it.
             ("constraint", "column") => {
-                !other.is_changed() && other.not_null().as_deref() == Some(&self.name)
+                (!other.is_changed() || other.differs_at(NOT_NULL)) && self.is_not_null_of(other)
             }
             ("relation" | "sequence", "column") => !other.is_changed() && self.is_sequence_of_column(other),
             _ => false,
         }
     }
 
-    /// The name that the server gives to the constraint of a column that has to have a value.
-    fn not_null(&self) -> Option<String> {
-        let (table, column) = self.name.split_once('.')?;
-        Some(format!("{table}.{table}_{column}_not_null"))
+    /// Judged by the definition: the name may be anybody's.
+    fn is_not_null_of(&self, column: &Self) -> bool {
+        let is_of = |(table, column): (&str, &str)| {
+            let tables = [table.to_owned(), quoted(table)];
+            let is_of_table = |table: &String| {
+                self.name.strip_prefix(table.as_str()).is_some_and(|rest| rest.starts_with('.'))
+            };
+            self.text(1) == Some(&format!("NOT NULL {}", quoted(column))) && tables.iter().any(is_of_table)
+        };
+        self.text(0) == Some("n") && column.name.split_once('.').is_some_and(is_of)
+    }
+
+    fn differs_at(&self, place: usize) -> bool {
+        let at = |definition: &Option<Value>| definition.as_ref().and_then(|it| it.get(place).cloned());
+        at(&self.is) != at(&self.should_be)
     }
 
     /// Judged by the names that the server gives: what is shown is shorter, and nothing else depends on it.
@@ -118,14 +134,6 @@ impl Deviation {
     fn is_sequence_of_column(&self, column: &Self) -> bool {
         let is_sequence = self.kind == "sequence" || self.text(0) == Some("S");
         is_sequence && self.name == format!("{}_seq", column.name.replacen('.', "_", 1))
-    }
-
-    /// The name as the server writes it.
-    fn quoted(&self) -> String {
-        let is_plain =
-            self.name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_')
-                && !self.name.starts_with(|it: char| it.is_ascii_digit());
-        if is_plain { self.name.clone() } else { crate::sql::Identifier(&self.name).to_string() }
     }
 
     /// The kind in the words of people.
@@ -142,6 +150,13 @@ impl Deviation {
         const ORDER: [&str; 5] = ["relation", "column", "constraint", "index", "routine"];
         ORDER.iter().position(|kind| *kind == self.kind).unwrap_or(ORDER.len())
     }
+}
+
+/// A name as the server writes it.
+fn quoted(name: &str) -> String {
+    let is_plain = name.bytes().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_')
+        && !name.starts_with(|it: char| it.is_ascii_digit());
+    if is_plain { name.to_owned() } else { crate::sql::Identifier(name).to_string() }
 }
 
 impl fmt::Display for Deviation {
@@ -205,10 +220,27 @@ mod tests {
         check(&[], &key, &["constraint `note.note_pkey` is missing"]);
         let column = [
             ("column", "note.id", "[1]"),
-            ("constraint", "note.note_id_not_null", "[\"n\"]"),
+            ("constraint", "note.note_id_not_null", "[\"n\", \"NOT NULL id\"]"),
             ("relation", "note_id_seq", "[\"S\"]"),
             ("sequence", "note_id_seq", "[]"),
         ];
         check(&column, &[], &["column `note.id` is extra"]);
+        for (name, table, column, definition) in [
+            ("report.needed", "report", "note", "NOT NULL note"),
+            ("\"Report\".Report_Note_not_null1", "Report", "Note", "NOT NULL \"Note\""),
+        ] {
+            let name_of_column = format!("{table}.{column}");
+            let not_null = format!("[\"n\", {}]", Value::String(definition.to_owned()));
+            let is = [("column", &*name_of_column, "[1, \"text\", true]"), ("constraint", name, &not_null)];
+            let expect = [format!("column `{name_of_column}` is another")];
+            check(&is, &[("column", &name_of_column, "[1, \"text\", false]")], &[&expect[0]]);
+        }
+        let named = ("constraint", "note.needed", "[\"n\", \"NOT NULL id\"]");
+        let id = ("column", "note.id", "[1, \"bigint\", true]");
+        check(
+            &[id, named],
+            &[("column", "note.id", "[1, \"text\", true]")],
+            &["column `note.id` is another", "constraint `note.needed` is extra"],
+        );
     }
 }

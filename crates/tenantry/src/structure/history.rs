@@ -86,16 +86,15 @@ impl History {
     /// The version with the fewest differences; of several the newest.
     pub(crate) fn nearest(&self, is: &Objects) -> Option<Nearest> {
         let mut objects = Objects::default();
-        let mut count = is.0.len();
+        let mut count = Count::of(is.0.keys(), is, &objects);
         let mut fewest: Option<(usize, Option<i64>)> = None;
         for state in &self.states {
             // Counted anew only where something has changed.
-            let others = |objects: &Objects| state.keys().filter(|key| is_other(is, objects, key)).count();
-            count -= others(&objects);
+            let before = Count::of(state.keys(), is, &objects);
             state.apply(&mut objects);
-            count += others(&objects);
-            if fewest.is_none_or(|(least, _)| count <= least) {
-                fewest = Some((count, state.version));
+            count = count.without(before).with(Count::of(state.keys(), is, &objects));
+            if fewest.is_none_or(|(least, _)| count.total() <= least) {
+                fewest = Some((count.total(), state.version));
             }
         }
         let (_, version) = fewest?;
@@ -106,6 +105,46 @@ impl History {
     pub(crate) fn makes_relation(&self, name: &str) -> bool {
         let is_it = |key: &Key| key.0 == "relation" && key.1 == name;
         self.states.iter().any(|state| state.changed.iter().any(|(key, _)| is_it(key)))
+    }
+}
+
+/// A number of differences.
+///
+/// From 18 on, that a column has to have a value is a constraint as well, and mostly a difference of the column
+/// already. So such constraints count where there is nothing else.
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    most: usize,
+    not_null: usize,
+}
+
+impl Count {
+    fn of<'a>(keys: impl Iterator<Item = &'a Key>, is: &Objects, should_be: &Objects) -> Self {
+        let others = keys.filter(|key| is_other(is, should_be, key));
+        let mut count = Self { most: 0, not_null: 0 };
+        for key in others {
+            let definition = is.0.get(key).or(should_be.0.get(key));
+            if key.0 == "constraint"
+                && definition.is_some_and(|it| it.iter().all(|it| it.starts_with("[\"n\"")))
+            {
+                count.not_null += 1;
+            } else {
+                count.most += 1;
+            }
+        }
+        count
+    }
+
+    fn total(self) -> usize {
+        if self.most > 0 { self.most } else { self.not_null }
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self { most: self.most + other.most, not_null: self.not_null + other.not_null }
+    }
+
+    fn without(self, other: Self) -> Self {
+        Self { most: self.most - other.most, not_null: self.not_null - other.not_null }
     }
 }
 
@@ -163,6 +202,29 @@ mod tests {
         );
         assert_eq!(history.versions_like(Fingerprint::from_bytes([9; 32])), []);
         Ok(())
+    }
+
+    #[test]
+    fn a_column_that_need_not_have_a_value_is_one_difference() {
+        let mut history = History::default();
+        let of = |entries: &[(&str, &str, &str)]| {
+            let entry = |(kind, name, is): &(&str, &str, &str)| {
+                (((*kind).to_owned(), (*name).to_owned()), vec![(*is).to_owned()])
+            };
+            Objects(entries.iter().map(entry).collect())
+        };
+        let table = ("relation", "note", "[]");
+        history.push(None, Fingerprint::from_bytes([0; 32]), of(&[]));
+        let made = [
+            table,
+            ("column", "note.id", "[true]"),
+            ("constraint", "note.note_pkey", "[\"p\"]"),
+            ("constraint", "note.note_id_not_null", "[\"n\"]"),
+        ];
+        history.push(Some(1), Fingerprint::from_bytes([1; 32]), of(&made));
+        let is = of(&[table, ("column", "note.id", "[false]")]);
+        assert_eq!(history.nearest(&is).map(|nearest| nearest.version), Some(Some(1)));
+        assert_eq!(history.nearest(&of(&made)).map(|nearest| nearest.differences.len()), Some(0));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::difference::Deviation;
+use super::difference::{Deviation, NOT_NULL};
 use crate::sql::Identifier;
 
 /// The statements that make a schema what it should be, for a session whose path leads to it. What no single statement
@@ -55,7 +55,6 @@ const VIEW_QUERY: usize = 15;
 
 /// The places in the definition of a column.
 const TYPE: usize = 1;
-const NOT_NULL: usize = 2;
 const IDENTITY: usize = 3;
 const GENERATED: usize = 4;
 const DEFAULT: usize = 13;

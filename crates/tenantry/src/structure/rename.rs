@@ -95,7 +95,10 @@ impl OwnNames<'_> {
             let is_column = is_dotted && before(2).and_then(unquoted).as_deref() != Some(name.as_str());
             // The server writes `AS` before the alias of a column, and not before that of a table.
             let is_alias_of_column = is_view(tokens) && follows("as");
-            if is_query(tokens) && !is_column && !is_alias_of_column {
+            // It leaves a column bare where a query has one table; a table it never leaves without its schema.
+            let is_bare_column =
+                !is_qualifier && before(1).is_some_and(|token| precedes_value(token, tokens));
+            if is_query(tokens) && !is_column && !is_alias_of_column && !is_bare_column {
                 return Naming::Taken;
             }
         }
@@ -250,6 +253,18 @@ fn takes_roles(tokens: &[Token<'_>]) -> bool {
 fn is_query(tokens: &[Token<'_>]) -> bool {
     tokens.first().is_some_and(|first| first.is_keyword("create"))
         && tokens.iter().take(4).any(|token| token.is_one_of("view rule policy function procedure"))
+}
+
+/// Returns true if a name behind this token is that of a value, and not of a table, an alias or a query of `WITH`.
+fn precedes_value(token: &Token<'_>, tokens: &[Token<'_>]) -> bool {
+    // Where there is no `WITH`, nothing in a list of tables is a bare name.
+    let has_queries = || tokens.iter().any(|token| token.is_keyword("with"));
+    token.kind == TokenKind::Operator
+        || token.is_punctuation("(")
+        || (token.is_punctuation(",") && !has_queries())
+        || token.is_one_of(
+            "select distinct where and or not on by having when then else case in between like returning",
+        )
 }
 
 fn is_view(tokens: &[Token<'_>]) -> bool {

@@ -48,6 +48,22 @@ fn a_name_is_replaced_where_it_is_the_schema() {
             "CREATE MATERIALIZED VIEW __tenant__.v AS SELECT t.id AS acme, s.acme AS x FROM __tenant__.t, \
              ( SELECT 1 AS acme) s",
         ),
+        (
+            "acme",
+            "CREATE VIEW acme.v AS SELECT id, acme, (acme + 1) AS x FROM acme.t WHERE acme > 0 ORDER BY acme, id",
+            "CREATE VIEW __tenant__.v AS SELECT id, acme, (acme + 1) AS x FROM __tenant__.t WHERE acme > 0 \
+             ORDER BY acme, id",
+        ),
+        (
+            "acme",
+            "CREATE FUNCTION acme.f() RETURNS int BEGIN ATOMIC SELECT max(acme) FROM acme.t; END",
+            "CREATE FUNCTION __tenant__.f() RETURNS int BEGIN ATOMIC SELECT max(acme) FROM __tenant__.t; END",
+        ),
+        (
+            "acme",
+            "CREATE POLICY p ON acme.t USING ((acme = 1))",
+            "CREATE POLICY p ON __tenant__.t USING ((acme = 1))",
+        ),
         ("acme", "ALTER TABLE t ADD app_acme int", "ALTER TABLE t ADD app_acme int"),
         (
             "acme",
@@ -70,6 +86,9 @@ fn a_name_that_only_a_run_would_find_is_refused() {
         "CREATE VIEW acme.v AS SELECT acme.id FROM acme.t acme",
         "CREATE VIEW acme.v AS SELECT acme.id FROM acme.acme",
         "CREATE VIEW acme.v AS WITH acme AS (SELECT 1) SELECT 1",
+        "CREATE VIEW acme.v AS WITH other AS (SELECT 1), acme AS (SELECT 1 AS x) SELECT acme.x FROM other, acme",
+        "CREATE VIEW acme.v AS SELECT acme.x FROM (acme.t JOIN acme.s acme ON (true))",
+        "CREATE VIEW acme.v AS SELECT acme.x FROM ( SELECT 1 AS x) acme",
         "CREATE RULE r AS ON INSERT TO acme.v DO INSTEAD INSERT INTO acme.t AS acme VALUES (1)",
     ] {
         assert_eq!(renamed("acme", sql), None, "{sql}");
