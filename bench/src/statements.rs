@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tenantry::database::Comment;
 use tenantry::tenant::Tenant;
 use tenantry::{PoolConfig, TenantDb};
 
@@ -23,6 +24,8 @@ const MANY: usize = 300;
 enum Rule {
     /// One tenant, so nothing is switched.
     Warm,
+    /// The same, with the comment that names the tenant.
+    Commented,
     /// One text for all tenants, as where all are at one version: the server plans it anew.
     Shared,
     /// A text for each of a few tenants, as where tenants differ in their versions.
@@ -35,8 +38,15 @@ enum Rule {
     Unnamed,
 }
 
-const RULES: [Rule; 6] =
-    [Rule::Warm, Rule::Shared, Rule::OwnOfFew, Rule::OwnOfMany, Rule::Emptied, Rule::Unnamed];
+const RULES: [Rule; 7] = [
+    Rule::Warm,
+    Rule::Commented,
+    Rule::Shared,
+    Rule::OwnOfFew,
+    Rule::OwnOfMany,
+    Rule::Emptied,
+    Rule::Unnamed,
+];
 
 pub(crate) async fn switch(bench: &mut Bench) -> Result<()> {
     let (mut pools, mut teams) = (Vec::new(), Vec::new());
@@ -48,7 +58,8 @@ pub(crate) async fn switch(bench: &mut Bench) -> Result<()> {
             _ => bench.fleet.tenants(rule.tenants()).await?,
         };
         // The reserve is for others, and there is nobody else.
-        let sizes = PoolConfig { max_connections: 1, reserve: Some(0), ..PoolConfig::default() };
+        let comment = if matches!(rule, Rule::Commented) { Comment::Tenant } else { Comment::Off };
+        let sizes = PoolConfig { max_connections: 1, reserve: Some(0), comment, ..PoolConfig::default() };
         let pool = bench.fleet.open(Route::Direct, sizes).await?;
         teams.push(Team::new([Task::new(rule, &pool, &tenants)?]));
         pools.push(pool);
@@ -87,6 +98,7 @@ impl Rule {
     fn name(self) -> &'static str {
         match self {
             Self::Warm => "warm",
+            Self::Commented => "commented",
             Self::Shared => "shared",
             Self::OwnOfFew => "own-of-few",
             Self::OwnOfMany => "own-of-many",
@@ -97,7 +109,7 @@ impl Rule {
 
     fn tenants(self) -> usize {
         match self {
-            Self::Warm => 1,
+            Self::Warm | Self::Commented => 1,
             Self::OwnOfMany => MANY,
             Self::Shared | Self::OwnOfFew | Self::Emptied | Self::Unnamed => 2,
         }
@@ -107,7 +119,7 @@ impl Rule {
         let select = "SELECT title FROM note WHERE id = $1";
         match self {
             Self::OwnOfFew | Self::OwnOfMany => format!("{select} /* {} */", tenant.schema()),
-            Self::Warm | Self::Shared | Self::Emptied | Self::Unnamed => select.to_owned(),
+            Self::Warm | Self::Commented | Self::Shared | Self::Emptied | Self::Unnamed => select.to_owned(),
         }
     }
 }

@@ -79,6 +79,8 @@
 //! | put tenants on Citus | [`database::Engine`] |
 //! | work behind a pooler such as `PgBouncer` | [`database::PoolMode`] |
 //! | find out whether it is set up as it should be | [`doctor`] |
+//! | see whose work it is in logs and traces | [`observe`], [`Comment`](database::Comment) |
+//! | keep something in a cache | [`Tenant::key`] |
 //! | know what can fail, and what to do then | [`Error`], [`ErrorKind`] |
 //! | run code deep inside for a tenant | [`Tenancy::scope`], [`Tenancy::current`] |
 //!

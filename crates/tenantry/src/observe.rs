@@ -1,9 +1,51 @@
-//! Reports of long work while it goes on.
+//! Reports of long work while it goes on, and spans that name the tenant that work is for.
 
 use std::time::Duration;
 
+use tracing::Span;
+use tracing::field::display;
+
 use crate::error::Error;
 use crate::tenant::Tenant;
+
+/// A span of `tracing`, level info, that names a tenant in its fields `tenant` (the slug) and `tenant.id`: for work of
+/// your own that is done for it.
+///
+/// Requests behind [`Tenancy::layer`](crate::Tenancy::layer), the jobs of [`for_each`](crate::Tenancy::for_each), what
+/// runs in a [`scope`](crate::Tenancy::scope) and migrations have one. Where no subscriber is interested, it costs a
+/// look at an atomic.
+///
+/// ```no_run
+/// use tracing::Instrument as _;
+///
+/// # async fn send_invoice(_: tenantry::TenantDb) {}
+/// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {
+/// let acme = tenancy.tenant("acme").await?;
+/// let work = send_invoice(tenancy.db(&acme)?);
+/// work.instrument(tenantry::observe::tenant_span(&acme)).await;
+/// # Ok(())
+/// # }
+/// ```
+pub fn tenant_span(tenant: &Tenant) -> Span {
+    tracing::info_span!("tenant", tenant = %tenant.slug(), tenant.id = %tenant.id())
+}
+
+/// Records a tenant in the fields `tenant` and `tenant.id` of a span, which must have been made with them, empty. In
+/// any other span this changes nothing.
+///
+/// ```no_run
+/// # fn example(acme: &tenantry::Tenant) {
+/// use tracing::field::Empty;
+///
+/// let span = tracing::info_span!("import", tenant = Empty, tenant.id = Empty);
+/// tenantry::observe::record_tenant(&span, acme);
+/// # }
+/// ```
+pub fn record_tenant(span: &Span, tenant: &Tenant) {
+    if !span.is_disabled() {
+        span.record("tenant", display(tenant.slug())).record("tenant.id", display(tenant.id()));
+    }
+}
 
 /// A part of a run over the fleet. The next one begins when every tenant of the one before is where it was
 /// to be.

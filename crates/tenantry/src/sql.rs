@@ -4,6 +4,7 @@
 //! the literals of messages that carry no parameters (`SET`, ledger rows, lock keys). Each of the
 //! two kinds has one quoting function, and everything else is built from them.
 
+pub(crate) mod comment;
 pub(crate) mod lexer;
 pub(crate) mod privileges;
 

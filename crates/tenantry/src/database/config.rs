@@ -294,6 +294,8 @@ pub struct PoolConfig {
     pub statement_cache_capacity: usize,
     /// The moments at which a connection is verified. Default: [`Verify::Switch`].
     pub verify: Verify,
+    /// The comment that statements carry, for whoever reads them on the server. Default: [`Comment::Off`].
+    pub comment: Comment,
 }
 
 /// The kind of session behind a connection of the pool.
@@ -337,6 +339,28 @@ pub enum Verify {
     Always,
 }
 
+/// The comment at the end of each statement's text, in sqlcommenter's form. It is seen wherever the server shows texts:
+/// in `pg_stat_activity`, in its log, in what a monitoring service reads of both.
+///
+/// Statements of the master schema have none, nor have those of a [stock pool](crate::Tenancy::stock_pool).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Comment {
+    /// None: one text for all tenants.
+    #[default]
+    Off,
+    /// The tenant's slug: `/*tenant='acme'*/`.
+    ///
+    /// A prepared statement belongs to its text, so each tenant has statements of its own on a connection. They are
+    /// prepared once per connection and tenant, and a connection keeps
+    /// [`statement_cache_capacity`](PoolConfig::statement_cache_capacity) of them in all, of which the one that was not
+    /// used for longest goes first. A pool gives a tenant the connection that served it last, so most are met again; a
+    /// connection that goes back and forth between more tenants than its statements have room for prepares at each
+    /// turn. Where that counts, [`ApplicationName`](crate::pool::ApplicationName) costs no statement. Statements that
+    /// are not kept, such as all [behind a pooler](PoolMode::Transaction), cost nothing more.
+    Tenant,
+}
+
 impl Default for PoolConfig {
     fn default() -> Self {
         Self {
@@ -355,6 +379,7 @@ impl Default for PoolConfig {
             client_connection_check_interval: Duration::from_secs(1),
             statement_cache_capacity: 100,
             verify: Verify::Switch,
+            comment: Comment::Off,
         }
     }
 }

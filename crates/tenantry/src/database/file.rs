@@ -249,6 +249,10 @@ impl Config {
             acquire_timeout: given.acquire_timeout_ms.map_or(default.acquire_timeout, Duration::from_millis),
             move_wait: given.move_wait_ms.map_or(default.move_wait, Duration::from_millis),
             verify: given.verify.unwrap_or(default.verify),
+            statement_cache_capacity: given
+                .statement_cache_capacity
+                .map_or(default.statement_cache_capacity, |capacity| capacity as usize),
+            comment: given.comment.unwrap_or(default.comment),
             ..default
         }
     }

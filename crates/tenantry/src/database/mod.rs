@@ -24,7 +24,7 @@ mod sections;
 mod url;
 
 pub(crate) use self::config::Way;
-pub use self::config::{DatabaseConfig, PoolConfig, PoolMode, Verify};
+pub use self::config::{Comment, DatabaseConfig, PoolConfig, PoolMode, Verify};
 pub use self::engine::Engine;
 pub(crate) use self::engine::{Dialect, Dialects};
 pub use self::file::Config;

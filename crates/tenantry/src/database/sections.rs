@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::config::{PoolMode, Verify};
+use super::config::{Comment, PoolMode, Verify};
 use super::engine::Engine;
 use super::period::Period;
 use super::replicas::{ReplicaUrls, WithoutReplica};
@@ -73,6 +73,8 @@ pub(super) struct PoolSection {
     pub(super) acquire_timeout_ms: Option<u64>,
     pub(super) move_wait_ms: Option<u64>,
     pub(super) verify: Option<Verify>,
+    pub(super) statement_cache_capacity: Option<u32>,
+    pub(super) comment: Option<Comment>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -3,13 +3,18 @@
 use std::fmt;
 use std::task::{Context, Poll};
 
-use http::{Extensions, Request, Uri};
+use http::{Extensions, Request, Response, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
+use tracing::Span;
+use tracing::field::Empty;
 
 use super::bypass::{Bypass, BypassKey};
+use super::future::TenancyFuture;
+use super::vary::Vary;
 use super::{original_uri, peer};
 use crate::error::{ErrorKind, Result};
+use crate::observe::record_tenant;
 use crate::pool::{TenantDb, TenantReadDb};
 use crate::registry::unknown;
 use crate::resolve::{Head, Resolution, TenantKey};
@@ -38,6 +43,8 @@ pub struct Resolved {
     resolution: Resolution,
     uri: Uri,
     bypass: Option<Bypass>,
+    /// Hears who the tenant is.
+    span: Span,
 }
 
 impl Resolved {
@@ -104,7 +111,11 @@ impl Resolved {
             Resolution::Tenant { key, .. } => {
                 let tenant = self.tenancy.find(key).await?;
                 // The same error as where there is none.
-                if tenant.status().is_hidden() { Err(unknown(key)) } else { Ok(Some(tenant)) }
+                if tenant.status().is_hidden() {
+                    return Err(unknown(key));
+                }
+                record_tenant(&self.span, &tenant);
+                Ok(Some(tenant))
             }
             Resolution::Master | Resolution::None | Resolution::Invalid(_) => Ok(None),
         }
@@ -164,13 +175,22 @@ pub struct TenancyLayer {
     tenancy: Tenancy,
     attached: Extensions,
     bypass: Option<BypassKey>,
+    vary: Vary,
 }
 
 impl Tenancy {
     /// The middleware that finds out which tenant a request is for. It rejects nothing: what
     /// a handler asks for decides.
+    ///
+    /// As soon as somebody asks for the tenant, it is recorded in the fields `tenant` (the slug) and `tenant.id` of a
+    /// span of `tracing`: the one around this layer, if that was made with a field `tenant`, such as one of tower-http's
+    /// `TraceLayer`; otherwise one of level info, in which the request is then handled.
+    ///
+    /// Responses name in `Vary` the headers by which the resolver tells tenants apart
+    /// ([`Resolve::varies_by`](crate::resolve::Resolve::varies_by)).
     pub fn layer(&self) -> TenancyLayer {
-        TenancyLayer { tenancy: self.clone(), attached: Extensions::new(), bypass: None }
+        let vary = Vary::by(self.varies_by());
+        TenancyLayer { tenancy: self.clone(), attached: Extensions::new(), bypass: None, vary }
     }
 }
 
@@ -207,8 +227,8 @@ impl<S> Layer<S> for TenancyLayer {
     type Service = TenancyService<S>;
 
     fn layer(&self, inner: S) -> TenancyService<S> {
-        let Self { tenancy, attached, bypass } = self.clone();
-        TenancyService { inner, tenancy, attached, bypass }
+        let Self { tenancy, attached, bypass, vary } = self.clone();
+        TenancyService { inner, tenancy, attached, bypass, vary }
     }
 }
 
@@ -219,21 +239,32 @@ pub struct TenancyService<S> {
     tenancy: Tenancy,
     attached: Extensions,
     bypass: Option<BypassKey>,
+    vary: Vary,
 }
 
-impl<S, B> Service<Request<B>> for TenancyService<S>
+/// The span that hears of a request's tenant, and the one to handle the request in.
+fn spans() -> (Span, Span) {
+    let around = Span::current();
+    if around.has_field("tenant") {
+        return (around, Span::none());
+    }
+    let own = tracing::info_span!("request", tenant = Empty, tenant.id = Empty);
+    (own.clone(), own)
+}
+
+impl<S, B, R> Service<Request<B>> for TenancyService<S>
 where
-    S: Service<Request<B>>,
+    S: Service<Request<B>, Response = Response<R>>,
 {
-    type Response = S::Response;
+    type Response = Response<R>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = TenancyFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> S::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         peer::note(request.extensions_mut());
         let resolution = self.tenancy.resolve(&Head::of(&request));
         let uri = request.uri().clone();
@@ -249,8 +280,10 @@ where
         request.extensions_mut().extend(self.attached.clone());
         let bypass = self.bypass.as_ref().and_then(|key| key.find(request.headers()));
         let tenancy = self.tenancy.clone();
-        request.extensions_mut().insert(Resolved { tenancy, resolution, uri, bypass });
-        self.inner.call(request)
+        let (span, own) = spans();
+        request.extensions_mut().insert(Resolved { tenancy, resolution, uri, bypass, span });
+        let answer = own.in_scope(|| self.inner.call(request));
+        TenancyFuture::new(answer, own, self.vary.clone())
     }
 }
 

@@ -27,6 +27,7 @@
 mod bypass;
 #[cfg(feature = "axum")]
 mod extract;
+mod future;
 mod layer;
 mod original_uri;
 mod peer;
@@ -38,8 +39,10 @@ mod rejection_kind;
 mod renamed;
 #[cfg(feature = "axum")]
 mod response;
+mod vary;
 
 pub use self::bypass::{BYPASS, BypassKey};
+pub use self::future::TenancyFuture;
 pub use self::layer::{Resolved, TenancyLayer, TenancyService};
 #[cfg(feature = "axum")]
 pub use self::{extract::require_tenant, rejection::Rejection, rejection_kind::RejectionKind};

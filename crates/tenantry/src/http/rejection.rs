@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use http::header::ACCEPT;
+use http::header::{ACCEPT, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -138,7 +138,9 @@ impl IntoResponse for Rejection {
         }
         let (status, suspension) = (self.status(), self.suspension());
         let words = Words::of(self.kind, suspension);
-        let response = if self.wants_json() { problem(status, &words) } else { page(status, &words) };
+        let mut response = if self.wants_json() { problem(status, &words) } else { page(status, &words) };
+        // Who signs up in a minute is not to be missing for as long as a cache keeps a 404.
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         with_retry_after(response, self.kind, suspension)
     }
 }

@@ -12,6 +12,7 @@ mod citus;
 #[cfg(feature = "tokio-postgres")]
 mod client;
 mod clones;
+mod comments;
 mod crashes;
 mod crossing;
 mod elsewhere;

@@ -7,7 +7,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 use tenantry_embedded::{ScratchDatabase, ScratchPooler};
 
 use super::cancellation::send_and_drop;
-use crate::database::PoolMode;
+use crate::database::{Comment, PoolMode};
 use crate::fixture::{migrations, text};
 use crate::pool::{IsolationLevel, TxOptions};
 use crate::tenant::Suspension;
@@ -22,6 +22,10 @@ struct Behind {
 
 impl Behind {
     async fn new(tenant_sql: &[&str]) -> Self {
+        Self::with_comment(tenant_sql, Comment::Off).await
+    }
+
+    async fn with_comment(tenant_sql: &[&str], comment: Comment) -> Self {
         let database = Arc::new(ScratchDatabase::create().await.unwrap());
         let pooler = ScratchPooler::start(&[database.url()], 1).await.unwrap();
         let config = DatabaseConfig::from_url(&pooler.url(database.url()))
@@ -31,6 +35,7 @@ impl Behind {
             .pool(PoolConfig {
                 mode: PoolMode::Transaction,
                 drain_timeout: Duration::from_secs(5),
+                comment,
                 ..PoolConfig::default()
             });
         let builder = Tenancy::builder().database(config).migrations(migrations(tenant_sql)).install(true);
@@ -69,6 +74,20 @@ async fn a_statement_and_what_prepares_it_are_one_transaction() {
     }
     let path = behind.next_text("SHOW search_path").await;
     assert!(path.starts_with("\"$user\""), "{path}");
+}
+
+#[tokio::test]
+async fn a_statement_names_its_tenant_on_the_server() {
+    let behind = Behind::with_comment(&["CREATE TABLE note (title text)"], Comment::Tenant).await;
+    let own = "SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+    for slug in ["acme", "globex", "acme"] {
+        let db = behind.db(slug).await;
+        assert_eq!(text(&db, own).await, format!("{own}\n/*tenant='{slug}'*/"));
+        let mut tx = db.begin().await.unwrap();
+        let seen: String = sqlx::query_scalar(own).fetch_one(&mut *tx).await.unwrap();
+        assert_eq!(seen, format!("{own}\n/*tenant='{slug}'*/"));
+        tx.commit().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::{Fleet, PoolConfig, TenantDb};
 
 #[derive(Clone, Debug, PartialEq, sqlx::Type)]
 #[sqlx(type_name = "mood", rename_all = "lowercase")]
-enum Mood {
+pub(super) enum Mood {
     Happy,
 }
 

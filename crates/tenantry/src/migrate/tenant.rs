@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use futures_util::{StreamExt as _, stream};
 use sqlx::PgConnection;
+use tracing::Instrument as _;
 
 use super::blockers::blockers;
 use super::file::{apply_at_once, apply_together};
@@ -113,7 +114,8 @@ impl FleetRun<'_> {
             Ok(Changed::default())
         } else {
             let record = self.record(wave).await?;
-            match self.migrate_where_it_is(record, &tenant).await {
+            let span = tracing::info_span!("migrate", tenant = %tenant.slug(), tenant.id = %tenant.id());
+            match self.migrate_where_it_is(record, &tenant).instrument(span).await {
                 Err(error) if was_taken_over(&error) => return Err(error),
                 result => result,
             }

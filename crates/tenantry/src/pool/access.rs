@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::driver::{Driver, PgDriver};
 use super::grant::Grant;
 use super::lease::{Lease, Switching};
+use super::marks::Marks;
 use super::preparation::Preparation;
 use super::preprocessor::Target;
 use super::shared::Pool;
 use super::standing::{Seen, Surroundings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
-use crate::tenant::{Digest, Status, Tenant};
+use crate::tenant::{Status, Tenant};
 
 /// The parts that every kind of handle is made of.
 pub(super) struct Access<D: Driver = PgDriver> {
@@ -38,8 +39,8 @@ pub(super) struct Current<D: Driver = PgDriver> {
     target: Target,
     /// Set where it is the same at every checkout.
     preparation: Option<Arc<Preparation>>,
-    /// Set when the tenant is not where the rest of the fleet is.
-    pub(super) tag: Option<Digest>,
+    /// The comments that its statements get.
+    pub(super) marks: Marks,
     /// `None` until somebody asked.
     seen: Option<Seen>,
 }
@@ -228,12 +229,14 @@ impl<D: Driver> Means<'_, D> {
         let once = self.pool.prepare_once(target.clone(), self.grant);
         let preparation = once.and_then(|preparation| with(preparation, self.settings).ok());
         let pool = self.pool.clone();
-        let mut current = Current { pool, target, preparation, tag: None, seen };
-        // One text for all who are where the fleet is; the others get texts of their own.
-        let fleet = surroundings.map(|surroundings| surroundings.fleet);
-        current.tag =
-            current.tenant().and_then(Tenant::digest).copied().filter(|digest| Some(*digest) != fleet);
-        current
+        let marks = match &target {
+            Target::Tenant(tenant) => {
+                let fleet = surroundings.map(|surroundings| surroundings.fleet);
+                Marks::of(tenant, fleet, pool.comment())
+            }
+            Target::Master => Marks::default(),
+        };
+        Current { pool, target, preparation, marks, seen }
     }
 
     fn prepare(&self, target: &Target) -> Result<Arc<Preparation>> {

@@ -6,11 +6,13 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgQueryResult, PgRow};
 use sqlx::{Either, Executor as _, PgConnection};
+use tracing::Instrument as _;
 
 use super::await_point::{AwaitPoint, at};
 use super::classify::Effect;
 use super::driver::PgDriver;
 use super::lease::{Activity, Lease};
+use super::marks::Marks;
 use super::nesting::OpenLevels;
 use super::purpose::{Held, Purpose};
 use super::shared::Pool;
@@ -18,7 +20,7 @@ use super::statement::Statement;
 use crate::error::sqlstate::may_be_missing_schema;
 use crate::error::{Error, ErrorKind, is_stale_plan};
 use crate::guard::{Guard, stands};
-use crate::tenant::{Digest, SchemaName};
+use crate::tenant::SchemaName;
 
 /// A connection on loan, prepared for one tenant or for the master schema.
 ///
@@ -39,8 +41,7 @@ pub struct Checkout {
     pub(super) lease: Lease<PgDriver>,
     /// The schema that unqualified names mean.
     pub(super) schema: SchemaName,
-    /// Set when the tenant is not where the rest of the fleet is.
-    tag: Option<Digest>,
+    pub(super) marks: Marks,
     purpose: Purpose,
     pub(super) nesting: OpenLevels,
     /// A `COPY` was cut off or failed, and nobody can tell what the server sends next.
@@ -53,7 +54,7 @@ impl Checkout {
         pool: Pool,
         lease: Lease<PgDriver>,
         schema: SchemaName,
-        tag: Option<Digest>,
+        marks: Marks,
         purpose: Purpose,
         held: Option<Held>,
     ) -> Self {
@@ -61,7 +62,7 @@ impl Checkout {
             pool,
             lease,
             schema,
-            tag,
+            marks,
             purpose,
             nesting: OpenLevels::default(),
             is_out_of_step: false,
@@ -119,12 +120,13 @@ impl Checkout {
         Box::pin(async_stream::try_stream! {
             self.settle().await?;
             let (statement, mut second_attempt) = self.attempts(statement?)?;
+            let span = self.lease.statement_span();
             let mut next = Some(statement);
             while let Some(statement) = next.take() {
                 let mut exchange = self.lease.begin(Activity::Statement);
                 let mut failure = None;
                 let mut results = exchange.fetch_many(statement);
-                while let Some(result) = at(AwaitPoint::Statement, results.next()).await {
+                while let Some(result) = at(AwaitPoint::Statement, results.next()).instrument(span.clone()).await {
                     match result {
                         Ok(item) => {
                             second_attempt = None;
@@ -136,7 +138,7 @@ impl Checkout {
                         }
                     }
                 }
-                drop(results);
+                span.in_scope(|| drop(results));
                 match failure {
                     None => exchange.finish(),
                     Some(error) => {
@@ -156,11 +158,12 @@ impl Checkout {
         }
         self.settle().await?;
         let (mut next, mut second_attempt) = self.attempts(statement)?;
+        let span = self.lease.statement_span();
         loop {
             let answer = self.lease.exchange(Activity::Statement, async |_, connection| {
                 at(AwaitPoint::Statement, connection.fetch_optional(next)).await
             });
-            match answer.await {
+            match answer.instrument(span.clone()).await {
                 Ok(row) => return Ok(row),
                 Err(error) => next = self.recover(error, second_attempt.take()).await?,
             }
@@ -171,8 +174,8 @@ impl Checkout {
     /// with the same once more if it may be sent again.
     fn attempts(&mut self, statement: Statement) -> Result<(Statement, Option<Statement>), sqlx::Error> {
         self.note_effect(statement.sql())?;
+        let statement = self.marks.kept(statement);
         self.lease.note_described(statement.sql());
-        let statement = self.tag(statement);
         let second_attempt = self.may_try_again(&statement).then(|| statement.clone());
         Ok((statement, second_attempt))
     }
@@ -184,13 +187,6 @@ impl Checkout {
             self.lease.touch();
         }
         Ok(())
-    }
-
-    fn tag(&self, statement: Statement) -> Statement {
-        match &self.tag {
-            Some(digest) if stands(Guard::Tag) => statement.tagged(digest),
-            _ => statement,
-        }
     }
 
     /// A statement whose cached plan is stale was not executed at all, so it may be sent again;

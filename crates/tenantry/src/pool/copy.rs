@@ -68,8 +68,9 @@ impl Checkout {
         self.settle().await?;
         self.note_effect(statement.sql())?;
         self.is_out_of_step = true;
+        let sql = self.marks.text(statement.sql());
         let copied = self.lease.exchange(Activity::Call, async |_, connection| {
-            at(AwaitPoint::Statement, send(connection, statement.sql(), source)).await
+            at(AwaitPoint::Statement, send(connection, &sql, source)).await
         });
         let copied = copied.await;
         self.is_out_of_step = matches!(&copied, Err(error) if error.as_database_error().is_none());
@@ -93,9 +94,10 @@ impl Checkout {
             self.settle().await?;
             self.note_effect(statement.sql())?;
             self.is_out_of_step = true;
+            let sql = self.marks.text(statement.sql());
             let mut exchange = self.lease.begin(Activity::Call);
             let mut failure = None;
-            match at(AwaitPoint::Statement, exchange.copy_out_raw(statement.sql())).await {
+            match at(AwaitPoint::Statement, exchange.copy_out_raw(&sql)).await {
                 Ok(mut chunks) => {
                     while let Some(chunk) = at(AwaitPoint::Statement, chunks.next()).await {
                         match chunk {

@@ -148,7 +148,7 @@ impl Access {
         let (lease, current) = self.lease_with(Switching::Now, settings).await?;
         let held = Held::one(&self.held, purpose);
         let schema = lease.schema().clone();
-        Ok(Checkout::new(current.pool.clone(), lease, schema, current.tag, purpose, held))
+        Ok(Checkout::new(current.pool.clone(), lease, schema, current.marks.clone(), purpose, held))
     }
 
     async fn begin(&self, options: TxOptions) -> Result<Transaction, sqlx::Error> {

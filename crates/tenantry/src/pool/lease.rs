@@ -29,7 +29,7 @@ use super::types::{Described, Types};
 use crate::database::{PoolMode, Verify};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
-use crate::tenant::SchemaName;
+use crate::tenant::{Alias, SchemaName, Tenant};
 
 /// The switch that the next statement takes along.
 #[cfg(feature = "tokio-postgres")]
@@ -240,8 +240,21 @@ impl<D: Driver> Lease<D> {
 
     /// The schema that it is prepared for.
     pub(super) fn schema(&self) -> &SchemaName {
+        self.last().request.schema()
+    }
+
+    /// The tenant that it is prepared for; `None` for the master schema.
+    pub(super) fn tenant(&self) -> Option<&Tenant> {
+        self.last().tenant()
+    }
+
+    pub(super) fn database(&self) -> &Alias {
+        &self.slot.slots.alias
+    }
+
+    fn last(&self) -> &Preparation {
         let pooled = self.slot.pooled.as_ref().expect("a lease has a connection until it is dropped");
-        pooled.session.last().expect("prepared for something").request.schema()
+        pooled.session.last().expect("prepared for something")
     }
 
     /// Lends the connection to somebody who says nothing of what he does on it.

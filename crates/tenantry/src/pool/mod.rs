@@ -15,7 +15,8 @@
 //! the answer was read. A future may be dropped at any `.await`: its lease then finds the connection busy,
 //! and drains or closes it.
 //!
-//! [`PoolStatus`] tells what a pool does; the span `checkout` (level debug) has database and tenant.
+//! [`PoolStatus`] tells what a pool does; the spans `checkout` and `statement` (level debug) have `database`, `tenant` and
+//! `tenant.id`.
 //! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver`
 //! (`sqlx`, `tokio-postgres`, `replica-1` and so on):
 //! `tenantry_checkouts_total` (`source`: warm, switch, open), `tenantry_checkout_waits_total`,
@@ -31,6 +32,7 @@
 mod access;
 mod acquire;
 mod affinity;
+mod application_name;
 mod await_point;
 mod away;
 mod channel;
@@ -55,6 +57,7 @@ mod fairness;
 mod grant;
 mod kept;
 mod lease;
+mod marks;
 mod message;
 mod needs_session;
 mod nested;
@@ -72,6 +75,7 @@ mod resets;
 mod session;
 mod shared;
 mod slots;
+mod spans;
 mod standing;
 mod statement;
 mod step;
@@ -90,6 +94,7 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
+pub use self::application_name::ApplicationName;
 #[cfg(test)]
 pub(crate) use self::await_point::{AwaitPoint, drops};
 pub use self::checkout::Checkout;

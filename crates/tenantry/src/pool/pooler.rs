@@ -16,6 +16,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgQueryResult, PgRow};
 use sqlx::{AssertSqlSafe, Either, Executor as _};
+use tracing::Instrument as _;
 
 use super::await_point::{AwaitPoint, at};
 use super::checkout::Checkout;
@@ -80,13 +81,15 @@ impl Checkout {
             if !self.is_described(&statement) {
                 self.lease.suspect_types();
             }
-            let mut second_attempt = statement.is_prepared().then(|| statement.clone());
-            let mut next = Some(statement.clone());
+            let sent = self.marks.unkept(statement.clone());
+            let span = self.lease.statement_span();
+            let mut second_attempt = sent.is_prepared().then(|| sent.clone());
+            let mut next = Some(sent);
             while let Some(attempt) = next.take() {
                 let mut exchange = self.lease.begin(Activity::Statement);
                 let mut failure = None;
                 let mut results = exchange.fetch_many(attempt);
-                while let Some(result) = at(AwaitPoint::Statement, results.next()).await {
+                while let Some(result) = at(AwaitPoint::Statement, results.next()).instrument(span.clone()).await {
                     match result {
                         Ok(item) => {
                             second_attempt = None;
@@ -98,7 +101,7 @@ impl Checkout {
                         }
                     }
                 }
-                drop(results);
+                span.in_scope(|| drop(results));
                 match failure {
                     None => exchange.finish(),
                     Some(error) => {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use super::application_name::ApplicationName;
 use super::grant::Grant;
 use super::preprocessor::{CheckoutRequest, Preprocessor, Role, SearchPath, SessionSettings};
 use crate::error::{Error, ErrorKind, Result};
@@ -31,6 +32,10 @@ impl Preprocessors {
         let mut built_in: Vec<Arc<dyn Preprocessor>> = vec![Arc::new(SearchPath)];
         if let Some(role) = role {
             built_in.push(Arc::new(role.clone()));
+        }
+        let application_name = ApplicationName::default();
+        if chosen.is_some_and(|chosen| chosen.iter().any(|name| name == application_name.name())) {
+            built_in.push(Arc::new(application_name));
         }
         for preprocessor in built_in {
             if given.iter().all(|other| other.name() != preprocessor.name()) {

@@ -14,8 +14,9 @@ use super::preparation::{Preparation, Preprocessors};
 use super::preprocessor::{CheckoutRequest, Target};
 use super::session::Warmth;
 use super::slots::{PoolStatus, Request, Slot, Slots};
+use super::spans::checkout_span;
 use super::step::{Step, StepMarker};
-use crate::database::{Layout, PoolConfig, PoolMode};
+use crate::database::{Comment, Layout, PoolConfig, PoolMode};
 use crate::error::Result;
 use crate::tenant::{Alias, TenantId};
 
@@ -105,11 +106,7 @@ impl<D: Driver> Pool<D> {
         switching: Switching,
     ) -> Result<Lease<D>> {
         let slots = &self.shared.slots;
-        let span = tracing::debug_span!(
-            "checkout",
-            database = %slots.alias,
-            tenant = preparation.tenant().map(|tenant| tenant.slug().as_str()),
-        );
+        let span = checkout_span(&slots.alias, preparation);
         let request = match span.in_scope(|| slots.request(preparation))? {
             // Most checkouts end here, and need no timer.
             Request::Granted(slot) if slot.warmth_for(preparation) == Warmth::Warm => {
@@ -155,6 +152,11 @@ impl<D: Driver> Pool<D> {
     /// The longest wait of a checkout for the end of its tenant's move.
     pub(super) fn move_wait(&self) -> Duration {
         self.shared.slots.config.move_wait
+    }
+
+    /// The comment that statements are to carry.
+    pub(super) fn comment(&self) -> Comment {
+        self.shared.slots.config.comment
     }
 
     pub(super) fn alias(&self) -> &Alias {

@@ -1,4 +1,6 @@
-use super::{Head, InvalidResolver, Resolution, Resolve, peer::TrustedNetworks};
+use http::HeaderName;
+
+use super::{Head, InvalidResolver, Resolution, Resolve, head::X_FORWARDED_HOST, peer::TrustedNetworks};
 
 /// The tenant is whoever registered the host: `notes.acme.com`.
 ///
@@ -46,6 +48,10 @@ impl Resolve for CustomDomain {
             Ok(None) => Resolution::None,
             Err(error) => Resolution::Invalid(error),
         }
+    }
+
+    fn varies_by(&self) -> Vec<HeaderName> {
+        self.proxies.varies_by(&X_FORWARDED_HOST)
     }
 
     fn is_catch_all(&self) -> bool {

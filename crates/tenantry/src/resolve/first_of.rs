@@ -1,5 +1,7 @@
 use std::fmt;
 
+use http::HeaderName;
+
 use super::{Head, InvalidResolver, Resolution, Resolve};
 use crate::tenant::Slug;
 
@@ -61,6 +63,16 @@ impl Resolve for FirstOf {
             _ => true,
         };
         self.resolvers.iter().find(|resolver| answers(resolver.resolve(head)))?.address(head, slug)
+    }
+
+    fn varies_by(&self) -> Vec<HeaderName> {
+        let mut headers = Vec::new();
+        for header in self.resolvers.iter().flat_map(Resolve::varies_by) {
+            if !headers.contains(&header) {
+                headers.push(header);
+            }
+        }
+        headers
     }
 
     fn is_catch_all(&self) -> bool {

@@ -158,7 +158,7 @@ impl<'a> Head<'a> {
     }
 }
 
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// The text of a header.
 pub(super) fn text_in<'a>(name: &HeaderName, value: &'a HeaderValue) -> Result<&'a str, InvalidRequest> {

@@ -66,4 +66,8 @@ impl Resolve for Header {
     fn resolve(&self, head: &Head<'_>) -> Resolution {
         self.try_resolve(head).unwrap_or_else(Resolution::Invalid)
     }
+
+    fn varies_by(&self) -> Vec<HeaderName> {
+        self.gateways.varies_by(&self.name)
+    }
 }

@@ -33,6 +33,11 @@ impl TrustedNetworks {
         Ok(())
     }
 
+    /// The header, if any peer is believed when it sends it.
+    pub(super) fn varies_by(&self, header: &HeaderName) -> Vec<HeaderName> {
+        if self.networks.is_empty() { Vec::new() } else { vec![header.clone()] }
+    }
+
     /// Returns true if the peer is believed when it sends this header.
     pub(super) fn contain(&self, peer: Option<Peer>, headers: &HeaderMap, header: &HeaderName) -> bool {
         if self.networks.is_empty() {

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderName;
 use http::uri::PathAndQuery;
 
 use super::{Head, InvalidRequest};
@@ -39,6 +40,12 @@ pub trait Resolve: Send + Sync + 'static {
         None
     }
 
+    /// The headers besides `Host` that the answer depends on. The [layer](crate::Tenancy::layer) names them in the
+    /// `Vary` of each response, so that no cache answers a tenant with what it keeps of another one.
+    fn varies_by(&self) -> Vec<HeaderName> {
+        Vec::new()
+    }
+
     /// Returns true if every request with a host is answered with a tenant, so that no resolver after this one is
     /// ever asked. [`FirstOf`](super::FirstOf) accepts such a resolver only at the end.
     fn is_catch_all(&self) -> bool {
@@ -65,6 +72,10 @@ impl<R: Resolve + ?Sized> Resolve for Arc<R> {
         (**self).address(head, slug)
     }
 
+    fn varies_by(&self) -> Vec<HeaderName> {
+        (**self).varies_by()
+    }
+
     fn is_catch_all(&self) -> bool {
         (**self).is_catch_all()
     }
@@ -77,6 +88,10 @@ impl Resolve for Box<dyn Resolve> {
 
     fn address(&self, head: &Head<'_>, slug: &Slug) -> Option<String> {
         (**self).address(head, slug)
+    }
+
+    fn varies_by(&self) -> Vec<HeaderName> {
+        (**self).varies_by()
     }
 
     fn is_catch_all(&self) -> bool {

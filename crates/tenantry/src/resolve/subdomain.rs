@@ -1,6 +1,9 @@
+use http::HeaderName;
 use http::uri::PathAndQuery;
 
-use super::{Head, InvalidRequest, InvalidResolver, Resolution, Resolve, peer::TrustedNetworks};
+use super::{
+    Head, InvalidRequest, InvalidResolver, Resolution, Resolve, head::X_FORWARDED_HOST, peer::TrustedNetworks,
+};
 use crate::tenant::{DomainName, Slug};
 
 /// The tenant is the label in front of a base domain: `acme.example.com`.
@@ -115,5 +118,9 @@ impl Resolve for Subdomain {
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         let path = head.uri().path_and_query().map_or("/", PathAndQuery::as_str);
         path.starts_with('/').then(|| format!("//{slug}.{}{port}{path}", self.base))
+    }
+
+    fn varies_by(&self) -> Vec<HeaderName> {
+        self.proxies.varies_by(&X_FORWARDED_HOST)
     }
 }

@@ -149,7 +149,8 @@ where
             Some(error) => Err(error),
             None => tenancy.db_of(&tenant, true),
         };
-        let work = there.map(&mut self.job);
+        let span = tracing::info_span!("job", tenant = %tenant.slug(), tenant.id = %tenant.id());
+        let work = there.map(|db| span.in_scope(|| (self.job)(db)));
         let run = async move {
             let result = match work {
                 Ok(work) => work.await,
@@ -157,7 +158,7 @@ where
             };
             (tenant, result)
         };
-        self.running.spawn(run.in_current_span());
+        self.running.spawn(run.instrument(span));
     }
 }
 

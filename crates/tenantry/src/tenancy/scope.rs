@@ -2,6 +2,7 @@
 
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
+use tracing::Instrument as _;
 
 use super::Tenancy;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,7 +20,8 @@ impl Tenancy {
     ///
     /// A task that is spawned inside does not inherit it.
     pub async fn scope<F: Future>(&self, tenant: &Tenant, future: F) -> F::Output {
-        CURRENT.scope(tenant.clone(), future).await
+        let span = tracing::info_span!("scope", tenant = %tenant.slug(), tenant.id = %tenant.id());
+        CURRENT.scope(tenant.clone(), future).instrument(span).await
     }
 
     /// The tenant of the innermost [`scope`](Self::scope) around this task; never a default.

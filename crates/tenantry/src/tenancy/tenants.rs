@@ -27,6 +27,11 @@ impl Tenancy {
         self.inner.registry.find(key).await
     }
 
+    /// The headers by which the resolver tells tenants apart, besides `Host`.
+    pub(crate) fn varies_by(&self) -> Vec<http::HeaderName> {
+        self.inner.resolver.varies_by()
+    }
+
     /// Asks the resolver which tenant a request is for, as the [layer](Self::layer) does: for a server that is not
     /// on tower, and for what is no request at all but has a head like one. The database is not asked.
     ///

@@ -20,6 +20,7 @@
 mod alias;
 mod digest;
 mod domain_name;
+mod key;
 mod name;
 mod record;
 mod reserved_slugs;
@@ -38,6 +39,7 @@ pub use self::{
     alias::{Alias, InvalidAlias},
     digest::{Digest, InvalidDigest},
     domain_name::{DomainName, InvalidDomainName},
+    key::CacheKey,
     name::{InvalidTenantName, TenantName},
     record::{NotServed, Tenant, TenantRecord},
     reserved_slugs::ReservedSlugs,

@@ -234,7 +234,43 @@ async fn a_header_counts_only_from_a_trusted_peer() {
         }
         let answer = send(routes().layer(application.tenancy.layer()), request).await;
         assert_eq!(answer.status.as_u16(), expect, "{peer:?}");
+        // No cache may give one tenant's page to another, whoever was believed this time.
+        assert_eq!(answer.header("vary"), Some("x-tenant"), "{peer:?}");
     }
+}
+
+#[tokio::test]
+async fn responses_vary_by_what_the_resolver_reads_besides_the_host() {
+    let proxies = ["10.0.0.0/8"];
+    let header = || Header::named("x-tenant").unwrap();
+    let host = || Subdomain::of("example.com").unwrap();
+    let first_of = FirstOf::new(vec![
+        Box::new(header().trusting(proxies).unwrap()),
+        Box::new(host().trusting(proxies).unwrap()),
+        Box::new(CustomDomain::new().trusting(proxies).unwrap()),
+    ]);
+    let cases: [(Box<dyn Resolve>, &[&str]); 6] = [
+        (Box::new(host()), &[]),
+        (Box::new(CustomDomain::new()), &[]),
+        (Box::new(PathSegment::new()), &[]),
+        // Nobody is believed, so nothing depends on it.
+        (Box::new(header()), &[]),
+        (Box::new(host().trusting(proxies).unwrap()), &["x-forwarded-host"]),
+        (Box::new(first_of.unwrap()), &["x-tenant", "x-forwarded-host"]),
+    ];
+    for (resolver, expect) in cases {
+        assert_eq!(resolver.varies_by(), expect);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_a_tenant_is_missing_is_not_for_a_cache() {
+    let application = by_subdomain().await;
+    let nobody = ask(&application, "globex.example.com", "/slug").await;
+    assert_eq!((nobody.status.as_u16(), nobody.header("cache-control")), (404, Some("no-store")));
+    assert_eq!(nobody.header("vary"), None);
+    let somebody = ask(&application, "acme.example.com", "/slug").await;
+    assert_eq!((somebody.status.as_u16(), somebody.header("cache-control")), (200, None));
 }
 
 #[tokio::test]

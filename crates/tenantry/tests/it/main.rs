@@ -49,6 +49,7 @@ mod roles;
 mod runs;
 mod settings;
 mod silence;
+mod spans;
 mod spares;
 mod sqlx_migrator;
 mod stock;

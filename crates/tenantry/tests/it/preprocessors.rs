@@ -50,6 +50,24 @@ async fn tenancy(database: &ScratchDatabase, chosen: &str) -> tenantry::Result<T
     Tenancy::builder().config(&config)?.preprocessor(Actor).install(true).connect().await
 }
 
+#[tokio::test]
+async fn sessions_are_named_after_their_tenant_where_that_is_chosen() {
+    let database = ScratchDatabase::create().await.unwrap();
+    let tenancy = tenancy(&database, "['search_path', 'application_name', 'actor']").await.unwrap();
+    let tenants = ["acme", "globex"].map(|slug| tenancy.create(NewTenant::new(slug)));
+    for tenant in tenants {
+        tenant.await.unwrap();
+    }
+    let own = "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+    for slug in ["acme", "globex", "acme"] {
+        let db = tenancy.db(&tenancy.tenant(slug).await.unwrap()).unwrap();
+        let name: String = sqlx::query_scalar(own).fetch_one(&db).await.unwrap();
+        assert_eq!(name, format!("tenantry/{slug}"));
+    }
+    let name: String = sqlx::query_scalar(own).fetch_one(&tenancy.master()).await.unwrap();
+    assert_eq!(name, "tenantry");
+}
+
 async fn setting(tenancy: &Tenancy, name: &'static str) -> String {
     let acme = tenancy.tenant("acme").await.unwrap();
     let sql = format!("SELECT coalesce(current_setting('{name}', true), '')");

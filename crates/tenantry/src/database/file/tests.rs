@@ -2,7 +2,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::*;
-use crate::database::{Engine, Verify, WithoutReplica};
+use crate::database::{Comment, Engine, Verify, WithoutReplica};
 
 fn variables(all: &[(&str, &str)]) -> Variables {
     Variables::among(all.iter().map(|(name, value)| (name.into(), value.into())))
@@ -78,6 +78,8 @@ const EVERY_KEY: &str = "
         min_connections = 0x10
         acquire_timeout_ms = 1
         verify = 'switch'
+        statement_cache_capacity = 50
+        comment = 'off'
         [replicas]
         max_lag_ms = 1_000
         look_every_ms = 10
@@ -85,7 +87,7 @@ const EVERY_KEY: &str = "
         without = 'primary'";
 
 /// The variable of each.
-const EVERY_VARIABLE: [(&str, &str); 28] = [
+const EVERY_VARIABLE: [(&str, &str); 30] = [
     ("TENANTRY_MASTER_SCHEMA", "m"),
     ("TENANTRY_EXTENSION_SCHEMAS", "x, y,"),
     ("TENANTRY_PREPROCESSORS", ","),
@@ -110,6 +112,8 @@ const EVERY_VARIABLE: [(&str, &str); 28] = [
     ("TENANTRY_POOL_MIN_CONNECTIONS", "2"),
     ("TENANTRY_POOL_ACQUIRE_TIMEOUT_MS", "250"),
     ("TENANTRY_POOL_VERIFY", "always"),
+    ("TENANTRY_POOL_STATEMENT_CACHE_CAPACITY", "60"),
+    ("TENANTRY_POOL_COMMENT", "tenant"),
     ("TENANTRY_REPLICAS_MAX_LAG_MS", "2000"),
     ("TENANTRY_REPLICAS_LOOK_EVERY_MS", "30"),
     ("TENANTRY_REPLICAS_MAX_WAIT_MS", "20"),
@@ -143,6 +147,7 @@ fn every_key_has_a_variable_which_beats_the_file() {
     let pool = config.pool();
     assert_eq!((pool.mode, pool.max_connections, pool.min_connections), (PoolMode::Transaction, 7, 2));
     assert_eq!((pool.acquire_timeout, pool.verify), (Duration::from_millis(250), Verify::Always));
+    assert_eq!((pool.statement_cache_capacity, pool.comment), (60, Comment::Tenant));
     let databases = config.databases().expect("good URLs");
     let engines = databases.values().map(DatabaseConfig::named_engine).collect::<Vec<_>>();
     assert_eq!(engines, [Engine::Citus, Engine::Postgres]);

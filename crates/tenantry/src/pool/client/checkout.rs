@@ -4,6 +4,7 @@ use std::fmt;
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tracing::Instrument as _;
 
 use super::driver::{Answer, ClientDriver, Parameters, Pipeline, PipelineError, Query};
 use super::statements::Owner;
@@ -14,6 +15,7 @@ use crate::pool::await_point::{AwaitPoint, at};
 use crate::pool::channel::channel_of;
 use crate::pool::classify::Effect;
 use crate::pool::lease::{Activity, Exchange, Lease, SwitchAhead};
+use crate::pool::marks::Marks;
 use crate::pool::nesting::OpenLevels;
 use crate::pool::purpose::{Held, Purpose};
 use crate::pool::shared::Pool;
@@ -42,6 +44,7 @@ pub struct ClientCheckout {
     pool: Pool<ClientDriver>,
     pub(super) lease: Lease<ClientDriver>,
     owner: Owner,
+    pub(super) marks: Marks,
     schema: SchemaName,
     /// The message that opens the transaction which the connection is switched in, until the caller's has begun.
     switch_ahead: Option<Box<SwitchAhead>>,
@@ -54,7 +57,7 @@ impl ClientCheckout {
     pub(super) fn new(
         pool: Pool<ClientDriver>,
         mut lease: Lease<ClientDriver>,
-        owner: Owner,
+        (owner, marks): (Owner, Marks),
         purpose: Purpose,
         held: Option<Held>,
     ) -> Self {
@@ -64,6 +67,7 @@ impl ClientCheckout {
             pool,
             lease,
             owner,
+            marks,
             schema,
             switch_ahead,
             purpose,
@@ -112,7 +116,8 @@ impl ClientCheckout {
     pub async fn batch_execute(&mut self, sql: &str) -> Result<()> {
         self.settle().await?;
         self.note_effect(sql)?;
-        self.send(Query::Batch(sql)).await.map(drop)
+        let sql = self.marks.text(sql);
+        self.send(Query::Batch(&sql)).await.map(drop)
     }
 
     /// Announces something on a channel of the tenant, or of the master schema, to those who
@@ -130,9 +135,11 @@ impl ClientCheckout {
         self.settle().await?;
         self.note_effect(sql)?;
         let (owner, schema) = self.whose();
-        let query = Query::Statement { owner, schema: schema.as_str(), sql, parameters };
+        let sql = self.marks.text(sql);
+        let query = Query::Statement { owner, schema: schema.as_str(), sql: &sql, parameters };
         let may_try_again = self.may_try_again();
-        match self.send(query).await {
+        let span = self.lease.statement_span();
+        match self.send(query).instrument(span).await {
             Err(error) if error.is_stale_plan() => {
                 // It would fail for ever, and what is known of types may be as old.
                 let mut exchange = self.lease.begin(Activity::Call);

@@ -36,8 +36,9 @@ impl ClientCheckout {
     pub async fn copy_in(&mut self, sql: &str, source: impl AsyncRead + Send + Unpin) -> Result<u64> {
         let statement = CopyStatement::parse(sql)?;
         self.prepare_copy(sql).await?;
+        let sql = self.marks.text(statement.sql());
         let copied = self.lease.exchange(Activity::Call, async |_, connection| {
-            at(AwaitPoint::Statement, send(connection.client(), statement.sql(), source)).await
+            at(AwaitPoint::Statement, send(connection.client(), &sql, source)).await
         });
         copied.await?.map_err(unreadable)
     }
@@ -63,9 +64,10 @@ impl ClientCheckout {
         Box::pin(async_stream::try_stream! {
             let statement = statement?;
             self.prepare_copy(statement.sql()).await?;
+            let sql = self.marks.text(statement.sql());
             let exchange = self.lease.begin(Activity::Call);
             let mut failure = None;
-            match at(AwaitPoint::Statement, exchange.client().copy_out(statement.sql())).await {
+            match at(AwaitPoint::Statement, exchange.client().copy_out(&*sql)).await {
                 Ok(chunks) => {
                     pin_mut!(chunks);
                     while let Some(chunk) = at(AwaitPoint::Statement, chunks.next()).await {

@@ -137,12 +137,12 @@ impl Access<ClientDriver> {
         }
         let (lease, current) = self.lease_with(switching, &[]).await?;
         let owner = Owner {
-            digest: current.tag,
+            digest: current.marks.digest,
             tenant: current.tenant().map(Tenant::id),
             owns_types: current.tenant().is_some_and(Tenant::owns_types),
         };
         let held = Held::one(&self.held, purpose);
-        Ok(ClientCheckout::new(current.pool.clone(), lease, owner, purpose, held))
+        Ok(ClientCheckout::new(current.pool.clone(), lease, (owner, current.marks.clone()), purpose, held))
     }
 }
 

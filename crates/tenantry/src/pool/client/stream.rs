@@ -22,14 +22,15 @@ impl ClientCheckout {
             self.settle().await?;
             self.switch_now().await?;
             self.note_effect(sql)?;
+            let sql = self.marks.text(sql);
             let (whose, may_try_again) = (self.whose(), self.may_try_again());
             let mut exchange = self.lease.begin(Activity::Call);
-            let mut begun = at(AwaitPoint::Statement, exchange.begin_rows(&whose, sql, parameters)).await;
+            let mut begun = at(AwaitPoint::Statement, exchange.begin_rows(&whose, &sql, parameters)).await;
             if begun.as_ref().is_err_and(Error::is_stale_plan) {
                 // It would fail for ever, and what is known of types may be as old.
                 exchange.forget();
                 if may_try_again {
-                    begun = at(AwaitPoint::Statement, exchange.begin_rows(&whose, sql, parameters)).await;
+                    begun = at(AwaitPoint::Statement, exchange.begin_rows(&whose, &sql, parameters)).await;
                 }
             }
             let mut failure = None;
