@@ -1,7 +1,7 @@
 //! The metrics of a pool. A program of its own, because the facade's recorder is one per process.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use metrics::{
     SharedString, Unit,
 };
 use rustix::process::{Pid, Signal, kill_process};
-use tenantry::pool::PoolStatus;
+use tenantry::pool::{METRICS, PoolStatus};
 use tenantry::{DatabaseConfig, NewTenant, PoolConfig, Tenancy, TenantDb};
 use tenantry_embedded::ScratchDatabase;
 
@@ -205,5 +205,11 @@ async fn every_metric_has_its_labels_and_values() {
         ("tenantry_waiting{database=default,driver=sqlx}", 0.0),
         ("tenantry_checkout_waits_total{database=default,driver=sqlx}", 1.0),
     ];
+    let emitted: BTreeSet<_> = expect.iter().filter_map(|(metric, _)| metric.split('{').next()).collect();
+    assert_eq!(
+        emitted,
+        METRICS.iter().map(tenantry::pool::Metric::name).collect(),
+        "a metric that is not listed, or not tested"
+    );
     assert_eq!(values.take(), expect.map(|(metric, value)| (metric.to_owned(), value)).into());
 }

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::facade;
+use super::metric::Metric;
+use super::{facade, metric};
 use crate::tenant::Alias;
 
 /// The way in which a checkout got its connection.
@@ -60,6 +61,7 @@ pub(super) struct Counters {
 
 impl Counters {
     pub(super) fn new(database: Alias, driver: String) -> Self {
+        facade::describe();
         let zero = || AtomicU64::new(0);
         Self {
             database,
@@ -82,46 +84,46 @@ impl Counters {
             Source::Switched => (&self.switched, "switch"),
             Source::Opened => (&self.opened, "open"),
         };
-        self.count(counter, "tenantry_checkouts_total", Some(("source", name)));
+        self.count(counter, metric::CHECKOUTS, Some(("source", name)));
     }
 
     pub(super) fn waited(&self) {
-        self.count(&self.waited, "tenantry_checkout_waits_total", None);
+        self.count(&self.waited, metric::CHECKOUT_WAITS, None);
     }
 
     /// Counts the wait of a checkout that was given a connection.
     pub(super) fn waited_for(&self, waited: Duration) {
-        facade::record("tenantry_checkout_wait_seconds", &self.database, &self.driver, waited);
+        facade::record(metric::CHECKOUT_WAIT, &self.database, &self.driver, waited);
     }
 
     pub(super) fn cleaned(&self) {
-        self.count(&self.cleaned, "tenantry_cleaned_total", None);
+        self.count(&self.cleaned, metric::CLEANED, None);
     }
 
     pub(super) fn drained(&self) {
-        self.count(&self.drained, "tenantry_drained_total", None);
+        self.count(&self.drained, metric::DRAINED, None);
     }
 
     pub(super) fn rolled_back(&self) {
-        self.count(&self.rolled_back, "tenantry_rolled_back_total", None);
+        self.count(&self.rolled_back, metric::ROLLED_BACK, None);
     }
 
     pub(super) fn doubtful(&self) {
-        self.count(&self.doubtful, "tenantry_closed_total", Some(("reason", "doubtful")));
+        self.count(&self.doubtful, metric::CLOSED, Some(("reason", "doubtful")));
     }
 
     pub(super) fn recycled(&self) {
-        self.count(&self.recycled, "tenantry_closed_total", Some(("reason", "recycled")));
+        self.count(&self.recycled, metric::CLOSED, Some(("reason", "recycled")));
     }
 
     /// Notes how many connections are held and how many checkouts wait.
     pub(super) fn gauge(&self, held: u32, waiting: u32) {
-        facade::set("tenantry_held", &self.database, &self.driver, held);
-        facade::set("tenantry_waiting", &self.database, &self.driver, waiting);
+        facade::set(metric::HELD, &self.database, &self.driver, held);
+        facade::set(metric::WAITING, &self.database, &self.driver, waiting);
     }
 
     /// Adds one to a counter of this pool and to the metric of the same meaning.
-    fn count(&self, counter: &AtomicU64, metric: &'static str, label: Option<(&'static str, &'static str)>) {
+    fn count(&self, counter: &AtomicU64, metric: Metric, label: Option<(&'static str, &'static str)>) {
         counter.fetch_add(1, Ordering::Relaxed);
         facade::count(metric, &self.database, &self.driver, label);
     }

@@ -59,6 +59,7 @@ mod kept;
 mod lease;
 mod marks;
 mod message;
+mod metric;
 mod needs_session;
 mod nested;
 mod nesting;
@@ -108,6 +109,8 @@ pub use self::counters::PoolCounts;
 pub(crate) use self::databases::{Databases, no_way_past_the_pooler};
 pub use self::db::{MasterDb, TenantDb};
 pub(crate) use self::kept::KeptConnections;
+#[cfg(feature = "metrics")]
+pub use self::metric::{METRICS, Metric, MetricKind};
 pub use self::nested::NestedTransaction;
 pub use self::notifications::{Notification, Notifications};
 pub(crate) use self::opener::Opener;

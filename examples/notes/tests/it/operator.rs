@@ -111,6 +111,7 @@ async fn the_numbers_of_the_pools_are_there_for_the_operator_only() {
     let numbers = app.get("localhost", "/metrics").await;
     numbers.expect(200, "tenantry_checkouts_total");
     numbers.expect(200, "database=\"default\"");
+    numbers.expect(200, "# HELP tenantry_held Connections that are in use.");
     assert!(!numbers.body.contains("acme"), "{}", numbers.body);
     for host in ["acme.localhost", "nobody.localhost", "example.com"] {
         assert_eq!(app.get(host, "/metrics").await.status, 404, "{host}");
