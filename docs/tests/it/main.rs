@@ -2,6 +2,7 @@
 // Handlers of axum are async functions, with or without something to wait for.
 #![allow(missing_docs, clippy::unused_async, clippy::unwrap_used)]
 
+mod caching;
 mod checked_queries;
 mod citus;
 mod copy;
@@ -11,6 +12,7 @@ mod jobs;
 mod layers;
 mod links;
 mod listen;
+mod metrics;
 mod other_languages;
 mod pgbouncer;
 mod placement;
@@ -18,10 +20,12 @@ mod proxies;
 mod replicas;
 mod roles;
 mod savepoints;
+mod sessions;
 mod spawn;
 mod streaming;
 mod support;
 mod suspend;
 mod testing;
 mod tokio_postgres;
+mod tracing;
 mod websockets;
