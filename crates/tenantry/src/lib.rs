@@ -94,6 +94,9 @@
 //! `tokio-postgres`: handles for code written against tokio-postgres, on a pool of their own for each
 //! database; see `Tenancy::client`.
 //!
+//! `sea-orm`: [`TenantDb`], [`MasterDb`] and [`TenantReadDb`] are connections of `SeaORM` 2; see
+//! `pool::OrmTransaction`.
+//!
 //! `archive`: a tenant in one file, and back; see `Tenancy::export`.
 //!
 //! `metrics`: what the pools do, through the `metrics` facade; see [`pool`].

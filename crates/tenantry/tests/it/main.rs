@@ -34,6 +34,8 @@ mod majors;
 mod migrate;
 mod no_transaction;
 mod notifications;
+#[cfg(feature = "sea-orm")]
+mod orm;
 mod outside;
 mod placement;
 mod pooler;
