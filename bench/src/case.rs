@@ -29,6 +29,8 @@ pub(crate) enum Case {
     NoisyAll,
     /// One tenant on a standby, more tasks than connections.
     ReplicaHot,
+    /// An entity that `SeaORM` finds.
+    SeaOrmFind,
     /// A page over real sockets.
     Http,
     /// A tenant that is in memory.
@@ -65,7 +67,7 @@ pub(crate) enum Case {
     FleetDown,
 }
 
-const ALL: [Case; 28] = [
+const ALL: [Case; 29] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -77,6 +79,7 @@ const ALL: [Case; 28] = [
     Case::NoisyOne,
     Case::NoisyAll,
     Case::ReplicaHot,
+    Case::SeaOrmFind,
     Case::Http,
     Case::Lookup,
     Case::Create,
@@ -111,6 +114,7 @@ impl Case {
             Self::NoisyOne => ("noisy", "one"),
             Self::NoisyAll => ("noisy", "all"),
             Self::ReplicaHot => ("replica", "hot"),
+            Self::SeaOrmFind => ("sea-orm", "find"),
             Self::Http => ("http", "get"),
             Self::Lookup => ("lookup", "find"),
             Self::Create => ("create", "tenant"),

@@ -14,7 +14,7 @@
 //! on: the pool differs from its defaults only in sizes.
 //!
 //! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`replica`], [`http`], [`lookup`], [`create`],
-//!   [`adopt`], [`clone`], [`export`], [`relocate`], [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`],
+//!   [`orm`], [`adopt`], [`clone`], [`export`], [`relocate`], [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`],
 //!   [`many`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
@@ -38,6 +38,7 @@ mod measure;
 mod memory;
 mod migrate;
 mod noisy;
+mod orm;
 mod pg_programs;
 mod proxy;
 mod purge;
@@ -145,6 +146,7 @@ async fn run_case(bench: &mut Bench, case: Case, sizes: [usize; 2]) -> Result<()
         Case::NoisyOne => noisy::one(bench).await,
         Case::NoisyAll => noisy::all(bench).await,
         Case::ReplicaHot => replica::hot(bench).await,
+        Case::SeaOrmFind => orm::find(bench).await,
         Case::Http => http::get(bench).await,
         Case::Lookup => lookup::find(bench).await,
         Case::Create => create::create(bench).await,
