@@ -24,6 +24,8 @@ mod for_each;
 mod hosts;
 mod http;
 mod install;
+/// The assertions on isolation that every web framework has to pass, over HTTP.
+mod isolation;
 mod links;
 mod lint;
 mod listener;
