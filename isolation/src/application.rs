@@ -1,3 +1,5 @@
+//! An application, as its clients see it.
+
 use std::future::Future;
 
 /// The connections that the pool of an application may have: so few that one which is lost is missed.

@@ -1,3 +1,5 @@
+//! The assertions that hold for every application.
+
 use std::time::{Duration, Instant};
 
 use crate::application::{Application, CONNECTIONS};

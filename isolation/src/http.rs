@@ -1,3 +1,5 @@
+//! The assertions on requests as bytes.
+
 use crate::application::Application as _;
 use crate::wire::Http;
 

@@ -21,10 +21,11 @@ use crate::rejection::{OwnAnswer, Rejection};
 /// The middleware, for `App::wrap`: attaches to each request who it is for.
 ///
 /// Like the [layer](Tenancy::layer) for axum, it records the tenant in a span of `tracing`, and names in `Vary` the
-/// headers by which the resolver tells tenants apart. It rejects nothing: what a handler [asks](crate::Ask) for decides. Around an `App` it runs before a route is chosen,
-/// and a resolver that takes the tenant out of the path,
+/// headers by which the resolver tells tenants apart. It rejects nothing; what a handler [asks](crate::Ask) decides.
+///
+/// Around an `App` it runs before a route is chosen, and a resolver that takes the tenant out of the path,
 /// [`PathSegment`](tenantry::resolve::PathSegment), lets the routes be the same for all tenants. Around a scope or a
-/// resource it is too late for that. No middleware that was wrapped later may keep a clone of the `HttpRequest`, because
+/// resource it is too late for that. No middleware that was wrapped later may keep a clone of the `HttpRequest`:
 /// actix-web changes the path of a request that has one owner only.
 ///
 /// The address of the peer, which says what is believed of a proxy's headers, is actix-web's `peer_addr`; an outer
@@ -124,8 +125,8 @@ impl Tenants {
         self
     }
 
-    /// Attaches to a request who it is for, and takes the tenant out of its path where the resolver says so. Answers with
-    /// the span to handle it in.
+    /// Attaches to a request who it is for, and takes the tenant out of its path where the resolver says so. Answers
+    /// with the span to handle it in.
     fn see(&self, request: &mut ServiceRequest) -> Span {
         let mut span = Span::none();
         let mut seen = head(request.method(), request.uri(), request.headers());

@@ -1,4 +1,4 @@
-//! What an application on actix-web answers, request by request, without a port.
+//! The answers of an application on actix-web, request by request, without a port.
 #![allow(clippy::unwrap_used)]
 
 /// The arguments of handlers, and the requests they are given on.

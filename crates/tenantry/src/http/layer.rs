@@ -80,8 +80,8 @@ impl TenancyLayer {
 
 impl TenancyLayer {
     /// Attaches to the head of a request who it is for, like the middleware does: for a framework that is not built on
-    /// tower. Where a resolver takes the tenant out of the path, the head has another URI afterwards. Handle the request in
-    /// the span that it answers with, and let the response pass [`vary`](Self::vary).
+    /// tower. Where a resolver takes the tenant out of the path, the head has another URI afterwards. Handle the
+    /// request in the span that it answers with, and let the response pass [`vary`](Self::vary).
     ///
     /// ```
     /// use tenantry::http::{Extract as _, TenancyLayer};
@@ -114,7 +114,7 @@ impl TenancyLayer {
         own
     }
 
-    /// Names in the `Vary` of a response the headers by which the resolver tells tenants apart, like the middleware does.
+    /// Names in the `Vary` of a response the headers by which the resolver tells tenants apart, like the middleware.
     pub fn vary(&self, headers: &mut HeaderMap) {
         self.vary.add_to(headers);
     }

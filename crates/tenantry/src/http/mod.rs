@@ -3,8 +3,8 @@
 //! [`TenancyLayer`] is a plain tower layer: it works with axum, tonic and bare hyper. It attaches
 //! to each request who it is for, without asking the database, and rejects nothing.
 //!
-//! What a handler asks for decides, by [`Extract`]. The features `axum` and `tonic` make extractors of it, and the crate
-//! `tenantry-actix` those of actix-web, which is not built on tower:
+//! What a handler asks for decides, by [`Extract`]. The features `axum` and `tonic` make extractors of it, so does the
+//! crate `tenantry-actix` for actix-web, which is not built on tower:
 //!
 //! | argument | on a tenant | on the master | elsewhere |
 //! | --- | --- | --- | --- |

@@ -25,7 +25,7 @@ impl<'a> Words<'a> {
         Self { title, detail: suspension.and_then(Suspension::message) }
     }
 
-    /// Those for the error of a handler, with its text.
+    /// The words for the error of a handler, with its text.
     pub(super) fn of_error(error: &'a Error, kind: RejectionKind, text: &'a str) -> Self {
         let words = Self::of(kind, error.suspension());
         match error.kind() {

@@ -37,7 +37,7 @@ pub(super) struct Slots<D: Driver> {
     pub(super) driver: D,
     pub(super) config: PoolConfig,
     pub(super) counters: Counters,
-    /// The runtime on which cleaning and closing run, and that connections belong to; a slot may be dropped on any thread.
+    /// The runtime that connections belong to, and on which they are cleaned and closed; a slot is dropped anywhere.
     pub(super) runtime: Background,
     pub(super) alias: Alias,
     state: Mutex<State<D>>,
