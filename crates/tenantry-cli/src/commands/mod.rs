@@ -23,6 +23,7 @@ mod migrate;
 mod new;
 mod psql;
 mod purge;
+mod rebalance;
 mod release;
 mod relocate;
 mod rename;
@@ -85,6 +86,7 @@ pub(crate) enum Command {
     Archives(archives::Options),
     Database(database::Options),
     Drain(drain::Options),
+    Rebalance(rebalance::Options),
     New(new::Options),
     ImportMigrations(import_migrations::Options),
     Migrate(migrate::Options),
@@ -149,6 +151,7 @@ impl Command {
             Self::Archives(options) => archives::run(options, cx).await,
             Self::Database(options) => database::run(options, cx).await,
             Self::Drain(options) => drain::run(options, cx).await,
+            Self::Rebalance(options) => rebalance::run(options, cx).await,
             Self::New(options) => new::run(options, cx),
             Self::ImportMigrations(options) => import_migrations::run(options, cx),
             Self::Migrate(options) => Box::pin(migrate::run(options, cx)).await,

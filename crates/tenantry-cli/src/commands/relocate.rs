@@ -1,11 +1,16 @@
-//! Moves a tenant to another database: the command `move`.
+//! Moves a tenant to another database, or to another node of Citus: the command `move`.
+
+mod to_node;
+
 use anyhow::Context as _;
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 use tenantry::database::Period;
-use tenantry::tenant::{Alias, Tenant};
+use tenantry::tenant::Tenant;
 use tenantry::{Config, MoveOptions, MovePlan, Moved, Tenancy};
 
+pub(super) use self::to_node::move_to_node;
+use self::to_node::{Destination, method_of};
 use super::show;
 use crate::connect::{configuration, with_tenancy_of};
 use crate::context::{Context, Finish};
@@ -15,7 +20,7 @@ use crate::pg_dump::PgDump;
 use crate::progress::Progress;
 use crate::slugs::complete_slugs;
 
-/// Move a tenant to another database
+/// Move a tenant to another database, or to another node of Citus
 ///
 /// Without --online or --offline it says which of the two is possible, and how long checkouts would wait. Its schema is
 /// kept in the database that it leaves, under another name, until `tenantry purge --due` drops it. What fails is
@@ -25,15 +30,17 @@ use crate::slugs::complete_slugs;
   tenantry move acme --to eu              says what it would cost
   tenantry move acme --to eu --online     moves it, while it is read and written
   tenantry move acme --to eu --offline    moves it, while its checkouts wait
+  tenantry move acme --to worker-2:5432 --online
+                                          moves it to another node of Citus
   tenantry move acme                      goes on with a move that was interrupted
   tenantry move acme --abort              undoes one")]
 pub(crate) struct Options {
     /// The tenant
     #[arg(add = ArgValueCompleter::new(complete_slugs))]
     slug: String,
-    /// The database that it goes to, by its name in the configuration; not needed to go on
+    /// The database that it goes to, by its name in the configuration, or the node as HOST:PORT; not needed to go on
     #[arg(long, value_name = "ALIAS", required_if_eq_any([("online", "true"), ("offline", "true")]))]
-    to: Option<Alias>,
+    to: Option<Destination>,
     /// Repeat changes while it is read and written, so that checkouts wait for the last of them only; needs `wal_level
     /// = logical`, and an owner with REPLICATION
     #[arg(long, conflicts_with = "offline")]
@@ -55,12 +62,16 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
         let tenant = tenancy.tenant(&options.slug).await?;
         match options.to {
             _ if options.abort => abort(cx, tenancy, &tenant).await,
-            Some(to) if options.online || options.offline => {
+            Some(Destination::Node(node)) => {
+                let method = method_of(options.online, options.offline)?;
+                move_to_node(cx, tenancy, &tenant, &node, method).await
+            }
+            Some(Destination::Database(to)) if options.online || options.offline => {
                 let order = MoveOptions::to(to).keep(options.keep);
                 let order = if options.online { order.online() } else { order };
                 relocate(cx, &config, tenancy, &tenant, order).await
             }
-            Some(to) => {
+            Some(Destination::Database(to)) => {
                 print_plan(cx, &tenancy.examine_move(&tenant, &to).await?);
                 Ok(())
             }

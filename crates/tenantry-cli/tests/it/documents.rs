@@ -10,6 +10,8 @@ const README: &str = "README.md";
 const CHECKED_QUERIES: &str = "docs/checked-queries.md";
 const DOCTOR: &str = "docs/doctor.md";
 const COMING_FROM: &str = "docs/coming-from.md";
+/// Typed in `nodes.rs`.
+const CITUS: &str = "docs/citus.md";
 /// Typed in `databases.rs`.
 const PLACEMENT: &str = "docs/placement.md";
 const SUSPEND: &str = "docs/suspend.md";
@@ -203,6 +205,7 @@ fn every_block_of_commands_is_typed() {
     let expected: BTreeMap<_, _> = [
         (README.to_owned(), vec!["sh".to_owned(); 2]),
         (CHECKED_QUERIES.to_owned(), vec!["sh".to_owned()]),
+        (CITUS.to_owned(), vec!["sh".to_owned()]),
         (COMING_FROM.to_owned(), vec!["console".to_owned(), "sh".to_owned()]),
         (DOCTOR.to_owned(), vec!["console".to_owned()]),
         (PLACEMENT.to_owned(), vec!["console".to_owned()]),

@@ -46,6 +46,8 @@ mod many;
 mod migrate;
 /// The files of the next migration.
 mod new;
+/// Moves between the nodes of a cluster, on an emulation of Citus.
+mod nodes;
 /// Refusals: how they are said, and with which exit code.
 mod refusals;
 /// Moves between databases.

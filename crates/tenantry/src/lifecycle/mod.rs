@@ -17,6 +17,7 @@
 //! | `clone` | makes a tenant as a copy of another one | `delete` and `purge` |
 //! | `import_database` | makes a tenant of a customer's own database | `delete` and `purge` |
 //! | `relocate` | moves a tenant to another database | itself, back |
+//! | `nodes` | moves a tenant to another node of Citus | itself, back |
 //! | `export` | writes a tenant into an archive | none is needed |
 //! | `import_archive` | makes a tenant of an archive | `delete` and `purge` |
 //! | `delete` | hides a tenant and dates its purge; brings it back | each other |
@@ -53,6 +54,7 @@ mod in_pieces;
 mod locks;
 mod making;
 mod needs;
+mod nodes;
 mod purge;
 mod release;
 mod relocate;
@@ -85,6 +87,8 @@ pub(crate) use self::import_archive::import_archive;
 pub use self::import_archive::{FromArchive, ImportedTenant};
 pub use self::import_database::{ExaminedDatabase, ImportRefusal, ImportedDatabase, SourceDatabase};
 pub(crate) use self::import_database::{examine_database, import_database};
+pub use self::nodes::{InvalidNode, Node, NodeMoved, PlannedNodeMove};
+pub(crate) use self::nodes::{move_to_node, plan_rebalance};
 pub use self::purge::PurgeOptions;
 pub(crate) use self::purge::purge;
 pub(crate) use self::release::release;

@@ -269,8 +269,14 @@ async fn fill_schema(context: &Context, workplace: &mut PgConnection, tenant: &T
 /// A connection to the tenant's database that holds the lock of its schema. The lock ends with it.
 pub(crate) async fn lock_schema(context: &Context, tenant: &Tenant) -> Result<PgConnection> {
     let mut connection = context.databases.owner_connection(tenant.database()).await?;
-    if SchemaLock::of(tenant.schema()).try_take(&mut connection).await? {
-        return Ok(connection);
+    take_lock(&mut connection, tenant).await?;
+    Ok(connection)
+}
+
+/// Has a session hold the lock of a tenant's schema, until it ends.
+pub(crate) async fn take_lock(connection: &mut PgConnection, tenant: &Tenant) -> Result<()> {
+    if SchemaLock::of(tenant.schema()).try_take(connection).await? {
+        return Ok(());
     }
     let message = format!("another process is working on tenant `{}`", tenant.slug());
     Err(Error::new(ErrorKind::Conflict, message)

@@ -41,7 +41,7 @@ impl NotOnCitus {
                 "create the tenant, and load the rows with `psql` or `COPY` on the coordinator"
             }
             Self::Move => {
-                "between the nodes of Citus, `SELECT citus_schema_move(…)` moves a schema while it is used"
+                "between the nodes of Citus, `tenantry move SLUG --to HOST:PORT --online` moves a tenant"
             }
         }
     }

@@ -205,6 +205,23 @@ pub(crate) async fn some_tenants(
     Ok(rows.into_iter().map(|row| row.0).collect())
 }
 
+/// The tenants whose schemas in a database go by these names.
+pub(crate) async fn tenants_of_schemas(
+    executor: impl Executor<'_, Database = Postgres>,
+    database: &Alias,
+    schemas: &[&str],
+) -> Result<Vec<Tenant>> {
+    let rows = sqlx::query_as::<_, TenantRow>(select_tenant!(
+        "WHERE tenant.schema_name = ANY ($1) AND tenant.database = $2"
+    ))
+    .bind(schemas)
+    .bind(database.as_str())
+    .fetch_all(executor)
+    .await
+    .map_err(unreadable)?;
+    Ok(rows.into_iter().map(|row| row.0).collect())
+}
+
 /// Reads what schemas of some database have applied, and whether they own types.
 pub(crate) async fn applied(
     executor: impl Executor<'_, Database = Postgres>,

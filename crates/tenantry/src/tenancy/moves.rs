@@ -4,9 +4,9 @@ use super::Tenancy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
-use crate::lifecycle::{self, MoveOptions, MovePlan, Moved};
+use crate::lifecycle::{self, MoveOptions, MovePlan, Moved, Node, NodeMoved, PlannedNodeMove};
 use crate::observe::Steps;
-use crate::registry::{TenantMove, moves};
+use crate::registry::{MoveMethod, TenantMove, moves};
 use crate::tenant::{Alias, Tenant};
 
 impl Tenancy {
@@ -82,6 +82,28 @@ impl Tenancy {
         let aborted = lifecycle::abort_move(&self.inner.context, tenant.id(), &()).await;
         self.inner.registry.forget_tenant(tenant).await;
         aborted
+    }
+
+    /// Moves a tenant of Citus to another node of its cluster, by `citus_schema_move`. Handles need not follow: the
+    /// coordinator knows where the tenant is.
+    ///
+    /// Online, the tenant is read and written meanwhile; each of its tables needs a primary key, and the nodes
+    /// `wal_level = logical`. Offline, writers wait. Dropped on the way, nothing has happened: the server undoes it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if its database is not Citus, or it has no tables; [`ErrorKind::InvalidInput`] if the
+    /// node takes no tenants; [`ErrorKind::Conflict`] if somebody works on the tenant; or whatever Citus answers.
+    pub async fn move_to_node(&self, tenant: &Tenant, to: &Node, method: MoveMethod) -> Result<NodeMoved> {
+        lifecycle::move_to_node(&self.inner.context, tenant.id(), to, method).await
+    }
+
+    /// The moves that Citus proposes to spread the tenants of a database evenly over its nodes, in its order; none are
+    /// made. Citus counts bytes, and all schemas that are distributed, whoever they belong to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if the database is not Citus; or if it cannot be asked.
+    pub async fn plan_rebalance(&self, alias: &Alias) -> Result<Vec<PlannedNodeMove>> {
+        lifecycle::plan_rebalance(&self.inner.context, alias).await
     }
 
     /// The move of a tenant that is under way or was interrupted.

@@ -11,10 +11,12 @@ INSERT INTO pg_extension (oid, extname, extowner, extnamespace, extrelocatable, 
 SELECT (max(oid::bigint) + 1000000)::oid, 'citus', 10, 'pg_catalog'::regnamespace, false, 'emulation' FROM pg_extension;
 
 CREATE TABLE pg_catalog.pg_dist_node (
-    nodeid int PRIMARY KEY, groupid int, nodename text, nodeport int, isactive boolean, noderole text
+    nodeid int PRIMARY KEY, groupid int, nodename text, nodeport int, isactive boolean, noderole text,
+    shouldhaveshards boolean DEFAULT true
 );
 INSERT INTO pg_catalog.pg_dist_node VALUES
-    (1, 0, 'coordinator', 1, true, 'primary'), (2, 1, 'worker', 1, true, 'primary'), (3, 2, 'worker', 2, true, 'primary');
+    (1, 0, 'coordinator', 1, true, 'primary', false), (2, 1, 'worker', 1, true, 'primary', true),
+    (3, 2, 'worker', 2, true, 'primary', true);
 
 CREATE TABLE pg_catalog.pg_dist_schema (schemaid oid PRIMARY KEY, colocationid int NOT NULL, nodeid int NOT NULL);
 CREATE VIEW pg_catalog.citus_schemas AS
@@ -23,8 +25,17 @@ CREATE VIEW pg_catalog.citus_shards AS
     SELECT pg_class.oid::regclass AS table_name, nodename, nodeport
     FROM pg_catalog.pg_dist_schema JOIN pg_catalog.pg_class ON relnamespace = schemaid AND relkind IN ('r', 'p')
     JOIN pg_catalog.pg_dist_node USING (nodeid);
-GRANT SELECT ON pg_catalog.pg_dist_node, pg_catalog.pg_dist_schema, pg_catalog.citus_schemas, pg_catalog.citus_shards
-    TO PUBLIC;
+CREATE VIEW pg_catalog.pg_dist_partition AS
+    SELECT pg_class.oid::regclass AS logicalrelid, colocationid
+    FROM pg_catalog.pg_dist_schema JOIN pg_catalog.pg_class ON relnamespace = schemaid AND relkind IN ('r', 'p');
+CREATE VIEW pg_catalog.pg_dist_shard AS
+    SELECT logicalrelid, logicalrelid::oid::bigint AS shardid FROM pg_catalog.pg_dist_partition;
+CREATE VIEW pg_catalog.pg_dist_placement AS
+    SELECT logicalrelid::oid::bigint AS shardid, groupid
+    FROM pg_catalog.pg_dist_partition JOIN pg_catalog.pg_dist_schema USING (colocationid)
+    JOIN pg_catalog.pg_dist_node USING (nodeid);
+GRANT SELECT ON pg_catalog.pg_dist_node, pg_catalog.pg_dist_schema, pg_catalog.citus_schemas, pg_catalog.citus_shards,
+    pg_catalog.pg_dist_partition, pg_catalog.pg_dist_shard, pg_catalog.pg_dist_placement TO PUBLIC;
 
 CREATE SCHEMA emulated;
 GRANT USAGE ON SCHEMA emulated TO PUBLIC;
@@ -157,6 +168,23 @@ BEGIN
         RAISE EXCEPTION 'moving shards to a non-existing node is not supported';
     END IF;
 END $f$;
+
+-- By numbers instead of sizes: half of what the fullest node has more than the emptiest.
+CREATE FUNCTION pg_catalog.get_rebalance_table_shards_plan() RETURNS TABLE (
+    table_name regclass, shardid bigint, shard_size bigint, sourcename text, sourceport int, targetname text, targetport int
+) LANGUAGE sql AS $f$
+    WITH held AS (
+        SELECT node.*, count(schemaid) AS schemas FROM pg_catalog.pg_dist_node AS node LEFT JOIN pg_catalog.pg_dist_schema USING (nodeid)
+        WHERE groupid > 0 GROUP BY node.nodeid
+    ),
+    fullest AS (SELECT * FROM held ORDER BY schemas DESC, nodeid LIMIT 1),
+    emptiest AS (SELECT * FROM held ORDER BY schemas, nodeid LIMIT 1)
+    SELECT logicalrelid, logicalrelid::oid::bigint, 8192, fullest.nodename, fullest.nodeport, emptiest.nodename, emptiest.nodeport
+    FROM fullest, emptiest, LATERAL (
+        SELECT colocationid FROM pg_catalog.pg_dist_schema WHERE pg_dist_schema.nodeid = fullest.nodeid
+        ORDER BY schemaid LIMIT (fullest.schemas - emptiest.schemas) / 2
+    ) AS moving JOIN pg_catalog.pg_dist_partition USING (colocationid)
+$f$;
 
 CREATE FUNCTION pg_catalog.create_reference_table(class regclass) RETURNS void LANGUAGE sql AS '';
 

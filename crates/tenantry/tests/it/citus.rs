@@ -4,7 +4,9 @@
 use std::env;
 
 use tenantry::doctor::Check;
+use tenantry::lifecycle::Node;
 use tenantry::migrate::MigrateOptions;
+use tenantry::registry::MoveMethod;
 use tenantry::tenant::{Alias, Status, Tenant};
 use tenantry::{
     Builder, CloneOptions, DatabaseConfig, Engine, Error, ErrorKind, Fleet, NewTenant, PurgeOptions,
@@ -85,6 +87,7 @@ async fn conforms(url: &str) {
     migrates_there_and_back(&mut cluster).await;
     says_which_line_fails(&mut cluster).await;
     refuses_what_it_cannot_do(&mut cluster).await;
+    moves_between_nodes(&mut cluster).await;
     tells_what_is_wrong(&mut cluster).await;
     ends(&mut cluster).await;
 }
@@ -185,6 +188,47 @@ async fn refuses_what_it_cannot_do(cluster: &mut Cluster) {
         &["adopted on Citus"],
     );
     check_error(tenancy.tenant("copy").await, ErrorKind::UnknownTenant, &["copy"]);
+}
+
+async fn moves_between_nodes(cluster: &mut Cluster) {
+    let tenancy = cluster.open().await;
+    let nodes =
+        "SELECT nodename::text, nodeport FROM pg_catalog.pg_dist_node WHERE shouldhaveshards ORDER BY 1, 2";
+    let nodes: Vec<(String, i32)> = cluster.client.rows(nodes).await;
+    let nodes: Vec<_> =
+        nodes.into_iter().map(|(host, port)| Node::new(host, u16::try_from(port).unwrap())).collect();
+    let [one, other] = [&nodes[0], &nodes[1]];
+    for (slug, method) in [
+        ("acme", MoveMethod::Online),
+        ("globex", MoveMethod::Offline),
+        ("initech", MoveMethod::Online),
+        ("hooli", MoveMethod::Online),
+    ] {
+        let tenant = tenancy.tenant(slug).await.unwrap();
+        let kept = tenancy.db(&tenant).unwrap();
+        // There and back, so that each has left a node once.
+        let first = tenancy.move_to_node(&tenant, other, method).await.unwrap();
+        let back = tenancy.move_to_node(&tenant, one, method).await.unwrap();
+        assert_eq!((back.from.as_ref(), &back.to), (Some(other), one), "{slug}: {first:?}");
+        assert_eq!(tenancy.move_to_node(&tenant, one, method).await.unwrap().from, None);
+        let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&kept).await.unwrap();
+        assert_eq!(notes, if matches!(slug, "acme" | "globex") { 2 } else { 1 }, "{slug}");
+    }
+    let acme = tenancy.tenant("acme").await.unwrap();
+    let entered = tenancy.audit(acme.id(), 100).await.unwrap();
+    assert!(entered.iter().any(|entry| entry.verb == "move"), "{entered:?}");
+    let nowhere = Node::new(one.host(), 9);
+    check_error(
+        tenancy.move_to_node(&acme, &nowhere, MoveMethod::Online).await.map(drop),
+        ErrorKind::InvalidInput,
+        &[&nowhere.to_string(), "nodes that take them: ", &other.to_string()],
+    );
+    let plan = tenancy.plan_rebalance(&Alias::default()).await.unwrap();
+    assert!(!plan.is_empty(), "all are on one node");
+    for planned in plan {
+        assert_eq!((&planned.from, &planned.to), (one, other), "{planned:?}");
+        tenancy.move_to_node(&planned.tenant.unwrap(), &planned.to, MoveMethod::Online).await.unwrap();
+    }
 }
 
 async fn tells_what_is_wrong(cluster: &mut Cluster) {
