@@ -6,6 +6,7 @@
 //!   server which all processes of one test run share. The server and its folder go with the last of these
 //!   processes, however it ends. [`ScratchServer`] is a server of one's own, for tests that kill or restart it, or
 //!   follow it by a standby, and [`ScratchPooler`] a PgBouncer in transaction mode in front of either.
+//!   [`CopiedDatabase`] is a database that is not empty: a copy of one that was made once for all tests.
 //! * **Kept**, for development. [`KeptServer::start`] finds or starts the server whose data lives in
 //!   `.tenantry/` of a folder. It is detached, durable, and runs until [`KeptServer::stop`].
 //!
@@ -36,6 +37,7 @@ struct Readme;
 
 mod account;
 mod binaries;
+mod copies;
 #[cfg(feature = "download")]
 mod download;
 mod error;
@@ -50,6 +52,7 @@ mod sql;
 
 pub use self::{
     binaries::Binaries,
+    copies::CopiedDatabase,
     error::{Error, ErrorKind},
     kept::KeptServer,
     scratch::{ScratchDatabase, ScratchPooler, ScratchServer},

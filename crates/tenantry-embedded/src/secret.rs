@@ -1,4 +1,4 @@
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use hmac::{Hmac, KeyInit, Mac};
@@ -17,6 +17,11 @@ impl Secret {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let ours = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         ours.then(|| Self(text.to_owned()))
+    }
+
+    /// The password that everybody comes to who knows this text.
+    pub(crate) fn derived_from(text: &str) -> Self {
+        Self(hash(text))
     }
 
     pub(crate) fn expose(&self) -> &str {
@@ -55,6 +60,14 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
     }
+}
+
+/// 64 hexadecimal digits that stand for a text.
+pub(crate) fn hash(text: &str) -> String {
+    Sha256::digest(text).iter().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 /// 32 hexadecimal digits nobody can guess.

@@ -1,5 +1,5 @@
 //! The few statements this crate sends. Only here are names and values placed in SQL.
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, Connection, Executor, PgConnection,
@@ -33,6 +33,11 @@ impl Name {
             ErrorKind::InvalidName,
             format!("`{}` cannot name a database: {why}", name.escape_debug()),
         ))
+    }
+
+    /// Takes a name that the server has told.
+    pub(crate) fn of_the_server(name: &str) -> Self {
+        Self(name.to_owned())
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -82,8 +87,11 @@ async fn connect_to(port: u16, password: &Secret, database: &str) -> Result<PgCo
 /// Returns true if a login failed because the server knows the role by another password.
 pub(crate) fn is_wrong_password(error: &Error) -> bool {
     let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<sqlx::Error>());
-    let code = cause.and_then(sqlx::Error::as_database_error).and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code == "28P01")
+    cause.and_then(code).is_some_and(|code| code == "28P01")
+}
+
+fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code)
 }
 
 /// Asks a server for its version and its data directory.
@@ -139,6 +147,137 @@ pub(crate) async fn drop_database(server: &mut PgConnection, name: &Name) -> Res
     let quoted = name.quoted();
     run(server, format!("DROP DATABASE IF EXISTS {quoted} WITH (FORCE)"), name).await?;
     run(server, format!("DROP ROLE IF EXISTS {quoted}"), name).await
+}
+
+/// The role and the database that we are logged in to.
+#[derive(sqlx::FromRow)]
+pub(crate) struct Login {
+    pub(crate) role: String,
+    pub(crate) is_superuser: bool,
+    pub(crate) makes_databases: bool,
+    pub(crate) database: String,
+    version: i32,
+}
+
+impl Login {
+    /// The major version of the server.
+    pub(crate) fn major(&self) -> u32 {
+        u32::try_from(self.version / 10_000).unwrap_or_default()
+    }
+}
+
+pub(crate) async fn identify_login(server: &mut PgConnection) -> Result<Login> {
+    let query = "SELECT rolname::text AS role, rolsuper AS is_superuser, rolcreatedb AS makes_databases, \
+                        current_database()::text AS database, current_setting('server_version_num')::int AS version \
+                 FROM pg_roles WHERE rolname = current_user";
+    sqlx::query_as(query).fetch_one(server).await.map_err(Error::sql("ask the server who we are"))
+}
+
+/// Makes a role that is no superuser, unless it is there.
+pub(crate) async fn ensure_role(server: &mut PgConnection, name: &Name, password: &Secret) -> Result<()> {
+    let is_there = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)";
+    if exists(server, is_there, name).await? {
+        return Ok(());
+    }
+    let create = format!("CREATE ROLE {} LOGIN PASSWORD '{}'", name.quoted(), password.verifier());
+    match run(server, create, name).await {
+        // Another process was quicker.
+        Err(_) if exists(server, is_there, name).await? => Ok(()),
+        result => result,
+    }
+}
+
+/// Takes an advisory lock of the session, if nobody has it.
+pub(crate) async fn try_lock(server: &mut PgConnection, lock: &str) -> Result<bool> {
+    let query = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))";
+    let taken = sqlx::query_scalar(query).bind(lock).fetch_one(server).await;
+    taken.map_err(Error::sql(format!("take the lock `{lock}`")))
+}
+
+pub(crate) async fn unlock(server: &mut PgConnection, lock: &str) -> Result<()> {
+    let query = "SELECT pg_advisory_unlock(hashtextextended($1, 0))";
+    let done = sqlx::query(query).bind(lock).execute(server).await;
+    done.map(drop).map_err(Error::sql(format!("give the lock `{lock}` back")))
+}
+
+/// Makes an empty database for a role.
+pub(crate) async fn create_owned_database(
+    server: &mut PgConnection,
+    name: &Name,
+    owner: &Name,
+    major: u32,
+) -> Result<()> {
+    run(server, copy_statement(name, owner, "template0", major), name).await
+}
+
+/// Copies a template for a role; `false` if there is no such template.
+pub(crate) async fn copy_database(
+    server: &mut PgConnection,
+    name: &Name,
+    owner: &Name,
+    template: &Name,
+    major: u32,
+) -> Result<bool> {
+    let statement = copy_statement(name, owner, &template.quoted(), major);
+    match server.execute(AssertSqlSafe(statement)).await {
+        Ok(_) => Ok(true),
+        Err(error) if code(&error).is_some_and(|code| code == "3D000") => Ok(false),
+        Err(error) => Err(Error::sql(format!("copy database `{}`", template.as_str()))(error)),
+    }
+}
+
+/// Copying the files takes 29 ms for two schemas of twenty tables, and by way of the log 160 ms.
+fn copy_statement(name: &Name, owner: &Name, template: &str, major: u32) -> String {
+    let strategy = if major >= 15 { " STRATEGY FILE_COPY" } else { "" };
+    format!("CREATE DATABASE {} OWNER {} TEMPLATE {template}{strategy}", name.quoted(), owner.quoted())
+}
+
+/// Lets nobody into a database any more, and gives it the name of a template.
+pub(crate) async fn make_template(
+    server: &mut PgConnection,
+    draft: &Name,
+    template: &Name,
+    comment: &str,
+) -> Result<()> {
+    set_comment_on_database(server, draft, comment).await?;
+    run(server, format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", draft.quoted()), draft).await?;
+    run(server, format!("ALTER DATABASE {} RENAME TO {}", draft.quoted(), template.quoted()), draft).await
+}
+
+/// The comment on a database, if this is there and has one.
+pub(crate) async fn comment_on_database(server: &mut PgConnection, name: &Name) -> Result<Option<String>> {
+    let query = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1";
+    let found: Option<Option<String>> = sqlx::query_scalar(query)
+        .bind(name.as_str())
+        .fetch_optional(server)
+        .await
+        .map_err(Error::sql(format!("look for database `{}`", name.as_str())))?;
+    Ok(found.flatten())
+}
+
+pub(crate) async fn set_comment_on_database(
+    server: &mut PgConnection,
+    name: &Name,
+    comment: &str,
+) -> Result<()> {
+    let comment = comment.replace('\\', "\\\\").replace('\'', "''");
+    run(server, format!("COMMENT ON DATABASE {} IS E'{comment}'", name.quoted()), name).await
+}
+
+/// The databases whose names begin so, with their comments.
+pub(crate) async fn databases_like(
+    server: &mut PgConnection,
+    beginning: &str,
+) -> Result<Vec<(String, Option<String>)>> {
+    let query = "SELECT datname::text, shobj_description(oid, 'pg_database') FROM pg_database \
+                 WHERE starts_with(datname, $1)";
+    let found = sqlx::query_as(query).bind(beginning).fetch_all(server).await;
+    found.map_err(Error::sql("list the databases"))
+}
+
+/// Removes a database, whoever is connected. Its owner stays.
+pub(crate) async fn drop_only_database(server: &mut PgConnection, name: &Name) -> Result<()> {
+    run(server, format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", name.quoted()), name).await
 }
 
 async fn run(server: &mut PgConnection, statement: String, name: &Name) -> Result<()> {

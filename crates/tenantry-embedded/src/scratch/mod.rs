@@ -20,5 +20,5 @@ mod pooler;
 mod server;
 mod shared;
 
-pub(crate) use self::server::blocking;
 pub use self::{database::ScratchDatabase, pooler::ScratchPooler, server::ScratchServer};
+pub(crate) use self::{server::blocking, shared::Share};

@@ -4,7 +4,9 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use tenantry_embedded::{KeptServer, ScratchDatabase, ScratchPooler};
+use tenantry_embedded::{CopiedDatabase, Error, KeptServer, ScratchDatabase, ScratchPooler};
+
+use crate::bench::run;
 
 /// This very program, started once more to play one part.
 pub(crate) struct Helper {
@@ -22,6 +24,9 @@ impl Helper {
             command.env("TENANTRY_TEST_PART", "download").env("TENANTRY_PG_DOWNLOAD_URL", url);
             // Like a program that was installed, which knows of no checkout.
             command.current_dir("/").env_remove("CARGO_MANIFEST_DIR");
+        }
+        if part == "copy" && !argument.as_os_str().is_empty() {
+            command.env("TENANTRY_TEST_URL", argument);
         }
         if part.starts_with("scratch") {
             command.env("TENANTRY_PG_BIN", argument);
@@ -84,6 +89,26 @@ async fn play_a_part() {
             let database = ScratchDatabase::create().await.unwrap();
             println!("says: {}", database.superuser_url());
             panic!("as asked");
+        }
+        "draft" => {
+            let key = argument.to_str().unwrap();
+            let made = CopiedDatabase::create::<Error>(key, async |url| {
+                run(url, "CREATE TABLE half (id int)").await;
+                println!("says: {url}");
+                wait_for_the_end_of_input();
+                Ok(String::new())
+            });
+            made.await.unwrap();
+        }
+        "copy" => {
+            let made = CopiedDatabase::create::<Error>("of a helper", async |_| Ok(String::new()));
+            match made.await {
+                Ok(database) => {
+                    println!("says: {}", database.url());
+                    wait_for_the_end_of_input();
+                }
+                Err(error) => println!("says: {}", format!("{error:?}").replace('\n', " ")),
+            }
         }
         "kept" => {
             let server = KeptServer::start(argument.as_ref()).await.unwrap();

@@ -3,6 +3,8 @@
 
 /// Folders, processes and waiting.
 mod bench;
+/// Copies of templates, by several processes and on a server of the user's.
+mod copies;
 /// Debug output shows no password.
 mod debug;
 /// Fetching PostgreSQL from a server on this machine.
