@@ -43,8 +43,7 @@ pub(crate) fn pass() -> Result<()> {
     gate.step("documentation", documentation)?;
     // The features of the whole workspace here and below, so that everything is built once.
     gate.step("tests", tests)?;
-    let private = "--exclude actix --exclude grpc --exclude notes --exclude bench --exclude docs --exclude isolation \
-                   --exclude xtask";
+    let private = "--exclude notes --exclude bench --exclude docs --exclude xtask";
     gate.cargo("packages", &format!("package --workspace {private} --no-verify --allow-dirty"))?;
     if succeeds(&mut cargo("deny --version")) {
         // Advisories need a network; the other checks do not.

@@ -94,10 +94,9 @@
 //! `tokio-postgres`: handles for code written against tokio-postgres, on a pool of their own for each
 //! database; see `Tenancy::client`.
 //!
-//! `sea-orm`: [`TenantDb`], [`MasterDb`] and [`TenantReadDb`] are connections of `SeaORM` 2; see
-//! `pool::OrmTransaction`.
-//!
 //! `archive`: a tenant in one file, and back; see `Tenancy::export`.
+//!
+//! `testing`: tests in a world of their own, and an assertion at their end that nothing leaked; see `testing`.
 //!
 //! `metrics`: what the pools do, through the `metrics` facade; see [`pool`].
 
@@ -134,6 +133,8 @@ mod sql;
 mod structure;
 mod tenancy;
 pub mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use self::database::{Config, DatabaseConfig, Engine, PoolConfig};
 pub use self::error::{Error, ErrorKind, Result};
@@ -148,3 +149,5 @@ pub use self::pool::{MasterDb, TenantDb, TenantReadDb, Transaction};
 pub use self::provision::{KeepSpares, NewTenant, SpareKeeper, SpareSummary};
 pub use self::tenancy::{Builder, Tenancy, TenancyStatus};
 pub use self::tenant::{Slug, Tenant};
+#[cfg(feature = "testing")]
+pub use tenantry_macros::test;

@@ -14,7 +14,6 @@ const DOCUMENTS: &[&str] = &[
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "crates/tenantry/README.md",
-    "crates/tenantry-actix/README.md",
     "crates/tenantry-cli/README.md",
     "crates/tenantry-embedded/README.md",
 ];

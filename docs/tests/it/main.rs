@@ -2,7 +2,6 @@
 // Handlers of axum are async functions, with or without something to wait for.
 #![allow(missing_docs, clippy::unused_async, clippy::unwrap_used)]
 
-mod actix;
 mod caching;
 mod checked_queries;
 mod citus;
@@ -28,6 +27,5 @@ mod support;
 mod suspend;
 mod testing;
 mod tokio_postgres;
-mod tonic;
 mod tracing;
 mod websockets;

@@ -12,8 +12,13 @@ const DEFAULT_URL: &str = "TENANTRY_DATABASES_DEFAULT_URL";
 const PREFIX: &str = "TENANTRY_";
 
 /// Variables that are not keys of the configuration: the command line's, and those of `tenantry-embedded`.
-const OF_OTHER_PARTS: &[&str] =
-    &["TENANTRY_BYPASS_KEY", "TENANTRY_CONFIG", "TENANTRY_PG_BIN", "TENANTRY_PG_DOWNLOAD_URL"];
+const OF_OTHER_PARTS: &[&str] = &[
+    "TENANTRY_BYPASS_KEY",
+    "TENANTRY_CONFIG",
+    "TENANTRY_PG_BIN",
+    "TENANTRY_PG_DOWNLOAD_URL",
+    "TENANTRY_TEST_URL",
+];
 
 /// Variables of our own tests and scripts, which inherit them to programs that they start.
 const OF_TESTS: &[&str] = &[
@@ -32,9 +37,9 @@ const OF_TESTS: &[&str] = &[
     "TENANTRY_TEST_PART",
     "TENANTRY_TEST_READS",
     "TENANTRY_TEST_S3",
-    "TENANTRY_TEST_URL",
     "TENANTRY_THOROUGH",
     "TENANTRY_TRAFFIC_READS",
+    "TENANTRY_TRAFFIC_URL",
     "TENANTRY_VICTIM_FILES",
     "TENANTRY_VICTIM_URL",
 ];

@@ -4,8 +4,6 @@
 mod client;
 mod consequence;
 mod database;
-#[cfg(feature = "sea-orm")]
-mod orm;
 mod remedy;
 mod server_error;
 pub(crate) mod sqlstate;
@@ -103,9 +101,6 @@ struct Inner {
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
-const NOT_CONVERTED: (ErrorKind, &str) =
-    (ErrorKind::Decode, "a value does not have the type that the program expects");
-
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Arc::new(Inner {
@@ -149,10 +144,9 @@ impl Error {
     }
 
     /// The types of the program and those of the tables do not go together.
-    #[cfg(feature = "tokio-postgres")]
     fn not_converted(source: impl Into<BoxError>) -> Self {
-        let (kind, message) = NOT_CONVERTED;
-        Self::new(kind, message).with_source(source)
+        let message = "a value does not have the type that the program expects";
+        Self::new(ErrorKind::Decode, message).with_source(source)
     }
 
     /// The kind of failure, for code that branches.

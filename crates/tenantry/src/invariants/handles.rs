@@ -80,7 +80,7 @@ async fn two_tenants(driver: Driver) -> (Installation, Handle, Handle) {
     let handle = |tenant| match driver {
         #[cfg(feature = "tokio-postgres")]
         Driver::TokioPostgres => Handle::TokioPostgres(installation.tenancy.client(tenant).unwrap()),
-        _ => Handle::Sqlx(installation.tenancy.db(tenant).unwrap()),
+        Driver::Sqlx => Handle::Sqlx(installation.tenancy.db(tenant).unwrap()),
     };
     let (acme, globex) = (handle(&acme), handle(&globex));
     (installation, acme, globex)

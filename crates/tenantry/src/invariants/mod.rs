@@ -24,8 +24,6 @@ mod kept_handles;
 mod ledger;
 mod moves;
 mod online_moves;
-#[cfg(feature = "sea-orm")]
-mod orm;
 mod outside;
 mod pooler;
 mod quoting;
@@ -48,7 +46,5 @@ async fn master_text(tenancy: &crate::Tenancy, driver: Driver, sql: &'static str
         Driver::Sqlx => sqlx::query_scalar(sql).fetch_one(&tenancy.master()).await.unwrap(),
         #[cfg(feature = "tokio-postgres")]
         Driver::TokioPostgres => tenancy.master_client().query_one(sql, &[]).await.unwrap().get(0),
-        #[cfg(feature = "sea-orm")]
-        Driver::SeaOrm => orm::text(&tenancy.master(), sql).await,
     }
 }

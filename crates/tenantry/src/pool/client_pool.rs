@@ -18,8 +18,12 @@ mod on {
     use crate::error::Result;
     use crate::pool::client::ClientDriver;
     use crate::pool::driver::Driver as _;
+    #[cfg(feature = "testing")]
+    use crate::pool::lease::Leftover;
     use crate::pool::opener::Opener;
     use crate::pool::preparation::Preprocessors;
+    #[cfg(feature = "testing")]
+    use crate::pool::record::WriteRecord;
     use crate::pool::shared::Pool;
     use crate::tenant::TenantId;
 
@@ -58,6 +62,16 @@ mod on {
             self.0.held_by(tenant, only_writers)
         }
 
+        #[cfg(feature = "testing")]
+        pub(in crate::pool) fn note_in(&self, record: &Arc<WriteRecord>) {
+            self.0.recorder().note_in(record);
+        }
+
+        #[cfg(feature = "testing")]
+        pub(in crate::pool) async fn leftovers(&self) -> Result<Vec<Leftover>> {
+            self.0.leftovers().await
+        }
+
         pub(in crate::pool) async fn close(&self, limit: Duration) -> Result<()> {
             self.0.close(limit).await
         }
@@ -73,8 +87,12 @@ mod off {
 
     use crate::database::{DatabaseConfig, Layout};
     use crate::error::Result;
+    #[cfg(feature = "testing")]
+    use crate::pool::lease::Leftover;
     use crate::pool::opener::Opener;
     use crate::pool::preparation::Preprocessors;
+    #[cfg(feature = "testing")]
+    use crate::pool::record::WriteRecord;
     use crate::tenant::TenantId;
 
     #[derive(Clone)]
@@ -103,6 +121,14 @@ mod off {
 
         pub(in crate::pool) fn held_by(&self, _: TenantId, _: bool) -> usize {
             0
+        }
+
+        #[cfg(feature = "testing")]
+        pub(in crate::pool) fn note_in(&self, _: &Arc<WriteRecord>) {}
+
+        #[cfg(feature = "testing")]
+        pub(in crate::pool) fn leftovers(&self) -> Ready<Result<Vec<Leftover>>> {
+            ready(Ok(Vec::new()))
         }
 
         pub(in crate::pool) fn close(&self, _: Duration) -> Ready<Result<()>> {

@@ -14,11 +14,15 @@ use super::client::ClientDriver;
 use super::client_pool::ClientPool;
 use super::driver::PgDriver;
 use super::kept::KeptConnections;
+#[cfg(feature = "testing")]
+use super::lease::Leftover;
 use super::message::send;
 use super::notifications::{Listener, Notifications};
 use super::opener::Opener;
 use super::preparation::Preprocessors;
 use super::recognition::recognize;
+#[cfg(feature = "testing")]
+use super::record::WriteRecord;
 use super::replica::{ReplicaStatus, Replicas, TenantReadDb};
 use super::shared::Pool;
 use super::slots::PoolStatus;
@@ -252,6 +256,7 @@ impl Databases {
     ) -> Result<PgPool> {
         let database = self.get(alias)?;
         database.pool.refuse_behind_pooler("a stock pool")?;
+        database.pool.recorder().anything_anywhere();
         let hooks = stock::Hooks {
             driver: database.driver(&self.preprocessors),
             layout: Arc::clone(&self.layout),
@@ -271,6 +276,33 @@ impl Databases {
         let schema = tenant.map_or(&self.layout.master_schema, Tenant::schema);
         let channel = channel_of(schema, channel)?;
         self.get(alias)?.listener.listen(&channel).await
+    }
+
+    /// Notes that a job runs for this tenant, as one of all.
+    pub(crate) fn note_fleet(&self, tenant: &Tenant) {
+        self.default.recorder().fleet(tenant.schema());
+    }
+
+    /// Notes from here on what statements may have changed.
+    #[cfg(feature = "testing")]
+    pub(crate) fn note_in(&self, record: &Arc<WriteRecord>) {
+        for database in self.by_alias.values() {
+            database.pool.recorder().note_in(record);
+            database.client_pool.note_in(record);
+        }
+    }
+
+    /// Tells of what idle sessions hold, although the pools take them for clean, and removes it.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        let mut leftovers = Vec::new();
+        for database in self.by_alias.values() {
+            if !database.pool.is_behind_pooler() {
+                leftovers.append(&mut database.pool.leftovers().await?);
+                leftovers.append(&mut database.client_pool.leftovers().await?);
+            }
+        }
+        Ok(leftovers)
     }
 
     /// Closes all pools within one deadline.

@@ -3,6 +3,8 @@
 mod aside;
 mod exchange;
 mod give_back;
+#[cfg(feature = "testing")]
+mod leftovers;
 mod roll_back;
 #[cfg(feature = "tokio-postgres")]
 mod switch_ahead;
@@ -15,6 +17,8 @@ use tokio::time::Instant;
 #[cfg(feature = "tokio-postgres")]
 pub(super) use self::exchange::Exchange;
 pub(super) use self::exchange::{Activity, BreaksConnection};
+#[cfg(feature = "testing")]
+pub(crate) use self::leftovers::Leftover;
 #[cfg(feature = "tokio-postgres")]
 pub(super) use self::switch_ahead::SwitchAhead;
 use super::await_point::{AwaitPoint, at};

@@ -15,8 +15,8 @@
 //! the answer was read. A future may be dropped at any `.await`: its lease then finds the connection busy,
 //! and drains or closes it.
 //!
-//! [`PoolStatus`] tells what a pool does; the spans `checkout` and `statement` (level debug) have `database`, `tenant`
-//! and `tenant.id`.
+//! [`PoolStatus`] tells what a pool does; the spans `checkout` and `statement` (level debug) have `database`, `tenant` and
+//! `tenant.id`.
 //! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver`
 //! (`sqlx`, `tokio-postgres`, `replica-1` and so on):
 //! `tenantry_checkouts_total` (`source`: warm, switch, open), `tenantry_checkout_waits_total`,
@@ -65,14 +65,13 @@ mod nested;
 mod nesting;
 mod notifications;
 mod opener;
-#[cfg(feature = "sea-orm")]
-mod orm;
 mod pooled;
 mod pooler;
 mod preparation;
 mod preprocessor;
 mod purpose;
 mod recognition;
+mod record;
 mod replica;
 mod resets;
 mod session;
@@ -111,18 +110,20 @@ pub use self::counters::PoolCounts;
 pub(crate) use self::databases::{Databases, no_way_past_the_pooler};
 pub use self::db::{MasterDb, TenantDb};
 pub(crate) use self::kept::KeptConnections;
+#[cfg(feature = "testing")]
+pub(crate) use self::lease::Leftover;
 #[cfg(feature = "metrics")]
 pub use self::metric::{METRICS, Metric, MetricKind};
 pub use self::nested::NestedTransaction;
 pub use self::notifications::{Notification, Notifications};
 pub(crate) use self::opener::Opener;
-#[cfg(feature = "sea-orm")]
-pub use self::orm::{OrmConnection, OrmTransaction};
 pub(crate) use self::preparation::Preprocessors;
 pub use self::preprocessor::{
     CheckoutRequest, Hook, Preprocessor, Role, SearchPath, SessionSettings, Target,
 };
 pub(crate) use self::recognition::recognize;
+#[cfg(feature = "testing")]
+pub(crate) use self::record::WriteRecord;
 pub use self::replica::{ReadTransaction, ReplicaState, ReplicaStatus, TenantReadDb};
 pub use self::slots::PoolStatus;
 pub(crate) use self::standing::{Standing, Surroundings};

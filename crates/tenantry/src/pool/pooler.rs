@@ -133,6 +133,7 @@ impl Checkout {
     }
 
     fn touch_or_refuse(&mut self, sql: &str) -> Result<()> {
+        self.pool.recorder().statement(&self.schema, sql);
         if self.pool.classifier().effect(sql) == Effect::Neutral {
             return Ok(());
         }

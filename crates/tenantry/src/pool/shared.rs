@@ -9,9 +9,12 @@ use tracing::Instrument as _;
 use super::classify::Classifier;
 use super::driver::{Driver, PgDriver};
 use super::grant::Grant;
+#[cfg(feature = "testing")]
+use super::lease::Leftover;
 use super::lease::{Lease, Switching};
 use super::preparation::{Preparation, Preprocessors};
 use super::preprocessor::{CheckoutRequest, Target};
+use super::record::Recorder;
 use super::session::Warmth;
 use super::slots::{PoolStatus, Request, Slot, Slots};
 use super::spans::checkout_span;
@@ -36,6 +39,7 @@ struct Shared<D: Driver> {
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
     classifier: Classifier,
+    recorder: Recorder,
     /// The pools of all databases, by alias. They know each other and keep none alive.
     siblings: OnceLock<BTreeMap<Alias, Weak<Self>>>,
 }
@@ -58,6 +62,7 @@ impl<D: Driver> Pool<D> {
             layout,
             preprocessors,
             classifier: Classifier::default(),
+            recorder: Recorder::default(),
             siblings: OnceLock::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -149,12 +154,6 @@ impl<D: Driver> Pool<D> {
         self.shared.slots.config.mode == PoolMode::Transaction
     }
 
-    /// The longest that a checkout takes.
-    #[cfg(feature = "sea-orm")]
-    pub(super) fn acquire_timeout(&self) -> Duration {
-        self.shared.slots.config.acquire_timeout
-    }
-
     /// The longest wait of a checkout for the end of its tenant's move.
     pub(super) fn move_wait(&self) -> Duration {
         self.shared.slots.config.move_wait
@@ -171,6 +170,20 @@ impl<D: Driver> Pool<D> {
 
     pub(super) fn classifier(&self) -> &Classifier {
         &self.shared.classifier
+    }
+
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.shared.recorder
+    }
+
+    /// Takes all idle sessions, which are idle again once they were looked at.
+    #[cfg(feature = "testing")]
+    pub(super) async fn leftovers(&self) -> Result<Vec<Leftover>> {
+        let mut leftovers = Vec::new();
+        for slot in self.shared.slots.take_idle() {
+            leftovers.append(&mut Lease::leftovers(slot).await?);
+        }
+        Ok(leftovers)
     }
 
     /// Counts the connections that are in use for a tenant, or only those that may write.

@@ -22,7 +22,7 @@ use super::fairness::{Fairness, Ticket};
 use super::pooled::Pooled;
 use super::preparation::{LineName, Preparation};
 use super::session::Warmth;
-use super::sync::{Background, Mutex, MutexGuard, within};
+use super::sync::{Background, Mutex, MutexGuard};
 use crate::database::PoolConfig;
 use crate::error::Result;
 use crate::guard::{Guard, stands};
@@ -37,7 +37,7 @@ pub(super) struct Slots<D: Driver> {
     pub(super) driver: D,
     pub(super) config: PoolConfig,
     pub(super) counters: Counters,
-    /// The runtime that connections belong to, and on which they are cleaned and closed; a slot is dropped anywhere.
+    /// The runtime on which cleaning and closing run; a slot may be dropped on any thread.
     pub(super) runtime: Background,
     pub(super) alias: Alias,
     state: Mutex<State<D>>,
@@ -155,8 +155,7 @@ impl<D: Driver> Slot<D> {
     pub(super) async fn open(&mut self) -> Result<()> {
         let opening = BeingOpened::begin(&self.slots);
         let generation = self.slots.generation();
-        let open = within(&self.slots.runtime, self.slots.driver.open());
-        let connection = at(AwaitPoint::Open, open).await?;
+        let connection = at(AwaitPoint::Open, self.slots.driver.open()).await?;
         drop(opening);
         self.pooled = Some(Pooled::new(connection, generation));
         Ok(())
@@ -373,6 +372,13 @@ impl<D: Driver> Slots<D> {
         for pooled in connections {
             Slot::new(self, HolderId::NOBODY, Some(pooled)).close_in_background();
         }
+    }
+
+    /// Takes every idle connection. Each is idle again when its slot is dropped.
+    #[cfg(feature = "testing")]
+    pub(super) fn take_idle(self: &Arc<Self>) -> Vec<Slot<D>> {
+        let idle = std::mem::take(&mut self.lock().idle);
+        idle.into_iter().map(|pooled| Slot::new(self, HolderId::NOBODY, Some(pooled))).collect()
     }
 
     /// Permits somebody to hold a slot until the rest of an answer was read, if not too many do.

@@ -36,6 +36,8 @@ pub(crate) mod moves;
 mod probe;
 pub(crate) mod replays;
 pub(crate) mod runs;
+#[cfg(feature = "testing")]
+pub(crate) mod schemas_in_use;
 mod selection;
 mod settings;
 pub(crate) mod spares;

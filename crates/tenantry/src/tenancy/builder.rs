@@ -1,3 +1,6 @@
+#[cfg(feature = "testing")]
+mod schemas;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

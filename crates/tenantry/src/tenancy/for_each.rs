@@ -149,6 +149,7 @@ where
             Some(error) => Err(error),
             None => tenancy.db_of(&tenant, true),
         };
+        tenancy.inner.context.databases.note_fleet(&tenant);
         let span = tracing::info_span!("job", tenant = %tenant.slug(), tenant.id = %tenant.id());
         let work = there.map(|db| span.in_scope(|| (self.job)(db)));
         let run = async move {

@@ -23,6 +23,8 @@ mod spares;
 mod status;
 mod suspend;
 mod tenants;
+#[cfg(feature = "testing")]
+mod testing;
 mod types;
 
 use std::fmt;

@@ -41,6 +41,26 @@ impl TenancyStatus {
     }
 }
 
+#[cfg(feature = "testing")]
+impl TenancyStatus {
+    /// Returns true if connections are open that are not idle.
+    pub(crate) fn is_busy(&self) -> bool {
+        let is_busy = |pool: &PoolStatus| pool.open > pool.idle;
+        self.pools.values().any(is_busy) || self.are_clients_busy()
+    }
+
+    #[cfg(feature = "tokio-postgres")]
+    fn are_clients_busy(&self) -> bool {
+        self.client_pools.values().any(|pool| pool.open > pool.idle)
+    }
+
+    #[cfg(not(feature = "tokio-postgres"))]
+    #[expect(clippy::unused_self, reason = "the signature is that of the feature")]
+    fn are_clients_busy(&self) -> bool {
+        false
+    }
+}
+
 impl Tenancy {
     /// The pools and the cache at this moment.
     pub fn status(&self) -> TenancyStatus {

@@ -24,8 +24,6 @@ mod for_each;
 mod hosts;
 mod http;
 mod install;
-/// The assertions on isolation that every web framework has to pass, over HTTP.
-mod isolation;
 mod links;
 mod lint;
 mod listener;
@@ -36,8 +34,6 @@ mod majors;
 mod migrate;
 mod no_transaction;
 mod notifications;
-#[cfg(feature = "sea-orm")]
-mod orm;
 mod outside;
 mod placement;
 mod pooler;

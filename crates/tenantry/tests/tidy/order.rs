@@ -19,6 +19,7 @@ const ORDER: &[&[&str]] = &[
     &["lifecycle", "doctor"],
     &["tenancy"],
     &["http"],
+    &["testing"],
 ];
 
 fn level(module: &str) -> Option<usize> {

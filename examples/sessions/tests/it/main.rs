@@ -16,7 +16,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The cookie as a browser sends it back.
+    /// What a browser sends back.
     fn cookie(&self) -> String {
         self.set_cookie.as_deref().unwrap().split(';').next().unwrap().to_owned()
     }

@@ -172,6 +172,7 @@ impl ClientCheckout {
     }
 
     pub(super) fn note_effect(&mut self, sql: &str) -> Result<()> {
+        self.pool.recorder().statement(&self.schema, sql);
         let effect = self.pool.classifier().effect(sql);
         if effect == Effect::Touched && stands(Guard::Classification) {
             self.pool.refuse_resets(sql)?;

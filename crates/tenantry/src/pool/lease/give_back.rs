@@ -172,7 +172,7 @@ impl<D: Driver> Lease<D> {
     }
 
     /// Removes everything a session may hold and verifies that it is where it was.
-    async fn clean(&mut self) -> Result<()> {
+    pub(super) async fn clean(&mut self) -> Result<()> {
         let session = std::mem::take(&mut self.pooled().session);
         let Some(preparation) = session.last() else { return Ok(()) };
         let settings = preparation.settings();

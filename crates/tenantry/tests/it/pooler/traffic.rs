@@ -58,7 +58,7 @@ fn read_in_processes(behind: &Behind, part: &str, reads: usize) -> Reads {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "pooler::traffic::play_a_part", "--nocapture"]).stdout(Stdio::piped());
         command.env("TENANTRY_TEST_PART", part).env("TENANTRY_TEST_READS", (reads / PROCESSES).to_string());
-        processes.push(command.env("TENANTRY_TEST_URL", behind.url()).spawn().unwrap());
+        processes.push(command.env("TENANTRY_TRAFFIC_URL", behind.url()).spawn().unwrap());
     }
     let mut all = Reads::default();
     for process in processes {
@@ -90,7 +90,7 @@ async fn two_processes_never_read_a_row_of_another_tenant() {
 #[allow(clippy::print_stdout)]
 async fn play_a_part() {
     let Ok(part) = std::env::var("TENANTRY_TEST_PART") else { return };
-    let url = std::env::var("TENANTRY_TEST_URL").unwrap();
+    let url = std::env::var("TENANTRY_TRAFFIC_URL").unwrap();
     let reads: usize = std::env::var("TENANTRY_TEST_READS").unwrap().parse().unwrap();
     let pool = PoolConfig {
         mode: PoolMode::Transaction,

@@ -1,4 +1,0 @@
--- Shared by all tenants.
-CREATE TABLE plan (
-    name text PRIMARY KEY
-);
