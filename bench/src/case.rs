@@ -29,8 +29,6 @@ pub(crate) enum Case {
     NoisyAll,
     /// One tenant on a standby, more tasks than connections.
     ReplicaHot,
-    /// An entity that `SeaORM` finds.
-    SeaOrmFind,
     /// A page over real sockets.
     Http,
     /// A tenant that is in memory.
@@ -65,6 +63,8 @@ pub(crate) enum Case {
     FleetCost,
     /// One of four servers that is away, and the tenants of the others.
     FleetDown,
+    /// Tests with two tenants of twenty tables, against `#[sqlx::test]`.
+    Testing,
 }
 
 const ALL: [Case; 29] = [
@@ -79,7 +79,6 @@ const ALL: [Case; 29] = [
     Case::NoisyOne,
     Case::NoisyAll,
     Case::ReplicaHot,
-    Case::SeaOrmFind,
     Case::Http,
     Case::Lookup,
     Case::Create,
@@ -97,6 +96,7 @@ const ALL: [Case; 29] = [
     Case::ManyZipf,
     Case::FleetCost,
     Case::FleetDown,
+    Case::Testing,
 ];
 
 impl Case {
@@ -114,7 +114,6 @@ impl Case {
             Self::NoisyOne => ("noisy", "one"),
             Self::NoisyAll => ("noisy", "all"),
             Self::ReplicaHot => ("replica", "hot"),
-            Self::SeaOrmFind => ("sea-orm", "find"),
             Self::Http => ("http", "get"),
             Self::Lookup => ("lookup", "find"),
             Self::Create => ("create", "tenant"),
@@ -132,6 +131,7 @@ impl Case {
             Self::ManyZipf => ("many", "zipf"),
             Self::FleetCost => ("fleet", "cost"),
             Self::FleetDown => ("fleet", "down"),
+            Self::Testing => ("testing", "two-tenants"),
         }
     }
 }
