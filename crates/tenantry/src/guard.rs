@@ -159,6 +159,11 @@ pub(crate) enum Guard {
     /// Test: `invariants::client::a_switch_that_fails_before_its_transaction_leaves_its_statement_in_the_void`.
     #[cfg(feature = "tokio-postgres")]
     VoidFirst,
+    /// A transaction whose closure was dropped in the middle is undone before anything else runs on its handle.
+    ///
+    /// Test: `invariants::diesel::what_follows_a_transaction_that_was_dropped_is_outside_of_it`.
+    #[cfg(feature = "diesel-async")]
+    AbandonedTransaction,
     /// A tenant that may only be read is served by sessions that are read-only.
     ///
     /// Test: `invariants::suspended::a_tenant_that_may_only_be_read_is_not_written_on_a_warm_connection`.

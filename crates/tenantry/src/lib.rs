@@ -94,6 +94,9 @@
 //! `tokio-postgres`: handles for code written against tokio-postgres, on a pool of their own for each
 //! database; see `Tenancy::client`.
 //!
+//! `diesel-async`: the same for code written against Diesel, by the traits of the crate of that name; see
+//! `Tenancy::diesel`.
+//!
 //! `archive`: a tenant in one file, and back; see `Tenancy::export`.
 //!
 //! `testing`: tests in a world of their own, and an assertion at their end that nothing leaked; see `testing`.

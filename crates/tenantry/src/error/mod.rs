@@ -4,6 +4,8 @@
 mod client;
 mod consequence;
 mod database;
+#[cfg(feature = "diesel-async")]
+mod diesel;
 mod remedy;
 mod server_error;
 pub(crate) mod sqlstate;

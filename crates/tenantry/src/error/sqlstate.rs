@@ -48,6 +48,21 @@ pub(crate) const TOO_MANY_CONNECTIONS: &str = "53300";
 pub(crate) const OBJECT_IN_USE: &str = "55006";
 /// A row would be there twice.
 pub(crate) const UNIQUE_VIOLATION: &str = "23505";
+/// A row would lead nowhere.
+#[cfg(feature = "diesel-async")]
+pub(super) const FOREIGN_KEY_VIOLATION: &str = "23503";
+/// A row is led to, and may not go.
+#[cfg(feature = "diesel-async")]
+pub(super) const RESTRICT_VIOLATION: &str = "23001";
+/// A row would lack a value.
+#[cfg(feature = "diesel-async")]
+pub(super) const NOT_NULL_VIOLATION: &str = "23502";
+/// A row would break a rule.
+#[cfg(feature = "diesel-async")]
+pub(super) const CHECK_VIOLATION: &str = "23514";
+/// A row would be in the way of another.
+#[cfg(feature = "diesel-async")]
+pub(super) const EXCLUSION_VIOLATION: &str = "23P01";
 /// Others depend on what is to be dropped.
 pub(crate) const DEPENDENT_OBJECTS_STILL_EXIST: &str = "2BP01";
 /// The server has no room left: for another lock, for one.

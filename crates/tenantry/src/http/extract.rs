@@ -115,7 +115,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for MasterDb {
 }
 
 /// The tenant of a request, or nothing if it is for none. One that nobody knows is not nothing.
-async fn tenant_of(parts: &Parts, resolved: &Resolved) -> Result<Option<Tenant>, Rejection> {
+pub(super) async fn tenant_of(parts: &Parts, resolved: &Resolved) -> Result<Option<Tenant>, Rejection> {
     match resolved.resolution() {
         Resolution::Invalid(reason) => Err(Rejection::invalid(reason, parts)),
         _ => match resolved.tenant().await {
@@ -146,7 +146,7 @@ fn master_of(parts: &Parts, resolved: &Resolved) -> Result<Option<MasterDb>, Rej
 }
 
 /// Finds what the layer has attached, for an argument of the type `T`.
-fn resolved<T>(parts: &Parts) -> Result<&Resolved, Rejection> {
+pub(super) fn resolved<T>(parts: &Parts) -> Result<&Resolved, Rejection> {
     parts.extensions.get().ok_or_else(|| {
         static TOLD: Once = Once::new();
         TOLD.call_once(|| {

@@ -30,6 +30,8 @@ mod extract;
 mod future;
 mod layer;
 mod original_uri;
+#[cfg(all(feature = "axum", feature = "tokio-postgres"))]
+mod other_drivers;
 mod peer;
 #[cfg(feature = "axum")]
 mod rejection;

@@ -81,6 +81,8 @@ async fn two_tenants(driver: Driver) -> (Installation, Handle, Handle) {
         #[cfg(feature = "tokio-postgres")]
         Driver::TokioPostgres => Handle::TokioPostgres(installation.tenancy.client(tenant).unwrap()),
         Driver::Sqlx => Handle::Sqlx(installation.tenancy.db(tenant).unwrap()),
+        #[cfg(feature = "diesel-async")]
+        Driver::Diesel => unreachable!("Diesel has transactions of its own kind, in `invariants/diesel.rs`"),
     };
     let (acme, globex) = (handle(&acme), handle(&globex));
     (installation, acme, globex)

@@ -15,6 +15,8 @@ mod clones;
 mod comments;
 mod crashes;
 mod crossing;
+#[cfg(feature = "diesel-async")]
+mod diesel;
 mod elsewhere;
 mod endings;
 mod fall_through;
@@ -46,5 +48,10 @@ async fn master_text(tenancy: &crate::Tenancy, driver: Driver, sql: &'static str
         Driver::Sqlx => sqlx::query_scalar(sql).fetch_one(&tenancy.master()).await.unwrap(),
         #[cfg(feature = "tokio-postgres")]
         Driver::TokioPostgres => tenancy.master_client().query_one(sql, &[]).await.unwrap().get(0),
+        #[cfg(feature = "diesel-async")]
+        Driver::Diesel => {
+            let select = ::diesel::dsl::sql::<::diesel::sql_types::Text>(sql);
+            diesel_async::RunQueryDsl::get_result(select, &mut tenancy.master_diesel()).await.unwrap()
+        }
     }
 }

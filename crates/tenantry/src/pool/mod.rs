@@ -104,6 +104,10 @@ pub use self::checkout::Checkout;
 pub use self::client::{
     ClientCheckout, ClientNestedTransaction, ClientTransaction, MasterClient, TenantClient,
 };
+#[cfg(feature = "diesel-async")]
+pub use self::client::{
+    DieselRow, DieselRows, DieselTransaction, DieselTransactionManager, MasterDiesel, TenantDiesel,
+};
 pub(crate) use self::client_pool::open_client;
 pub use self::commit_token::CommitToken;
 pub use self::counters::PoolCounts;

@@ -40,6 +40,8 @@ use crate::error::Result;
 #[cfg(feature = "tokio-postgres")]
 use crate::pool::{MasterClient, TenantClient};
 use crate::pool::{MasterDb, Surroundings, TenantDb, TenantReadDb};
+#[cfg(feature = "diesel-async")]
+use crate::pool::{MasterDiesel, TenantDiesel};
 use crate::registry::Registry;
 use crate::resolve::Resolve;
 use crate::tenant::{Alias, Tenant};
@@ -168,6 +170,24 @@ impl Tenancy {
     #[cfg(feature = "tokio-postgres")]
     pub fn master_client(&self) -> MasterClient {
         MasterClient::new(self.inner.context.databases.default_client_pool().clone())
+    }
+
+    /// The tables of a tenant, for code that is written against Diesel: a connection for `diesel-async`. It takes its
+    /// connections from the pool of [`client`](Self::client).
+    ///
+    /// # Errors
+    /// Like [`db`](Self::db).
+    #[cfg(feature = "diesel-async")]
+    pub fn diesel(&self, tenant: &Tenant) -> Result<TenantDiesel> {
+        tenant.check_served_soon()?;
+        let pool = self.inner.context.databases.client_pool(tenant.database())?.clone();
+        Ok(TenantDiesel::new(pool, tenant.clone(), self.surroundings()))
+    }
+
+    /// The tables of the master schema, for code that is written against Diesel.
+    #[cfg(feature = "diesel-async")]
+    pub fn master_diesel(&self) -> MasterDiesel {
+        MasterDiesel::new(self.inner.context.databases.default_client_pool().clone())
     }
 
     /// Stops the listener, refuses new checkouts, waits for the connections in use and closes all.

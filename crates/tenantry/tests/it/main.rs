@@ -12,6 +12,8 @@ mod code;
 mod create;
 mod create_stepwise;
 mod deletion;
+#[cfg(feature = "diesel-async")]
+mod diesel;
 mod doctor;
 mod drift;
 mod errors;

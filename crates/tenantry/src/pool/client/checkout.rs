@@ -3,10 +3,13 @@
 use std::fmt;
 
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tracing::Instrument as _;
 
-use super::driver::{Answer, ClientDriver, Parameters, Pipeline, PipelineError, Query};
+use super::call::{Call, Parameters};
+use super::driver::ClientDriver;
+use super::ending::{conclude, note_switch};
+use super::pipeline::{Answer, Pipeline, Query};
 use super::statements::Owner;
 use crate::error::sqlstate::may_be_missing_schema;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,7 +17,7 @@ use crate::guard::{Guard, stands};
 use crate::pool::await_point::{AwaitPoint, at};
 use crate::pool::channel::channel_of;
 use crate::pool::classify::Effect;
-use crate::pool::lease::{Activity, Exchange, Lease, SwitchAhead};
+use crate::pool::lease::{Activity, Lease, SwitchAhead};
 use crate::pool::marks::Marks;
 use crate::pool::nesting::OpenLevels;
 use crate::pool::purpose::{Held, Purpose};
@@ -47,7 +50,7 @@ pub struct ClientCheckout {
     pub(super) marks: Marks,
     schema: SchemaName,
     /// The message that opens the transaction which the connection is switched in, until the caller's has begun.
-    switch_ahead: Option<Box<SwitchAhead>>,
+    pub(super) switch_ahead: Option<Box<SwitchAhead>>,
     pub(super) purpose: Purpose,
     pub(super) nesting: OpenLevels,
     _held: Option<Held>,
@@ -83,6 +86,20 @@ impl ClientCheckout {
     /// the connection is lost.
     pub async fn query(&mut self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>> {
         Ok(self.run_statement(sql, parameters).await?.rows)
+    }
+
+    /// Runs a statement whose parameters have these types, and answers with its rows. Elsewhere the server infers
+    /// them, which it cannot where a parameter stands for itself, as in `SELECT $1`.
+    ///
+    /// # Errors
+    /// Like [`query`](Self::query).
+    pub async fn query_typed(
+        &mut self,
+        sql: &str,
+        parameters: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>> {
+        let (parameters, types): (Vec<_>, Vec<_>) = parameters.iter().cloned().unzip();
+        Ok(self.run(Call { types: &types, ..Call::new(sql, &parameters) }).await?.rows)
     }
 
     /// Runs a statement and answers with its only row.
@@ -132,11 +149,31 @@ impl ClientCheckout {
     }
 
     async fn run_statement(&mut self, sql: &str, parameters: Parameters<'_>) -> Result<Answer> {
+        self.run(Call::new(sql, parameters)).await
+    }
+
+    async fn run(&mut self, call: Call<'_>) -> Result<Answer> {
+        let (owner, schema) = self.whose();
+        let marked = self.marks.text(call.sql);
+        let marked = Call { sql: &marked, ..call };
+        self.ask(call.sql, Query::Statement { owner, schema: schema.as_str(), call: marked }).await
+    }
+
+    /// Runs a statement for the number of rows it touches, in one round trip if it is prepared by itself at most once.
+    #[cfg_attr(not(feature = "diesel-async"), allow(dead_code))]
+    pub(super) async fn run_for_count(&mut self, call: Call<'_>) -> Result<u64> {
+        let answer = if call.is_single && call.named.is_none() {
+            let marked = self.marks.text(call.sql);
+            self.ask(call.sql, Query::Count(Call { sql: &marked, ..call })).await
+        } else {
+            self.run(call).await
+        };
+        Ok(answer?.affected)
+    }
+
+    async fn ask(&mut self, sql: &str, query: Query<'_>) -> Result<Answer> {
         self.settle().await?;
         self.note_effect(sql)?;
-        let (owner, schema) = self.whose();
-        let sql = self.marks.text(sql);
-        let query = Query::Statement { owner, schema: schema.as_str(), sql: &sql, parameters };
         let may_try_again = self.may_try_again();
         let span = self.lease.statement_span();
         match self.send(query).instrument(span).await {
@@ -189,39 +226,21 @@ impl ClientCheckout {
 
     /// Sends a statement, with the switch before it if that is still to come.
     pub(super) async fn send(&mut self, query: Query<'_>) -> Result<Answer> {
-        let before = self.switch_ahead.as_ref().map(|switch_ahead| switch_ahead.message.as_str());
-        let after = (before.is_some() && self.purpose == Purpose::Statement).then_some("COMMIT");
-        let begins = before.is_some() && after.is_none();
+        let pipeline = Pipeline::of(query, self.switch_ahead.as_deref(), self.purpose);
+        let begins = pipeline.begins();
         let mut exchange = self.lease.begin(Activity::Call);
         if exchange.knows(query) {
             // What is cut off while it is prepared is known to the server alone, for ever.
             exchange.allow_draining();
         }
         exchange.is_in_transaction |= begins;
-        let answer = at(AwaitPoint::Statement, exchange.send(Pipeline { before, query, after })).await;
+        let answer = at(AwaitPoint::Statement, exchange.send(pipeline)).await;
         let answer = conclude(exchange, answer);
-        let answer = self.note_switch(answer);
+        let answer = note_switch(&mut self.lease, self.switch_ahead.as_deref(), answer);
         if begins {
             self.switch_ahead = None;
         }
         answer
-    }
-
-    /// Notes what the answer says of the switch ahead, if there was one.
-    fn note_switch(&mut self, answer: Result<Answer, PipelineError>) -> Result<Answer> {
-        let Some(switch_ahead) = &self.switch_ahead else { return answer.map_err(PipelineError::into_error) };
-        match answer {
-            Ok(answer) => {
-                self.lease.switch_ahead_succeeded(switch_ahead);
-                Ok(answer)
-            }
-            Err(PipelineError::Before(error)) => Err(switch_ahead.judge(error)),
-            Err(PipelineError::Query(error)) => {
-                self.lease.switch_ahead_failed(switch_ahead);
-                Err(error)
-            }
-            Err(PipelineError::After(error)) => Err(error),
-        }
     }
 
     /// Sends what begins or ends a transaction.
@@ -257,22 +276,6 @@ impl ClientCheckout {
     /// statement.
     pub(super) fn is_in_transaction(&self) -> bool {
         self.purpose == Purpose::Transaction && self.switch_ahead.is_none()
-    }
-}
-
-/// Ends an exchange. A connection whose query failed goes on; around it, nobody knows where the session is.
-fn conclude(
-    exchange: Exchange<'_, ClientDriver>,
-    answer: Result<Answer, PipelineError>,
-) -> Result<Answer, PipelineError> {
-    match answer {
-        Ok(answer) => {
-            exchange.finish();
-            Ok(answer)
-        }
-        Err(PipelineError::Before(error)) => Err(PipelineError::Before(exchange.give_up(error))),
-        Err(PipelineError::Query(error)) => Err(PipelineError::Query(exchange.fail(error))),
-        Err(PipelineError::After(error)) => Err(PipelineError::After(exchange.give_up(error))),
     }
 }
 

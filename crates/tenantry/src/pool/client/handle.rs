@@ -2,22 +2,20 @@
 
 use std::fmt;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, pin_mut};
 use sqlx_core::bytes::Bytes;
 use tokio::io::AsyncRead;
 use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::checkout::{ClientCheckout, NOTIFY};
 use super::driver::ClientDriver;
-use super::statements::Owner;
+use super::rows::{OwnedCall, rows};
 use super::transaction::ClientTransaction;
 use crate::error::Result;
 use crate::pool::access::Access;
-use crate::pool::classify::Effect;
-use crate::pool::lease::Switching;
-use crate::pool::purpose::{Held, Purpose};
+use crate::pool::purpose::Purpose;
 use crate::pool::shared::Pool;
 use crate::pool::standing::Surroundings;
 use crate::pool::tx_options::TxOptions;
@@ -110,42 +108,6 @@ impl MasterClient {
     }
 }
 
-impl Access<ClientDriver> {
-    /// A connection for a single statement.
-    async fn checkout_for(&self, sql: &str) -> Result<ClientCheckout> {
-        // What is not a plain query may have to run outside of a transaction.
-        let switching = match self.pool.classifier().effect(sql) {
-            Effect::Neutral => Switching::WithStatement,
-            Effect::Touched => Switching::Now,
-        };
-        self.check_out_for(Purpose::Statement, switching).await
-    }
-
-    /// A connection that its owner keeps over several statements.
-    async fn hold_for(&self, purpose: Purpose) -> Result<ClientCheckout> {
-        let switching = match purpose {
-            Purpose::Transaction => Switching::WithTransaction,
-            Purpose::Statement | Purpose::Session => Switching::Now,
-        };
-        self.check_out_for(purpose, switching).await
-    }
-
-    async fn check_out_for(&self, purpose: Purpose, switching: Switching) -> Result<ClientCheckout> {
-        if self.pool.is_behind_pooler() {
-            let hint = "use `tenancy.db(…)`, or connect past the pooler";
-            return Err(self.pool.unsupported("a connection of tokio-postgres", hint));
-        }
-        let (lease, current) = self.lease_with(switching, &[]).await?;
-        let owner = Owner {
-            digest: current.marks.digest,
-            tenant: current.tenant().map(Tenant::id),
-            owns_types: current.tenant().is_some_and(Tenant::owns_types),
-        };
-        let held = Held::one(&self.held, purpose);
-        Ok(ClientCheckout::new(current.pool.clone(), lease, (owner, current.marks.clone()), purpose, held))
-    }
-}
-
 macro_rules! handle {
     ($handle:ident) => {
         impl $handle {
@@ -185,6 +147,29 @@ macro_rules! handle {
                 self.checkout_for(sql).await?.execute(sql, parameters).await
             }
 
+            /// Runs a statement whose parameters have these types, and answers with its rows.
+            ///
+            /// ```no_run
+            #[doc = concat!("use tenantry::pool::", stringify!($handle), ";")]
+            /// use tokio_postgres::types::Type;
+            ///
+            #[doc = concat!("# async fn example(client: ", stringify!($handle), ") -> tenantry::Result<()> {")]
+            /// let rows = client.query_typed("SELECT $1 + 1", &[(&41_i64, Type::INT8)]).await?;
+            /// assert_eq!(rows[0].get::<_, i64>(0), 42);
+            /// # Ok(())
+            /// # }
+            /// ```
+            ///
+            /// # Errors
+            /// Those of [`acquire`](Self::acquire), and those of [`ClientCheckout::query_typed`].
+            pub async fn query_typed(
+                &self,
+                sql: &str,
+                parameters: &[(&(dyn ToSql + Sync), Type)],
+            ) -> Result<Vec<Row>> {
+                self.checkout_for(sql).await?.query_typed(sql, parameters).await
+            }
+
             /// Runs statements without parameters in one message.
             ///
             /// # Errors
@@ -217,8 +202,9 @@ macro_rules! handle {
             ) -> BoxStream<'static, Result<Row>> {
                 let (access, sql) = (self.access.clone(), sql.to_owned());
                 Box::pin(async_stream::try_stream! {
-                    let mut checkout = access.hold_for(Purpose::Session).await?;
-                    let mut rows = checkout.fetch(&sql, &parameters);
+                    let checkout = access.checkout_for(&sql).await?;
+                    let rows = rows(checkout, OwnedCall::new(sql, parameters));
+                    pin_mut!(rows);
                     while let Some(row) = rows.next().await {
                         yield row?;
                     }

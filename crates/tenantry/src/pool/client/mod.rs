@@ -7,19 +7,30 @@
 //!
 //! It makes no use of tokio-postgres' own transactions, whose requests cannot be sent in one pipeline.
 
+mod access;
+mod call;
 mod checkout;
 mod connect;
+mod connection;
 mod copy;
+#[cfg(feature = "diesel-async")]
+mod diesel;
 mod driver;
+mod ending;
 mod handle;
 mod nested;
+mod pipeline;
+mod rows;
 mod secrets;
 mod statements;
-mod stream;
 mod tls;
 mod transaction;
 
 pub use self::checkout::ClientCheckout;
+#[cfg(feature = "diesel-async")]
+pub use self::diesel::{
+    DieselRow, DieselRows, DieselTransaction, DieselTransactionManager, MasterDiesel, TenantDiesel,
+};
 pub(super) use self::driver::ClientDriver;
 pub use self::handle::{MasterClient, TenantClient};
 pub use self::nested::ClientNestedTransaction;

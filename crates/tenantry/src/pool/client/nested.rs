@@ -4,11 +4,12 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::checkout::ClientCheckout;
-use super::driver::Query;
+use super::pipeline::Query;
 use crate::error::Result;
 use crate::pool::await_point::AwaitPoint;
 use crate::pool::nesting::savepoint;
 use crate::pool::purpose::Purpose;
+use crate::pool::tx_options::TxOptions;
 
 /// A transaction inside of another one, which can be undone by itself: a savepoint of PostgreSQL. On a session
 /// that is held, by `acquire()`, it is a transaction in its own right.
@@ -43,19 +44,41 @@ impl ClientCheckout {
     /// # Errors
     /// What PostgreSQL answers, for example that the transaction around it has failed already.
     pub async fn begin(&mut self) -> Result<ClientNestedTransaction<'_>> {
+        let level = self.open_level(TxOptions::new()).await?;
+        Ok(ClientNestedTransaction { checkout: self, level, is_open: true })
+    }
+
+    /// Opens the next level, and answers with it. The kind is that of a transaction in its own right.
+    pub(super) async fn open_level(&mut self, options: TxOptions) -> Result<u32> {
         self.settle().await?;
         let level = self.nesting.depth();
         if self.is_of_its_own(level) {
             // Cut off, it may have begun: the next who uses the session ends it, and so does cleaning.
             self.lease.touch();
             self.nesting.drop_from(0);
-            self.command(AwaitPoint::Begin, "BEGIN").await?;
+            self.command(AwaitPoint::Begin, &options.begin()).await?;
             self.nesting.settle();
         } else {
             self.send(Query::Batch(&format!("SAVEPOINT {}", savepoint(level)))).await?;
         }
         self.nesting.enter(level);
-        Ok(ClientNestedTransaction { checkout: self, level, is_open: true })
+        Ok(level)
+    }
+
+    /// Makes what was done in a level part of what is around it.
+    pub(super) async fn commit_level(&mut self, level: u32) -> Result<()> {
+        self.settle().await?;
+        self.keep(level).await?;
+        self.nesting.leave(level);
+        Ok(())
+    }
+
+    /// Undoes what was done in a level, and what was dropped inside of it.
+    pub(super) async fn roll_back_level(&mut self, level: u32) -> Result<()> {
+        self.undo(level).await?;
+        self.nesting.settle();
+        self.nesting.leave(level);
+        Ok(())
     }
 
     /// Undoes what was dropped, before anything else is sent.
@@ -95,9 +118,8 @@ impl ClientNestedTransaction<'_> {
     /// # Errors
     /// What PostgreSQL answers. Nothing of it is left then.
     pub async fn commit(mut self) -> Result<()> {
-        self.checkout.settle().await?;
-        self.checkout.keep(self.level).await?;
-        self.close();
+        self.checkout.commit_level(self.level).await?;
+        self.is_open = false;
         Ok(())
     }
 
@@ -106,16 +128,9 @@ impl ClientNestedTransaction<'_> {
     /// # Errors
     /// If the connection was lost. The server has undone everything then as well.
     pub async fn rollback(mut self) -> Result<()> {
-        self.checkout.undo(self.level).await?;
-        // What was dropped inside of it is undone with it.
-        self.checkout.nesting.settle();
-        self.close();
-        Ok(())
-    }
-
-    fn close(&mut self) {
+        self.checkout.roll_back_level(self.level).await?;
         self.is_open = false;
-        self.checkout.nesting.leave(self.level);
+        Ok(())
     }
 }
 

@@ -1,10 +1,10 @@
 //! The statements a connection has prepared.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt as _};
 use tokio_postgres::types::{Kind, Type};
 use tokio_postgres::{Column, Statement};
 
+use super::call::Call;
 use crate::guard::{Guard, stands};
 use crate::tenant::{Digest, TenantId};
 
@@ -49,7 +49,7 @@ fn is_of(schema: &str, meant: &Type) -> bool {
 ///
 /// The server drops a statement when its last clone is dropped here.
 pub(super) struct StatementCache {
-    known: HashMap<Owner, HashMap<Box<str>, CachedStatement>>,
+    known: HashMap<Owner, HashMap<Box<str>, Vec<CachedStatement>>>,
     count: usize,
     capacity: usize,
     are_shared: bool,
@@ -57,7 +57,9 @@ pub(super) struct StatementCache {
     clock: u64,
 }
 
+/// What was prepared for a text, with parameters of these types.
 struct CachedStatement {
+    types: Box<[Type]>,
     statement: Statement,
     used_at: u64,
 }
@@ -67,21 +69,23 @@ impl StatementCache {
         Self { known: HashMap::new(), count: 0, capacity, are_shared: false, clock: 0 }
     }
 
-    pub(super) fn find(&mut self, owner: Owner, sql: &str) -> Option<Statement> {
+    pub(super) fn find(&mut self, owner: Owner, call: &Call<'_>) -> Option<Statement> {
         self.clock += 1;
+        let clock = self.clock;
         let keepers = self.keepers(owner);
-        let keeper = keepers.into_iter().find(|keeper| self.keeps(*keeper, sql))?;
-        let kept = self.known.get_mut(&keeper)?.get_mut(sql)?;
-        kept.used_at = self.clock;
-        Some(kept.statement.clone())
+        keepers.into_iter().find_map(|keeper| {
+            let kept = self.known.get_mut(&keeper)?.get_mut(call.sql)?;
+            let kept = kept.iter_mut().find(|kept| *kept.types == *call.types)?;
+            kept.used_at = clock;
+            Some(kept.statement.clone())
+        })
     }
 
-    pub(super) fn knows(&self, owner: Owner, sql: &str) -> bool {
-        self.keepers(owner).into_iter().any(|keeper| self.keeps(keeper, sql))
-    }
-
-    fn keeps(&self, keeper: Owner, sql: &str) -> bool {
-        self.known.get(&keeper).is_some_and(|texts| texts.contains_key(sql))
+    pub(super) fn knows(&self, owner: Owner, call: &Call<'_>) -> bool {
+        self.keepers(owner).into_iter().any(|keeper| {
+            let kept = self.known.get(&keeper).and_then(|texts| texts.get(call.sql));
+            kept.is_some_and(|kept| kept.iter().any(|kept| *kept.types == *call.types))
+        })
     }
 
     /// The owners under which a statement of this one may be: its own, if it means types of the tenant, is first.
@@ -89,7 +93,7 @@ impl StatementCache {
         [Owner { owns_types: true, ..owner }, owner].map(|owner| self.keeper(owner))
     }
 
-    pub(super) fn keep(&mut self, owner: Owner, sql: &str, statement: Statement) {
+    pub(super) fn keep(&mut self, owner: Owner, call: &Call<'_>, statement: Statement) {
         if self.capacity == 0 {
             return;
         }
@@ -99,8 +103,12 @@ impl StatementCache {
         while self.count >= self.capacity {
             self.drop_oldest();
         }
-        let kept = CachedStatement { statement, used_at: self.clock };
-        if self.known.entry(self.keeper(owner)).or_default().insert(sql.into(), kept).is_none() {
+        let new = CachedStatement { types: call.types.into(), statement, used_at: self.clock };
+        let kept = self.known.entry(self.keeper(owner)).or_default().entry(call.sql.into()).or_default();
+        if let Some(kept) = kept.iter_mut().find(|kept| kept.types == new.types) {
+            *kept = new;
+        } else {
+            kept.push(new);
             self.count += 1;
         }
     }
@@ -113,23 +121,26 @@ impl StatementCache {
     fn share(&mut self) {
         self.are_shared = true;
         self.known.retain(|owner, _| owner.tenant.is_none() || owner.owns_types);
-        self.count = self.known.values().map(HashMap::len).sum();
+        self.count = self.known.values().flat_map(HashMap::values).map(Vec::len).sum();
     }
 
     /// Looks at all of them, which costs less than the round trip that made it necessary.
     fn drop_oldest(&mut self) {
-        let all = self
-            .known
-            .iter()
-            .flat_map(|(owner, texts)| texts.iter().map(move |(sql, kept)| (kept.used_at, *owner, sql)));
-        let Some((_, owner, sql)) = all.min_by_key(|(used_at, ..)| *used_at) else { return };
-        let sql = sql.clone();
-        if let Some(texts) = self.known.get_mut(&owner) {
-            texts.remove(&sql);
-            self.count -= 1;
-            if texts.is_empty() {
-                self.known.remove(&owner);
+        let texts = self.known.iter().flat_map(|(owner, texts)| texts.iter().map(move |it| (owner, it)));
+        let all = texts.flat_map(|(owner, (sql, kept))| kept.iter().map(move |it| (it.used_at, owner, sql)));
+        let Some((used_at, owner, sql)) = all.min_by_key(|(used_at, ..)| *used_at) else { return };
+        let (owner, sql) = (*owner, sql.clone());
+        let Some(texts) = self.known.get_mut(&owner) else { return };
+        if let Some(kept) = texts.get_mut(&sql) {
+            let count = kept.len();
+            kept.retain(|kept| kept.used_at != used_at);
+            self.count -= count - kept.len();
+            if kept.is_empty() {
+                texts.remove(&sql);
             }
+        }
+        if texts.is_empty() {
+            self.known.remove(&owner);
         }
     }
 
