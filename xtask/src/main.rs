@@ -1,16 +1,18 @@
-//! The commands of this checkout: `cargo xtask setup`, `test`, `ci`, `torture`, `guards` and `citus`.
+//! The commands of this checkout, as `cargo xtask help` lists them.
 //!
 //! * [`setup`]: the programs that the tests and `notes` need, found or installed.
 //! * [`ci`]: the gate, and [`remains`]: what the tests must not leave behind.
 //! * [`matrix`]: the tests on several versions of PostgreSQL.
 //! * [`guards`]: shows that the tests of the invariants can fail.
 //! * [`citus`]: the suite for Citus, on a cluster that is named.
+//! * [`checked`]: the queries of an example, asked by the real `cargo sqlx`.
 //! * [`command`]: other programs, and why one of them failed.
 //!
 //! It uses nothing but std and no crate beside it, so that `cargo xtask setup` builds within seconds where
 //! there is only Rust.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
 
+mod checked;
 mod ci;
 mod citus;
 mod command;
@@ -33,7 +35,9 @@ usage: cargo xtask setup             install what the tests and `notes` need
                                      the tests, on each of these versions of PostgreSQL
        cargo xtask citus [--url URL] the suite for Citus, on a database of a cluster that holds nothing else
        cargo xtask torture           200 tenants, a million checkouts, statements that try to reach past their tenant
-       cargo xtask guards [NAME…]    show that the tests of these guards, or of all, can fail";
+       cargo xtask guards [NAME…]    show that the tests of these guards, or of all, can fail
+       cargo xtask checked [--prepare]
+                                     ask `cargo sqlx` whether the queries of examples/checked are as prepared";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -55,6 +59,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some(("citus", [])) => citus::skip(),
         Some(("citus", [flag, url])) if flag == "--url" => citus::conform(url),
         Some(("torture", [])) => ci::torture(),
+        Some(("checked", [])) => checked::check(false),
+        Some(("checked", [flag])) if flag == "--prepare" => checked::check(true),
         Some(("guards", names)) => guards::check(names),
         Some(("help" | "--help" | "-h", [])) => {
             println!("{USAGE}");

@@ -25,7 +25,7 @@ const NOT_TYPED: &[(&str, &str)] = &[
     ("cargo xtask test", "it runs this test"),
     ("cargo install --path crates/tenantry-cli", "the program was built for this test"),
     ("cargo build", "the query of the page is built with its package"),
-    ("cargo sqlx prepare", "the test below asks what it asks"),
+    ("cargo sqlx prepare", "`prepared.rs` asks what it asks, for this page and for an example"),
     (
         "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… AWS_REGION=eu-central-1",
         "the store of the test has a key of its own",
@@ -70,7 +70,7 @@ async fn the_url_for_checked_queries_shows_the_tables_of_the_tenant() {
     let project = Project::with_tenants().await;
     let done = project.type_lines(&format!("{}printenv DATABASE_URL", script(CHECKED_QUERIES)));
     assert_eq!(done.code, 0, "{}", done.stderr);
-    let mut connection = PgConnection::connect(done.stdout.trim()).await.unwrap();
+    let mut connection = PgConnection::connect(done.stdout.lines().last().unwrap()).await.unwrap();
     // What the macro asks while it compiles.
     let page = read(CHECKED_QUERIES);
     let query = page.split('"').find(|quoted| quoted.starts_with("SELECT ")).unwrap().to_owned();
@@ -216,6 +216,7 @@ fn every_block_of_commands_is_typed() {
     ]
     .into();
     assert_eq!(shown, expected, "a block that is new needs a test here");
-    let all: Vec<_> = [README, CHECKED_QUERIES, COMING_FROM, BACKUP].into_iter().flat_map(commands).collect();
+    let documents = [README, CHECKED_QUERIES, COMING_FROM, BACKUP];
+    let all: Vec<_> = documents.into_iter().flat_map(commands).collect();
     assert_eq!(all.iter().filter(|line| is_not_typed(line)).count(), NOT_TYPED.len());
 }

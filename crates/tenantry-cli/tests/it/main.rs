@@ -48,6 +48,8 @@ mod migrate;
 mod new;
 /// Moves between the nodes of a cluster, on an emulation of Citus.
 mod nodes;
+/// Queries that were checked at compile time, asked once more.
+mod prepared;
 /// Refusals: how they are said, and with which exit code.
 mod refusals;
 /// Moves between databases.
