@@ -6,7 +6,7 @@ use std::{num::NonZeroUsize, thread, time::Instant};
 
 use crate::{
     command::{Failure, Result, cargo, run, succeeds},
-    guards, remains, setup,
+    guards, packages, remains, setup,
 };
 
 /// The steps that have passed, with how long each took.
@@ -43,8 +43,7 @@ pub(crate) fn pass() -> Result<()> {
     gate.step("documentation", documentation)?;
     // The features of the whole workspace here and below, so that everything is built once.
     gate.step("tests", tests)?;
-    let private = "--exclude notes --exclude bench --exclude docs --exclude xtask";
-    gate.cargo("packages", &format!("package --workspace {private} --no-verify --allow-dirty"))?;
+    gate.step("packages", packages::package)?;
     if succeeds(&mut cargo("deny --version")) {
         // Advisories need a network; the other checks do not.
         gate.cargo("licences and sources", "deny --offline check bans licenses sources")?;

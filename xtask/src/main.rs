@@ -5,6 +5,7 @@
 //! * [`matrix`]: the tests on several versions of PostgreSQL.
 //! * [`guards`]: shows that the tests of the invariants can fail.
 //! * [`citus`]: the suite for Citus, on a cluster that is named.
+//! * [`packages`]: what would be published, and [`debian`]: what a distribution packs.
 //! * [`checked`]: the queries of an example, asked by the real `cargo sqlx`.
 //! * [`command`]: other programs, and why one of them failed.
 //!
@@ -16,8 +17,10 @@ mod checked;
 mod ci;
 mod citus;
 mod command;
+mod debian;
 mod guards;
 mod matrix;
+mod packages;
 mod remains;
 #[path = "../../crates/tenantry-embedded/src/search.rs"]
 mod search;
@@ -37,7 +40,9 @@ usage: cargo xtask setup             install what the tests and `notes` need
        cargo xtask torture           200 tenants, a million checkouts, statements that try to reach past their tenant
        cargo xtask guards [NAME…]    show that the tests of these guards, or of all, can fail
        cargo xtask checked [--prepare]
-                                     ask `cargo sqlx` whether the queries of examples/checked are as prepared";
+                                     ask `cargo sqlx` whether the queries of examples/checked are as prepared
+       cargo xtask man FOLDER        the man pages
+       cargo xtask deb               the package for Debian, unpacked and tried";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -61,6 +66,8 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some(("torture", [])) => ci::torture(),
         Some(("checked", [])) => checked::check(false),
         Some(("checked", [flag])) if flag == "--prepare" => checked::check(true),
+        Some(("man", [folder])) => debian::man(folder.as_ref()),
+        Some(("deb", [])) => debian::deb(),
         Some(("guards", names)) => guards::check(names),
         Some(("help" | "--help" | "-h", [])) => {
             println!("{USAGE}");

@@ -24,6 +24,7 @@
 //! * [`slugs`]: the slugs that a shell offers.
 //! * [`store`]: the place where archives are kept.
 //! * [`usage`]: mistakes in the arguments, for programs.
+//! * `man`: the man pages, in the tests only.
 //!
 //! What tenants are and how they are made and migrated is the library's work, not done here.
 mod alike;
@@ -39,6 +40,8 @@ mod failure;
 mod fleet;
 mod input;
 mod interrupt;
+#[cfg(test)]
+mod man;
 mod notices;
 mod order;
 mod output;

@@ -18,7 +18,7 @@ const DOCUMENTS: &[&str] = &[
     "crates/tenantry-embedded/README.md",
 ];
 /// The languages of blocks, and the tests that run them.
-const RUN_HERE: &[&str] = &["sql", "toml", "python"];
+const RUN_HERE: &[&str] = &["sql", "toml", "python", "dockerfile", "yaml"];
 const TYPED_BY_THE_COMMAND_LINES_TESTS: &[&str] = &["sh", "console"];
 
 fn documents() -> Vec<String> {

@@ -14,6 +14,7 @@ mod links;
 mod listen;
 mod metrics;
 mod other_languages;
+mod packaging;
 mod pgbouncer;
 mod placement;
 mod proxies;

@@ -16,6 +16,7 @@ const CITUS: &str = "docs/citus.md";
 const PLACEMENT: &str = "docs/placement.md";
 const SUSPEND: &str = "docs/suspend.md";
 const TYPES: &str = "docs/types.md";
+const PACKAGING: &str = "docs/packaging.md";
 const ARCHIVE: &str = "docs/archive.md";
 const BACKUP: &str = "docs/backup.md";
 
@@ -26,6 +27,12 @@ const NOT_TYPED: &[(&str, &str)] = &[
     ("cargo install --path crates/tenantry-cli", "the program was built for this test"),
     ("cargo build", "the query of the page is built with its package"),
     ("cargo sqlx prepare", "`prepared.rs` asks what it asks, for this page and for an example"),
+    (
+        "docker build -t tenantry -f packaging/container/Containerfile .",
+        "`packages/container.rs` reads what would be built",
+    ),
+    ("cargo xtask deb", "`packages/debian.rs` looks at what would be packed"),
+    ("cargo xtask man target/man", "a test of the program renders the pages"),
     (
         "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… AWS_REGION=eu-central-1",
         "the store of the test has a key of its own",
@@ -208,6 +215,7 @@ fn every_block_of_commands_is_typed() {
         (CITUS.to_owned(), vec!["sh".to_owned()]),
         (COMING_FROM.to_owned(), vec!["console".to_owned(), "sh".to_owned()]),
         (DOCTOR.to_owned(), vec!["console".to_owned()]),
+        (PACKAGING.to_owned(), vec!["sh".to_owned()]),
         (PLACEMENT.to_owned(), vec!["console".to_owned()]),
         (SUSPEND.to_owned(), vec!["console".to_owned()]),
         (TYPES.to_owned(), vec!["sh".to_owned()]),
@@ -216,7 +224,7 @@ fn every_block_of_commands_is_typed() {
     ]
     .into();
     assert_eq!(shown, expected, "a block that is new needs a test here");
-    let documents = [README, CHECKED_QUERIES, COMING_FROM, BACKUP];
+    let documents = [README, CHECKED_QUERIES, COMING_FROM, BACKUP, PACKAGING];
     let all: Vec<_> = documents.into_iter().flat_map(commands).collect();
     assert_eq!(all.iter().filter(|line| is_not_typed(line)).count(), NOT_TYPED.len());
 }
