@@ -48,10 +48,8 @@ mod migrate;
 mod new;
 /// Moves between the nodes of a cluster, on an emulation of Citus.
 mod nodes;
-/// What is in `packaging/`: the image, manifests for Kubernetes, units for systemd, the package for Debian.
+/// The files in `packaging/`: the image, manifests for Kubernetes, units for systemd, the package for Debian.
 mod packages;
-/// Queries that were checked at compile time, asked once more.
-mod prepared;
 /// Queries that were checked at compile time, asked once more.
 mod prepared;
 /// Refusals: how they are said, and with which exit code.
