@@ -180,6 +180,10 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::kept_handles::a_kept_handle_notices_that_its_tenant_is_suspended`.
     KeptHandle,
+    /// Handles and jobs stay with the id of their tenant, whoever has its slug now.
+    ///
+    /// Test: `invariants::kept_handles::a_handle_and_a_job_stay_with_their_tenant_when_another_takes_its_slug`.
+    Identity,
     /// A statement on a handle that holds its own pool's last connection names that as the cause.
     ///
     /// Test: `invariants::cancellation::a_handle_that_waits_for_itself_is_told_so`.

@@ -72,6 +72,7 @@
 //! | set more than the schema on each connection | [`pool::Preprocessor`] |
 //! | read from replicas | [`Tenancy::replica`], [`TenantReadDb`] |
 //! | do something for every tenant | [`Tenancy::for_each`] |
+//! | run jobs of a queue, each for its tenant | [`ForTenant`], [`Tenancy::db_of`], [`Tenancy::master_pool`] |
 //! | delete a tenant, and bring it back | [`Tenancy::delete`], [`Tenancy::undelete`], [`Tenancy::purge`] |
 //! | write migrations, and bring a fleet up to date | [`migrate`], [`Tenancy::migrate`] |
 //! | configure it by file and environment | [`Config`] |
@@ -151,6 +152,6 @@ pub use self::migrate::{Fleet, Migrations};
 pub use self::pool::{MasterDb, TenantDb, TenantReadDb, Transaction};
 pub use self::provision::{KeepSpares, NewTenant, SpareKeeper, SpareSummary};
 pub use self::tenancy::{Builder, Tenancy, TenancyStatus};
-pub use self::tenant::{Slug, Tenant};
+pub use self::tenant::{ForTenant, Slug, Tenant};
 #[cfg(feature = "testing")]
 pub use tenantry_macros::test;

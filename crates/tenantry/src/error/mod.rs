@@ -97,6 +97,7 @@ struct Inner {
     message: String,
     hint: Option<String>,
     tenant: Option<Slug>,
+    status: Option<Status>,
     suspension: Option<Box<Suspension>>,
     source: Option<BoxError>,
 }
@@ -110,6 +111,7 @@ impl Error {
             message: message.into(),
             hint: None,
             tenant: None,
+            status: None,
             suspension: None,
             source: None,
         }))
@@ -121,6 +123,10 @@ impl Error {
 
     pub(crate) fn with_tenant(self, slug: &Slug) -> Self {
         self.with(|inner| inner.tenant = Some(slug.clone()))
+    }
+
+    pub(crate) fn with_tenant_status(self, status: Status) -> Self {
+        self.with(|inner| inner.status = Some(status))
     }
 
     pub(crate) fn with_suspension(self, suspension: Option<&Suspension>) -> Self {
@@ -159,6 +165,12 @@ impl Error {
     /// The tenant that was being served, when there was one.
     pub fn tenant(&self) -> Option<&Slug> {
         self.0.tenant.as_ref()
+    }
+
+    /// The status in which the tenant is not served, where that is the reason: it tells a tenant that is deleted, and
+    /// may be brought back, from one that never was.
+    pub fn tenant_status(&self) -> Option<Status> {
+        self.0.status
     }
 
     /// The terms on which the tenant is suspended, of an error of the kind [`Suspended`](ErrorKind::Suspended), if they
@@ -262,6 +274,9 @@ impl From<NotServed> for Error {
             status if status.is_hidden() => ErrorKind::UnknownTenant,
             _ => ErrorKind::TenantUnavailable,
         };
-        Self::new(kind, error.to_string()).with_tenant(error.slug()).with_suspension(error.suspension())
+        Self::new(kind, error.to_string())
+            .with_tenant(error.slug())
+            .with_tenant_status(error.status())
+            .with_suspension(error.suspension())
     }
 }

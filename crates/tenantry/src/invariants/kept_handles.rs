@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::fixture::{Driver, Installation, Tables, installation};
-use crate::{ErrorKind, PoolConfig};
+use crate::{ErrorKind, ForTenant, PoolConfig};
 
 async fn kept(driver: Driver) -> (Installation, Tables) {
     // One for a transaction, and one for who asks the registry.
@@ -74,6 +74,31 @@ async fn a_kept_handle_follows_its_tenant_to_another_slug() {
         let error = acme.run("INSERT INTO note VALUES ('lost')").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Suspended, "{driver:?}: {error}");
         assert_eq!(error.tenant().map(crate::Slug::as_str), Some("acme2"));
+    }
+}
+
+#[tokio::test]
+async fn a_handle_and_a_job_stay_with_their_tenant_when_another_takes_its_slug() {
+    for driver in Driver::ALL {
+        let (installation, acme) = kept(*driver).await;
+        let tenancy = &installation.tenancy;
+        let job = ForTenant::new(&tenancy.tenant("acme").await.unwrap(), "of a job");
+        let (held, title) = job.clone().open(tenancy).await.unwrap();
+        change(&installation, "UPDATE tenantry.tenant SET slug = 'acme2'").await;
+        let successor = installation.create("acme").await;
+
+        acme.run("INSERT INTO note VALUES ('of a handle')").await.unwrap();
+        let (opened, _) = job.open(tenancy).await.unwrap();
+        for db in [&held, &opened] {
+            sqlx::query("INSERT INTO note VALUES ($1)").bind(title).execute(db).await.unwrap();
+        }
+        let count = "SELECT count(*)::text FROM note";
+        assert_eq!(installation.tables(*driver, "acme2").await.text(count).await, "6", "{driver:?}");
+        assert_eq!(
+            installation.tables(*driver, "acme").await.text(count).await,
+            "0",
+            "{driver:?}: {successor:?}"
+        );
     }
 }
 

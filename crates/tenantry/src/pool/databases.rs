@@ -16,7 +16,8 @@ use super::driver::PgDriver;
 use super::kept::KeptConnections;
 #[cfg(feature = "testing")]
 use super::lease::Leftover;
-use super::message::send;
+use super::master_stock::MasterStock;
+use super::message::enter;
 use super::notifications::{Listener, Notifications};
 use super::opener::Opener;
 use super::preparation::Preprocessors;
@@ -41,6 +42,7 @@ pub(crate) struct Databases {
     #[cfg_attr(not(feature = "tokio-postgres"), expect(dead_code))]
     default_client: ClientPool,
     registry: Arc<KeptConnections>,
+    master_stock: Arc<MasterStock>,
     away: Arc<Away>,
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
@@ -79,6 +81,7 @@ impl Databases {
         Ok(Self {
             default: default.pool.clone(),
             default_client: default.client_pool.clone(),
+            master_stock: Arc::new(MasterStock::new(&default.config, layout)),
             by_alias: Arc::new(by_alias),
             registry: Arc::new(KeptConnections::for_now_and_then()),
             away: Arc::default(),
@@ -201,8 +204,7 @@ impl Databases {
     pub(crate) async fn owner_session(&self, alias: &Alias, schema: &SchemaName) -> Result<PgConnection> {
         let mut connection = self.owner_connection(alias).await?;
         let path = SearchPathValue { schema, extensions: &self.layout.extension_schemas };
-        let message = format!("SET search_path TO {path}; SELECT pg_catalog.current_schema()");
-        if send(&mut connection, &message).await?.as_deref() == Some(schema.as_str()) {
+        if enter(&mut connection, &path).await? {
             return Ok(connection);
         }
         let message =
@@ -266,6 +268,11 @@ impl Databases {
         Ok(stock::open(options, hooks))
     }
 
+    /// A pool of sqlx's own kind, whose connections are in the master schema: the same one for all who ask.
+    pub(crate) fn master_pool(&self) -> Result<PgPool> {
+        self.master_stock.get()
+    }
+
     /// Listens on a channel of the tenant, or of the master schema.
     pub(crate) async fn listen(
         &self,
@@ -319,7 +326,7 @@ impl Databases {
             result = result.and(database.client_pool.close(left).await);
             result = result.and(database.replicas.close(deadline).await);
         }
-        result
+        result.and(self.master_stock.close(deadline).await)
     }
 }
 

@@ -58,6 +58,7 @@ mod grant;
 mod kept;
 mod lease;
 mod marks;
+mod master_stock;
 mod message;
 mod metric;
 mod needs_session;

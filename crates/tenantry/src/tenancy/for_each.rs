@@ -147,7 +147,7 @@ where
         // Each job would wait for itself.
         let there = match tenancy.inner.context.databases.away().lately(tenant.database()) {
             Some(error) => Err(error),
-            None => tenancy.db_of(&tenant, true),
+            None => tenancy.handle(&tenant, true),
         };
         tenancy.inner.context.databases.note_fleet(&tenant);
         let span = tracing::info_span!("job", tenant = %tenant.slug(), tenant.id = %tenant.id());

@@ -14,6 +14,7 @@ mod events;
 mod fleet;
 mod for_each;
 mod import_database;
+mod jobs;
 mod life;
 mod listen;
 mod moves;
@@ -89,11 +90,11 @@ impl Tenancy {
     /// [`ErrorKind::Suspended`] if the tenant is suspended, and may not be read; [`ErrorKind::TenantUnavailable`]
     /// unless it is active otherwise, or on its way to another database: then checkouts wait.
     pub fn db(&self, tenant: &Tenant) -> Result<TenantDb> {
-        self.db_of(tenant, false)
+        self.handle(tenant, false)
     }
 
     /// The same for a tenant that was read from the registry just now, or some time ago.
-    fn db_of(&self, tenant: &Tenant, is_just_read: bool) -> Result<TenantDb> {
+    fn handle(&self, tenant: &Tenant, is_just_read: bool) -> Result<TenantDb> {
         tenant.check_served_soon()?;
         let pool = self.inner.context.databases.pool(tenant.database())?.clone();
         Ok(TenantDb::new(pool, tenant.clone(), self.surroundings(), is_just_read))

@@ -20,6 +20,7 @@
 mod alias;
 mod digest;
 mod domain_name;
+mod for_tenant;
 mod key;
 mod name;
 mod record;
@@ -39,6 +40,7 @@ pub use self::{
     alias::{Alias, InvalidAlias},
     digest::{Digest, InvalidDigest},
     domain_name::{DomainName, InvalidDomainName},
+    for_tenant::ForTenant,
     key::CacheKey,
     name::{InvalidTenantName, TenantName},
     record::{NotServed, Tenant, TenantRecord},

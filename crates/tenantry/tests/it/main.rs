@@ -26,6 +26,7 @@ mod for_each;
 mod hosts;
 mod http;
 mod install;
+mod jobs;
 mod links;
 mod lint;
 mod listener;
