@@ -25,7 +25,7 @@ impl Error {
     /// | [`PoolTimeout`](ErrorKind::PoolTimeout) | yes | no | a connection becomes free |
     /// | [`PoolBusy`](ErrorKind::PoolBusy) | yes | no | fewer wait |
     /// | [`PoolClosed`](ErrorKind::PoolClosed) | no | no | another process takes the job |
-    /// | [`DatabaseUnavailable`](ErrorKind::DatabaseUnavailable) | yes, or the login is refused | no | the server is back |
+    /// | [`DatabaseUnavailable`](ErrorKind::DatabaseUnavailable) | yes, or the login is refused | no | it is back |
     /// | [`DatabaseClosed`](ErrorKind::DatabaseClosed) | no | no | the database is opened |
     /// | [`Database`](ErrorKind::Database) | by its code | by its code | a table is migrated, for one |
     /// | [`RowNotFound`](ErrorKind::RowNotFound) | no | yes | |
