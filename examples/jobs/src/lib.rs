@@ -25,7 +25,7 @@ use tenantry::{
 pub enum Queue {
     /// The tables of apalis-postgres, in the schema `apalis`.
     Apalis,
-    /// Those of `graphile_worker`, in the schema `graphile_worker`.
+    /// The tables of `graphile_worker`, in a schema of that name.
     Graphile,
 }
 

@@ -21,12 +21,12 @@ const MOST: u32 = 5;
 /// The pool, once somebody has asked for it.
 pub(super) struct MasterStock {
     /// `None` without a way past the pooler.
-    way: Option<Arc<Way>>,
+    entrance: Option<Arc<Entrance>>,
     pool: OnceLock<PgPool>,
 }
 
-/// The way from nowhere to a session in the master schema.
-struct Way {
+/// The entrance from nowhere to a session in the master schema.
+struct Entrance {
     opener: Opener,
     layout: Arc<Layout>,
 }
@@ -34,14 +34,14 @@ struct Way {
 impl MasterStock {
     pub(super) fn new(config: &DatabaseConfig, layout: &Arc<Layout>) -> Self {
         let opener = Opener::of_direct(&Alias::default(), config);
-        let way = opener.map(|opener| Arc::new(Way { opener, layout: Arc::clone(layout) }));
-        Self { way, pool: OnceLock::new() }
+        let entrance = opener.map(|opener| Arc::new(Entrance { opener, layout: Arc::clone(layout) }));
+        Self { entrance, pool: OnceLock::new() }
     }
 
     /// The pool, which opens its first connection at the first checkout.
     pub(super) fn get(&self) -> Result<PgPool> {
-        let way = self.way.as_ref().ok_or_else(no_sessions)?;
-        Ok(self.pool.get_or_init(|| open(way)).clone())
+        let entrance = self.entrance.as_ref().ok_or_else(no_sessions)?;
+        Ok(self.pool.get_or_init(|| open(entrance)).clone())
     }
 
     /// Closes it, also for those who ask from now on.
@@ -58,18 +58,18 @@ impl MasterStock {
     }
 }
 
-fn open(way: &Arc<Way>) -> PgPool {
-    let entering = Arc::clone(way);
+fn open(entrance: &Arc<Entrance>) -> PgPool {
+    let entering = Arc::clone(entrance);
     PgPoolOptions::new()
         .max_connections(MOST)
         .after_connect(move |connection, _| {
-            let way = Arc::clone(&entering);
-            Box::pin(async move { Ok(way.enter(connection).await?) })
+            let entrance = Arc::clone(&entering);
+            Box::pin(async move { Ok(entrance.enter(connection).await?) })
         })
-        .connect_lazy_with(way.opener.options())
+        .connect_lazy_with(entrance.opener.options())
 }
 
-impl Way {
+impl Entrance {
     async fn enter(&self, connection: &mut PgConnection) -> Result<()> {
         self.opener.introduce(connection).await?;
         let (schema, extensions) = (&self.layout.master_schema, &self.layout.extension_schemas);
