@@ -1,4 +1,4 @@
-//! What a distribution packs beside the program: man pages, completions, and the `.deb` with all of it.
+//! The files that a distribution packs beside the program, man pages and completions, and the `.deb` with all of it.
 
 use std::{
     fs,

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqlSafeS
 
 use crate::bench::Project;
 
-/// What the macros are told through the URL that `--with-master` prints, with both kinds of tables in one package.
+/// Asks what the macros ask, through the URL that `--with-master` prints, and compares with what is prepared.
 async fn assert_prepared(package: &str) {
     let project = Project::new().await;
     let package = root().join(package);

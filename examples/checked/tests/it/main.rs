@@ -3,7 +3,7 @@
 
 /// Requests to `app()`, without a port.
 mod app;
-/// What is in `.sqlx/`, compared with what PostgreSQL says of the migrated tables.
+/// The files in `.sqlx/`, compared with what PostgreSQL says of the migrated tables.
 mod prepared;
 
 use std::path::Path;

@@ -24,7 +24,7 @@ async fn session(url: &str, db: &TenantDb) -> PgConnection {
     session
 }
 
-/// What the macros would write of a query now.
+/// Describes a query as the macros would now.
 async fn describe(session: &mut PgConnection, query: &str) -> Result<Value> {
     let description = session.describe(AssertSqlSafe(query).into_sql_str()).await?;
     Ok(serde_json::to_value(description).unwrap())

@@ -84,7 +84,7 @@ async fn the_nightly_job_purges_what_is_due() {
     assert_eq!(job["spec"]["concurrencyPolicy"].as_str(), Some("Forbid"));
 }
 
-/// So a manifest is YAML before Helm has filled it in, and after.
+/// A manifest is YAML before Helm has filled it in, and after.
 #[test]
 fn what_helm_fills_in_is_in_quotes() {
     for file in [MIGRATE, PURGE] {

@@ -63,7 +63,7 @@ fn no_unit_is_repeated_after_an_exit_code_that_another_attempt_does_not_change()
     }
 }
 
-/// What systemd itself says of them, where it is.
+/// Asks systemd itself, where it is.
 #[test]
 fn systemd_takes_the_units() {
     let folder = Folder::new();
