@@ -184,6 +184,16 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::kept_handles::a_handle_and_a_job_stay_with_their_tenant_when_another_takes_its_slug`.
     Identity,
+    /// A transaction inside of another one of `SeaORM`'s that is dropped is undone before the next statement.
+    ///
+    /// Test: `invariants::orm::a_transaction_inside_of_another_one_is_undone_by_itself`.
+    #[cfg(feature = "sea-orm")]
+    OrmDropped,
+    /// A statement on a transaction of `SeaORM`'s is refused while one inside of it is open.
+    ///
+    /// Test: `invariants::orm::only_the_innermost_transaction_has_the_say`.
+    #[cfg(feature = "sea-orm")]
+    OrmInnermost,
     /// A statement on a handle that holds its own pool's last connection names that as the cause.
     ///
     /// Test: `invariants::cancellation::a_handle_that_waits_for_itself_is_told_so`.

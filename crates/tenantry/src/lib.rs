@@ -97,6 +97,8 @@
 //!
 //! `diesel-async`: the same for code written against Diesel, by the traits of the crate of that name; see
 //! `Tenancy::diesel`.
+//! `sea-orm`: [`TenantDb`], [`MasterDb`] and [`TenantReadDb`] are connections of `SeaORM` 2; see
+//! `pool::OrmTransaction`.
 //!
 //! `archive`: a tenant in one file, and back; see `Tenancy::export`.
 //!

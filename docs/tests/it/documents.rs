@@ -14,6 +14,7 @@ const DOCUMENTS: &[&str] = &[
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "crates/tenantry/README.md",
+    "crates/tenantry-actix/README.md",
     "crates/tenantry-cli/README.md",
     "crates/tenantry-embedded/README.md",
 ];

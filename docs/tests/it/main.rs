@@ -2,6 +2,7 @@
 // Handlers of axum are async functions, with or without something to wait for.
 #![allow(missing_docs, clippy::unused_async, clippy::unwrap_used)]
 
+mod actix;
 mod caching;
 mod checked_queries;
 mod citus;
@@ -28,5 +29,6 @@ mod support;
 mod suspend;
 mod testing;
 mod tokio_postgres;
+mod tonic;
 mod tracing;
 mod websockets;

@@ -5,9 +5,11 @@ use std::io;
 
 #[cfg(feature = "tokio-postgres")]
 use super::client::{code_of, constraint_of, refusal_of};
+#[cfg(feature = "sea-orm")]
+use super::orm::shared_in;
 use super::server_error::ServerError;
 use super::sqlstate::ends_connection;
-use super::{Error, ErrorKind};
+use super::{Error, ErrorKind, NOT_CONVERTED};
 
 impl Error {
     /// The SQLSTATE PostgreSQL answered with, if it was PostgreSQL that refused.
@@ -29,7 +31,7 @@ impl Error {
     /// # assert!(!is_duplicate(&sqlx::Error::RowNotFound.into()));
     /// ```
     pub fn database_error(&self) -> Option<&dyn sqlx::error::DatabaseError> {
-        self.0.source.as_ref()?.downcast_ref::<sqlx::Error>()?.as_database_error()
+        of_sqlx(self.0.source.as_deref()?)?.as_database_error()
     }
 
     /// The name of the constraint that a row would have broken.
@@ -54,7 +56,7 @@ impl Error {
     /// The refusal of PostgreSQL's, if there was one.
     pub(super) fn refusal(&self) -> Option<ServerError<'_>> {
         let source = self.0.source.as_deref()?;
-        refusal_of(source).or_else(|| ServerError::of_sqlx(source.downcast_ref()?))
+        refusal_of(source).or_else(|| ServerError::of_sqlx(of_sqlx(source)?))
     }
 
     /// Returns true if a cached plan is stale, so that the statement did not run.
@@ -89,6 +91,17 @@ pub(crate) fn makes_unfit(error: &sqlx::Error) -> bool {
     ServerError::of_sqlx(error).is_some_and(ServerError::makes_unfit)
 }
 
+/// The error of sqlx's that is the source of one, alone or shared.
+fn of_sqlx<'a>(source: &'a (dyn std::error::Error + Send + Sync + 'static)) -> Option<&'a sqlx::Error> {
+    source.downcast_ref().or_else(|| shared_in(source))
+}
+
+/// Without `SeaORM` nobody shares errors of sqlx's.
+#[cfg(not(feature = "sea-orm"))]
+fn shared_in<'a>(_: &'a (dyn std::error::Error + Send + Sync + 'static)) -> Option<&'a sqlx::Error> {
+    None
+}
+
 /// Without tokio-postgres there are no errors of its own.
 #[cfg(not(feature = "tokio-postgres"))]
 fn refusal_of<'a>(_: &'a (dyn std::error::Error + Send + Sync + 'static)) -> Option<ServerError<'a>> {
@@ -115,37 +128,57 @@ fn constraint_of<'a>(_: &'a (dyn std::error::Error + Send + Sync + 'static)) -> 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match error {
-            sqlx::Error::Io(io) => match io.downcast::<Error>() {
+            sqlx::Error::Io(io) => match io.downcast::<Self>() {
                 Ok(own) => own,
-                Err(io) => connection_lost(sqlx::Error::Io(io)),
+                Err(io) => Self::of_sqlx(sqlx::Error::Io(io)),
             },
-            sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
-                connection_lost(error)
-            }
-            sqlx::Error::Database(ref refusal) if ends_connection(&refusal.code().unwrap_or_default()) => {
-                connection_lost(error)
-            }
-            sqlx::Error::RowNotFound => {
-                Self::new(ErrorKind::RowNotFound, "there is no such row").with_source(error)
-            }
-            sqlx::Error::Database(_) => {
-                Self::new(ErrorKind::Database, "the database refused the statement").with_source(error)
-            }
-            sqlx::Error::PoolTimedOut => {
-                Self::new(ErrorKind::PoolTimeout, "no connection became free in time").with_source(error)
-            }
-            sqlx::Error::PoolClosed => {
-                Self::new(ErrorKind::PoolClosed, "the pool is closed").with_source(error)
-            }
-            sqlx::Error::Configuration(_) | sqlx::Error::ConfigFile(_) => {
-                Self::new(ErrorKind::Configuration, "the configuration of sqlx is not valid")
-                    .with_source(error)
-            }
-            other if is_conversion(&other) => Self::not_converted(other),
-            other => Self::new(ErrorKind::Database, "the statement could not be run").with_source(other),
+            error => Self::of_sqlx(error),
         }
     }
 }
+
+impl Error {
+    fn of_sqlx(error: sqlx::Error) -> Self {
+        let (kind, message) = meaning(&error);
+        Self::new(kind, message).with_source(error)
+    }
+
+    /// The same of an error that others hold as well.
+    #[cfg(feature = "sea-orm")]
+    pub(super) fn of_shared_sqlx(error: std::sync::Arc<sqlx::Error>) -> Self {
+        if let sqlx::Error::Io(io) = &*error
+            && let Some(own) = own(io)
+        {
+            return own.clone();
+        }
+        let (kind, message) = meaning(&error);
+        Self::new(kind, message).with_source(error)
+    }
+}
+
+/// The kind of an error of sqlx's that carries none of this library's, and the words for it.
+fn meaning(error: &sqlx::Error) -> (ErrorKind, &'static str) {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            CONNECTION_LOST
+        }
+        sqlx::Error::Database(refusal) if ends_connection(&refusal.code().unwrap_or_default()) => {
+            CONNECTION_LOST
+        }
+        sqlx::Error::RowNotFound => (ErrorKind::RowNotFound, "there is no such row"),
+        sqlx::Error::Database(_) => (ErrorKind::Database, "the database refused the statement"),
+        sqlx::Error::PoolTimedOut => (ErrorKind::PoolTimeout, "no connection became free in time"),
+        sqlx::Error::PoolClosed => (ErrorKind::PoolClosed, "the pool is closed"),
+        sqlx::Error::Configuration(_) | sqlx::Error::ConfigFile(_) => {
+            (ErrorKind::Configuration, "the configuration of sqlx is not valid")
+        }
+        other if is_conversion(other) => NOT_CONVERTED,
+        _ => (ErrorKind::Database, "the statement could not be run"),
+    }
+}
+
+const CONNECTION_LOST: (ErrorKind, &str) =
+    (ErrorKind::DatabaseUnavailable, "the connection to the database failed");
 
 /// Returns true if PostgreSQL did its part, and the program reads or sends a value as what it is not.
 fn is_conversion(error: &sqlx::Error) -> bool {
@@ -158,10 +191,6 @@ fn is_conversion(error: &sqlx::Error) -> bool {
             | sqlx::Error::ColumnIndexOutOfBounds { .. }
             | sqlx::Error::TypeNotFound { .. }
     )
-}
-
-fn connection_lost(error: sqlx::Error) -> Error {
-    Error::new(ErrorKind::DatabaseUnavailable, "the connection to the database failed").with_source(error)
 }
 
 /// sqlx's traits fix their error type, so an [`Error`] of the checkout travels inside it: as

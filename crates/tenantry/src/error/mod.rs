@@ -6,6 +6,8 @@ mod consequence;
 mod database;
 #[cfg(feature = "diesel-async")]
 mod diesel;
+#[cfg(feature = "sea-orm")]
+mod orm;
 mod remedy;
 mod server_error;
 pub(crate) mod sqlstate;
@@ -104,6 +106,9 @@ struct Inner {
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
+const NOT_CONVERTED: (ErrorKind, &str) =
+    (ErrorKind::Decode, "a value does not have the type that the program expects");
+
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Arc::new(Inner {
@@ -152,9 +157,10 @@ impl Error {
     }
 
     /// The types of the program and those of the tables do not go together.
+    #[cfg(feature = "tokio-postgres")]
     fn not_converted(source: impl Into<BoxError>) -> Self {
-        let message = "a value does not have the type that the program expects";
-        Self::new(ErrorKind::Decode, message).with_source(source)
+        let (kind, message) = NOT_CONVERTED;
+        Self::new(kind, message).with_source(source)
     }
 
     /// The kind of failure, for code that branches.

@@ -3,156 +3,20 @@
 use std::fmt;
 use std::task::{Context, Poll};
 
-use http::{Extensions, Request, Response, Uri};
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Request, Response, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 use tracing::Span;
 use tracing::field::Empty;
 
-use super::bypass::{Bypass, BypassKey};
+use super::bypass::BypassKey;
 use super::future::TenancyFuture;
+use super::resolved::Resolved;
 use super::vary::Vary;
 use super::{original_uri, peer};
-use crate::error::{ErrorKind, Result};
-use crate::observe::record_tenant;
-use crate::pool::{TenantDb, TenantReadDb};
-use crate::registry::unknown;
-use crate::resolve::{Head, Resolution, TenantKey};
+use crate::resolve::{Head, Resolution};
 use crate::tenancy::Tenancy;
-use crate::tenant::Tenant;
-
-/// The extension that the middleware puts into a request: for those who work without axum's extractors, and
-/// for links. With the feature `axum` it is an extractor as well.
-///
-/// ```no_run
-/// use tenantry::http::Resolved;
-///
-/// # async fn example(request: http::Request<()>) -> tenantry::Result<()> {
-/// if let Some(resolved) = request.extensions().get::<Resolved>() {
-///     if let Some(tenant) = resolved.tenant().await? {
-///         let db = resolved.db(&tenant)?;
-/// #       let _ = db;
-///     }
-/// }
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone, Debug)]
-pub struct Resolved {
-    tenancy: Tenancy,
-    resolution: Resolution,
-    uri: Uri,
-    bypass: Option<Bypass>,
-    /// Hears who the tenant is.
-    span: Span,
-}
-
-impl Resolved {
-    /// All tenants.
-    pub fn tenancy(&self) -> &Tenancy {
-        &self.tenancy
-    }
-
-    /// The tenant that the request is for, as its head says.
-    pub fn resolution(&self) -> &Resolution {
-        &self.resolution
-    }
-
-    /// The URI as it was asked for, before the tenant was taken out of its path.
-    pub fn uri(&self) -> &Uri {
-        &self.uri
-    }
-
-    /// The beginning of the path that was taken out of it: `/t/acme` of `/t/acme/notes`. Empty, unless a resolver
-    /// such as [`PathSegment`](crate::resolve::PathSegment) took one out.
-    pub fn prefix(&self) -> &str {
-        let Resolution::Tenant { path: Some(path), .. } = &self.resolution else { return "" };
-        let asked = self.uri.path();
-        match asked.strip_suffix(path.path()) {
-            Some(prefix) => prefix,
-            None if path.path() == "/" => asked,
-            None => "",
-        }
-    }
-
-    /// The path of a page of the same tenant, for links and redirects: `/t/acme/notes` for `/notes`. A text that
-    /// does not begin with a slash stays as it is.
-    ///
-    /// ```
-    /// use axum::response::Redirect;
-    /// use tenantry::http::Resolved;
-    ///
-    /// async fn done(resolved: Resolved) -> Redirect {
-    ///     Redirect::to(&resolved.link("/notes"))
-    /// }
-    /// ```
-    pub fn link(&self, path: &str) -> String {
-        let prefix = if path.starts_with('/') { self.prefix() } else { "" };
-        format!("{prefix}{path}")
-    }
-
-    /// The tenant that had the slug of this request before it was renamed; `None` if nobody had, or it is deleted.
-    ///
-    /// # Errors
-    /// If the registry cannot be read.
-    pub async fn formerly(&self) -> Result<Option<Tenant>> {
-        let Resolution::Tenant { key: TenantKey::Slug(slug), .. } = &self.resolution else { return Ok(None) };
-        let tenant = self.tenancy.formerly(slug).await?;
-        Ok(tenant.filter(|tenant| !tenant.status().is_hidden()))
-    }
-
-    /// The tenant the request is for; `None` if it is for no tenant.
-    ///
-    /// # Errors
-    /// [`ErrorKind::UnknownTenant`](crate::ErrorKind::UnknownTenant) if it is for one that does not exist, or is
-    /// deleted.
-    pub async fn tenant(&self) -> Result<Option<Tenant>> {
-        match &self.resolution {
-            Resolution::Tenant { key, .. } => {
-                let tenant = self.tenancy.find(key).await?;
-                // The same error as where there is none.
-                if tenant.status().is_hidden() {
-                    return Err(unknown(key));
-                }
-                record_tenant(&self.span, &tenant);
-                Ok(Some(tenant))
-            }
-            Resolution::Master | Resolution::None | Resolution::Invalid(_) => Ok(None),
-        }
-    }
-
-    /// The tables of a tenant, for this request: as [`Tenancy::db`], and those of a suspended tenant where the request
-    /// carries a [bypass](TenancyLayer::bypass) for it.
-    ///
-    /// # Errors
-    /// Like [`Tenancy::db`].
-    pub fn db(&self, tenant: &Tenant) -> Result<TenantDb> {
-        match (self.tenancy.db(tenant), self.bypass) {
-            (Err(error), Some(bypass))
-                if error.kind() == ErrorKind::Suspended && bypass.tenant == tenant.id() =>
-            {
-                self.tenancy.db_until(tenant, bypass.until)
-            }
-            (result, _) => result,
-        }
-    }
-
-    /// The tables of a tenant to read, for this request: as [`Tenancy::replica`], and with a bypass as
-    /// [`db`](Self::db).
-    ///
-    /// # Errors
-    /// Like [`Tenancy::replica`].
-    pub fn replica(&self, tenant: &Tenant) -> Result<TenantReadDb> {
-        match (self.tenancy.replica(tenant), self.bypass) {
-            (Err(error), Some(bypass))
-                if error.kind() == ErrorKind::Suspended && bypass.tenant == tenant.id() =>
-            {
-                self.tenancy.replica_until(tenant, bypass.until)
-            }
-            (result, _) => result,
-        }
-    }
-}
 
 /// Makes a [`TenancyService`] of a service. Given by [`Tenancy::layer`].
 ///
@@ -214,8 +78,47 @@ impl TenancyLayer {
     }
 }
 
-#[cfg(feature = "axum")]
 impl TenancyLayer {
+    /// Attaches to the head of a request who it is for, like the middleware does: for a framework that is not built on
+    /// tower. Where a resolver takes the tenant out of the path, the head has another URI afterwards. Handle the
+    /// request in the span that it answers with, and let the response pass [`vary`](Self::vary).
+    ///
+    /// ```
+    /// use tenantry::http::{Extract as _, TenancyLayer};
+    /// use tenantry::{Tenant, http::Rejection};
+    ///
+    /// async fn tenant(layer: &TenancyLayer, request: http::Request<()>) -> Result<Tenant, Rejection> {
+    ///     let (mut head, _) = request.into_parts();
+    ///     layer.resolve(&mut head);
+    ///     Tenant::extract(&head).await
+    /// }
+    /// ```
+    pub fn resolve(&self, head: &mut Parts) -> Span {
+        peer::note(&mut head.extensions);
+        let resolution = self.tenancy.resolve(&Head::of_parts(head));
+        let uri = head.uri.clone();
+        if let Resolution::Tenant { path: Some(path), .. } = &resolution {
+            original_uri::note(&mut head.extensions, &uri);
+            let mut parts = uri.clone().into_parts();
+            parts.path_and_query = Some(path.clone());
+            // Only the path changed, and it is one already.
+            if let Ok(uri) = Uri::from_parts(parts) {
+                head.uri = uri;
+            }
+        }
+        head.extensions.extend(self.attached.clone());
+        let bypass = self.bypass.as_ref().and_then(|key| key.find(&head.headers));
+        let tenancy = self.tenancy.clone();
+        let (span, own) = spans();
+        head.extensions.insert(Resolved { tenancy, resolution, uri, bypass, span });
+        own
+    }
+
+    /// Names in the `Vary` of a response the headers by which the resolver tells tenants apart, like the middleware.
+    pub fn vary(&self, headers: &mut HeaderMap) {
+        self.vary.add_to(headers);
+    }
+
     /// Attaches one thing more to each request.
     pub(super) fn attach(mut self, extension: impl Clone + Send + Sync + 'static) -> Self {
         self.attached.insert(extension);
@@ -227,8 +130,7 @@ impl<S> Layer<S> for TenancyLayer {
     type Service = TenancyService<S>;
 
     fn layer(&self, inner: S) -> TenancyService<S> {
-        let Self { tenancy, attached, bypass, vary } = self.clone();
-        TenancyService { inner, tenancy, attached, bypass, vary }
+        TenancyService { inner, layer: self.clone() }
     }
 }
 
@@ -236,10 +138,7 @@ impl<S> Layer<S> for TenancyLayer {
 #[derive(Clone)]
 pub struct TenancyService<S> {
     inner: S,
-    tenancy: Tenancy,
-    attached: Extensions,
-    bypass: Option<BypassKey>,
-    vary: Vary,
+    layer: TenancyLayer,
 }
 
 /// The span that hears of a request's tenant, and the one to handle the request in.
@@ -260,30 +159,15 @@ where
     type Error = S::Error;
     type Future = TenancyFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<std::result::Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        peer::note(request.extensions_mut());
-        let resolution = self.tenancy.resolve(&Head::of(&request));
-        let uri = request.uri().clone();
-        if let Resolution::Tenant { path: Some(path), .. } = &resolution {
-            original_uri::note(request.extensions_mut(), &uri);
-            let mut parts = uri.clone().into_parts();
-            parts.path_and_query = Some(path.clone());
-            // Only the path changed, and it is one already.
-            if let Ok(uri) = Uri::from_parts(parts) {
-                *request.uri_mut() = uri;
-            }
-        }
-        request.extensions_mut().extend(self.attached.clone());
-        let bypass = self.bypass.as_ref().and_then(|key| key.find(request.headers()));
-        let tenancy = self.tenancy.clone();
-        let (span, own) = spans();
-        request.extensions_mut().insert(Resolved { tenancy, resolution, uri, bypass, span });
-        let answer = own.in_scope(|| self.inner.call(request));
-        TenancyFuture::new(answer, own, self.vary.clone())
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut head, body) = request.into_parts();
+        let span = self.layer.resolve(&mut head);
+        let answer = span.in_scope(|| self.inner.call(Request::from_parts(head, body)));
+        TenancyFuture::new(answer, span, self.layer.vary.clone())
     }
 }
 

@@ -3,7 +3,8 @@
 //! [`TenancyLayer`] is a plain tower layer: it works with axum, tonic and bare hyper. It attaches
 //! to each request who it is for, without asking the database, and rejects nothing.
 //!
-//! With the feature `axum`, what a handler asks for decides:
+//! What a handler asks for decides, by [`Extract`]. The features `axum` and `tonic` make extractors of it, so does the
+//! crate `tenantry-actix` for actix-web, which is not built on tower:
 //!
 //! | argument | on a tenant | on the master | elsewhere |
 //! | --- | --- | --- | --- |
@@ -22,30 +23,35 @@
 //!
 //! People get a short page, clients that ask for JSON get JSON, and `TenancyLayer::on_rejection` answers in the
 //! application's own words. `TenancyLayer::redirect_renamed` redirects from slugs that tenants had before.
-//! [`Error`](crate::Error) is a response as well, so that `?` works in a handler.
+//! [`Error`](crate::Error) is a response as well, so that `?` works in a handler. Callers of gRPC get a status of gRPC
+//! (`grpc`).
 
-mod bypass;
 #[cfg(feature = "axum")]
+mod axum;
+mod bypass;
 mod extract;
 mod future;
+#[cfg(feature = "tonic")]
+pub mod grpc;
 mod layer;
 mod original_uri;
 #[cfg(all(feature = "axum", feature = "tokio-postgres"))]
 mod other_drivers;
 mod peer;
-#[cfg(feature = "axum")]
 mod rejection;
-#[cfg(feature = "axum")]
 mod rejection_kind;
-#[cfg(feature = "axum")]
 mod renamed;
-#[cfg(feature = "axum")]
+mod resolved;
 mod response;
 mod vary;
 
-pub use self::bypass::{BYPASS, BypassKey};
-pub use self::future::TenancyFuture;
-pub use self::layer::{Resolved, TenancyLayer, TenancyService};
 #[cfg(feature = "axum")]
-pub use self::{extract::require_tenant, rejection::Rejection, rejection_kind::RejectionKind};
+pub use self::axum::require_tenant;
+pub use self::bypass::{BYPASS, BypassKey};
+pub use self::extract::Extract;
+pub use self::future::TenancyFuture;
+pub use self::layer::{TenancyLayer, TenancyService};
+pub use self::rejection::Rejection;
+pub use self::rejection_kind::RejectionKind;
+pub use self::resolved::Resolved;
 pub use crate::resolve::Peer;

@@ -1,15 +1,13 @@
-//! The rejection of a request, and the words in which an application answers it.
+//! The rejection of a request, whatever the framework.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT, CACHE_CONTROL};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use super::layer::TenancyLayer;
 use super::rejection_kind::RejectionKind;
 use super::response::{Words, log, page, problem, redirect_to, with_retry_after};
 use crate::error::Error;
@@ -18,8 +16,9 @@ use crate::tenant::Suspension;
 
 /// The answer to a request that got no further.
 ///
-/// As an error it tells the [kind](Self::kind), and its source what was wrong; as a response it tells no more than
-/// the sender knows.
+/// As an error it tells the [kind](Self::kind), and its source what was wrong; as a response, which is its
+/// [`answer`](Self::answer) and with the feature `axum` an `IntoResponse`, it tells no more than the sender knows. With
+/// the feature `tonic` it becomes a `tonic::Status`.
 #[derive(Clone)]
 pub struct Rejection {
     kind: RejectionKind,
@@ -30,50 +29,40 @@ pub struct Rejection {
 struct Refused {
     headers: HeaderMap,
     source: Option<Arc<dyn StdError + Send + Sync>>,
-    answer: Option<OwnAnswer>,
+    own_answer: Option<OwnAnswer>,
     /// The address that a redirect leads to.
     address: Option<HeaderValue>,
 }
 
 /// The application's own way to answer, which the layer attaches to each request.
+#[cfg(feature = "axum")]
 #[derive(Clone)]
-struct OwnAnswer(Arc<dyn Fn(Rejection) -> Response + Send + Sync>);
+pub(super) struct OwnAnswer(pub(super) Arc<dyn Fn(Rejection) -> axum::response::Response + Send + Sync>);
 
-impl TenancyLayer {
-    /// Answers requests that get no further in the application's own words.
-    ///
-    /// In the closure, the rejection as a response is the usual one: a page or a problem document.
-    ///
-    /// ```no_run
-    /// use axum::response::{Html, IntoResponse, Redirect, Response};
-    /// use tenantry::http::{Rejection, RejectionKind};
-    ///
-    /// fn answer(rejection: Rejection) -> Response {
-    ///     match rejection.kind() {
-    ///         _ if rejection.wants_json() => rejection.into_response(),
-    ///         RejectionKind::UnknownTenant => Redirect::to("https://example.com/signup").into_response(),
-    ///         _ => (rejection.status(), Html("<h1>Sorry</h1>")).into_response(),
-    ///     }
-    /// }
-    ///
-    /// # fn example(tenancy: tenantry::Tenancy, router: axum::Router) {
-    /// let app = router.layer(tenancy.layer().on_rejection(answer));
-    /// # let _ = app;
-    /// # }
-    /// ```
-    pub fn on_rejection<R: IntoResponse>(
-        self,
-        answer: impl Fn(Rejection) -> R + Send + Sync + 'static,
-    ) -> Self {
-        self.attach(OwnAnswer(Arc::new(move |rejection| answer(rejection).into_response())))
-    }
-}
+/// Nothing: without axum, the application's framework keeps its answer itself.
+#[cfg(not(feature = "axum"))]
+#[derive(Clone)]
+enum OwnAnswer {}
 
 impl Rejection {
-    pub(super) fn new(kind: RejectionKind, request: &Parts) -> Self {
-        let answer = request.extensions.get().cloned();
-        let headers = request.headers.clone();
-        Self { kind, refused: Box::new(Refused { headers, source: None, answer, address: None }) }
+    /// Rejects a request for a reason.
+    pub fn new(kind: RejectionKind, head: &Parts) -> Self {
+        let own_answer = head.extensions.get().cloned();
+        let headers = head.headers.clone();
+        let refused = Refused { headers, source: None, own_answer, address: None };
+        Self { kind, refused: Box::new(refused) }
+    }
+
+    /// Rejects a request because of an error, which is logged where it is ours to mend.
+    pub fn of(error: Error, head: &Parts) -> Self {
+        let kind = RejectionKind::from(&error);
+        log(&error, kind.status());
+        Self::new(kind, head).because(error)
+    }
+
+    /// Rejects a request that cannot be said to be for anyone.
+    pub fn invalid(reason: &InvalidRequest, head: &Parts) -> Self {
+        Self::new(RejectionKind::InvalidHost, head).because(reason.clone())
     }
 
     pub(super) fn leading_to(mut self, address: HeaderValue) -> Self {
@@ -81,14 +70,11 @@ impl Rejection {
         self
     }
 
-    pub(super) fn of(error: Error, request: &Parts) -> Self {
-        let kind = RejectionKind::from(&error);
-        log(&error, kind.status());
-        Self::new(kind, request).because(error)
-    }
-
-    pub(super) fn invalid(reason: &InvalidRequest, request: &Parts) -> Self {
-        Self::new(RejectionKind::InvalidHost, request).because(reason.clone())
+    /// The way in which the application answers. A redirect is its wish already, so there are no other words for it.
+    #[cfg(feature = "axum")]
+    pub(super) fn take_own_answer(&mut self) -> Option<OwnAnswer> {
+        let is_redirect = self.refused.address.is_some();
+        self.refused.own_answer.take().filter(|_| !is_redirect)
     }
 
     fn because(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
@@ -125,16 +111,11 @@ impl Rejection {
         let names = |kind: &str| accept.iter().any(|value| value.contains(kind));
         names("json") && !names("text/html")
     }
-}
 
-impl IntoResponse for Rejection {
-    fn into_response(mut self) -> Response {
-        // Asked for by the application, so there are no other words for it.
-        if let Some(address) = self.refused.address.take() {
-            return redirect_to(address);
-        }
-        if let Some(OwnAnswer(answer)) = self.refused.answer.take() {
-            return answer(self);
+    /// The usual answer: a redirect, a problem document for programs, a page for people.
+    pub fn answer(&self) -> Response<String> {
+        if let Some(address) = &self.refused.address {
+            return redirect_to(address.clone());
         }
         let (status, suspension) = (self.status(), self.suspension());
         let words = Words::of(self.kind, suspension);
@@ -154,7 +135,11 @@ impl fmt::Display for Rejection {
 impl fmt::Debug for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Headers hold cookies, so they are left out.
-        f.debug_struct("Rejection").field("kind", &self.kind).field("source", &self.refused.source).finish()
+        f.debug_struct("Rejection")
+            .field("kind", &self.kind)
+            .field("source", &self.refused.source)
+            .field("has_own_answer", &self.refused.own_answer.is_some())
+            .finish()
     }
 }
 

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 
 use crate::error::{Error, ErrorKind};
 
@@ -60,10 +60,10 @@ impl RejectionKind {
     }
 
     /// In seconds. When a suspension ends, only that knows.
-    pub(super) fn retry_after(self) -> Option<HeaderValue> {
+    pub(super) fn retry_after(self) -> Option<u64> {
         match self {
-            Self::Busy => Some(HeaderValue::from_static("1")),
-            Self::TenantUnavailable => Some(HeaderValue::from_static("60")),
+            Self::Busy => Some(1),
+            Self::TenantUnavailable => Some(60),
             _ => None,
         }
     }

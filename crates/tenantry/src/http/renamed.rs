@@ -3,9 +3,10 @@
 use http::HeaderValue;
 use http::request::Parts;
 
-use super::layer::{Resolved, TenancyLayer};
+use super::layer::TenancyLayer;
 use super::rejection::Rejection;
 use super::rejection_kind::RejectionKind;
+use super::resolved::Resolved;
 use crate::resolve::Head;
 
 /// The wish of the application that such requests are redirected; attached to each by the layer.

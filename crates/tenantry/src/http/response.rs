@@ -1,8 +1,7 @@
 //! The answers to requests that fail, for people and for programs.
 
-use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use time::OffsetDateTime;
 
 use super::rejection_kind::RejectionKind;
@@ -25,18 +24,28 @@ impl<'a> Words<'a> {
         };
         Self { title, detail: suspension.and_then(Suspension::message) }
     }
+
+    /// The words for the error of a handler, with its text.
+    pub(super) fn of_error(error: &'a Error, kind: RejectionKind, text: &'a str) -> Self {
+        let words = Self::of(kind, error.suspension());
+        match error.kind() {
+            ErrorKind::RowNotFound => Self { title: "There is no such thing.", ..words },
+            ErrorKind::InvalidInput | ErrorKind::AlreadyExists => Self { title: text, ..words },
+            _ => words,
+        }
+    }
 }
 
 /// A problem document of RFC 9457.
-pub(super) fn problem(status: StatusCode, words: &Words<'_>) -> Response {
+pub(super) fn problem(status: StatusCode, words: &Words<'_>) -> Response<String> {
     let mut body = serde_json::json!({ "status": status.as_u16(), "title": words.title });
     if let Some(detail) = words.detail {
         body["detail"] = detail.into();
     }
-    (status, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+    with_body(status, "application/problem+json", body.to_string())
 }
 
-pub(super) fn page(status: StatusCode, words: &Words<'_>) -> Response {
+pub(super) fn page(status: StatusCode, words: &Words<'_>) -> Response<String> {
     let title = escaped(words.title);
     let detail = words.detail.map_or_else(String::new, |detail| {
         format!("<p style=\"white-space: pre-line\">{}</p>", escaped(detail))
@@ -48,13 +57,23 @@ pub(super) fn page(status: StatusCode, words: &Words<'_>) -> Response {
          <body style=\"font: 1.1rem/1.5 system-ui, sans-serif; max-width: 36rem; margin: 20vh auto; padding: 0 1rem\">\
          <h1 style=\"font-size: 1.4rem\">{title}</h1>{detail}</body></html>\n"
     );
-    (status, [(CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response()
+    with_body(status, "text/html; charset=utf-8", body)
+}
+
+fn with_body(status: StatusCode, kind: &'static str, body: String) -> Response<String> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
 }
 
 /// Leads to another address, with the same method. Not for good: whoever was renamed may be renamed back.
-pub(super) fn redirect_to(address: HeaderValue) -> Response {
-    let no_store = HeaderValue::from_static("no-store");
-    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, address), (CACHE_CONTROL, no_store)]).into_response()
+pub(super) fn redirect_to(address: HeaderValue) -> Response<String> {
+    let mut response = Response::new(String::new());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(LOCATION, address);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// The text as HTML shows it, wherever it stands.
@@ -75,14 +94,14 @@ fn escaped(text: &str) -> String {
 
 /// Says when to come back, where that is known.
 pub(super) fn with_retry_after(
-    mut response: Response,
+    mut response: Response<String>,
     kind: RejectionKind,
     suspension: Option<&Suspension>,
-) -> Response {
+) -> Response<String> {
     let end = suspension.and_then(Suspension::end);
-    let until_end = end.map(|end| HeaderValue::from(seconds_from(OffsetDateTime::now_utc(), end)));
+    let until_end = end.map(|end| seconds_from(OffsetDateTime::now_utc(), end));
     if let Some(seconds) = until_end.or_else(|| kind.retry_after()) {
-        response.headers_mut().insert(RETRY_AFTER, seconds);
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -103,20 +122,17 @@ pub(super) fn log(error: &Error, status: StatusCode) {
     }
 }
 
-/// Lets `?` work in a handler: a response with the error's [`status`](Error::status). The body is a problem
-/// document and repeats the error's text only where it is about what the caller sent.
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
+impl Error {
+    /// The answer to a request whose handler failed with this: a response with the [`status`](Self::status).
+    ///
+    /// The body is a problem document and repeats the error's text only where it is about what the caller sent. What is
+    /// ours to mend is logged. With the feature `axum` an error is an `IntoResponse`, so that `?` works in a handler.
+    pub fn answer(&self) -> Response<String> {
         let status = self.status();
-        log(&self, status);
-        let kind = RejectionKind::from(&self);
-        let mut words = Words::of(kind, self.suspension());
+        log(self, status);
+        let kind = RejectionKind::from(self);
         let text = self.to_string();
-        match self.kind() {
-            ErrorKind::RowNotFound => words.title = "There is no such thing.",
-            ErrorKind::InvalidInput | ErrorKind::AlreadyExists => words.title = &text,
-            _ => {}
-        }
+        let words = Words::of_error(self, kind, &text);
         with_retry_after(problem(status, &words), kind, self.suspension())
     }
 }

@@ -80,9 +80,9 @@ async fn two_tenants(driver: Driver) -> (Installation, Handle, Handle) {
     let handle = |tenant| match driver {
         #[cfg(feature = "tokio-postgres")]
         Driver::TokioPostgres => Handle::TokioPostgres(installation.tenancy.client(tenant).unwrap()),
-        Driver::Sqlx => Handle::Sqlx(installation.tenancy.db(tenant).unwrap()),
         #[cfg(feature = "diesel-async")]
         Driver::Diesel => unreachable!("Diesel has transactions of its own kind, in `invariants/diesel.rs`"),
+        _ => Handle::Sqlx(installation.tenancy.db(tenant).unwrap()),
     };
     let (acme, globex) = (handle(&acme), handle(&globex));
     (installation, acme, globex)

@@ -26,6 +26,8 @@ mod kept_handles;
 mod ledger;
 mod moves;
 mod online_moves;
+#[cfg(feature = "sea-orm")]
+mod orm;
 mod outside;
 mod pooler;
 mod quoting;
@@ -53,5 +55,7 @@ async fn master_text(tenancy: &crate::Tenancy, driver: Driver, sql: &'static str
             let select = ::diesel::dsl::sql::<::diesel::sql_types::Text>(sql);
             diesel_async::RunQueryDsl::get_result(select, &mut tenancy.master_diesel()).await.unwrap()
         }
+        #[cfg(feature = "sea-orm")]
+        Driver::SeaOrm => orm::text(&tenancy.master(), sql).await,
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgQueryResult, PgRow};
 use sqlx::{Either, Executor as _, PgConnection};
 use tracing::Instrument as _;
@@ -157,15 +158,42 @@ impl Checkout {
         if self.pool.is_behind_pooler() {
             return self.first_row_behind_pooler(statement).await;
         }
+        self.read(statement, |connection, statement| connection.fetch_optional(statement)).await
+    }
+
+    /// Runs one statement for all of its rows.
+    pub(super) async fn all_rows(&mut self, statement: Statement) -> Result<Vec<PgRow>, sqlx::Error> {
+        if self.pool.is_behind_pooler() {
+            let results = self.run_statement_behind_pooler(Ok(statement));
+            return results.try_filter_map(async |result| Ok(result.right())).try_collect().await;
+        }
+        self.read(statement, |connection, statement| connection.fetch_all(statement)).await
+    }
+
+    /// Runs one statement, or a message of several, for the number of rows that it changes.
+    pub(super) async fn affected(&mut self, statement: Statement) -> Result<PgQueryResult, sqlx::Error> {
+        if self.pool.is_behind_pooler() {
+            let results = self.run_statement_behind_pooler(Ok(statement));
+            return results.try_filter_map(async |result| Ok(result.left())).try_collect().await;
+        }
+        self.read(statement, |connection, statement| connection.execute(statement)).await
+    }
+
+    /// Runs one statement and hands out what was read of its whole answer.
+    async fn read<T>(
+        &mut self,
+        statement: Statement,
+        read: for<'c> fn(&'c mut PgConnection, Statement) -> BoxFuture<'c, Result<T, sqlx::Error>>,
+    ) -> Result<T, sqlx::Error> {
         self.settle().await?;
         let (mut next, mut second_attempt) = self.attempts(statement)?;
         let span = self.lease.statement_span();
         loop {
             let answer = self.lease.exchange(Activity::Statement, async |_, connection| {
-                at(AwaitPoint::Statement, connection.fetch_optional(next)).await
+                at(AwaitPoint::Statement, read(connection, next)).await
             });
             match answer.instrument(span.clone()).await {
-                Ok(row) => return Ok(row),
+                Ok(answer) => return Ok(answer),
                 Err(error) => next = self.recover(error, second_attempt.take()).await?,
             }
         }

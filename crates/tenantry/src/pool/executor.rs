@@ -24,6 +24,24 @@ impl<'c> Executor<'c> for &'c mut Checkout {
         self.run_statement(Statement::take(query))
     }
 
+    fn execute<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<PgQueryResult, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let statement = Statement::take(query);
+        Box::pin(async move { self.affected(statement?).await })
+    }
+
+    fn fetch_all<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Vec<PgRow>, Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let statement = Statement::take(query);
+        Box::pin(async move { self.all_rows(statement?).await })
+    }
+
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
     where
         'c: 'e,
@@ -67,6 +85,23 @@ impl<'c> Executor<'c> for &'c mut Checkout {
 
 macro_rules! executor_per_statement {
     ($handle:ident) => {
+        impl $handle {
+            /// Runs one statement for its first row.
+            pub(super) async fn first_row(&self, statement: Statement) -> Result<Option<PgRow>, Error> {
+                self.access().checkout_for(&statement).await?.first_row(statement).await
+            }
+
+            /// Runs one statement for all of its rows.
+            pub(super) async fn all_rows(&self, statement: Statement) -> Result<Vec<PgRow>, Error> {
+                self.access().checkout_for(&statement).await?.all_rows(statement).await
+            }
+
+            /// Runs one statement, or a message of several, for the number of rows that it changes.
+            pub(super) async fn affected(&self, statement: Statement) -> Result<PgQueryResult, Error> {
+                self.access().checkout_for(&statement).await?.affected(statement).await
+            }
+        }
+
         impl<'c> Executor<'c> for &'c $handle {
             type Database = Postgres;
 
@@ -86,16 +121,31 @@ macro_rules! executor_per_statement {
                 })
             }
 
+            fn execute<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<PgQueryResult, Error>>
+            where
+                'c: 'e,
+                E: 'q + Execute<'q, Postgres>,
+            {
+                let statement = Statement::take(query);
+                Box::pin(async move { self.affected(statement?).await })
+            }
+
+            fn fetch_all<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Vec<PgRow>, Error>>
+            where
+                'c: 'e,
+                E: 'q + Execute<'q, Postgres>,
+            {
+                let statement = Statement::take(query);
+                Box::pin(async move { self.all_rows(statement?).await })
+            }
+
             fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, Error>>
             where
                 'c: 'e,
                 E: 'q + Execute<'q, Postgres>,
             {
                 let statement = Statement::take(query);
-                Box::pin(async move {
-                    let statement = statement?;
-                    self.access().checkout_for(&statement).await?.first_row(statement).await
-                })
+                Box::pin(async move { self.first_row(statement?).await })
             }
 
             fn prepare_with<'e>(

@@ -66,6 +66,8 @@ mod nested;
 mod nesting;
 mod notifications;
 mod opener;
+#[cfg(feature = "sea-orm")]
+mod orm;
 mod pooled;
 mod pooler;
 mod preparation;
@@ -122,6 +124,8 @@ pub use self::metric::{METRICS, Metric, MetricKind};
 pub use self::nested::NestedTransaction;
 pub use self::notifications::{Notification, Notifications};
 pub(crate) use self::opener::Opener;
+#[cfg(feature = "sea-orm")]
+pub use self::orm::{OrmConnection, OrmTransaction};
 pub(crate) use self::preparation::Preprocessors;
 pub use self::preprocessor::{
     CheckoutRequest, Hook, Preprocessor, Role, SearchPath, SessionSettings, Target,

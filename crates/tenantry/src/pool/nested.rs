@@ -52,6 +52,12 @@ impl Checkout {
     /// # Errors
     /// What PostgreSQL answers, for example that the transaction around it has failed already.
     pub async fn begin(&mut self) -> Result<NestedTransaction<'_>, sqlx::Error> {
+        let level = self.enter().await?;
+        Ok(NestedTransaction { checkout: self, level, is_open: true })
+    }
+
+    /// Opens a further level, and answers with its number.
+    pub(super) async fn enter(&mut self) -> Result<u32, sqlx::Error> {
         self.settle().await?;
         let level = self.nesting.depth();
         if self.is_in_transaction() {
@@ -60,7 +66,24 @@ impl Checkout {
             self.begin_on_session().await?;
         }
         self.nesting.enter(level);
-        Ok(NestedTransaction { checkout: self, level, is_open: true })
+        Ok(level)
+    }
+
+    /// Makes what was done on a level part of the one around it.
+    pub(super) async fn commit_level(&mut self, level: u32) -> Result<(), sqlx::Error> {
+        self.settle().await?;
+        self.keep(level).await?;
+        self.nesting.leave(level);
+        Ok(())
+    }
+
+    /// Undoes what was done on a level.
+    pub(super) async fn roll_back_level(&mut self, level: u32) -> Result<(), sqlx::Error> {
+        self.undo(level).await?;
+        // What was dropped inside of it is undone with it.
+        self.nesting.settle();
+        self.nesting.leave(level);
+        Ok(())
     }
 
     async fn begin_on_session(&mut self) -> Result<(), sqlx::Error> {
@@ -129,10 +152,8 @@ impl NestedTransaction<'_> {
     /// # Errors
     /// What PostgreSQL answers. Nothing of it is left then.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        let level = self.level;
-        self.checkout.settle().await?;
-        self.checkout.keep(level).await?;
-        self.close();
+        self.checkout.commit_level(self.level).await?;
+        self.is_open = false;
         Ok(())
     }
 
@@ -141,16 +162,9 @@ impl NestedTransaction<'_> {
     /// # Errors
     /// If the connection was lost. The server has undone everything then as well.
     pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
-        self.checkout.undo(self.level).await?;
-        // What was dropped inside of it is undone with it.
-        self.checkout.nesting.settle();
-        self.close();
-        Ok(())
-    }
-
-    fn close(&mut self) {
+        self.checkout.roll_back_level(self.level).await?;
         self.is_open = false;
-        self.checkout.nesting.leave(self.level);
+        Ok(())
     }
 }
 

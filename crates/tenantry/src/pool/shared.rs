@@ -154,6 +154,12 @@ impl<D: Driver> Pool<D> {
         self.shared.slots.config.mode == PoolMode::Transaction
     }
 
+    /// The longest that a checkout takes.
+    #[cfg(feature = "sea-orm")]
+    pub(super) fn acquire_timeout(&self) -> Duration {
+        self.shared.slots.config.acquire_timeout
+    }
+
     /// The longest wait of a checkout for the end of its tenant's move.
     pub(super) fn move_wait(&self) -> Duration {
         self.shared.slots.config.move_wait

@@ -22,7 +22,7 @@ use super::fairness::{Fairness, Ticket};
 use super::pooled::Pooled;
 use super::preparation::{LineName, Preparation};
 use super::session::Warmth;
-use super::sync::{Background, Mutex, MutexGuard};
+use super::sync::{Background, Mutex, MutexGuard, within};
 use crate::database::PoolConfig;
 use crate::error::Result;
 use crate::guard::{Guard, stands};
@@ -37,7 +37,7 @@ pub(super) struct Slots<D: Driver> {
     pub(super) driver: D,
     pub(super) config: PoolConfig,
     pub(super) counters: Counters,
-    /// The runtime on which cleaning and closing run; a slot may be dropped on any thread.
+    /// The runtime that connections belong to, and on which they are cleaned and closed; a slot is dropped anywhere.
     pub(super) runtime: Background,
     pub(super) alias: Alias,
     state: Mutex<State<D>>,
@@ -155,7 +155,8 @@ impl<D: Driver> Slot<D> {
     pub(super) async fn open(&mut self) -> Result<()> {
         let opening = BeingOpened::begin(&self.slots);
         let generation = self.slots.generation();
-        let connection = at(AwaitPoint::Open, self.slots.driver.open()).await?;
+        let open = within(&self.slots.runtime, self.slots.driver.open());
+        let connection = at(AwaitPoint::Open, open).await?;
         drop(opening);
         self.pooled = Some(Pooled::new(connection, generation));
         Ok(())

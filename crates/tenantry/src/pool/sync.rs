@@ -10,8 +10,27 @@ pub(super) use std::sync::{Mutex, MutexGuard};
 #[cfg(not(test))]
 pub(super) use tokio::runtime::Handle as Background;
 
+#[cfg(not(test))]
+pub(super) use self::entered as within;
+
 #[cfg(test)]
-pub(super) use self::explored::{Background, Mutex, MutexGuard, explore};
+pub(super) use self::explored::{Background, Mutex, MutexGuard, explore, within};
+
+use std::future::poll_fn;
+use std::pin::pin;
+
+use tokio::runtime::Handle;
+
+/// Polls work as if by a task of this runtime. A socket that it opens belongs there, and so does a task that it begins:
+/// where each thread of an application has a runtime of its own, what is pooled depends on none of these.
+pub(super) async fn entered<T>(runtime: &Handle, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        let _entered = runtime.enter();
+        work.as_mut().poll(cx)
+    })
+    .await
+}
 
 #[cfg(test)]
 mod explored {
@@ -37,6 +56,11 @@ mod explored {
         IS_EXPLORING.set(true);
         run();
         IS_EXPLORING.set(false);
+    }
+
+    /// Enters the runtime, but not in an exploration: there, others take their turns in the middle of a poll.
+    pub(in super::super) async fn within<T>(runtime: &Background, work: impl Future<Output = T>) -> T {
+        if is_exploring() { work.await } else { super::entered(&runtime.0, work).await }
     }
 
     /// Somebody else may go on here.

@@ -26,6 +26,8 @@ mod for_each;
 mod hosts;
 mod http;
 mod install;
+/// The assertions on isolation that every web framework has to pass, over HTTP.
+mod isolation;
 mod jobs;
 mod links;
 mod lint;
@@ -37,6 +39,8 @@ mod majors;
 mod migrate;
 mod no_transaction;
 mod notifications;
+#[cfg(feature = "sea-orm")]
+mod orm;
 mod outside;
 mod placement;
 mod pooler;

@@ -17,7 +17,7 @@ type Results<'e> = BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>;
 impl TenantReadDb {
     /// Runs one statement and hands out its rows as they come. Until the first one has come, another server may be
     /// asked.
-    pub(super) fn run(&self, statement: Result<Statement, Error>) -> Results<'_> {
+    pub(in crate::pool) fn run(&self, statement: Result<Statement, Error>) -> Results<'_> {
         Box::pin(async_stream::try_stream! {
             let statement = statement?;
             refuse_write_mode(Statement::sql(&statement))?;
@@ -46,7 +46,8 @@ impl TenantReadDb {
         })
     }
 
-    async fn first_row(&self, statement: Statement) -> Result<Option<PgRow>, Error> {
+    /// Runs one statement for its first row.
+    pub(in crate::pool) async fn first_row(&self, statement: Statement) -> Result<Option<PgRow>, Error> {
         refuse_write_mode(Statement::sql(&statement))?;
         let mut attempts = self.attempts();
         loop {

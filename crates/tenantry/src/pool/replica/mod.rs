@@ -38,5 +38,7 @@ mod written;
 pub use self::handle::TenantReadDb;
 pub use self::judge::ReplicaState;
 pub use self::member::ReplicaStatus;
+#[cfg(feature = "sea-orm")]
+pub(super) use self::refusal::refuse_write_mode;
 pub(super) use self::set::Replicas;
 pub use self::transaction::ReadTransaction;

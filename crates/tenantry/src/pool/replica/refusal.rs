@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::pool::classify::{Effect, classify};
 
 /// Refuses a text that asks for a transaction which writes.
-pub(super) fn refuse_write_mode(sql: &str) -> Result<()> {
+pub(in crate::pool) fn refuse_write_mode(sql: &str) -> Result<()> {
     if classify(sql) == Effect::Neutral || !asks_for_writes(sql) {
         return Ok(());
     }

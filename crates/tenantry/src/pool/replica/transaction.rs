@@ -33,6 +33,11 @@ impl ReadTransaction {
         Self { transaction }
     }
 
+    #[cfg(feature = "sea-orm")]
+    pub(in crate::pool) fn into_transaction(self) -> Transaction {
+        self.transaction
+    }
+
     pub(super) fn checkout(&mut self) -> &mut Checkout {
         &mut self.transaction
     }
