@@ -270,6 +270,7 @@ impl Databases {
 
     /// A pool of sqlx's own kind, whose connections are in the master schema: the same one for all who ask.
     pub(crate) fn master_pool(&self) -> Result<PgPool> {
+        self.default.recorder().anything(&self.layout.master_schema);
         self.master_stock.get()
     }
 
