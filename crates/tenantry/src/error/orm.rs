@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use crate::tenant::Slug;
 
-    /// As the pool's errors reach `SeaORM`.
+    /// An error of the pool on its way through `SeaORM`.
     fn through_orm(error: impl Into<sqlx::Error>) -> DbErr {
         DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error.into())))
     }

@@ -49,13 +49,13 @@ use crate::pool::transaction::Transaction;
 /// runs them itself, fail with [`ErrorKind::PoolTimeout`].
 #[must_use = "dropped, it is rolled back"]
 pub struct OrmTransaction {
-    shared: Arc<Shared>,
+    shared: Arc<Common>,
     number: Number,
     is_open: bool,
 }
 
 /// The connection, which all transactions share that are inside of one another.
-struct Shared {
+struct Common {
     /// `None` when the outermost has ended.
     transaction: Mutex<Option<Transaction>>,
     nest: std::sync::Mutex<Nest>,
@@ -85,7 +85,7 @@ impl From<ReadTransaction> for OrmTransaction {
 
 impl OrmTransaction {
     fn outermost(transaction: Transaction, only_reads: bool) -> Self {
-        let shared = Shared {
+        let shared = Common {
             patience: transaction.pool.acquire_timeout(),
             transaction: Mutex::new(Some(transaction)),
             nest: std::sync::Mutex::default(),
@@ -225,7 +225,7 @@ impl OrmTransaction {
     }
 }
 
-impl Shared {
+impl Common {
     async fn lock(&self) -> Result<MutexGuard<'_, Option<Transaction>>> {
         // Mostly there is one user, who needs no timer.
         if let Ok(locked) = self.transaction.try_lock() {
