@@ -1,0 +1,2 @@
+-- The customers share no table.
+SELECT 1;
