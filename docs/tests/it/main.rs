@@ -22,6 +22,7 @@ mod proxies;
 mod replicas;
 mod roles;
 mod savepoints;
+mod sea_orm;
 mod sessions;
 mod spawn;
 mod streaming;
