@@ -29,6 +29,8 @@ pub(crate) enum Case {
     NoisyAll,
     /// One tenant on a standby, more tasks than connections.
     ReplicaHot,
+    /// An entity that `SeaORM` finds.
+    SeaOrmFind,
     /// A page over real sockets.
     Http,
     /// A tenant that is in memory.
@@ -67,7 +69,7 @@ pub(crate) enum Case {
     Testing,
 }
 
-const ALL: [Case; 29] = [
+const ALL: [Case; 30] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
@@ -79,6 +81,7 @@ const ALL: [Case; 29] = [
     Case::NoisyOne,
     Case::NoisyAll,
     Case::ReplicaHot,
+    Case::SeaOrmFind,
     Case::Http,
     Case::Lookup,
     Case::Create,
@@ -114,6 +117,7 @@ impl Case {
             Self::NoisyOne => ("noisy", "one"),
             Self::NoisyAll => ("noisy", "all"),
             Self::ReplicaHot => ("replica", "hot"),
+            Self::SeaOrmFind => ("sea-orm", "find"),
             Self::Http => ("http", "get"),
             Self::Lookup => ("lookup", "find"),
             Self::Create => ("create", "tenant"),

@@ -14,8 +14,8 @@
 //! on: the pool differs from its defaults only in sizes.
 //!
 //! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`replica`], [`http`], [`lookup`], [`create`],
-//!   [`adopt`], [`clone`], [`export`], [`relocate`], [`purge`], [`suspend`], [`migrate`], [`memory`], [`doctor`],
-//!   [`many`], [`testing`]: the cases.
+//!   [`adopt`], [`clone`], [`export`], [`relocate`], [`purge`], [`suspend`], [`migrate`], [`memory`],
+//!   [`doctor`], [`many`], [`orm`], [`testing`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`pg_programs`]: `pg_dump` and `pg_restore`, which others use.
@@ -38,6 +38,7 @@ mod measure;
 mod memory;
 mod migrate;
 mod noisy;
+mod orm;
 mod pg_programs;
 mod proxy;
 mod purge;
@@ -146,6 +147,7 @@ async fn run_case(bench: &mut Bench, case: Case, sizes: [usize; 2]) -> Result<()
         Case::NoisyOne => noisy::one(bench).await,
         Case::NoisyAll => noisy::all(bench).await,
         Case::ReplicaHot => replica::hot(bench).await,
+        Case::SeaOrmFind => orm::find(bench).await,
         Case::Http => http::get(bench).await,
         Case::Lookup => lookup::find(bench).await,
         Case::Create => create::create(bench).await,
