@@ -39,7 +39,7 @@ async fn log_in(tenant: Tenant, session: Session) {
     session.insert("tenant", tenant.id()).await.unwrap();
 }
 
-/// What the master would do.
+/// Signs an operator in, as the master would.
 async fn log_in_without_tenant(session: Session) {
     session.insert("operator", true).await.unwrap();
 }

@@ -47,8 +47,8 @@ impl Tenancy {
     /// a handler asks for decides.
     ///
     /// As soon as somebody asks for the tenant, it is recorded in the fields `tenant` (the slug) and `tenant.id` of a
-    /// span of `tracing`: the one around this layer, if that was made with a field `tenant`, such as one of tower-http's
-    /// `TraceLayer`; otherwise one of level info, in which the request is then handled.
+    /// span of `tracing`: the one around this layer, if that was made with a field `tenant`, such as one of
+    /// tower-http's `TraceLayer`; otherwise one of level info, in which the request is then handled.
     ///
     /// Responses name in `Vary` the headers by which the resolver tells tenants apart
     /// ([`Resolve::varies_by`](crate::resolve::Resolve::varies_by)).

@@ -21,7 +21,7 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// Those of a tenant, in a fleet that has mostly applied what this digest stands for.
+    /// The comments for a tenant, in a fleet that has mostly applied what this digest stands for.
     pub(super) fn of(tenant: &Tenant, fleet: Option<Digest>, asked: Comment) -> Self {
         // One text for all who are where the fleet is; the others get texts of their own.
         let digest = tenant.digest().copied().filter(|digest| Some(*digest) != fleet);

@@ -15,8 +15,8 @@
 //! the answer was read. A future may be dropped at any `.await`: its lease then finds the connection busy,
 //! and drains or closes it.
 //!
-//! [`PoolStatus`] tells what a pool does; the spans `checkout` and `statement` (level debug) have `database`, `tenant` and
-//! `tenant.id`.
+//! [`PoolStatus`] tells what a pool does; the spans `checkout` and `statement` (level debug) have `database`, `tenant`
+//! and `tenant.id`.
 //! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver`
 //! (`sqlx`, `tokio-postgres`, `replica-1` and so on):
 //! `tenantry_checkouts_total` (`source`: warm, switch, open), `tenantry_checkout_waits_total`,

@@ -34,7 +34,7 @@ impl Lines {
         (lines, tracing::subscriber::set_default(subscriber))
     }
 
-    /// Those with this text.
+    /// Takes the lines with this text, and forgets the others.
     fn take(&self, text: &str) -> Vec<String> {
         let bytes = std::mem::take(&mut *self.0.lock().unwrap());
         String::from_utf8(bytes)

@@ -16,7 +16,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// What a browser sends back.
+    /// The cookie as a browser sends it back.
     fn cookie(&self) -> String {
         self.set_cookie.as_deref().unwrap().split(';').next().unwrap().to_owned()
     }

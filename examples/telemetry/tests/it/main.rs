@@ -78,7 +78,7 @@ async fn the_spans_of_two_tenants_name_the_right_one() {
 
     // A statement belongs to the handler, and that to the request.
     let spans = kept.0.lock().unwrap();
-    let named = |name: &str| spans.iter().find(|span| span.name == name.to_owned()).unwrap();
+    let named = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
     assert_eq!(named("statement").parent_span_id, named("list").span_context.span_id());
     assert_eq!(named("list").parent_span_id, named("request").span_context.span_id());
 }
