@@ -14,18 +14,18 @@ use super::{Error, ErrorKind, sqlstate};
 struct Traveller(Error);
 
 /// The place for a copy.
-enum Slot {
+enum CopySlot {
     Closed,
     Open,
     Filled(Error),
 }
 
 thread_local! {
-    static SLOT: RefCell<Slot> = const { RefCell::new(Slot::Closed) };
+    static SLOT: RefCell<CopySlot> = const { RefCell::new(CopySlot::Closed) };
 }
 
-/// What PostgreSQL refused has Diesel's kind for it. What the program sends or reads as what it is not becomes a
-/// `SerializationError`, and all else is a command that could not be sent.
+/// Gives what PostgreSQL refused Diesel's kind for it. A value that is not what the program takes it for becomes a
+/// `SerializationError`, and all else a command that could not be sent.
 impl From<Error> for DieselError {
     fn from(error: Error) -> Self {
         match error.kind() {
@@ -73,11 +73,11 @@ impl From<DieselError> for Error {
 }
 
 fn of_own(information: &(dyn DatabaseErrorInformation + Send + Sync)) -> Option<Error> {
-    SLOT.replace(Slot::Open);
+    SLOT.replace(CopySlot::Open);
     let _ = information.message();
-    match SLOT.replace(Slot::Closed) {
-        Slot::Filled(error) => Some(error),
-        Slot::Open | Slot::Closed => None,
+    match SLOT.replace(CopySlot::Closed) {
+        CopySlot::Filled(error) => Some(error),
+        CopySlot::Open | CopySlot::Closed => None,
     }
 }
 
@@ -111,8 +111,8 @@ impl Traveller {
 impl DatabaseErrorInformation for Traveller {
     fn message(&self) -> &str {
         SLOT.with_borrow_mut(|slot| {
-            if matches!(slot, Slot::Open) {
-                *slot = Slot::Filled(self.0.clone());
+            if matches!(slot, CopySlot::Open) {
+                *slot = CopySlot::Filled(self.0.clone());
             }
         });
         match self.refusal() {

@@ -1,4 +1,4 @@
-//! What Diesel's own connection does not promise: a closure that was dropped in the middle has done nothing.
+//! A promise that Diesel's own connection does not make: a closure that was dropped in the middle has done nothing.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is sent to the server without waiting in between, and what comes of it.
+//! Messages that are sent to the server without waiting in between, and what comes of them.
 
 use std::pin::Pin;
 use std::task::Poll;

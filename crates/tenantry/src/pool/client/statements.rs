@@ -57,7 +57,7 @@ pub(super) struct StatementCache {
     clock: u64,
 }
 
-/// What was prepared for a text, with parameters of these types.
+/// A statement that was prepared for a text, with parameters of these types.
 struct CachedStatement {
     types: Box<[Type]>,
     statement: Statement,

@@ -31,7 +31,7 @@ use crate::pool::tx_options::TxOptions;
 /// Statements each on a checkout of its own, or all on the one that is held.
 pub(super) struct Connection {
     access: Access<ClientDriver>,
-    held: Option<Held>,
+    held: Option<HeldCheckout>,
     /// The depth of what is open, as Diesel counts it.
     status: TransactionManagerStatus,
     abandoned: Abandoned,
@@ -40,7 +40,7 @@ pub(super) struct Connection {
 }
 
 /// A checkout that more than one statement runs on.
-enum Held {
+enum HeldCheckout {
     /// Until the handle is dropped.
     Session(ClientCheckout),
     /// Until the outermost transaction ends.
@@ -90,7 +90,7 @@ impl Connection {
     /// The same on one session, which is kept.
     pub(super) async fn on_session(access: Access<ClientDriver>) -> Result<Self> {
         let checkout = access.hold_for(Purpose::Session).await?;
-        Ok(Self { held: Some(Held::Session(checkout)), ..Self::new(access) })
+        Ok(Self { held: Some(HeldCheckout::Session(checkout)), ..Self::new(access) })
     }
 
     pub(super) fn instrumentation(&mut self) -> &mut Option<Box<dyn Instrumentation>> {
@@ -192,7 +192,7 @@ impl Connection {
         } else {
             let checkout = self.access.hold_for(Purpose::Transaction).await?;
             let transaction = ClientTransaction::open(checkout, options).await?;
-            self.held = Some(Held::Transaction(transaction));
+            self.held = Some(HeldCheckout::Transaction(transaction));
         }
         self.change_depth(TransactionDepthChange::IncreaseDepth)
     }
@@ -236,10 +236,11 @@ impl Connection {
 
     /// Takes the transaction, if it is its end that is to come.
     fn outermost(&mut self, level: u32) -> Option<ClientTransaction> {
-        let is_outermost = |held: &mut Held| level == 0 && matches!(held, Held::Transaction(_));
+        let is_outermost =
+            |held: &mut HeldCheckout| level == 0 && matches!(held, HeldCheckout::Transaction(_));
         match self.held.take_if(is_outermost)? {
-            Held::Transaction(transaction) => Some(transaction),
-            Held::Session(_) => None,
+            HeldCheckout::Transaction(transaction) => Some(transaction),
+            HeldCheckout::Session(_) => None,
         }
     }
 
@@ -283,7 +284,7 @@ impl Connection {
     }
 }
 
-impl Held {
+impl HeldCheckout {
     /// The level that a checkout gives to what is of this level for Diesel: it does not count what it was taken for.
     fn level_at(&self, level: u32) -> u32 {
         match self {
@@ -293,7 +294,7 @@ impl Held {
     }
 }
 
-impl Deref for Held {
+impl Deref for HeldCheckout {
     type Target = ClientCheckout;
 
     fn deref(&self) -> &ClientCheckout {
@@ -304,7 +305,7 @@ impl Deref for Held {
     }
 }
 
-impl DerefMut for Held {
+impl DerefMut for HeldCheckout {
     fn deref_mut(&mut self) -> &mut ClientCheckout {
         match self {
             Self::Session(checkout) => checkout,

@@ -24,35 +24,35 @@ const LOOK_UP: &str = "SELECT pg_type.oid, pg_type.typarray \
 
 /// The name of a type, as a program has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct TypeName {
+struct WantedType {
     schema: Option<String>,
     name: String,
 }
 
 /// A name, for a type or for the arrays of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Named {
+struct NameUse {
     index: usize,
     is_array: bool,
 }
 
 /// The names that a query has asked for.
 #[derive(Debug, Default)]
-pub(super) struct Names(Vec<TypeName>);
+pub(super) struct Names(Vec<WantedType>);
 
 impl PgMetadataLookup for Names {
     fn lookup_type(&mut self, type_name: &str, schema: Option<&str>) -> PgTypeMetadata {
-        let wanted = TypeName { schema: schema.map(str::to_owned), name: type_name.to_owned() };
+        let wanted = WantedType { schema: schema.map(str::to_owned), name: type_name.to_owned() };
         let index = self.0.iter().position(|known| *known == wanted).unwrap_or_else(|| {
             self.0.push(wanted);
             self.0.len() - 1
         });
-        let [of_type, of_array] = [false, true].map(|is_array| Named { index, is_array }.placeholder());
+        let [of_type, of_array] = [false, true].map(|is_array| NameUse { index, is_array }.placeholder());
         PgTypeMetadata::new(of_type, of_array)
     }
 }
 
-impl Named {
+impl NameUse {
     fn placeholder(self) -> u32 {
         let index = u32::try_from(self.index).unwrap_or(u32::MAX).min((u32::MAX - FIRST) / 2);
         FIRST + 2 * index + u32::from(self.is_array)
@@ -64,7 +64,7 @@ impl Named {
     }
 }
 
-impl TypeName {
+impl WantedType {
     fn is_of(&self, found: &Type) -> bool {
         self.name == found.name() && self.schema.as_deref().is_none_or(|schema| schema == found.schema())
     }
@@ -81,9 +81,9 @@ impl TypeName {
 /// The types of all parameters of a statement, some of which go by a name.
 #[derive(Debug)]
 pub(super) struct Custom {
-    names: Vec<TypeName>,
+    names: Vec<WantedType>,
     /// Either what the server calls it, or a name.
-    parameters: Vec<Result<Type, Named>>,
+    parameters: Vec<Result<Type, NameUse>>,
 }
 
 impl Custom {
@@ -96,7 +96,7 @@ impl Custom {
         (custom, types)
     }
 
-    fn fits(&self, named: Named, found: &Type) -> bool {
+    fn fits(&self, named: NameUse, found: &Type) -> bool {
         let Some(name) = self.names.get(named.index) else { return false };
         match found.kind() {
             Kind::Array(inner) => named.is_array && name.is_of(inner),
@@ -105,8 +105,8 @@ impl Custom {
     }
 }
 
-fn parameter(number: u32) -> Result<Type, Named> {
-    match (Named::of(number), Type::from_oid(number)) {
+fn parameter(number: u32) -> Result<Type, NameUse> {
+    match (NameUse::of(number), Type::from_oid(number)) {
         (Some(named), _) => Err(named),
         (None, Some(known)) => Ok(known),
         (None, None) => Ok(numbered(number)),
@@ -129,7 +129,7 @@ impl NamedTypes for Custom {
 
     fn look_up<'a>(&'a self, client: &'a Client) -> BoxFuture<'a, Result<Vec<Type>>> {
         async move {
-            let quoted: Vec<_> = self.names.iter().map(TypeName::quoted).collect();
+            let quoted: Vec<_> = self.names.iter().map(WantedType::quoted).collect();
             let found = client.query_typed(LOOK_UP, &[(&quoted, Type::TEXT_ARRAY)]).await?;
             let types = self.parameters.iter().map(|wanted| match wanted {
                 Ok(known) => Ok(known.clone()),
@@ -190,7 +190,7 @@ fn number(bytes: &[u8]) -> Option<u32> {
 
 fn replace(place: &mut [u8], wanted: &Type) {
     if let Some(bytes) = place.first_chunk_mut()
-        && Named::of(u32::from_be_bytes(*bytes)).is_some()
+        && NameUse::of(u32::from_be_bytes(*bytes)).is_some()
     {
         *bytes = wanted.oid().to_be_bytes();
     }
@@ -278,11 +278,11 @@ mod tests {
         assert_eq!(look_up("mood", None), mood);
         assert_eq!((mood, other), ((Some(FIRST), Some(FIRST + 1)), (Some(FIRST + 2), Some(FIRST + 3))));
         assert_eq!(
-            names.0.iter().map(TypeName::quoted).collect::<Vec<_>>(),
+            names.0.iter().map(WantedType::quoted).collect::<Vec<_>>(),
             ["\"mood\"", "\"shared\".\"mood\""]
         );
         for (number, expect) in [(23, None), (FIRST - 1, None), (FIRST + 3, Some((1, true)))] {
-            assert_eq!(Named::of(number).map(|it| (it.index, it.is_array)), expect);
+            assert_eq!(NameUse::of(number).map(|it| (it.index, it.is_array)), expect);
         }
     }
 }

@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 
 use super::connection::Connection;
 use super::row::{DieselRow, DieselRows};
-use super::transaction::{DieselTransaction, DieselTransactionManager, HasConnection, Work, run};
+use super::transaction::{DieselTransaction, DieselTransactionManager, HasConnection, TransactionWork, run};
 use crate::error::Result;
 use crate::pool::access::Access;
 use crate::pool::client::driver::ClientDriver;
@@ -233,7 +233,7 @@ macro_rules! handle {
             ) -> impl Future<Output = Result<R, E>> + Send + 'conn
             where
                 for<'r> F: AsyncFnOnce(&'r mut $handle) -> Result<R, E>
-                    + Work<&'r mut $handle, Result<R, E>, Running: Send>
+                    + TransactionWork<&'r mut $handle, Result<R, E>, Running: Send>
                     + Send
                     + 'a,
                 E: From<DieselError> + Send,

@@ -43,12 +43,14 @@ pub(super) trait HasConnection: Send {
 }
 
 /// A closure of the caller's whose future can be sent, which nobody can say of an `AsyncFnOnce` alone.
-pub trait Work<T, R>: AsyncFnOnce(T) -> R + FnOnce(T) -> <Self as Work<T, R>>::Running {
+pub trait TransactionWork<T, R>:
+    AsyncFnOnce(T) -> R + FnOnce(T) -> <Self as TransactionWork<T, R>>::Running
+{
     /// The future.
     type Running: Future<Output = R>;
 }
 
-impl<F, T, R, Running> Work<T, R> for F
+impl<F, T, R, Running> TransactionWork<T, R> for F
 where
     F: AsyncFnOnce(T) -> R + FnOnce(T) -> Running,
     Running: Future<Output = R>,
@@ -104,8 +106,9 @@ impl<C: HasConnection> DieselTransaction<'_, C> {
     /// `COMMIT`; [`AlreadyInTransaction`](Error::AlreadyInTransaction) inside of another.
     pub async fn run<R, E, F>(self, work: F) -> Result<R, E>
     where
-        for<'r> F:
-            AsyncFnOnce(&'r mut C) -> Result<R, E> + Work<&'r mut C, Result<R, E>, Running: Send> + Send,
+        for<'r> F: AsyncFnOnce(&'r mut C) -> Result<R, E>
+            + TransactionWork<&'r mut C, Result<R, E>, Running: Send>
+            + Send,
         E: From<Error> + Send,
         R: Send,
     {
@@ -120,7 +123,9 @@ impl<C: HasConnection> DieselTransaction<'_, C> {
 pub(super) async fn run<C, R, E, F>(db: &mut C, options: TxOptions, work: F) -> Result<R, E>
 where
     C: HasConnection,
-    for<'r> F: AsyncFnOnce(&'r mut C) -> Result<R, E> + Work<&'r mut C, Result<R, E>, Running: Send> + Send,
+    for<'r> F: AsyncFnOnce(&'r mut C) -> Result<R, E>
+        + TransactionWork<&'r mut C, Result<R, E>, Running: Send>
+        + Send,
     E: From<Error> + Send,
     R: Send,
 {
