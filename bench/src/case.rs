@@ -17,6 +17,12 @@ pub(crate) enum Case {
     Uniform,
     /// Two tenants in turns on one connection of tokio-postgres, against one tenant.
     SwitchTokio,
+    /// The same as `Hot`, on tokio-postgres against its usual pool with a `SET`.
+    HotTokio,
+    /// The same as `Zipf`, on tokio-postgres against its usual pool with a `SET`.
+    ZipfTokio,
+    /// A row by its key through Diesel, against its usual pool.
+    DieselFind,
     /// A warm checkout without any statement.
     Own,
     /// A transaction that is dropped.
@@ -69,12 +75,15 @@ pub(crate) enum Case {
     Testing,
 }
 
-const ALL: [Case; 30] = [
+const ALL: [Case; 33] = [
     Case::Hot,
     Case::Limit,
     Case::Zipf,
     Case::Uniform,
     Case::SwitchTokio,
+    Case::HotTokio,
+    Case::ZipfTokio,
+    Case::DieselFind,
     Case::Own,
     Case::TransactionDrop,
     Case::Statements,
@@ -111,6 +120,9 @@ impl Case {
             Self::Zipf => ("checkout", "zipf"),
             Self::Uniform => ("checkout", "uniform"),
             Self::SwitchTokio => ("checkout", "switch-tokio"),
+            Self::HotTokio => ("checkout", "hot-tokio"),
+            Self::ZipfTokio => ("checkout", "zipf-tokio"),
+            Self::DieselFind => ("diesel", "find"),
             Self::Own => ("checkout", "own"),
             Self::TransactionDrop => ("tx", "drop"),
             Self::Statements => ("statements", "switch"),

@@ -15,7 +15,7 @@
 //!
 //! * [`checkout`], [`transaction`], [`statements`], [`noisy`], [`replica`], [`http`], [`lookup`], [`create`],
 //!   [`adopt`], [`clone`], [`export`], [`relocate`], [`purge`], [`suspend`], [`migrate`], [`memory`],
-//!   [`doctor`], [`many`], [`orm`], [`testing`]: the cases.
+//!   [`doctor`], [`many`], [`orm`], [`by_client`], [`testing`]: the cases.
 //! * [`server`]: a PostgreSQL of our own; [`fleet`]: the tenants in it; [`side`]: the two sides of a comparison.
 //! * [`measure`] and [`report`]: rounds and medians, table and JSON.
 //! * [`pg_programs`]: `pg_dump` and `pg_restore`, which others use.
@@ -23,6 +23,7 @@
 
 mod adopt;
 mod bench;
+mod by_client;
 mod case;
 mod checkout;
 mod clone;
@@ -141,6 +142,9 @@ async fn run_case(bench: &mut Bench, case: Case, sizes: [usize; 2]) -> Result<()
         Case::Zipf => checkout::zipf(bench).await,
         Case::Uniform => checkout::uniform(bench).await,
         Case::SwitchTokio => checkout::switch_tokio(bench).await,
+        Case::HotTokio => by_client::hot(bench).await,
+        Case::ZipfTokio => by_client::zipf(bench).await,
+        Case::DieselFind => by_client::find(bench).await,
         Case::Own => checkout::own(bench).await,
         Case::TransactionDrop => transaction::drop_it(bench).await,
         Case::Statements => statements::switch(bench).await,

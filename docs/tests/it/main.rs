@@ -7,6 +7,7 @@ mod caching;
 mod checked_queries;
 mod citus;
 mod copy;
+mod diesel;
 mod documents;
 mod errors;
 mod jobs;

@@ -238,7 +238,7 @@ pub struct MoodType;
 pub struct EntryType;
 
 diesel::table! {
-    use diesel::sql_types::*;
+    use diesel::sql_types::{Array, Integer, Nullable};
     use super::{EntryType, MoodType};
 
     diary (id) { id -> Integer, mood -> MoodType, past -> Array<Nullable<MoodType>>, entries -> Array<EntryType> }

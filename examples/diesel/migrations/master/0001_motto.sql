@@ -1,0 +1,2 @@
+-- What all libraries share.
+CREATE TABLE motto (words text NOT NULL);
