@@ -16,20 +16,32 @@ pub(super) use self::entered as within;
 #[cfg(test)]
 pub(super) use self::explored::{Background, Mutex, MutexGuard, explore, within};
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 
 use tokio::runtime::Handle;
 
 /// Polls work as if by a task of this runtime. A socket that it opens belongs there, and so does a task that it begins:
-/// where each thread of an application has a runtime of its own, what is pooled depends on none of these.
+/// where each thread of an application has a runtime of its own, what is pooled depends on none of these. A runtime that
+/// has ended opens nothing any more; then whoever waits does it.
 pub(super) async fn entered<T>(runtime: &Handle, work: impl Future<Output = T>) -> T {
+    if has_ended(runtime) {
+        return work.await;
+    }
     let mut work = pin!(work);
     poll_fn(|cx| {
         let _entered = runtime.enter();
         work.as_mut().poll(cx)
     })
     .await
+}
+
+/// Returns true if the runtime takes no task any more: one that never ends has ended at once.
+fn has_ended(runtime: &Handle) -> bool {
+    let endless = runtime.spawn(pending::<()>());
+    let has_ended = endless.is_finished();
+    endless.abort();
+    has_ended
 }
 
 #[cfg(test)]
