@@ -5,7 +5,7 @@ pub mod ticket {
     use sea_orm::entity::prelude::*;
     use serde::{Deserialize, Serialize};
 
-    /// How much of a hurry there is.
+    /// The hurry that there is.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
     #[serde(rename_all = "lowercase")]
     #[sea_orm(rs_type = "String", db_type = "Enum", enum_name = "mood", rename_all = "lowercase")]

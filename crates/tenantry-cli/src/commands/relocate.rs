@@ -9,8 +9,7 @@ use tenantry::database::Period;
 use tenantry::tenant::Tenant;
 use tenantry::{Config, MoveOptions, MovePlan, Moved, Tenancy};
 
-pub(super) use self::to_node::move_to_node;
-use self::to_node::{Destination, method_of};
+use self::to_node::{Destination, method_of, move_to_node};
 use super::show;
 use crate::connect::{configuration, with_tenancy_of};
 use crate::context::{Context, Finish};

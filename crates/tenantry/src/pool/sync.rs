@@ -22,8 +22,8 @@ use std::pin::pin;
 use tokio::runtime::Handle;
 
 /// Polls work as if by a task of this runtime. A socket that it opens belongs there, and so does a task that it begins:
-/// where each thread of an application has a runtime of its own, what is pooled depends on none of these. A runtime that
-/// has ended opens nothing any more; then whoever waits does it.
+/// where each thread of an application has a runtime of its own, what is pooled depends on none of these. A runtime
+/// that has ended opens nothing any more; then whoever waits does it.
 pub(super) async fn entered<T>(runtime: &Handle, work: impl Future<Output = T>) -> T {
     if has_ended(runtime) {
         return work.await;

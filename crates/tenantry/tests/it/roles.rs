@@ -14,9 +14,12 @@ use crate::support::{
 const NOTE: &str = "CREATE TABLE note (id bigserial PRIMARY KEY, title text NOT NULL);
                     CREATE FUNCTION notes() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM note'";
 
-/// Makes the server know the password `app`. It is sent as what the server stores, with one iteration instead of 4096,
-/// which a client that was not optimised spends 40 ms on.
-const PASSWORD: &str = "PASSWORD 'SCRAM-SHA-256$1:MDEyMzQ1Njc4OWFiY2RlZg==$iqIG4fkoAjLGeMPc/7CfYcdt4SwX0cvLq4EyUpH4pcM=:mkaJfwWe2Yc+CK41I0YB89+dBxxOqEN/OgRQUA0QdzQ='";
+/// The password `app`, as the server stores it: with one iteration instead of 4096, which a client that was not
+/// optimised spends 40 ms on.
+const PASSWORD: &str = concat!(
+    "PASSWORD 'SCRAM-SHA-256$1:MDEyMzQ1Njc4OWFiY2RlZg==",
+    "$iqIG4fkoAjLGeMPc/7CfYcdt4SwX0cvLq4EyUpH4pcM=:mkaJfwWe2Yc+CK41I0YB89+dBxxOqEN/OgRQUA0QdzQ='"
+);
 
 /// The URL of the database for another login.
 pub(crate) fn url_as(database: &ScratchDatabase, role: &str, password: &str) -> String {

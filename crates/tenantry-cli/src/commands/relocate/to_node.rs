@@ -44,7 +44,7 @@ pub(super) fn method_of(is_online: bool, is_offline: bool) -> Result<MoveMethod,
 }
 
 /// Moves a tenant to another node of its cluster. Once interrupted, the server undoes it.
-pub(in crate::commands) async fn move_to_node(
+pub(super) async fn move_to_node(
     cx: &mut Context,
     tenancy: &Tenancy,
     tenant: &Tenant,
