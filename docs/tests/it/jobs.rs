@@ -60,7 +60,7 @@ async fn report(tenancy: &Tenancy) -> tenantry::Result<Vec<String>> {
 use std::time::Duration;
 
 async fn report_every_hour(tenancy: Tenancy) {
-    let mut minutes = tokio::time::interval(Duration::from_secs(60));
+    let mut minutes = tokio::time::interval(Duration::from_mins(1));
     loop {
         minutes.tick().await;
         match report_if_due(&tenancy).await {

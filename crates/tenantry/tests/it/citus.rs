@@ -211,8 +211,8 @@ async fn moves_between_nodes(cluster: &mut Cluster) {
         let back = tenancy.move_to_node(&tenant, one, method).await.unwrap();
         assert_eq!((back.from.as_ref(), &back.to), (Some(other), one), "{slug}: {first:?}");
         assert_eq!(tenancy.move_to_node(&tenant, one, method).await.unwrap().from, None);
-        let notes: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&kept).await.unwrap();
-        assert_eq!(notes, if matches!(slug, "acme" | "globex") { 2 } else { 1 }, "{slug}");
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&kept).await.unwrap();
+        assert_eq!(count, if matches!(slug, "acme" | "globex") { 2 } else { 1 }, "{slug}");
     }
     let acme = tenancy.tenant("acme").await.unwrap();
     let entered = tenancy.audit(acme.id(), 100).await.unwrap();
