@@ -3,3 +3,5 @@
 
 /// Two tenants over HTTP, and what must not mix them up.
 mod isolation;
+/// A pool in an application of several runtimes.
+mod runtimes;
