@@ -38,7 +38,7 @@ async fn what_follows_a_transaction_that_was_dropped_is_outside_of_it() {
         })
         .await
     });
-    cut_off(dropped).await;
+    Box::pin(cut_off(dropped)).await;
     insert(&mut db, "kept").await.unwrap();
     assert_eq!(db.text(TITLES).await, "kept");
     db.transaction::<_, Error, _>(async |db| insert(db, "another").await).await.unwrap();
@@ -63,7 +63,7 @@ async fn a_nested_transaction_that_was_dropped_leaves_the_one_around_it() {
                     }
                     std::future::pending().await
                 });
-                cut_off(nested).await;
+                Box::pin(cut_off(nested)).await;
             }
             insert(db, &format!("behind{round}")).await
         };
@@ -71,7 +71,7 @@ async fn a_nested_transaction_that_was_dropped_leaves_the_one_around_it() {
             drop(session);
             session = db.clone();
         }
-        session.transaction::<_, Error, _>(work).await.unwrap();
+        Box::pin(session.transaction::<_, Error, _>(work)).await.unwrap();
     }
     let kept = "behind0 behind1 behind2 outer0 outer1 outer2";
     drop(session);

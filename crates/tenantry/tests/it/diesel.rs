@@ -335,9 +335,11 @@ async fn types_are_those_of_the_tenant_at_its_version() {
         for id in 1..=3 {
             for db in &mut handles {
                 keep_a_diary(db, id).await;
-                db.transaction::<_, DieselError, _>(async |db| Ok(keep_a_diary(db, 10 + id).await))
-                    .await
-                    .unwrap();
+                let within = async |db: &mut TenantDiesel| {
+                    keep_a_diary(db, 10 + id).await;
+                    Ok(())
+                };
+                db.transaction::<_, DieselError, _>(within).await.unwrap();
             }
         }
         // The next version of the tenants has others of the same names.

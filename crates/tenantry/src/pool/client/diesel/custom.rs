@@ -209,7 +209,9 @@ mod tests {
     fn array_of(element: u32, values: &[Option<&[u8]>]) -> Vec<u8> {
         let count = u32::try_from(values.len()).expect("a few");
         let mut bytes: Vec<u8> = [1, 0, element, count, 1].into_iter().flat_map(u32::to_be_bytes).collect();
-        values.iter().for_each(|value| push(&mut bytes, *value));
+        for value in values {
+            push(&mut bytes, *value);
+        }
         bytes
     }
 
