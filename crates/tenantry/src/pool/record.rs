@@ -105,7 +105,7 @@ mod off {
     use crate::tenant::SchemaName;
 
     #[derive(Default)]
-    pub(in crate::pool) struct Recorder;
+    pub(in crate::pool) struct Recorder {}
 
     #[expect(clippy::unused_self, reason = "the signatures are those of the feature")]
     impl Recorder {
