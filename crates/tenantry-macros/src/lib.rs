@@ -3,8 +3,8 @@
 //! It only turns an `async fn` into a test that calls `tenantry::testing`: what a test gets, and what is asserted at
 //! its end, is decided there.
 //!
-//! * [`options`]: the arguments of the attribute.
-//! * [`expand`]: the function that comes of it.
+//! * `options`: the arguments of the attribute.
+//! * `expand`: the function that comes of it.
 mod expand;
 mod options;
 
