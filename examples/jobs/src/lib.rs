@@ -1,7 +1,7 @@
 //! Reports that customers order by HTTP, and a worker writes: jobs of one queue, each for its tenant.
 //!
 //! The job is enqueued in the transaction that writes the order down, so there is never one without the other. What the
-//! queue keeps is a [`ForTenant`], and only [`run`] makes tables and job of it. The rest is what each of the two queues
+//! queue keeps is a [`ForTenant`], and only `run` makes tables and job of it. The rest is what each of the two queues
 //! wants to hear: [`apalis`](on_apalis) and [`graphile_worker`](on_graphile).
 
 pub mod on_apalis;

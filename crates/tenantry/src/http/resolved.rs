@@ -113,7 +113,7 @@ impl Resolved {
     }
 
     /// The tables of a tenant, for this request: as [`Tenancy::db`], and those of a suspended tenant where the request
-    /// carries a [bypass](TenancyLayer::bypass) for it.
+    /// carries a [bypass](super::TenancyLayer::bypass) for it.
     ///
     /// # Errors
     /// Like [`Tenancy::db`].

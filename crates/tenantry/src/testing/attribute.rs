@@ -25,7 +25,7 @@ pub enum TestEnd {
 /// Runs a test on a runtime of its own.
 ///
 /// # Panics
-/// Like [`run`](super::run). One that should panic and returns does not panic for its leaks: it has failed already.
+/// Like [`super::run`]. One that should panic and returns does not panic for its leaks: it has failed already.
 pub fn run<T: TestResult>(
     builder: WorldBuilder,
     runtime: Runtime,
