@@ -151,11 +151,16 @@ async fn a_job_of_a_tenant_that_is_known_asks_the_registry_nothing() {
     let acme = tenancy.create(NewTenant::new("acme").domain(domain("acme.test"))).await.unwrap();
     let job = kept(&acme, "again");
     work(&tenancy, &job).await.unwrap();
-    let before = tenancy.status().cache.loads;
-    for _ in 0..50 {
-        work(&tenancy, &job).await.unwrap();
+    let mut loads = Vec::new();
+    // That the tenant was made is announced, and may be heard while the first of them run.
+    for _ in 0..3 {
+        let before = tenancy.status().cache.loads;
+        for _ in 0..50 {
+            work(&tenancy, &job).await.unwrap();
+        }
+        loads.push(tenancy.status().cache.loads - before);
     }
-    assert_eq!(tenancy.status().cache.loads, before);
+    assert_eq!(loads.last(), Some(&0), "{loads:?}");
 }
 
 #[tokio::test]

@@ -175,7 +175,7 @@ async fn what_a_session_holds_does_not_cross() {
     let world = world().await;
     let path = "SELECT current_setting('search_path')";
     let temporary = "SELECT count(*)::text FROM pg_class WHERE relpersistence = 't' AND relkind = 'r'";
-    let locks = "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory'";
+    let locks = "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()";
     let timeout = "SELECT current_setting('statement_timeout')";
     for (leave, ask) in [
         ("SET search_path TO public", path),
