@@ -19,7 +19,7 @@ use crate::pg_dump::PgDump;
 use crate::progress::Progress;
 use crate::slugs::complete_slugs;
 
-/// Move a tenant to another database, or to another node of Citus
+/// Move a tenant to another database or node of Citus
 ///
 /// Without --online or --offline it says which of the two is possible, and how long checkouts would wait. Its schema is
 /// kept in the database that it leaves, under another name, until `tenantry purge --due` drops it. What fails is

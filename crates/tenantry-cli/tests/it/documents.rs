@@ -17,6 +17,7 @@ const PLACEMENT: &str = "docs/placement.md";
 const SUSPEND: &str = "docs/suspend.md";
 const TYPES: &str = "docs/types.md";
 const PACKAGING: &str = "docs/packaging.md";
+const DIESEL: &str = "docs/diesel.md";
 const ARCHIVE: &str = "docs/archive.md";
 const BACKUP: &str = "docs/backup.md";
 
@@ -33,6 +34,10 @@ const NOT_TYPED: &[(&str, &str)] = &[
     ),
     ("cargo xtask deb", "`packages/debian.rs` looks at what would be packed"),
     ("cargo xtask man target/man", "a test of the program renders the pages"),
+    (
+        r#"diesel print-schema --schema "$SCHEMA" > printed.rs"#,
+        "a program of Diesel's that needs `libpq`; the test has what it prints",
+    ),
     (
         "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… AWS_REGION=eu-central-1",
         "the store of the test has a key of its own",
@@ -145,6 +150,30 @@ async fn migrations_of_another_tool_are_converted_as_the_page_says() {
     project.refused(1, &["exec", "--tenant", "acme", "SELECT FROM note"]);
 }
 
+#[tokio::test]
+async fn migrations_of_diesel_are_converted_as_the_page_says() {
+    let project = Project::new().await;
+    let note = "diesel/migrations/2024-01-31-120000_note";
+    project.write(&format!("{note}/up.sql"), "CREATE TABLE note (id int PRIMARY KEY);");
+    project.write(&format!("{note}/down.sql"), "DROP TABLE note;");
+    let script = script(DIESEL);
+    let (convert, look) = script.split_once('\n').unwrap();
+    let done = project.type_lines(convert);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    project.ok(&["init"]);
+    project.ok(&["create", "acme"]);
+    let acme = project.json(&["show", "acme"]);
+    let schema = acme["schema"].as_str().unwrap();
+    let printed = format!("pub mod {schema} {{ diesel::table! {{ {schema}.note (id) {{ id -> Int4, }} }} }}");
+    project.write("printed.rs", &printed);
+    project.write("src/lib.rs", "");
+    let done = project.type_lines(look);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    let tables = std::fs::read_to_string(project.folder.path().join("src/schema.rs")).unwrap();
+    assert_eq!(tables.trim(), "pub mod tables { diesel::table! { note (id) { id -> Int4, } } }");
+    project.ok(&["exec", "--tenant", "acme", "INSERT INTO note VALUES (1)"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_are_archived_as_the_pages_say() {
     let s3 = S3::start().await;
@@ -214,6 +243,7 @@ fn every_block_of_commands_is_typed() {
         (CHECKED_QUERIES.to_owned(), vec!["sh".to_owned()]),
         (CITUS.to_owned(), vec!["sh".to_owned()]),
         (COMING_FROM.to_owned(), vec!["console".to_owned(), "sh".to_owned()]),
+        (DIESEL.to_owned(), vec!["sh".to_owned(); 2]),
         (DOCTOR.to_owned(), vec!["console".to_owned()]),
         (PACKAGING.to_owned(), vec!["sh".to_owned()]),
         (PLACEMENT.to_owned(), vec!["console".to_owned()]),
@@ -224,7 +254,7 @@ fn every_block_of_commands_is_typed() {
     ]
     .into();
     assert_eq!(shown, expected, "a block that is new needs a test here");
-    let documents = [README, CHECKED_QUERIES, COMING_FROM, BACKUP, PACKAGING];
+    let documents = [README, CHECKED_QUERIES, COMING_FROM, BACKUP, PACKAGING, DIESEL];
     let all: Vec<_> = documents.into_iter().flat_map(commands).collect();
     assert_eq!(all.iter().filter(|line| is_not_typed(line)).count(), NOT_TYPED.len());
 }
