@@ -10,10 +10,13 @@ const FILES: &[&str] = &["README.md", "LICENSE-APACHE", "LICENSE-MIT"];
 /// Makes the archives that would be published, each with the ones that it needs in front of it. Nothing of them is
 /// built: that they build together is what the tests have shown.
 pub(crate) fn package() -> Result<()> {
-    let published = published()?;
-    println!("packages: {}", published.join(", "));
-    let named: Vec<_> = published.iter().map(|name| format!("-p {name}")).collect();
-    run(&mut cargo(&format!("package {} --no-verify --allow-dirty", named.join(" "))))
+    println!("packages: {}", published()?.join(", "));
+    run(&mut cargo(&format!("package {} --no-verify --allow-dirty", named()?)))
+}
+
+/// The arguments that choose what is published.
+pub(crate) fn named() -> Result<String> {
+    Ok(published()?.iter().map(|name| format!("-p {name}")).collect::<Vec<_>>().join(" "))
 }
 
 fn published() -> Result<Vec<String>> {
