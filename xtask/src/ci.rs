@@ -5,7 +5,7 @@
 use std::{num::NonZeroUsize, thread, time::Instant};
 
 use crate::{
-    command::{Failure, Result, cargo, run, succeeds},
+    command::{Failure, IN_GATE, Result, cargo, run, succeeds},
     guards, packages, remains, setup,
 };
 
@@ -38,10 +38,10 @@ pub(crate) fn pass() -> Result<()> {
     // Other servers on this machine are none of our business.
     let before = remains::remains()?;
     gate.cargo("format", "fmt --all --check")?;
-    gate.cargo("clippy", "clippy --workspace --all-targets --all-features -- -D warnings")?;
+    gate.cargo("clippy", &format!("clippy {IN_GATE} --all-targets --all-features -- -D warnings"))?;
     gate.cargo("clippy without features", "clippy -p tenantry --no-default-features -- -D warnings")?;
     gate.step("documentation", documentation)?;
-    // The features of the whole workspace here and below, so that everything is built once.
+    // The features of all these packages here and below, so that everything is built once.
     gate.step("tests", tests)?;
     gate.step("packages", packages::package)?;
     if succeeds(&mut cargo("deny --version")) {
@@ -75,9 +75,16 @@ fn documentation() -> Result<()> {
 /// One test more than there are processors runs at a time, because some do nothing but wait for a limit to pass.
 fn tests() -> Result<()> {
     let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    run(cargo("test --workspace")
+    run(cargo(&format!("test {IN_GATE}"))
         .env("TENANTRY_CHAOS_CHECKOUTS", "100000")
         .env("RUST_TEST_THREADS", (processors + 1).to_string()))
+}
+
+/// The example of jobs, which runs two queues: they bring 51 packages, and minutes to build them.
+pub(crate) fn jobs() -> Result<()> {
+    setup::setup()?;
+    run(&mut cargo("clippy -p jobs --all-targets -- -D warnings"))?;
+    run(&mut cargo("test -p jobs"))
 }
 
 /// The longest form of the chaos test: 200 tenants and a million checkouts, which takes the better part of an hour.

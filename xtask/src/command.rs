@@ -8,6 +8,9 @@ use std::{
 
 pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
+/// Chooses the packages of the gate. What is left out has a command of its own.
+pub(crate) const IN_GATE: &str = "--workspace --exclude jobs";
+
 /// A message, and the way to mend what it says.
 #[derive(Debug)]
 pub(crate) struct Failure {

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::command::{Failure, Result, cargo, output_of, root};
+use crate::command::{Failure, IN_GATE, Result, cargo, output_of, root};
 
 const SOURCE: &str = "crates/tenantry/src/guard.rs";
 /// The time that one test may take.
@@ -120,10 +120,10 @@ fn chosen(mut pairs: Vec<Pair>, names: &[String]) -> Result<Vec<Pair>> {
     Ok(pairs)
 }
 
-/// Builds the unit tests of the library, with the features they have in `cargo test --workspace`.
+/// Builds the unit tests of the library, with the features they have in the gate.
 /// Everything is chosen, as the tests do: with fewer packages, fewer features are on, and all is built once more.
 fn build_unit_tests() -> Result<PathBuf> {
-    let messages = output_of(&mut cargo("test --workspace --no-run --message-format=json"))?;
+    let messages = output_of(&mut cargo(&format!("test {IN_GATE} --no-run --message-format=json")))?;
     executable_in(&messages).ok_or_else(|| Failure::new("the unit tests of the library were not built"))
 }
 

@@ -38,6 +38,7 @@ usage: cargo xtask setup             install what the tests and `notes` need
                                      the tests, on each of these versions of PostgreSQL
        cargo xtask citus [--url URL] the suite for Citus, on a database of a cluster that holds nothing else
        cargo xtask torture           200 tenants, a million checkouts, statements that try to reach past their tenant
+       cargo xtask jobs              lint and test the example with two queues, which the gate leaves out
        cargo xtask guards [NAME…]    show that the tests of these guards, or of all, can fail
        cargo xtask checked [--prepare]
                                      ask `cargo sqlx` whether the queries of examples/checked are as prepared
@@ -64,6 +65,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some(("citus", [])) => citus::skip(),
         Some(("citus", [flag, url])) if flag == "--url" => citus::conform(url),
         Some(("torture", [])) => ci::torture(),
+        Some(("jobs", [])) => ci::jobs(),
         Some(("checked", [])) => checked::check(false),
         Some(("checked", [flag])) if flag == "--prepare" => checked::check(true),
         Some(("man", [folder])) => debian::man(folder.as_ref()),
