@@ -15,8 +15,8 @@ use tokio_postgres::NoTls;
 
 use crate::bench::Bench;
 use crate::fleet::{Opened, Route};
-use crate::measure::{Side, Spread, Team, Worker, interleave, warm_up};
-use crate::report::{Line, Target, Unit};
+use crate::measure::{Side, Team, Worker, interleave, warm_up};
+use crate::report::{Line, Target};
 use crate::side::{Switch, switch_to};
 use crate::zipf::{Draw, Traffic, Zipf};
 
@@ -120,18 +120,10 @@ impl Shape {
         let rounds = interleave(&bench.plan, [&mut ours, &mut theirs]).await?;
         let (steps, switches) = (ours.steps - steps, opened.switches()? - switches);
         opened.close().await?;
+        let target = Target::RatioAtLeast(self.target);
         bench.report.add(&Line {
-            bench: self.case.0,
-            case: self.case.1.to_owned(),
-            tasks: self.tasks,
-            unit: Unit::PerSecond,
-            ours: Spread::of(rounds.iter().map(|round| round[0])).median,
-            baseline: Some(Spread::of(rounds.iter().map(|round| round[1])).median),
-            ratio: Some(Spread::of(rounds.iter().map(|round| round[0] / round[1]))),
             hit: Some(1.0 - f64::from(switches) / f64::from(steps)),
-            round_trips: None,
-            target: Some(Target::RatioAtLeast(self.target)),
-            against: against.to_owned(),
+            ..Line::of_rates(self.case, self.tasks, &rounds, target, against)
         })
     }
 }

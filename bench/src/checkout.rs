@@ -114,17 +114,9 @@ impl Match {
         opened.close().await?;
 
         bench.report.add(&Line {
-            bench: "checkout",
-            case: self.case.to_owned(),
-            tasks: self.tasks,
-            unit: Unit::PerSecond,
-            ours: Spread::of(rounds.iter().map(|round| round[0])).median,
-            baseline: Some(Spread::of(rounds.iter().map(|round| round[1])).median),
-            ratio: Some(Spread::of(rounds.iter().map(|round| round[0] / round[1]))),
             hit: Some(1.0 - f64::from(switches) / f64::from(steps)),
             round_trips: Some(self.round_trips(bench, &tenants).await?),
-            target: self.target,
-            against: self.rival.name().to_owned(),
+            ..Line::of_rates(("checkout", self.case), self.tasks, &rounds, self.target, self.rival.name())
         })
     }
 
@@ -224,17 +216,15 @@ impl Alternation {
         close_all(theirs_opened).await?;
 
         bench.report.add(&Line {
-            bench: "checkout",
-            case: self.case.to_owned(),
-            tasks: Self::TASKS,
-            unit: Unit::PerSecond,
-            ours: Spread::of(rounds.iter().map(|round| round[0])).median,
-            baseline: Some(Spread::of(rounds.iter().map(|round| round[1])).median),
-            ratio: Some(Spread::of(rounds.iter().map(|round| round[0] / round[1]))),
             hit: Some(1.0 - f64::from(switches) / f64::from(steps)),
             round_trips: Some(Self::round_trips(bench, &tenants).await?),
-            target: Some(self.target),
-            against: "one tenant, no switch".to_owned(),
+            ..Line::of_rates(
+                ("checkout", self.case),
+                Self::TASKS,
+                &rounds,
+                self.target,
+                "one tenant, no switch",
+            )
         })
     }
 

@@ -14,8 +14,8 @@ use tenantry_embedded::{ScratchDatabase, ScratchServer};
 
 use crate::bench::Bench;
 use crate::fleet::{Opened, Route, migrations};
-use crate::measure::{Side as _, Spread, Team, Worker, interleave, warm_up};
-use crate::report::{Line, Target, Unit};
+use crate::measure::{Side as _, Team, Worker, interleave, warm_up};
+use crate::report::{Line, Target};
 use crate::side::{OurTask, read_note};
 use crate::zipf::{Draw, Traffic, Zipf};
 
@@ -98,7 +98,7 @@ pub(crate) async fn zipf(bench: &mut Bench) -> Result<()> {
     four.opened.close().await?;
     one.close().await?;
     let target = Target::RatioAtLeast(0.9);
-    bench.report.add(&line("many", "zipf", &rounds, target, "the same on one server"))
+    bench.report.add(&Line::of_rates(("many", "zipf"), TASKS, &rounds, target, "the same on one server"))
 }
 
 /// One of four servers goes away while the tenants of the others are served, and requests for its own go on coming.
@@ -128,7 +128,13 @@ pub(crate) async fn down(bench: &mut Bench) -> Result<()> {
     }
     four.opened.close().await?;
     let target = Target::RatioAtLeast(0.95);
-    bench.report.add(&line("fleet", "down", &rounds, target, "the others while all four are there"))
+    bench.report.add(&Line::of_rates(
+        ("fleet", "down"),
+        TASKS,
+        &rounds,
+        target,
+        "the others while all four are there",
+    ))
 }
 
 /// A client of tenants whose server may be away: each request finds its tenant, is served or fails, and then pauses.
@@ -149,21 +155,5 @@ impl Worker for Visitor {
         let _ = served.await;
         tokio::time::sleep(PAUSE).await;
         Ok(())
-    }
-}
-
-fn line(bench: &'static str, case: &str, rounds: &[[f64; 2]], target: Target, against: &str) -> Line {
-    Line {
-        bench,
-        case: case.to_owned(),
-        tasks: TASKS,
-        unit: Unit::PerSecond,
-        ours: Spread::of(rounds.iter().map(|round| round[0])).median,
-        baseline: Some(Spread::of(rounds.iter().map(|round| round[1])).median),
-        ratio: Some(Spread::of(rounds.iter().map(|round| round[0] / round[1]))),
-        hit: None,
-        round_trips: None,
-        target: Some(target),
-        against: against.to_owned(),
     }
 }

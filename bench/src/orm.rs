@@ -6,8 +6,8 @@ use tenantry::{PoolConfig, TenantDb};
 
 use crate::bench::Bench;
 use crate::fleet::Route;
-use crate::measure::{Spread, Team, Worker, interleave, warm_up};
-use crate::report::{Line, Target, Unit};
+use crate::measure::{Team, Worker, interleave, warm_up};
+use crate::report::{Line, Target};
 use crate::side::plain_pool;
 use crate::zipf::{Draw, Traffic};
 
@@ -47,19 +47,8 @@ pub(crate) async fn find(bench: &mut Bench) -> Result<()> {
     warm_up(&bench.plan, [&mut ours, &mut theirs]).await?;
     let rounds = interleave(&bench.plan, [&mut ours, &mut theirs]).await?;
     opened.close().await?;
-    bench.report.add(&Line {
-        bench: "sea-orm",
-        case: "find".to_owned(),
-        tasks: TASKS,
-        unit: Unit::PerSecond,
-        ours: Spread::of(rounds.iter().map(|round| round[0])).median,
-        baseline: Some(Spread::of(rounds.iter().map(|round| round[1])).median),
-        ratio: Some(Spread::of(rounds.iter().map(|round| round[0] / round[1]))),
-        hit: None,
-        round_trips: None,
-        target: Some(Target::RatioAtLeast(1.0)),
-        against: "SeaORM on sqlx's pool, no tenancy".to_owned(),
-    })
+    let (target, against) = (Target::RatioAtLeast(1.0), "SeaORM on sqlx's pool, no tenancy");
+    bench.report.add(&Line::of_rates(("sea-orm", "find"), TASKS, &rounds, target, against))
 }
 
 /// Ours.

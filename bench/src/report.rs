@@ -39,6 +39,30 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// Steps per second of ours and of the baseline in each round, as a ratio.
+    pub(crate) fn of_rates(
+        (bench, case): (&'static str, &str),
+        tasks: usize,
+        rounds: &[[f64; 2]],
+        target: impl Into<Option<Target>>,
+        against: &str,
+    ) -> Self {
+        let side = |side: usize| Spread::of(rounds.iter().map(move |round| round[side])).median;
+        Self {
+            bench,
+            case: case.to_owned(),
+            tasks,
+            unit: Unit::PerSecond,
+            ours: side(0),
+            baseline: Some(side(1)),
+            ratio: Some(Spread::of(rounds.iter().map(|[ours, baseline]| ours / baseline))),
+            hit: None,
+            round_trips: None,
+            target: target.into(),
+            against: against.to_owned(),
+        }
+    }
+
     /// Milliseconds of one task at a time, as a ratio that has an upper bound.
     pub(crate) fn of_times(
         (bench, case): (&'static str, &str),
