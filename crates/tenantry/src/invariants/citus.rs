@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use sqlx::Connection as _;
 use tenantry_embedded::ScratchDatabase;
 
 use crate::fixture::{Installation, builder, emulate_citus};
+use crate::lifecycle::Node;
+use crate::migrate::SchemaLock;
 use crate::observe::Outcome;
-use crate::{Fleet, PoolConfig, Tenancy};
+use crate::registry::MoveMethod;
+use crate::{ErrorKind, Fleet, PoolConfig, Tenancy};
 
 const NOTE: &str = "CREATE TABLE note (id bigint PRIMARY KEY)";
 
@@ -15,6 +19,24 @@ async fn installation() -> Installation {
     emulate_citus(&database).await;
     let tenancy = builder(&database, &[NOTE], PoolConfig::default()).connect().await.unwrap();
     Installation { tenancy, database }
+}
+
+#[tokio::test]
+async fn no_tenant_goes_to_another_node_while_somebody_works_on_it() {
+    let installation = installation().await;
+    let acme = installation.create("acme").await;
+    let mut other = installation.outside().await;
+    assert!(SchemaLock::of(acme.schema()).try_take(&mut other).await.unwrap());
+    // On whichever of the two it is.
+    let nodes = [Node::new("worker", 1), Node::new("worker", 2)];
+    for node in &nodes {
+        let moved = installation.tenancy.move_to_node(&acme, node, MoveMethod::Online).await;
+        assert_eq!(moved.unwrap_err().kind(), ErrorKind::Conflict);
+    }
+    other.close().await.unwrap();
+    for node in &nodes {
+        installation.tenancy.move_to_node(&acme, node, MoveMethod::Online).await.unwrap();
+    }
 }
 
 /// The same installation in a release that has one migration more.

@@ -56,13 +56,14 @@ pub(crate) async fn move_to_node(
     to: &Node,
     method: MoveMethod,
 ) -> Result<NodeMoved> {
-    let mut registry = context.databases.owner_connection(&Alias::default()).await?;
-    let tenant = find(&mut registry, id).await?;
-    check_status(&tenant)?;
+    let look_up = async || context.databases.with_registry(async |registry| find(registry, id).await).await;
+    let tenant = look_up().await?;
     let alias = tenant.database();
     expect_citus(context, alias).await?;
     let mut workplace = context.databases.unlimited_owner_connection(alias).await?;
     take_lock(&mut workplace, &tenant).await?;
+    // As it is now that nobody else works on it.
+    check_status(&look_up().await?)?;
     check_node(&mut workplace, alias, to).await?;
     let begun = Instant::now();
     let from = node_of(&mut workplace, &tenant).await?;
@@ -73,7 +74,13 @@ pub(crate) async fn move_to_node(
     let took = begun.elapsed();
     let options = json!({ "from": from.to_string(), "to": to.to_string(), "method": method.as_str() });
     let action = Action { options, ..Action::new(Verb::Move, &context.operator) };
-    audit::enter(&mut registry, &tenant, &action, AuditState::Done).await?;
+    let enter =
+        async |registry: &mut PgConnection| audit::enter(registry, &tenant, &action, AuditState::Done).await;
+    context.databases.with_registry(enter).await.map_err(|error| {
+        let slug = tenant.slug();
+        error
+            .with_hint(format!("tenant `{slug}` is on node {to} all the same; its audit does not tell of it"))
+    })?;
     let _ = workplace.close().await;
     Ok(NodeMoved { tenant, from: Some(from), to: to.clone(), took })
 }

@@ -278,8 +278,13 @@ pub(crate) async fn take_lock(connection: &mut PgConnection, tenant: &Tenant) ->
     if SchemaLock::of(tenant.schema()).try_take(connection).await? {
         return Ok(());
     }
+    Err(somebody_works_on(tenant))
+}
+
+/// The error of whoever finds the lock of a tenant's schema taken.
+pub(crate) fn somebody_works_on(tenant: &Tenant) -> Error {
     let message = format!("another process is working on tenant `{}`", tenant.slug());
-    Err(Error::new(ErrorKind::Conflict, message)
+    Error::new(ErrorKind::Conflict, message)
         .with_tenant(tenant.slug())
-        .with_hint("wait for it, then try again"))
+        .with_hint("wait for it, then try again")
 }

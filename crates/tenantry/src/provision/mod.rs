@@ -22,7 +22,7 @@ mod spare_keeper;
 mod spares;
 
 pub(crate) use self::abort::abort;
-pub(crate) use self::create::{already_exists, create, lock_schema, take_lock};
+pub(crate) use self::create::{already_exists, create, lock_schema, somebody_works_on, take_lock};
 pub(crate) use self::grants::{grants, own_role};
 pub(crate) use self::half_made::{end_making, is_filled};
 pub use self::new_tenant::NewTenant;

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lifecycle::find::find;
 use crate::migrate::{SchemaLock, jittered};
 use crate::observe::{Step, Steps};
+use crate::provision::somebody_works_on;
 use crate::registry::{TenantMove, moves};
 use crate::tenant::{Alias, Tenant, TenantId};
 
@@ -52,10 +53,7 @@ pub(super) async fn take_turn(
             return Err(at_work(&tenant, &other));
         }
         if steps.is_cancelled() || Instant::now() > deadline {
-            let message = format!("another process is working on tenant `{}`", tenant.slug());
-            return Err(Error::new(ErrorKind::Conflict, message)
-                .with_tenant(tenant.slug())
-                .with_hint("wait for it, then try again"));
+            return Err(somebody_works_on(&tenant));
         }
         steps.step(Step::new("waiting for who works on its schema", 0, None));
         sleep(jittered(PAUSE)).await;
