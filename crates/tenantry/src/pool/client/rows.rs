@@ -8,11 +8,13 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::call::{Call, NamedTypes};
 use super::checkout::ClientCheckout;
+use super::driver::ClientDriver;
 use super::ending::{conclude, note_switch};
-use super::pipeline::{Pipeline, PipelineError, Query};
+use super::pipeline::{Pipeline, PipelineError, Query, Rows};
+use super::statements::Owner;
 use crate::error::Result;
 use crate::pool::await_point::{AwaitPoint, at};
-use crate::pool::lease::Activity;
+use crate::pool::lease::{Activity, Exchange};
 
 /// A statement with its parameters, for a stream that borrows nothing of them.
 pub(super) struct OwnedCall<P> {
@@ -79,6 +81,20 @@ impl ClientCheckout {
     }
 }
 
+/// Sends a statement, and answers when its rows are about to come.
+async fn begin<'r>(
+    exchange: &'r mut Exchange<'_, ClientDriver>,
+    pipeline: Pipeline<'_>,
+    whose: (Owner, &str),
+    call: &Call<'_>,
+) -> Result<Rows<'r>, PipelineError> {
+    let prepare = exchange.prepare(pipeline, whose, call);
+    let (pipeline, statement) = at(AwaitPoint::Statement, prepare).await?;
+    // What is cut off while it is prepared is known to the server alone, for ever.
+    exchange.allow_draining();
+    at(AwaitPoint::Statement, exchange.begin_rows(pipeline, call, statement)).await
+}
+
 /// Runs a statement and hands out its rows as they come, each as soon as it is known what is behind it. So whoever
 /// takes the only row of an answer, and leaves, has not cut that off, and was told of what fails at its end.
 pub(super) fn rows<'a, C, P>(checkout: C, call: OwnedCall<P>) -> impl Stream<Item = Result<Row>> + Send + 'a
@@ -104,36 +120,25 @@ where
             let begins = pipeline.begins();
             let mut exchange = checkout.lease.begin(Activity::Call);
             exchange.is_in_transaction |= begins;
-            let prepare = exchange.prepare(pipeline, (owner, schema.as_str()), &call);
-            let end = {
-                let begun = match at(AwaitPoint::Statement, prepare).await {
-                    Ok((pipeline, statement)) => {
-                        // What is cut off while it is prepared is known to the server alone, for ever.
-                        exchange.allow_draining();
-                        at(AwaitPoint::Statement, exchange.begin_rows(pipeline, &call, statement)).await
+            let end = match begin(&mut exchange, pipeline, (owner, schema.as_str()), &call).await {
+                Ok(mut rows) => {
+                    if begins {
+                        sent = checkout.switch_ahead.take();
                     }
-                    Err(failure) => Err(failure),
-                };
-                match begun {
-                    Ok(mut rows) => {
-                        if begins {
-                            sent = checkout.switch_ahead.take();
-                        }
-                        let end = loop {
-                            match at(AwaitPoint::Statement, rows.next()).await {
-                                Ok(Some(row)) => {
-                                    if let Some(row) = last.replace(row) {
-                                        yield row;
-                                    }
+                    let end = loop {
+                        match at(AwaitPoint::Statement, rows.next()).await {
+                            Ok(Some(row)) => {
+                                if let Some(row) = last.replace(row) {
+                                    yield row;
                                 }
-                                Ok(None) => break Ok(()),
-                                Err(error) => break Err(PipelineError::Query(error)),
                             }
-                        };
-                        end.and(at(AwaitPoint::Statement, rows.end()).await)
-                    }
-                    Err(failure) => Err(failure),
+                            Ok(None) => break Ok(()),
+                            Err(error) => break Err(PipelineError::Query(error)),
+                        }
+                    };
+                    end.and(at(AwaitPoint::Statement, rows.end()).await)
                 }
+                Err(failure) => Err(failure),
             };
             let is_stale = end.as_ref().is_err_and(PipelineError::is_stale_plan);
             if is_stale {
