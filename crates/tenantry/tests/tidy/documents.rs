@@ -9,7 +9,7 @@ use super::{assert_none, sources_of_library, workspace};
 
 const LONGEST_LINE: usize = 160;
 /// The most lines that a document may have.
-const LENGTHS: &[(&str, usize)] = &[("README.md", 195), ("ARCHITECTURE.md", 180)];
+const LENGTHS: &[(&str, usize)] = &[("README.md", 180), ("ARCHITECTURE.md", 180)];
 
 /// Every document of the checkout, but for what is built or hidden.
 fn documents(folder: &Path) -> Vec<PathBuf> {
