@@ -87,6 +87,15 @@ pub(crate) fn jobs() -> Result<()> {
     run(&mut cargo("test -p jobs"))
 }
 
+/// The example on Loco, which is no member of the workspace: Loco brings 400 packages.
+pub(crate) fn loco() -> Result<()> {
+    setup::setup()?;
+    let there = "--manifest-path examples/loco/Cargo.toml";
+    run(&mut cargo(&format!("fmt {there} --package notebook --package migration --check")))?;
+    run(&mut cargo(&format!("clippy {there} --workspace --all-targets -- -D warnings")))?;
+    run(&mut cargo(&format!("test {there} --workspace")))
+}
+
 /// The longest form of the chaos test: 200 tenants and a million checkouts, which takes the better part of an hour.
 /// Before it, two processes behind a pooler read ten times more than in the gate.
 pub(crate) fn torture() -> Result<()> {

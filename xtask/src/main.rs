@@ -39,6 +39,7 @@ usage: cargo xtask setup             install what the tests and `notes` need
        cargo xtask citus [--url URL] the suite for Citus, on a database of a cluster that holds nothing else
        cargo xtask torture           200 tenants, a million checkouts, statements that try to reach past their tenant
        cargo xtask jobs              lint and test the example with two queues, which the gate leaves out
+       cargo xtask loco              the same for the example on Loco, a workspace of its own
        cargo xtask guards [NAME…]    show that the tests of these guards, or of all, can fail
        cargo xtask checked [--prepare]
                                      ask `cargo sqlx` whether the queries of examples/checked are as prepared
@@ -66,6 +67,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some(("citus", [flag, url])) if flag == "--url" => citus::conform(url),
         Some(("torture", [])) => ci::torture(),
         Some(("jobs", [])) => ci::jobs(),
+        Some(("loco", [])) => ci::loco(),
         Some(("checked", [])) => checked::check(false),
         Some(("checked", [flag])) if flag == "--prepare" => checked::check(true),
         Some(("man", [folder])) => debian::man(folder.as_ref()),

@@ -14,6 +14,7 @@ mod jobs;
 mod layers;
 mod links;
 mod listen;
+mod loco;
 mod metrics;
 mod other_languages;
 mod packaging;

@@ -54,6 +54,7 @@ fn a_dead_file_is_found() {
         Source::new("src/a.rs", "pub mod deep;"),
         Source::new("src/a/deep.rs", ""),
         Source::new("src/dead.rs", ""),
+        Source::new("src/bin/tool.rs", ""),
         Source::new("src/probe/mod.rs", "mod inner;"),
         Source::new("src/probe/inner.rs", ""),
         Source::new("tests/it/main.rs", "mod case;"),

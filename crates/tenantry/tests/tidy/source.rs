@@ -33,9 +33,10 @@ impl Source {
         ["mod.rs", "lib.rs", "main.rs"].iter().any(|name| self.path.ends_with(name))
     }
 
-    /// The crate this file belongs to: `src`, `tests/it`.
+    /// The crate this file belongs to: `src`, `src/bin/main`, `tests/it`.
     pub(crate) fn root(&self) -> PathBuf {
-        let depth = if self.path.starts_with("tests") { 2 } else { 1 };
+        let depths = [("tests", 2), ("src/bin", 3)];
+        let depth = depths.iter().find(|(folder, _)| self.path.starts_with(folder)).map_or(1, |it| it.1);
         self.path.iter().take(depth).collect::<PathBuf>().with_extension("")
     }
 

@@ -1,0 +1,3 @@
+//! The answers to requests.
+
+pub mod notes;

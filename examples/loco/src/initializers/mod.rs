@@ -1,0 +1,3 @@
+//! The things that Loco sets up before it serves.
+
+pub mod tenancy;

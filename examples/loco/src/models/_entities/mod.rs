@@ -1,0 +1,3 @@
+//! The entities, which know nothing of tenants.
+
+pub mod notes;

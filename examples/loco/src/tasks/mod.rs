@@ -1,0 +1,3 @@
+//! The work that is started by `cargo loco task`.
+
+pub mod tenant_create;

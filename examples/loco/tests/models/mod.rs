@@ -1,0 +1,3 @@
+//! The tables that entities find, and on which connection.
+
+mod notes;

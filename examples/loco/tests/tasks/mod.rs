@@ -1,0 +1,3 @@
+//! The commands of `cargo loco`.
+
+mod generator;
