@@ -22,6 +22,18 @@ async fn remind(tenancy: &Tenancy, slug: &str) -> tenantry::Result<()> {
     work.instrument(tenantry::observe::tenant_span(&tenant)).await
 }
 
+use tenantry::Builder;
+use tenantry::pool::Traceparent;
+
+tokio::task_local! {
+    /// The header of the request that a task works for.
+    static TRACEPARENT: Traceparent;
+}
+
+fn traced(builder: Builder) -> Builder {
+    builder.traceparent(|| TRACEPARENT.try_get().ok())
+}
+
 async fn send_reminders(db: TenantDb) -> tenantry::Result<()> {
     tracing::info!(count = titles(&db).await.len(), "sent reminders");
     Ok(())
@@ -33,8 +45,10 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::routing::get;
 use docs::blocks_of;
+use tenantry::database::Comment;
+use tenantry::{DatabaseConfig, PoolConfig};
 
-use crate::support::{read_config, request, titles, world};
+use crate::support::{add, read_config, request, titles, world};
 
 const PAGE: &str = "docs/tracing.md";
 
@@ -82,7 +96,7 @@ async fn a_span_of_ones_own_gets_the_tenant() {
 async fn the_server_shows_the_tenant_where_the_file_says_so() {
     let world = world().await;
     let [toml] = blocks_of(PAGE, "toml");
-    let [question] = blocks_of(PAGE, "sql");
+    let [question, _] = blocks_of(PAGE, "sql");
     let config = read_config(&toml.replace("postgres://app@localhost/saas", world.database.url()));
     let tenancy = Tenancy::builder().config(&config).unwrap().connect().await.unwrap();
     let db = tenancy.db(&tenancy.tenant("acme").await.unwrap()).unwrap();
@@ -92,4 +106,21 @@ async fn the_server_shows_the_tenant_where_the_file_says_so() {
     assert_eq!(rows.len(), 1);
     assert_eq!(rows[0].0, "tenantry/acme");
     assert!(rows[0].1.ends_with("/*tenant='acme'*/"), "{}", rows[0].1);
+}
+
+#[tokio::test]
+async fn the_text_of_a_sampled_request_has_its_place_in_the_trace() {
+    let world = world().await;
+    add(&world.acme(), "one").await;
+    let [_, text] = blocks_of(PAGE, "sql");
+    let place = text.split_once("traceparent='").and_then(|(_, behind)| behind.split_once('\'')).unwrap().0;
+    let comment = PoolConfig { comment: Comment::Tenant, ..PoolConfig::default() };
+    let config = DatabaseConfig::from_url(world.database.url()).unwrap().pool(comment);
+    let tenancy = traced(Tenancy::builder().database(config)).connect().await.unwrap();
+    let db = tenancy.db(&tenancy.tenant("acme").await.unwrap()).unwrap();
+    let select = sqlx::query_scalar::<_, String>("SELECT title FROM note").fetch_all(&db);
+    assert_eq!(TRACEPARENT.scope(place.parse().unwrap(), select).await.unwrap(), ["one"]);
+    let seen = "SELECT query FROM pg_stat_activity WHERE query LIKE 'SELECT title FROM note%traceparent%'";
+    let seen: String = sqlx::query_scalar(seen).fetch_one(&world.tenancy.master()).await.unwrap();
+    assert_eq!(seen, text.trim_end());
 }

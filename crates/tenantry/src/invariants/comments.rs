@@ -1,13 +1,17 @@
 //! The comment by which a statement names its tenant on the server, whichever the driver.
 
+use std::sync::{Arc, Mutex};
+
 #[cfg(feature = "tokio-postgres")]
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, Row as _};
+use tenantry_embedded::ScratchDatabase;
 
 use super::statements::Mood;
 use crate::PoolConfig;
 use crate::database::Comment;
-use crate::fixture::{Driver, Installation, installation};
+use crate::fixture::{Driver, Installation, builder, installation};
+use crate::pool::Traceparent;
 
 const NOTE: &str = "CREATE TABLE note (title text)";
 /// The text of the statement itself, as others see it.
@@ -159,4 +163,78 @@ async fn types_are_forgotten_also_where_they_were_met_by_a_known_text() {
     }
     let insert = sqlx::query(AssertSqlSafe("INSERT INTO diary VALUES ($1)")).bind(Mood::Happy);
     insert.execute(&initech).await.unwrap();
+}
+
+/// The request that the application says it works for.
+type Said = Arc<Mutex<Option<Traceparent>>>;
+
+/// One connection, whose statements name the request.
+async fn with_traces(comment: Comment) -> (Installation, Said) {
+    let said = Said::default();
+    let current = Arc::clone(&said);
+    let database = Arc::new(ScratchDatabase::create().await.unwrap());
+    let pool = PoolConfig { max_connections: 1, comment, ..PoolConfig::default() };
+    let builder = builder(&database, &[NOTE], pool).traceparent(move || *current.lock().unwrap());
+    (Installation { tenancy: builder.connect().await.unwrap(), database }, said)
+}
+
+fn place(number: u8, is_sampled: bool) -> Option<Traceparent> {
+    Traceparent::new([number; 16], [number; 8], is_sampled)
+}
+
+const SEVENTH: &str = "traceparent='00-07070707070707070707070707070707-0707070707070707-01'";
+
+#[tokio::test]
+async fn a_statement_names_a_request_that_is_sampled_and_no_other() {
+    for driver in Driver::ALL {
+        let (installation, said) = with_traces(Comment::Tenant).await;
+        let (acme, globex) = installation.pair(*driver).await;
+        for (tables, slug) in [(&acme, "acme"), (&globex, "globex")] {
+            let tenant = format!("{OWN_TEXT}\n/*tenant='{slug}'*/");
+            let both = format!("{OWN_TEXT}\n/*tenant='{slug}',{SEVENTH}*/");
+            for (request, expect) in [(None, &tenant), (place(7, true), &both), (place(7, false), &tenant)] {
+                *said.lock().unwrap() = request;
+                assert_eq!(&tables.text(OWN_TEXT).await, expect, "{driver:?}");
+                let mut tx = tables.begin().await.unwrap();
+                assert_eq!(&tx.text(OWN_TEXT).await, expect, "{driver:?}");
+                tx.rollback().await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_named_without_its_tenant_where_only_that_is_asked_for_and_by_the_master_too() {
+    let (installation, said) = with_traces(Comment::Off).await;
+    installation.create("acme").await;
+    let acme = installation.db("acme").await;
+    *said.lock().unwrap() = place(7, true);
+    let expect = format!("{OWN_TEXT}\n/*{SEVENTH}*/");
+    let own: String = sqlx::query_scalar(OWN_TEXT).fetch_one(&acme).await.unwrap();
+    assert_eq!(own, expect);
+    let own: String = sqlx::query_scalar(OWN_TEXT).fetch_one(&installation.tenancy.master()).await.unwrap();
+    assert_eq!(own, expect);
+    let mut tx = acme.begin().await.unwrap();
+    sqlx::raw_sql(SEVERAL).execute(&mut *tx).await.unwrap();
+    let seen = text_of_session(&installation, "SELECT 'several'%").await;
+    assert_eq!(seen, format!("{SEVERAL}\n/*{SEVENTH}*/"));
+    tx.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn no_prepared_statement_goes_for_a_request_that_is_sampled() {
+    const TEXT: &str = "SELECT 'kept' FROM note";
+    let count = "SELECT count(*) || ' ' || sum(generic_plans + custom_plans) FROM pg_catalog.pg_prepared_statements \
+                 WHERE statement LIKE 'SELECT ''kept''%'";
+    for driver in Driver::ALL {
+        let (installation, said) = with_traces(Comment::Off).await;
+        let (acme, _) = installation.pair(*driver).await;
+        for number in 1..10 {
+            acme.run(TEXT).await.unwrap();
+            *said.lock().unwrap() = place(number, true);
+            acme.run(TEXT).await.unwrap();
+            *said.lock().unwrap() = None;
+        }
+        assert_eq!(acme.text(count).await, "1 9", "{driver:?}");
+    }
 }

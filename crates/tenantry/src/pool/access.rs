@@ -232,9 +232,9 @@ impl<D: Driver> Means<'_, D> {
         let marks = match &target {
             Target::Tenant(tenant) => {
                 let fleet = surroundings.map(|surroundings| surroundings.fleet);
-                Marks::of(tenant, fleet, pool.comment())
+                Marks::of(tenant, fleet, pool.comment(), pool.trace())
             }
-            Target::Master => Marks::default(),
+            Target::Master => Marks::of_master(pool.trace()),
         };
         Current { pool, target, preparation, marks, seen }
     }

@@ -203,8 +203,11 @@ impl Checkout {
     /// with the same once more if it may be sent again.
     fn attempts(&mut self, statement: Statement) -> Result<(Statement, Option<Statement>), sqlx::Error> {
         self.note_effect(statement.sql())?;
-        let statement = self.marks.kept(statement);
-        self.lease.note_described(statement.sql());
+        let sampled = self.marks.sampled(&statement);
+        let kept = self.marks.kept(statement);
+        // Its types are known by the text that others have as well.
+        self.lease.note_described(kept.sql());
+        let statement = sampled.unwrap_or(kept);
         let second_attempt = self.may_try_again(&statement).then(|| statement.clone());
         Ok((statement, second_attempt))
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::application_name::ApplicationName;
 use super::grant::Grant;
 use super::preprocessor::{CheckoutRequest, Preprocessor, Role, SearchPath, SessionSettings};
+use super::traceparent::CurrentTrace;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
 #[cfg(feature = "tokio-postgres")]
@@ -15,11 +16,24 @@ use crate::tenant::{Digest, Tenant, TenantId};
 
 /// The preprocessors of one installation, in the order in which they are asked.
 #[derive(Clone)]
-pub(crate) struct Preprocessors(Arc<[Arc<dyn Preprocessor>]>);
+pub(crate) struct Preprocessors {
+    list: Arc<[Arc<dyn Preprocessor>]>,
+    /// Asked at each statement, where it was asked for.
+    trace: Option<CurrentTrace>,
+}
 
 impl Preprocessors {
     pub(crate) fn new(list: Vec<Arc<dyn Preprocessor>>) -> Self {
-        Self(list.into())
+        Self { list: list.into(), trace: None }
+    }
+
+    /// The same, with statements that name the request which they are for.
+    pub(crate) fn with_trace(self, trace: Option<CurrentTrace>) -> Self {
+        Self { trace, ..self }
+    }
+
+    pub(super) fn trace(&self) -> Option<&CurrentTrace> {
+        self.trace.as_ref()
     }
 
     /// Takes those that were given, with the built-in ones that none of them replaces, in the order that was
@@ -51,7 +65,7 @@ impl Preprocessors {
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<dyn Preprocessor>> {
-        self.0.iter()
+        self.list.iter()
     }
 
     /// Returns true if one checkout of a tenant is like the next.

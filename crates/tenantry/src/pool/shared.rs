@@ -19,6 +19,7 @@ use super::session::Warmth;
 use super::slots::{PoolStatus, Request, Slot, Slots};
 use super::spans::checkout_span;
 use super::step::{Step, StepMarker};
+use super::traceparent::CurrentTrace;
 use crate::database::{Comment, Layout, PoolConfig, PoolMode};
 use crate::error::Result;
 use crate::tenant::{Alias, TenantId};
@@ -168,6 +169,11 @@ impl<D: Driver> Pool<D> {
     /// The comment that statements are to carry.
     pub(super) fn comment(&self) -> Comment {
         self.shared.slots.config.comment
+    }
+
+    /// The application's way to tell which request a statement is for.
+    pub(super) fn trace(&self) -> Option<&CurrentTrace> {
+        self.shared.preprocessors.trace()
     }
 
     pub(super) fn alias(&self) -> &Alias {

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::migrate::Migrations;
 use crate::observe::Steps;
 use crate::placement::{PlaceTenant, Placement, Rules};
-use crate::pool::{Databases, Preprocessor, Preprocessors, Role};
+use crate::pool::{CurrentTrace, Databases, Preprocessor, Preprocessors, Role, Traceparent};
 use crate::registry::{self, Registry, RegistryConfig};
 use crate::resolve::{Head, Resolution, Resolve};
 use crate::tenant::{Alias, ReservedSlugs, SchemaName};
@@ -35,6 +35,7 @@ pub struct Builder {
     preprocessors: Vec<Arc<dyn Preprocessor>>,
     chosen: Option<Vec<String>>,
     role: Option<Role>,
+    trace: Option<CurrentTrace>,
     layout: Layout,
     reserved: ReservedSlugs,
     placement: Placement,
@@ -53,6 +54,7 @@ impl Default for Builder {
             preprocessors: Vec::new(),
             chosen: None,
             role: None,
+            trace: None,
             layout: Layout::default(),
             reserved: ReservedSlugs::default(),
             placement: Placement::default(),
@@ -132,6 +134,35 @@ impl Builder {
         self
     }
 
+    /// Names in the text of each statement the request that it is for, where that request is sampled:
+    /// `/*tenant='acme',traceparent='00-…-01'*/`, or without the tenant unless
+    /// [`Comment::Tenant`](crate::database::Comment::Tenant) is asked for. `current` is asked at each statement, in the
+    /// task that runs it, and has to be quick.
+    ///
+    /// A text that no other statement has would take the place of those that are kept prepared. So such a statement is
+    /// prepared for itself and forgotten, for a round trip more; those of requests that are not sampled stay as they
+    /// are, and find their prepared statements as before. The rate of sampling is the rate of this cost.
+    ///
+    /// ```no_run
+    /// use tenantry::pool::Traceparent;
+    ///
+    /// tokio::task_local! {
+    ///     /// The header of the request that a task works for.
+    ///     static TRACEPARENT: Traceparent;
+    /// }
+    ///
+    /// # fn example(builder: tenantry::Builder) {
+    /// let builder = builder.traceparent(|| TRACEPARENT.try_get().ok());
+    /// # let _ = builder;
+    /// # }
+    /// ```
+    ///
+    /// Statements of the master schema have it, too; those of a [stock pool](Tenancy::stock_pool) have not.
+    pub fn traceparent(mut self, current: impl Fn() -> Option<Traceparent> + Send + Sync + 'static) -> Self {
+        self.trace = Some(CurrentTrace::new(current));
+        self
+    }
+
     /// Sets the schema where shared tables live. Default: `public`.
     pub fn master_schema(mut self, schema: SchemaName) -> Self {
         self.layout.master_schema = schema;
@@ -191,7 +222,8 @@ impl Builder {
     /// the parts contradict each other.
     pub async fn connect(self) -> Result<Tenancy> {
         let preprocessors =
-            Preprocessors::choose(self.preprocessors, self.role.as_ref(), self.chosen.as_deref())?;
+            Preprocessors::choose(self.preprocessors, self.role.as_ref(), self.chosen.as_deref())?
+                .with_trace(self.trace);
         let layout = Arc::new(self.layout);
         let databases = Databases::new(self.databases, &layout, &preprocessors)?;
         self.placement.check(databases.aliases())?;

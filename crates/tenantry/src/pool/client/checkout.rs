@@ -154,8 +154,8 @@ impl ClientCheckout {
 
     async fn run(&mut self, call: Call<'_>) -> Result<Answer> {
         let (owner, schema) = self.whose();
-        let marked = self.marks.text(call.sql);
-        let marked = Call { sql: &marked, ..call };
+        let (marked, is_traced) = self.marks.text_and_trace(call.sql);
+        let marked = Call { sql: &marked, is_single: call.is_single || is_traced, ..call };
         self.ask(call.sql, Query::Statement { owner, schema: schema.as_str(), call: marked }).await
     }
 

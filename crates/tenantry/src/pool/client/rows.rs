@@ -109,8 +109,8 @@ where
         let call = call.call(&parameters);
         checkout.settle().await?;
         checkout.note_effect(call.sql)?;
-        let marked = checkout.marks.text(call.sql);
-        let call = Call { sql: &marked, ..call };
+        let (marked, is_traced) = checkout.marks.text_and_trace(call.sql);
+        let call = Call { sql: &marked, is_single: call.is_single || is_traced, ..call };
         let (owner, schema) = checkout.whose();
         let query = Query::Statement { owner, schema: schema.as_str(), call };
         let mut may_try_again = checkout.may_try_again();
