@@ -164,6 +164,10 @@ pub(crate) enum Guard {
     /// Test: `invariants::diesel::what_follows_a_transaction_that_was_dropped_is_outside_of_it`.
     #[cfg(feature = "diesel-async")]
     AbandonedTransaction,
+    /// A request that names two hosts is for nobody.
+    ///
+    /// Test: `invariants::hosts::a_request_that_names_two_hosts_is_for_nobody`.
+    OneHost,
     /// A tenant that may only be read is served by sessions that are read-only.
     ///
     /// Test: `invariants::suspended::a_tenant_that_may_only_be_read_is_not_written_on_a_warm_connection`.

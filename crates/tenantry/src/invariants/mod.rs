@@ -21,6 +21,8 @@ mod elsewhere;
 mod endings;
 mod fall_through;
 mod handles;
+#[cfg(feature = "axum")]
+mod hosts;
 mod in_pieces;
 mod kept_handles;
 mod ledger;

@@ -3,6 +3,7 @@ use http::request::Parts;
 use http::{Extensions, Method, Request, Uri};
 
 use super::{InvalidRequest, Peer, peer::TrustedNetworks};
+use crate::guard::{Guard, stands};
 use crate::tenant::DomainName;
 
 /// The head of a request, which is all that a [`Resolve`](super::Resolve) may look at.
@@ -152,8 +153,8 @@ impl<'a> Head<'a> {
     pub(super) fn only(&self, name: &HeaderName) -> Result<Option<&'a HeaderValue>, InvalidRequest> {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {
-            (_, Some(_)) => Err(InvalidRequest::Repeated { header: name.clone() }),
-            (value, None) => Ok(value),
+            (_, Some(_)) if stands(Guard::OneHost) => Err(InvalidRequest::Repeated { header: name.clone() }),
+            (value, _) => Ok(value),
         }
     }
 }

@@ -1,13 +1,15 @@
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use grpc::wire::NotesClient;
+use grpc::wire::{Answer, Empty, Note, Notes, NotesClient, Part};
 use isolation::{Application, Failed, tenants_keep_apart};
+use tenantry::http::Resolved;
 use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 
-use crate::support::{client, note, part, titles, world};
+use crate::support::{PanicsIfTold, client, note, part, titles, world, world_of};
 
 /// The example, as its clients see it.
 #[derive(Clone, Copy)]
@@ -49,5 +51,63 @@ impl Application for Grpc {
 #[tokio::test]
 async fn tonic_keeps_tenants_apart() {
     let world = world().await;
+    tenants_keep_apart(&Grpc(world.address)).await;
+}
+
+/// The service, but that it lists to everybody the notes of whoever asked first.
+#[derive(Default)]
+struct ListsOfFirst(OnceLock<Resolved>);
+
+impl Notes for ListsOfFirst {
+    type List = <PanicsIfTold as Notes>::List;
+
+    async fn add(&self, request: Request<Note>) -> Answer<Empty> {
+        PanicsIfTold.add(request).await
+    }
+
+    async fn list(&self, mut request: Request<Empty>) -> Answer<Self::List> {
+        let own = request.extensions_mut().remove::<Resolved>().unwrap();
+        request.extensions_mut().insert(self.0.get_or_init(|| own).clone());
+        PanicsIfTold.list(request).await
+    }
+
+    async fn import(&self, request: Request<Streaming<Part>>) -> Answer<Empty> {
+        PanicsIfTold.import(request).await
+    }
+}
+
+/// The service, but that it commits before it panics.
+struct CommitsFirst;
+
+impl Notes for CommitsFirst {
+    type List = <PanicsIfTold as Notes>::List;
+
+    async fn add(&self, request: Request<Note>) -> Answer<Empty> {
+        let panics = request.get_ref().title.contains("panicked");
+        let answer = grpc::Service.add(request).await;
+        assert!(!panics, "a handler panics, as it is meant to");
+        answer
+    }
+
+    async fn list(&self, request: Request<Empty>) -> Answer<Self::List> {
+        PanicsIfTold.list(request).await
+    }
+
+    async fn import(&self, request: Request<Streaming<Part>>) -> Answer<Empty> {
+        PanicsIfTold.import(request).await
+    }
+}
+
+#[tokio::test]
+#[should_panic(expected = "does not see its own note")]
+async fn a_service_that_keeps_the_tenant_of_another_call_is_found() {
+    let world = world_of(ListsOfFirst::default()).await;
+    tenants_keep_apart(&Grpc(world.address)).await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "sees what nobody committed")]
+async fn a_service_that_keeps_what_was_not_committed_is_found() {
+    let world = world_of(CommitsFirst).await;
     tenants_keep_apart(&Grpc(world.address)).await;
 }

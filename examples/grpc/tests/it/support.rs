@@ -22,6 +22,11 @@ pub(crate) struct World {
 
 /// Serves the example at a port.
 pub(crate) async fn world() -> World {
+    world_of(PanicsIfTold).await
+}
+
+/// Serves its tenants at a port, by this service.
+pub(crate) async fn world_of(service: impl Notes) -> World {
     let database = ScratchDatabase::create().await.unwrap();
     let pool = PoolConfig { max_connections: CONNECTIONS, ..PoolConfig::default() };
     let config = DatabaseConfig::from_url(database.url()).unwrap().pool(pool);
@@ -31,7 +36,7 @@ pub(crate) async fn world() -> World {
     let address = incoming.local_addr().unwrap();
     let server = Server::builder()
         .layer(tenancy.layer().bypass(key.clone()))
-        .add_service(NotesServer::new(PanicsIfTold))
+        .add_service(NotesServer::new(service))
         .serve_with_incoming(incoming);
     tokio::spawn(server);
     World { tenancy, address, key, _database: database }
@@ -80,7 +85,7 @@ pub(crate) fn with_bypass(bypass: &str) -> Request<Empty> {
 }
 
 /// The service of the example, with a note that makes its handler panic in the middle of a transaction.
-struct PanicsIfTold;
+pub(crate) struct PanicsIfTold;
 
 impl Notes for PanicsIfTold {
     type List = <grpc::Service as Notes>::List;
