@@ -96,6 +96,16 @@ pub(crate) fn loco() -> Result<()> {
     run(&mut cargo(&format!("test {there} --workspace")))
 }
 
+/// An example with a workspace of its own, because of the packages that it brings.
+pub(crate) fn example(folder: &str) -> Result<()> {
+    setup::setup()?;
+    let there = format!("--manifest-path examples/{folder}/Cargo.toml");
+    run(&mut cargo(&format!("fmt {there} --check")))?;
+    let there = format!("{there} --target-dir target/examples");
+    run(&mut cargo(&format!("clippy {there} --all-targets --no-deps -- -D warnings")))?;
+    run(&mut cargo(&format!("test {there}")))
+}
+
 /// The longest form of the chaos test: 200 tenants and a million checkouts, which takes the better part of an hour.
 /// Before it, two processes behind a pooler read ten times more than in the gate.
 pub(crate) fn torture() -> Result<()> {

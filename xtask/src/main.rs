@@ -40,6 +40,7 @@ usage: cargo xtask setup             install what the tests and `notes` need
        cargo xtask torture           200 tenants, a million checkouts, statements that try to reach past their tenant
        cargo xtask jobs              lint and test the example with two queues, which the gate leaves out
        cargo xtask loco              the same for the example on Loco, a workspace of its own
+       cargo xtask frameworks        the same for the example with poem, salvo and warp
        cargo xtask guards [NAME…]    show that the tests of these guards, or of all, can fail
        cargo xtask checked [--prepare]
                                      ask `cargo sqlx` whether the queries of examples/checked are as prepared
@@ -68,6 +69,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         Some(("torture", [])) => ci::torture(),
         Some(("jobs", [])) => ci::jobs(),
         Some(("loco", [])) => ci::loco(),
+        Some((folder @ "frameworks", [])) => ci::example(folder),
         Some(("checked", [])) => checked::check(false),
         Some(("checked", [flag])) if flag == "--prepare" => checked::check(true),
         Some(("man", [folder])) => debian::man(folder.as_ref()),

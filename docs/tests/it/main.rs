@@ -10,6 +10,7 @@ mod copy;
 mod diesel;
 mod documents;
 mod errors;
+mod frameworks;
 mod jobs;
 mod layers;
 mod links;

@@ -1,0 +1,4 @@
+-- Shared by all tenants.
+CREATE TABLE plan (
+    name text PRIMARY KEY
+);
