@@ -22,6 +22,7 @@ use crate::pool::{Opener, recognize};
 use crate::registry::applied;
 use crate::sql::Identifier;
 use crate::sql::privileges::privileges;
+use crate::structure::Holders;
 use crate::tenant::{Alias, SchemaName};
 
 /// The beginning of a scratch schema's name.
@@ -46,6 +47,11 @@ impl<'a> Workshop<'a> {
     /// If no database goes by this alias.
     pub(crate) fn of(context: &'a Context, alias: &'a Alias) -> Result<Self> {
         Ok(Self::new(alias, context.databases.config(alias)?, &context.layout))
+    }
+
+    /// The roles that have something in every schema that is made here.
+    pub(super) fn holders(&self) -> Holders<'a> {
+        Holders { application: self.config.application_role(), maker: None }
     }
 
     /// A connection that no setting of a shell ends early.
@@ -105,7 +111,11 @@ pub(super) async fn remove_leftovers(workshop: Workshop<'_>) -> Result<()> {
     Ok(())
 }
 
-impl Scratch<'_> {
+impl<'a> Scratch<'a> {
+    pub(super) fn holders(&self) -> Holders<'a> {
+        self.workshop.holders()
+    }
+
     async fn create_patiently(&mut self) -> Result<()> {
         let mut patience = Patience::of_creation();
         loop {

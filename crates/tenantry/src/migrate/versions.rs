@@ -4,18 +4,17 @@ use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection};
 
 use super::scratch::{Scratch, Workshop, check_wanted, in_scratch, remove_leftovers};
-use crate::database::Layout;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migration::{FOREIGN_LEDGERS, MigrationSet};
 use crate::observe::{Step, Steps};
 use crate::registry::replays;
-use crate::structure::{Fingerprint, History, Objects, QUESTION, StructurePart, Subject};
+use crate::structure::{Fingerprint, History, Objects, StructurePart, Subject, question};
 use crate::tenant::Digest;
 
 /// The structure of a schema at each version of its files, as far as they can be replayed.
 ///
-/// Rows are no part of it, nor who owns what: those differ from tenant to tenant. Where two versions differ in rows
-/// only, they have the same structure.
+/// Rows are no part of it, and where two versions differ in rows only, or in who owns and may use what, they have the
+/// same structure. The latter is known of each version beside it.
 #[derive(Debug)]
 pub(crate) struct Versions {
     pub(crate) history: History,
@@ -63,7 +62,7 @@ pub(crate) async fn versions(
     steps: &dyn Steps,
 ) -> Result<Versions> {
     let mut connection = workshop.connect().await?;
-    let environment = environment(&mut connection, workshop.layout).await?;
+    let environment = environment(&mut connection, workshop).await?;
     if let Some(kept) = find(&mut connection, files, &environment).await? {
         return Ok(kept);
     }
@@ -84,16 +83,17 @@ pub(crate) async fn versions(
 /// Tells the same from what was kept; `None` if nothing was.
 pub(crate) async fn kept_versions(workshop: Workshop<'_>, files: &MigrationSet) -> Result<Option<Versions>> {
     let mut connection = workshop.connect().await?;
-    let environment = environment(&mut connection, workshop.layout).await?;
+    let environment = environment(&mut connection, workshop).await?;
     let found = find(&mut connection, files, &environment).await?;
     connection.close().await?;
     Ok(found)
 }
 
 /// The text of the question is part of it: another release may ask for more.
-async fn environment(connection: &mut PgConnection, layout: &Layout) -> Result<Digest> {
-    let program = Sha256::digest(QUESTION);
-    replays::environment(connection, &layout.master_schema, &layout.extension_schemas, &program).await
+async fn environment(connection: &mut PgConnection, workshop: Workshop<'_>) -> Result<Digest> {
+    let program = Sha256::digest(question());
+    let application = workshop.holders().application;
+    replays::environment(connection, workshop.layout, application, &program).await
 }
 
 async fn find(
@@ -130,15 +130,17 @@ async fn replay(scratch: &mut Scratch<'_>, files: &MigrationSet, steps: &dyn Ste
 
 /// Everything that is there counts: whatever it is called, the files have made it.
 async fn look(scratch: &mut Scratch<'_>, version: Option<i64>, history: &mut History) -> Result<()> {
+    let holders = scratch.holders();
     let Scratch { connection, schema, .. } = scratch;
     let (subject, extent) = (Subject { schema, own_role: None }, StructurePart::Shape(&[]));
     let mut tx = connection.begin().await?;
     let fingerprint = Fingerprint::within(&mut tx, subject, extent).await?;
-    if history.newest_fingerprint() == Some(fingerprint) {
-        history.push_same(version);
-    } else {
-        history.push(version, fingerprint, Objects::within(&mut tx, subject, extent).await?);
-    }
+    let permissions = Objects::permissions(&mut tx, subject, holders, &[]).await?;
+    let objects = match history.newest_fingerprint() {
+        Some(newest) if newest == fingerprint => None,
+        _ => Some(Objects::within(&mut tx, subject, extent).await?),
+    };
+    history.push(version, fingerprint, objects, permissions);
     Ok(tx.rollback().await?)
 }
 

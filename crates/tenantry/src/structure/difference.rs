@@ -161,6 +161,9 @@ fn quoted(name: &str) -> String {
 
 impl fmt::Display for Deviation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(told) = self.permission_told() {
+            return f.write_str(&told);
+        }
         let (noun, name) = (self.noun(), &self.name);
         match (&self.is, &self.should_be) {
             (None, _) => write!(f, "{noun} `{name}` is missing"),

@@ -9,10 +9,7 @@ use crate::error::Result;
 use crate::tenant::SchemaName;
 
 /// Opens a query with `object`s.
-const OBJECTS: &str = include_str!("fingerprint.sql");
-
-/// The text that decides what a fingerprint says.
-pub(crate) const QUESTION: &str = OBJECTS;
+pub(super) const OBJECTS: &str = include_str!("fingerprint.sql");
 
 /// Differences that an error tells of.
 const TOLD: usize = 3;
@@ -151,6 +148,10 @@ impl Objects {
                 .fetch_all(&mut *connection)
                 .await?;
         restore(connection).await?;
+        Ok(Self::from_rows(rows))
+    }
+
+    pub(super) fn from_rows(rows: Vec<(String, String, String)>) -> Self {
         let mut objects = BTreeMap::<_, Vec<_>>::new();
         for (kind, name, definition) in rows {
             objects.entry((kind, name)).or_default().push(definition);
@@ -158,7 +159,7 @@ impl Objects {
         for definitions in objects.values_mut() {
             definitions.sort();
         }
-        Ok(Self(objects))
+        Self(objects)
     }
 
     /// Names what is not the same in both.
@@ -176,7 +177,7 @@ impl Objects {
 /// Has every catalog read by an index, whatever the planner thinks of tables that it has no statistics of.
 ///
 /// Only the server's names are in the path when the statement is read, which leads it elsewhere by itself.
-async fn prepare(connection: &mut PgConnection) -> Result<()> {
+pub(super) async fn prepare(connection: &mut PgConnection) -> Result<()> {
     run(
         connection,
         "SET LOCAL search_path TO pg_catalog; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; \
@@ -185,7 +186,7 @@ async fn prepare(connection: &mut PgConnection) -> Result<()> {
     .await
 }
 
-async fn restore(connection: &mut PgConnection) -> Result<()> {
+pub(super) async fn restore(connection: &mut PgConnection) -> Result<()> {
     run(connection, "RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin; RESET jit").await
 }
 

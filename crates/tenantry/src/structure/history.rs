@@ -13,6 +13,9 @@ pub(crate) struct History {
     /// The newest structure; it is made again of the changes.
     #[serde(skip)]
     newest: Objects,
+    /// The newest of who owns and may use what.
+    #[serde(skip)]
+    newest_permissions: Objects,
 }
 
 /// A structure that files have made.
@@ -21,6 +24,13 @@ struct HistoryState {
     /// The version; `None` before the first file.
     version: Option<i64>,
     fingerprint: Digest,
+    shape: Change,
+    permissions: Change,
+}
+
+/// The objects that a version changes and removes.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Change {
     changed: Vec<(Key, Vec<String>)>,
     removed: Vec<Key>,
 }
@@ -33,22 +43,22 @@ pub(crate) struct Nearest {
 }
 
 impl History {
-    /// Adds what the next version makes.
-    pub(crate) fn push(&mut self, version: Option<i64>, fingerprint: Fingerprint, objects: Objects) {
-        let changed = objects.0.iter().filter(|(key, _)| is_other(&self.newest, &objects, key));
-        let changed = changed.map(|(key, is)| (key.clone(), is.clone())).collect();
-        let removed = self.newest.0.keys().filter(|key| !objects.0.contains_key(*key)).cloned().collect();
+    /// Adds what the next version makes: its objects, which are `None` where they are those of the version before, and
+    /// who owns and may use them.
+    pub(crate) fn push(
+        &mut self,
+        version: Option<i64>,
+        fingerprint: Fingerprint,
+        objects: Option<Objects>,
+        permissions: Objects,
+    ) {
+        let shape =
+            objects.as_ref().map(|objects| Change::between(&self.newest, objects)).unwrap_or_default();
         let fingerprint = Digest::from_bytes(*fingerprint.as_bytes());
-        self.states.push(HistoryState { version, fingerprint, changed, removed });
-        self.newest = objects;
-    }
-
-    /// Adds a version that has changed nothing.
-    pub(crate) fn push_same(&mut self, version: Option<i64>) {
-        if let Some(HistoryState { fingerprint, .. }) = self.states.last() {
-            let fingerprint = *fingerprint;
-            self.states.push(HistoryState { version, fingerprint, changed: Vec::new(), removed: Vec::new() });
-        }
+        let change = Change::between(&self.newest_permissions, &permissions);
+        self.states.push(HistoryState { version, fingerprint, shape, permissions: change });
+        self.newest = objects.unwrap_or_else(|| std::mem::take(&mut self.newest));
+        self.newest_permissions = permissions;
     }
 
     /// The fingerprint of the newest structure.
@@ -72,9 +82,18 @@ impl History {
 
     /// The objects at a version.
     pub(crate) fn objects_at(&self, version: Option<i64>) -> Option<Objects> {
+        self.made_of(version, |state| &state.shape)
+    }
+
+    /// Who owns and may use what at a version, as far as no tenant has it anyhow.
+    pub(crate) fn permissions_at(&self, version: Option<i64>) -> Option<Objects> {
+        self.made_of(version, |state| &state.permissions)
+    }
+
+    fn made_of(&self, version: Option<i64>, of: impl Fn(&HistoryState) -> &Change) -> Option<Objects> {
         let end = self.states.iter().position(|state| state.version == version)?;
         let mut objects = Objects::default();
-        self.states[..=end].iter().for_each(|state| state.apply(&mut objects));
+        self.states[..=end].iter().for_each(|state| of(state).apply(&mut objects));
         Some(objects)
     }
 
@@ -90,9 +109,9 @@ impl History {
         let mut fewest: Option<(usize, Option<i64>)> = None;
         for state in &self.states {
             // Counted anew only where something has changed.
-            let before = Count::of(state.keys(), is, &objects);
-            state.apply(&mut objects);
-            count = count.without(before).with(Count::of(state.keys(), is, &objects));
+            let before = Count::of(state.shape.keys(), is, &objects);
+            state.shape.apply(&mut objects);
+            count = count.without(before).with(Count::of(state.shape.keys(), is, &objects));
             if fewest.is_none_or(|(least, _)| count.total() <= least) {
                 fewest = Some((count.total(), state.version));
             }
@@ -104,7 +123,7 @@ impl History {
     /// Returns true if the files make a table of this name, at whatever version.
     pub(crate) fn makes_relation(&self, name: &str) -> bool {
         let is_it = |key: &Key| key.0 == "relation" && key.1 == name;
-        self.states.iter().any(|state| state.changed.iter().any(|(key, _)| is_it(key)))
+        self.states.iter().any(|state| state.shape.changed.iter().any(|(key, _)| is_it(key)))
     }
 }
 
@@ -148,7 +167,14 @@ impl Count {
     }
 }
 
-impl HistoryState {
+impl Change {
+    fn between(before: &Objects, after: &Objects) -> Self {
+        let changed = after.0.iter().filter(|(key, _)| is_other(before, after, key));
+        let changed = changed.map(|(key, is)| (key.clone(), is.clone())).collect();
+        let removed = before.0.keys().filter(|key| !after.0.contains_key(*key)).cloned().collect();
+        Self { changed, removed }
+    }
+
     fn keys(&self) -> impl Iterator<Item = &Key> {
         self.changed.iter().map(|(key, _)| key).chain(&self.removed)
     }
@@ -180,7 +206,8 @@ mod tests {
             history.push(
                 (version > 0).then_some(version),
                 Fingerprint::from_bytes([hash; 32]),
-                objects(columns),
+                Some(objects(columns)),
+                objects(columns.get(1..).unwrap_or_default()),
             );
         }
         history
@@ -193,6 +220,8 @@ mod tests {
             [(None, &[][..]), (Some(1), &["a"]), (Some(3), &["a", "b"]), (Some(4), &["b", "c"])]
         {
             assert_eq!(history.objects_at(version), Some(objects(columns)), "{version:?}");
+            let permissions = objects(columns.get(1..).unwrap_or_default());
+            assert_eq!(history.permissions_at(version), Some(permissions), "{version:?}");
         }
         assert_eq!(history.objects_at(Some(5)), None);
         assert_eq!(
@@ -214,14 +243,14 @@ mod tests {
             Objects(entries.iter().map(entry).collect())
         };
         let table = ("relation", "note", "[]");
-        history.push(None, Fingerprint::from_bytes([0; 32]), of(&[]));
+        history.push(None, Fingerprint::from_bytes([0; 32]), Some(of(&[])), of(&[]));
         let made = [
             table,
             ("column", "note.id", "[true]"),
             ("constraint", "note.note_pkey", "[\"p\"]"),
             ("constraint", "note.note_id_not_null", "[\"n\"]"),
         ];
-        history.push(Some(1), Fingerprint::from_bytes([1; 32]), of(&made));
+        history.push(Some(1), Fingerprint::from_bytes([1; 32]), Some(of(&made)), of(&[]));
         let is = of(&[table, ("column", "note.id", "[false]")]);
         assert_eq!(history.nearest(&is).map(|nearest| nearest.version), Some(Some(1)));
         assert_eq!(history.nearest(&of(&made)).map(|nearest| nearest.differences.len()), Some(0));

@@ -4,6 +4,10 @@ use serde_json::Value;
 
 use super::difference::{Deviation, NOT_NULL};
 use crate::sql::Identifier;
+use crate::tenant::SchemaName;
+
+/// Stands for the name of the schema in statements.
+const OWN_SCHEMA: &str = "\"__own_schema__\"";
 
 /// The statements that make a schema what it should be, for a session whose path leads to it. What no single statement
 /// does, or what would lose rows, is left to a person, by a comment.
@@ -12,12 +16,22 @@ pub(crate) fn mend(differences: &[Deviation]) -> String {
     each.join("; ")
 }
 
+/// The same, with what leads a session to this schema.
+pub(crate) fn mend_in(schema: &SchemaName, differences: &[Deviation]) -> String {
+    let name = Identifier(schema.as_str()).to_string();
+    let statements = mend(differences).replace(OWN_SCHEMA, &name);
+    format!("SET search_path TO {name}; {statements}; RESET search_path")
+}
+
 fn by_hand(difference: &Deviation) -> String {
     // No name may end the comment.
     format!("/* by hand: {} */", difference.to_string().replace("*/", "* /"))
 }
 
 fn statement(difference: &Deviation) -> Option<String> {
+    if let Some(statements) = difference.permission_statements() {
+        return Some(statements);
+    }
     match (difference.kind.as_str(), &difference.is, &difference.should_be) {
         ("index", None, Some(it)) => text(it, 1),
         ("index", Some(_), None) => Some(format!("DROP INDEX {}", Identifier(&difference.name))),

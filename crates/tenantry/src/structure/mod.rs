@@ -10,6 +10,7 @@
 //! | `fingerprint` | hashes what the server says of a schema, and names what two schemas differ in |
 //! | `history` | the structures that a set of files makes, one after the other |
 //! | `difference` | names what a schema has less, more or otherwise than it should |
+//! | `permissions` | tells who owns and may use what, and how that differs from what it should be |
 //! | `mend` | writes the statement that takes a difference away, where one does |
 //! | `dumped` | divides a dump into what comes before the rows and what comes behind them |
 //! | `casts` | reads what a dump of one schema leaves out |
@@ -34,6 +35,7 @@ mod origin;
 mod outside;
 mod own_name;
 mod per_table;
+mod permissions;
 mod pieces;
 mod placeholder;
 #[cfg(feature = "archive")]
@@ -42,12 +44,13 @@ mod rename;
 mod source;
 
 pub(crate) use self::difference::{Deviation, differences};
-pub(crate) use self::fingerprint::{Fingerprint, Objects, QUESTION, StructurePart, Subject};
+pub(crate) use self::fingerprint::{Fingerprint, Objects, StructurePart, Subject};
 pub(crate) use self::history::History;
-pub(crate) use self::mend::mend;
+pub(crate) use self::mend::{mend, mend_in};
 pub(crate) use self::origin::{DumpOrigin, ExtensionMember};
 pub(crate) use self::outside::{OutsideNames, with_role};
 pub(crate) use self::per_table::{PerTable, per_table};
+pub(crate) use self::permissions::{Holders, permission_differences, question};
 pub(crate) use self::pieces::pieces;
 #[cfg(feature = "archive")]
 pub(crate) use self::psql::{PsqlTexts, from_psql};

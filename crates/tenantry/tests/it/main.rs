@@ -42,6 +42,7 @@ mod notifications;
 #[cfg(feature = "sea-orm")]
 mod orm;
 mod outside;
+mod permissions;
 mod placement;
 mod pooler;
 mod preprocessors;

@@ -134,12 +134,15 @@ pub(super) fn print(cx: &mut Context, plans: &[Plan], is_plan: bool) {
     cx.output.table(&header, plans.iter().map(Plan::cells));
 }
 
-/// Tells what nobody compares: owners, privileges and rows.
+/// Tells of owners and privileges, with what mends them, and of rows, which nobody compares.
 pub(super) fn note_more(cx: &Context, plans: &[Plan]) {
     let format = cx.output.format();
     for Plan { found, .. } in plans.iter().filter(|_| format == Format::Table) {
         for line in &found.notes {
             note(format, &format!("warning: {}: {line}", found.schema));
+        }
+        if let Some(mend) = &found.mend {
+            note(format, &format!("mend: {mend}"));
         }
     }
     let is_ambiguous = |plan: &&Plan| plan.refused.is_none() && !plan.found.also.is_empty();

@@ -9,7 +9,7 @@ use crate::doctor::patient::Patient;
 use crate::doctor::roster::Roster;
 use crate::error::{Error, ErrorKind, Result};
 use crate::migrate::{MigrationSet, Migrations, Obstacle, Versions, Workshop, kept_versions, versions};
-use crate::structure::{Deviation, Objects, Subject, mend};
+use crate::structure::{Deviation, Holders, Objects, Subject, mend, permission_differences};
 use crate::tenant::SchemaName;
 
 /// The way to what the files make.
@@ -85,10 +85,18 @@ impl<'a> KnownVersions<'a> {
         group: &Alike,
     ) -> Result<Option<Vec<Deviation>>> {
         let Some((versions, version)) = self.of(kind) else { return Ok(None) };
-        let Some(should_be) = versions.history.objects_at(Some(version)) else { return Ok(None) };
+        let history = &versions.history;
+        let files = history.objects_at(Some(version)).zip(history.permissions_at(Some(version)));
+        let Some((should_be, permitted)) = files else { return Ok(None) };
         let Some((schema, _)) = group.first.first() else { return Ok(None) };
         let Ok(name) = SchemaName::parse(schema) else { return Ok(None) };
+        let own_role = patient.role.map(|role| role.name_for(&name));
+        // The shape names roles in policies, which the files cannot do for that of a tenant.
         let subject = Subject { schema: &name, own_role: None };
+        let with_role = Subject { own_role: own_role.as_deref(), ..subject };
+        let application = patient.config.application_role();
+        let maker = patient.owner().unwrap_or(application).to_owned();
+        let holders = Holders { application, maker: Some(&maker) };
         let read = async |connection: &mut sqlx::PgConnection| {
             // Without it, the server writes the names of what is there with the schema in front.
             let may_use = "SELECT pg_catalog.has_schema_privilege($1, 'USAGE')";
@@ -97,11 +105,17 @@ impl<'a> KnownVersions<'a> {
                 return Ok(None);
             }
             let objects = Objects::within(connection, subject, versions.extent()).await?;
-            Ok(Some(objects.without_own_name(&name)))
+            let left_out = versions.left_out();
+            let permissions = Objects::permissions(connection, with_role, holders, left_out).await?;
+            Ok(Some((objects.without_own_name(&name), permissions)))
         };
-        let Some(is) = patient.catalog.ask(read).await? else { return Ok(None) };
-        let is_settled = is_settled(patient, roster, &kind.digest, schema).await?;
-        Ok(is_settled.then(|| crate::structure::differences(&is, &should_be)))
+        let Some((is, permissions)) = patient.catalog.ask(read).await? else { return Ok(None) };
+        if !is_settled(patient, roster, &kind.digest, schema).await? {
+            return Ok(None);
+        }
+        let mut all = crate::structure::differences(&is, &should_be);
+        all.extend(untold(permission_differences(&permissions, &permitted, [&is, &should_be])));
+        Ok(Some(all))
     }
 
     /// The finding about a group of which no other says what it should be.
@@ -123,6 +137,15 @@ impl<'a> KnownVersions<'a> {
             "a statement or a migration that counts on the files can fail there, and new tenants are others";
         patient.warning(Check::Drift, what, why).mend_by(statements_for(group, &mend(differences)))
     }
+}
+
+/// Leaves out what belongs to somebody whose objects no migration can change, with the privileges on it: that is told
+/// by a finding of its own.
+fn untold(mut differences: Vec<Deviation>) -> Vec<Deviation> {
+    let is_foreign = |it: &&Deviation| it.is_out_of_reach() && it.is_within();
+    let foreign: Vec<_> = differences.iter().filter(is_foreign).cloned().collect();
+    differences.retain(|it| !foreign.iter().any(|foreign| foreign.is_about_the_same(it)));
+    differences
 }
 
 /// The version of a schema that has applied all files up to it and nothing else.

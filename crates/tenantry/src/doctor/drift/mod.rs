@@ -132,7 +132,10 @@ async fn read_objects(
 ) -> Result<Option<Objects>, sqlx::Error> {
     let columns = ["definition", "make", "alter", "remove"]
         .map(|column| format!("{} AS {column}", without_schema(column)));
-    let rest = format!("SELECT rank, position::int, kind, parent, name, {} FROM object", columns.join(", "));
+    let rest = format!(
+        "SELECT rank, position::int, kind, parent, name, {} FROM object WHERE kind <> 'owner'",
+        columns.join(", ")
+    );
     let read = |row: &sqlx::postgres::PgRow| {
         Ok::<_, sqlx::Error>(Object {
             rank: row.try_get("rank")?,

@@ -251,4 +251,21 @@ object AS (
         NULL,
         begins || 'REVOKE ' || pg_catalog.concat_ws(', ', plain, grantable) || ' ON ' || target || ' FROM ' || receiver
     FROM granted
+
+    UNION ALL
+    -- No statement of the application trips over these, so they are for the hash alone: it keeps schemas apart that
+    -- the files may tell from each other.
+    SELECT schema, prefix, pattern, schema_name, is_unique, 14, 0, 'owner', NULL, name,
+        pg_catalog.pg_get_userbyid(owner)::text, NULL, NULL, NULL
+    FROM (
+        SELECT schema, prefix, pattern, schema_name, is_unique, nspowner, '', nspowner, true FROM schema
+        UNION ALL
+        SELECT schema, prefix, pattern, schema_name, is_unique, nspowner, relname::text, relowner, false FROM relation
+        UNION ALL
+        SELECT schema, prefix, pattern, schema_name, is_unique, nspowner, proname::text, proowner, false
+        FROM member JOIN pg_catalog.pg_proc ON pg_proc.oid = objid WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+        UNION ALL
+        SELECT schema, prefix, pattern, schema_name, is_unique, nspowner, typname::text, typowner, false FROM type
+    ) AS owned (schema, prefix, pattern, schema_name, is_unique, nspowner, name, owner, is_schema)
+    WHERE is_schema OR owner <> nspowner
 )

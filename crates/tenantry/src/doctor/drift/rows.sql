@@ -161,4 +161,11 @@ row AS (
             pg_catalog.format_type(aggtranstype, NULL), pg_catalog.format_type(aggmtranstype, NULL))
     FROM member JOIN pg_catalog.pg_proc ON pg_proc.oid = objid JOIN pg_catalog.pg_aggregate ON aggfnoid = pg_proc.oid
     WHERE classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+
+    UNION ALL
+    -- Of a view, whoever may use single columns.
+    SELECT schema, prefix, pattern, schema_name, is_unique,
+        pg_catalog.hash_record_extended(ROW(15, relname, attname), 0), attacl::text
+    FROM relation JOIN pg_catalog.pg_attribute ON attrelid = oid AND attacl IS NOT NULL
+    WHERE relkind IN ('v', 'm')
 )

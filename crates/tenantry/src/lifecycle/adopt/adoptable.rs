@@ -44,8 +44,15 @@ pub struct Adoptable {
     pub differences: Vec<String>,
     /// The reason why it could not be compared.
     pub unknown: Option<String>,
-    /// Things that the files would not make and nobody compares: objects of other owners, privileges of further roles.
+    /// Owners and privileges that are others than the files make, which keeps no schema from being adopted. Where it is
+    /// not known what they make: objects of other owners, and privileges of further roles.
     pub notes: Vec<String>,
+    /// The statements that make owners and privileges what the files make, for the role that migrates, as far as that
+    /// may do so.
+    pub mend: Option<String>,
+    /// True if owners and privileges were compared with what the files make.
+    #[serde(skip)]
+    pub(super) is_permission_known: bool,
     /// The structure that it had when it was found to be equal.
     #[serde(skip)]
     pub(super) proof: Option<Proof>,
@@ -74,6 +81,8 @@ impl Adoptable {
             differences: Vec::new(),
             unknown: None,
             notes: Vec::new(),
+            mend: None,
+            is_permission_known: false,
             proof: None,
         }
     }

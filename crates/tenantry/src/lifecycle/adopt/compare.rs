@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::migrate::Versions;
 use crate::migration::MigrationSet;
 use crate::provision::Proof;
-use crate::structure::{Deviation, Fingerprint, Objects, Subject};
+use crate::structure::{Deviation, Fingerprint, Holders, Objects, Subject, mend_in, permission_differences};
 
 /// Differences that are told of one schema.
 const MOST: usize = 20;
@@ -19,10 +19,13 @@ pub(super) struct FileVersions<'a> {
     pub(super) files: &'a MigrationSet,
     /// The structure at each version, or the reason why nobody knows them; `None` if there are no files.
     pub(super) versions: Option<Result<Versions, String>>,
+    /// The role of the application, which gets its privileges when a schema is adopted.
+    pub(super) application: &'a str,
 }
 
 /// Finds the version that a schema is at: the one that was noted for it, if it is equal to that; or else the newest
-/// that it is equal to. Where it is equal to none, it tells the differences to the nearest.
+/// that it is equal to, of those whose owners and privileges it has most of. Where it is equal to none, it tells the
+/// differences to the nearest.
 pub(super) async fn compare(
     connection: &mut PgConnection,
     measure: &FileVersions<'_>,
@@ -53,16 +56,26 @@ pub(super) async fn compare(
         alike = nearest.map(|nearest| versions.history.versions_beside(nearest.version)).unwrap_or_default();
         objects = Some(is);
     }
-    if let Some(version) = chosen(&alike, hint, is_bound) {
+    let holders = Holders { application: measure.application, maker: None };
+    let permissions = Objects::permissions(&mut tx, subject, holders, versions.left_out()).await?.served();
+    let likeliest = by_permissions(versions, &alike, &permissions);
+    if let Some(version) = chosen(&likeliest, hint, is_bound) {
         found.version = version;
         found.also = alike.into_iter().filter(|it| *it != version).flatten().collect();
         found.proof = Some(Proof { fingerprint, left_out: versions.left_out().to_vec() });
+        tell_permissions(found, &permissions_beside(versions, version, &permissions, None));
     } else {
         let objects = match objects {
             Some(objects) => objects,
             None => Objects::within(&mut tx, subject, extent).await?.without_own_name(&schema),
         };
         tell_nearest(versions, found, &objects, hint);
+        if found.nearest.is_some() {
+            tell_permissions(
+                found,
+                &permissions_beside(versions, found.nearest, &permissions, Some(&objects)),
+            );
+        }
     }
     Ok(tx.rollback().await?)
 }
@@ -92,6 +105,40 @@ fn tell_nearest(versions: &Versions, found: &mut Adoptable, objects: &Objects, h
         found.nearest = version;
         found.differences = told(&differences);
     }
+}
+
+/// The versions with the fewest other owners and privileges first: a file may change these alone.
+fn by_permissions(versions: &Versions, alike: &[Option<i64>], permissions: &Objects) -> Vec<Option<i64>> {
+    let mut likeliest = alike.to_vec();
+    if alike.len() > 1 {
+        likeliest
+            .sort_by_cached_key(|version| permissions_beside(versions, *version, permissions, None).len());
+    }
+    likeliest
+}
+
+/// The owners and privileges that are others than the files make at this version. Without `objects`, the schema has all
+/// that they make.
+fn permissions_beside(
+    versions: &Versions,
+    version: Option<i64>,
+    permissions: &Objects,
+    objects: Option<&Objects>,
+) -> Vec<Deviation> {
+    let history = &versions.history;
+    let files = history.objects_at(version).zip(history.permissions_at(version));
+    let differences = |(made, should_be): (Objects, Objects)| {
+        permission_differences(permissions, &should_be, [objects.unwrap_or(&made), &made])
+    };
+    files.map(differences).unwrap_or_default()
+}
+
+/// What belongs to a role for which no migration may act is told with that role.
+fn tell_permissions(found: &mut Adoptable, differences: &[Deviation]) {
+    let reachable: Vec<_> = differences.iter().filter(|it| !it.is_out_of_reach()).cloned().collect();
+    found.notes = told(&reachable);
+    found.mend = (!differences.is_empty()).then(|| mend_in(&found.schema, differences));
+    found.is_permission_known = true;
 }
 
 fn told(differences: &[Deviation]) -> Vec<String> {

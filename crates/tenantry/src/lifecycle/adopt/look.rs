@@ -52,8 +52,9 @@ pub(crate) async fn adoptable(
     } else {
         Some(versions(Workshop::of(context, database)?, files, steps).await)
     };
-    let measure = &FileVersions { files, versions: versions.map(|it| it.map_err(|error| error.to_string())) };
     let application = context.databases.config(database)?.application_role();
+    let versions = versions.map(|it| it.map_err(|error| error.to_string()));
+    let measure = &FileVersions { files, versions, application };
     let (kept, count, shared) = (&KeptConnections::for_a_run(), found.len(), shared.as_ref());
     let compared = stream::iter(found.into_iter().map(|(schema, found)| async move {
         let open = async || context.databases.owner_connection(database).await;
@@ -64,7 +65,9 @@ pub(crate) async fn adoptable(
             let mut adoptable = Adoptable::new(&schema, place, choice, found.tables, noted.as_ref());
             let compared = async {
                 compare(connection, measure, &mut adoptable, noted.as_ref()).await?;
-                adoptable.notes = strangers(connection, &schema, application).await?;
+                let is_known = adoptable.is_permission_known;
+                let strangers = strangers(connection, &schema, application, is_known).await?;
+                adoptable.notes.splice(0..0, strangers);
                 Ok::<_, Error>(())
             };
             if let Err(error) = compared.await {

@@ -1,11 +1,12 @@
-//! Roles that have a part in a schema, and would have none in what the files make.
+//! Roles that own what no migration can change, and, where it is not known what the files make, roles with privileges.
 
 use sqlx::PgConnection;
 
 use crate::error::Result;
 use crate::tenant::SchemaName;
 
-/// Begins at the schema, and reads only what is its own. $1 is the schema, $2 the role of the application.
+/// Begins at the schema, and reads only what is its own. $1 is the schema, $2 the role of the
+/// application, $3 is true where privileges are compared with the files.
 const STRANGERS: &str = "
     WITH member AS MATERIALIZED (
         SELECT classid, objid FROM pg_catalog.pg_depend AS d
@@ -40,18 +41,19 @@ const STRANGERS: &str = "
                 THEN pg_catalog.format(' and %s more', pg_catalog.count(DISTINCT name) - 1) END)
         FROM object, LATERAL pg_catalog.aclexplode(acl)
         -- Whoever it is may call a function and use a type.
-        WHERE grantee <> owner AND NOT (grantee = 0 AND privilege_type IN ('EXECUTE', 'USAGE'))
+        WHERE NOT $3 AND grantee <> owner AND NOT (grantee = 0 AND privilege_type IN ('EXECUTE', 'USAGE'))
             AND pg_catalog.pg_get_userbyid(grantee) NOT IN ($2, current_user)
         GROUP BY grantee
     )
     SELECT what FROM note ORDER BY place, what COLLATE \"C\"";
 
-/// Tells of other owners, and of privileges beyond those of the application.
+/// Tells of other owners, and of privileges beyond those of the application, unless these are compared.
 pub(super) async fn strangers(
     connection: &mut PgConnection,
     schema: &SchemaName,
     application: &str,
+    are_compared: bool,
 ) -> Result<Vec<String>> {
-    let notes = sqlx::query_scalar(STRANGERS).bind(schema.as_str()).bind(application);
+    let notes = sqlx::query_scalar(STRANGERS).bind(schema.as_str()).bind(application).bind(are_compared);
     Ok(notes.persistent(false).fetch_all(connection).await?)
 }

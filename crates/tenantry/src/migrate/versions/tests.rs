@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::database::Layout;
 use crate::fixture::{Installation, installation, migrations};
 use crate::tenant::Alias;
 use crate::{DatabaseConfig, NewTenant, PoolConfig};
