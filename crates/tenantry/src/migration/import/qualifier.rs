@@ -130,10 +130,20 @@ fn qualifier(tokens: &[Token<'_>], at: usize) -> Option<Range<usize>> {
     let [public, point, name, ..] = &tokens[at..] else { return None };
     let before = tokens[..at].last();
     let is_name = matches!(name.kind, TokenKind::Word | TokenKind::QuotedName | TokenKind::UnicodeName);
-    let is_operator = name.kind == TokenKind::Operator
-        && matches!(&tokens[..at], [.., word, open] if word.is_keyword("operator") && open.is_punctuation("("));
+    let is_operator = name.kind == TokenKind::Operator && is_behind_operator(&tokens[..at]);
     let is_first = !before.is_some_and(|before| before.is_punctuation("."));
     (point.is_punctuation(".") && is_first && (is_name || is_operator)).then_some(public.start..name.start)
+}
+
+/// `OPERATOR`, `OPERATOR (`, or `OPERATOR 1` in a class of operators: elsewhere `public.*` are the columns of a table.
+fn is_behind_operator(before: &[Token<'_>]) -> bool {
+    match before {
+        [.., word] if word.is_keyword("operator") => true,
+        [.., word, next] => {
+            word.is_keyword("operator") && (next.is_punctuation("(") || next.kind == TokenKind::Number)
+        }
+        _ => false,
+    }
 }
 
 /// `SET search_path` of a function itself.

@@ -397,6 +397,21 @@ fn the_path_roles_and_owners_go() {
 }
 
 #[test]
+fn operators_lose_the_schema_wherever_they_are_named() {
+    check_text(
+        "CREATE OPERATOR public.~<< (FUNCTION = public.f, LEFTARG = text, RIGHTARG = text, \
+         COMMUTATOR = OPERATOR(public.>>~));\nCOMMENT ON OPERATOR public.~<< (text, text) IS 'a';\n\
+         CREATE OPERATOR CLASS public.c FOR TYPE text USING btree AS OPERATOR 1 public.~<< (text, text);\n\
+         SELECT public.*, a OPERATOR(public.*) b FROM other AS public;\n",
+        "CREATE OPERATOR ~<< (FUNCTION = f, LEFTARG = text, RIGHTARG = text, COMMUTATOR = OPERATOR(>>~));\n\
+         COMMENT ON OPERATOR ~<< (text, text) IS 'a';\n\
+         CREATE OPERATOR CLASS c FOR TYPE text USING btree AS OPERATOR 1 ~<< (text, text);\n\
+         SELECT public.*, a OPERATOR(*) b FROM other AS public;\n",
+        &[],
+    );
+}
+
+#[test]
 fn what_cannot_be_converted_stays_and_is_told() {
     let sql = "\\set v 1\nCREATE SCHEMA app;\nSELECT :v;\nCOPY a FROM stdin CSV;\n1\n\\.\nBEGIN;\nVACUUM;\nSELECT 'a";
     check_text(
