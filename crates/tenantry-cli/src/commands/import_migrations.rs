@@ -42,6 +42,9 @@ pub(crate) struct Options {
     /// Tables of a dump whose rows every new tenant gets
     #[arg(long, value_name = "TABLE", num_args = 1..)]
     with_rows: Vec<String>,
+    /// Roles whose privileges every tenant gives; `PUBLIC` is everybody. All others are left out
+    #[arg(long, value_name = "ROLE", num_args = 1..)]
+    with_grants_to: Vec<String>,
     /// Write nothing
     #[arg(long)]
     dry_run: bool,
@@ -92,6 +95,7 @@ fn choices(options: &Options, config: &Config, present: &Migrations) -> anyhow::
     Ok(ImportOptions {
         schema: options.schema.clone(),
         with_rows: options.with_rows.clone(),
+        with_grants_to: options.with_grants_to.clone(),
         extension_schema: extensions.map_or("extensions", |schema| schema.as_str()).to_owned(),
         master_digits: digits(master, tenant)?,
         tenant_digits: digits(tenant, master)?,

@@ -143,11 +143,36 @@ async fn migrations_of_another_tool_are_converted_as_the_page_says() {
     assert_eq!(done.stdout, output, "{}", done.stderr);
     assert_eq!(done.code, 0, "{}", done.stderr);
     project.ok(&["init"]);
-    let done = project.type_lines(&script(COMING_FROM));
+    let script = script(COMING_FROM);
+    let (first, with_grants) = script.trim_end().rsplit_once('\n').unwrap();
+    let done = project.type_lines(first);
     assert_eq!(done.code, 0, "{}", done.stderr);
     project.ok(&["exec", "--tenant", "acme", "INSERT INTO note VALUES (1, 'a')"]);
     project.ok(&["migrate", "--to", "0", "--yes"]);
     project.refused(1, &["exec", "--tenant", "acme", "SELECT FROM note"]);
+
+    let shop = "CREATE TABLE public.sale (id int);\nALTER TABLE public.sale OWNER TO shop;\n\
+                CREATE FUNCTION public.secret() RETURNS int LANGUAGE sql AS 'SELECT 1';\n\
+                REVOKE ALL ON FUNCTION public.secret() FROM PUBLIC;\nGRANT ALL ON TABLE public.sale TO shop;\n\
+                GRANT SELECT ON TABLE public.sale TO reporting;\n";
+    project.write("shop.sql", shop);
+    let done = project.type_lines(with_grants);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    for told in ["shop.sql:2: changed: ", "shop.sql:5: changed: ", "shop.sql:6: changed: "] {
+        assert!(done.stdout.contains(told), "{told}: {}", done.stdout);
+    }
+    // Roles are the server's, where others may make this one at the same time.
+    let role =
+        "DO $$ BEGIN CREATE ROLE reporting; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$";
+    let mut superuser =
+        PgConnection::connect(project.database.as_ref().unwrap().superuser_url()).await.unwrap();
+    sqlx::raw_sql(role).execute(&mut superuser).await.unwrap();
+    project.ok(&["lint"]);
+    project.ok(&["migrate"]);
+    let may = "SELECT has_schema_privilege('reporting', current_schema(), 'USAGE') AS schema, \
+               has_table_privilege('reporting', 'sale', 'SELECT') AS sale, \
+               has_function_privilege('reporting', 'secret()', 'EXECUTE') AS secret";
+    assert_eq!(project.ok(&["exec", "--tenant", "acme", may]), "schema  sale  secret\nt       t     f\n");
 }
 
 #[tokio::test]
@@ -242,7 +267,7 @@ fn every_block_of_commands_is_typed() {
         (README.to_owned(), vec!["sh".to_owned(); 2]),
         (CHECKED_QUERIES.to_owned(), vec!["sh".to_owned()]),
         (CITUS.to_owned(), vec!["sh".to_owned()]),
-        (COMING_FROM.to_owned(), vec!["console".to_owned(), "sh".to_owned()]),
+        (COMING_FROM.to_owned(), vec!["console".to_owned(), "sh".to_owned(), "sh".to_owned()]),
         (DIESEL.to_owned(), vec!["sh".to_owned(); 2]),
         (DOCTOR.to_owned(), vec!["console".to_owned()]),
         (PACKAGING.to_owned(), vec!["sh".to_owned()]),

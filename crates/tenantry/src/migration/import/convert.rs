@@ -4,6 +4,7 @@ use std::ops::Range;
 use super::draft::Section;
 use super::extension::ExtensionStatement;
 use super::finding::{ImportFinding, ImportRemark};
+use super::grants::{Carried, Grant, role_of, role_tokens, usage};
 use super::imported::ImportedFile;
 use super::isolation::{Isolation, Kept};
 use super::numbers::Numbered;
@@ -20,6 +21,8 @@ pub(super) struct Converter<'a> {
     tool: ImportTool,
     options: &'a ImportOptions,
     extensions: Vec<ExtensionStatement>,
+    /// The roles that may use the schema by a statement of their own already.
+    users: BTreeSet<String>,
     findings: Vec<ImportFinding>,
 }
 
@@ -38,7 +41,7 @@ struct SectionWork<'a> {
 
 impl<'a> Converter<'a> {
     pub(super) fn new(tool: ImportTool, options: &'a ImportOptions, findings: Vec<ImportFinding>) -> Self {
-        Self { tool, options, extensions: Vec::new(), findings }
+        Self { tool, options, extensions: Vec::new(), users: BTreeSet::new(), findings }
     }
 
     /// Hands out what the master needs, and what there is to say.
@@ -132,7 +135,7 @@ impl<'a> Converter<'a> {
         if self.tool == ImportTool::Dump && self.convert_rows(work, unit) {
             return;
         }
-        if self.convert_data(work, unit) {
+        if self.convert_data(work, unit) || self.convert_grant(work, unit) {
             return;
         }
         let first_words = || format!("`{}`", beginning(&work.text[range.clone()]));
@@ -158,6 +161,47 @@ impl<'a> Converter<'a> {
             self.tell(work.section, at, remark, message);
         }
         work.keep(unit, &found.parts);
+    }
+
+    /// Carries the privileges of roles that are named. Answers `false` for any other statement, which goes its way.
+    fn convert_grant<'b>(&mut self, work: &mut SectionWork<'b>, unit: &Unit<'b>) -> bool {
+        let is_named = |role: &String| self.options.with_grants_to.iter().any(|it| is_role(it, role));
+        let Some(grant) = Grant::of(&unit.tokens).filter(|grant| grant.roles.iter().any(is_named)) else {
+            return false;
+        };
+        let range = unit.range();
+        let words = format!("`{}`", beginning(&work.text[range.clone()]));
+        if !grant.roles.iter().all(is_named) {
+            let message = format!("{words} is left out: it is for roles beside those that are named");
+            self.tell(work.section, range.start, ImportRemark::Changed, message);
+            work.leave_out(range);
+            return true;
+        }
+        match grant.carried(work.text, &self.options.schema) {
+            None => return false,
+            Some(Carried::InBlock(text)) => {
+                let message = format!("{words} is a block now, which asks for the schema of the tenant");
+                self.tell(work.section, range.start, ImportRemark::Changed, message);
+                work.kept.push(Kept { start: range.start, range: range.clone(), tokens: Vec::new() });
+                work.edits.push((range, text));
+            }
+            Some(Carried::AsItIs) => {
+                let receivers = if grant.gives() { role_tokens(&unit.tokens) } else { Vec::new() };
+                let new = receivers
+                    .into_iter()
+                    .filter(|role| role_of(role).is_some_and(|it| self.users.insert(it)));
+                let usage: String = new.map(|role| usage(&role) + ";\n").collect();
+                if !usage.is_empty() {
+                    let message =
+                        format!("{words} is kept, and the role may use the schema, which it needs for that");
+                    self.tell(work.section, range.start, ImportRemark::Changed, message);
+                    work.edits.push((range.start..range.start, usage));
+                }
+                let found = unqualified(&unit.tokens, &self.options.schema);
+                work.keep(unit, &found.parts);
+            }
+        }
+        true
     }
 
     fn move_extension(&mut self, work: &SectionWork<'_>, unit: &Unit<'_>) {
@@ -328,6 +372,11 @@ fn edited(text: &str, part: Range<usize>, edits: &[(Range<usize>, String)]) -> S
     }
     result.push_str(&text[copied..part.end]);
     result
+}
+
+/// Returns true for the same role. `PUBLIC` is everybody however it is written.
+fn is_role(named: &str, role: &str) -> bool {
+    if role == "PUBLIC" { named.eq_ignore_ascii_case("public") } else { named == role }
 }
 
 /// The first words of a statement, on one line.

@@ -14,6 +14,7 @@
 //! | `isolation` | whether a file runs in one |
 //! | `verdict` | what becomes of one statement |
 //! | `qualifier` | takes `public.` away, by tokens |
+//! | `grants` | privileges of the roles that somebody names |
 //! | `extension` | extensions, which all tenants share, for a migration of the master |
 //! | `rows` | the data of a dump, as `INSERT` |
 //! | `source_folder`, `source_file`, `draft` | what is read |
@@ -30,6 +31,7 @@ mod finding;
 mod flyway;
 mod golang_migrate;
 mod goose;
+mod grants;
 mod imported;
 mod isolation;
 mod numbers;
@@ -61,6 +63,7 @@ use super::error::{MigrationError, Problem};
 /// let options = ImportOptions {
 ///     schema: "public".to_owned(),
 ///     with_rows: Vec::new(),
+///     with_grants_to: Vec::new(),
 ///     extension_schema: "extensions".to_owned(),
 ///     master_digits: "0001".to_owned(),
 ///     tenant_digits: "0001".to_owned(),

@@ -10,6 +10,7 @@ fn options(with_rows: &[&str]) -> ImportOptions {
     ImportOptions {
         schema: "public".to_owned(),
         with_rows: with_rows.iter().map(|&table| table.to_owned()).collect(),
+        with_grants_to: Vec::new(),
         extension_schema: "extensions".to_owned(),
         master_digits: "0007".to_owned(),
         tenant_digits: "0001".to_owned(),
@@ -359,6 +360,12 @@ fn a_dump_becomes_a_first_migration() {
             "shop.sql:35: `GRANT SELECT ON TABLE public.note TO reporting` is left out",
         ],
     );
+    let grants = ImportOptions { with_grants_to: vec!["reporting".to_owned()], ..options(&[]) };
+    let mut folder = SourceFolder::new("");
+    folder.add("shop.sql", DUMP.replace("<tab>", "\t").into_bytes()).unwrap();
+    let with_grants = import(ImportTool::Dump, &folder, &grants).unwrap();
+    let usage = "TO reporting', current_schema()); END $$;\nGRANT SELECT ON TABLE note TO reporting;\n";
+    assert!(with_grants.files[1].text.ends_with(usage), "{}", with_grants.files[1].text);
     let Imported { files, findings } =
         run(ImportTool::Dump, &[("shop.sql", &DUMP.replace("<tab>", "\t"))], &["other"]).unwrap();
     assert!(!files[1].text.contains("INSERT") && !files[1].text.contains("setval"), "{}", files[1].text);
@@ -408,6 +415,44 @@ fn operators_lose_the_schema_wherever_they_are_named() {
          CREATE OPERATOR CLASS c FOR TYPE text USING btree AS OPERATOR 1 ~<< (text, text);\n\
          SELECT public.*, a OPERATOR(*) b FROM other AS public;\n",
         &[],
+    );
+}
+
+#[test]
+fn the_grants_of_roles_that_are_named_are_carried() {
+    let sql = "CREATE TABLE public.a (id int);\nGRANT SELECT ON public.a TO Reporting;\nGRANT INSERT ON a TO shop;\n\
+               REVOKE EXECUTE ON FUNCTION public.f(int) FROM PUBLIC;\nGRANT ALL ON a TO reporting, shop;\n\
+               GRANT USAGE ON SCHEMA public TO reporting;\nGRANT CONNECT ON DATABASE shop TO reporting;\n\
+               ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO reporting;\nGRANT UPDATE (id) ON a TO reporting;\n";
+    let usage = |name: &str| {
+        let format = "EXECUTE pg_catalog.format";
+        format!("DO $$ BEGIN {format}('GRANT USAGE ON SCHEMA %I TO {name}', current_schema()); END $$;\n")
+    };
+    let with_grants_to = vec!["reporting".to_owned(), "public".to_owned()];
+    let mut folder = SourceFolder::new("");
+    folder.add("1_a.up.sql", sql.as_bytes().to_vec()).unwrap();
+    let options = ImportOptions { with_grants_to, ..options(&[]) };
+    let Imported { files, findings } = import(ImportTool::GolangMigrate, &folder, &options).unwrap();
+    check_accepted(&files);
+    assert_eq!(
+        files[0].text,
+        format!(
+            "CREATE TABLE a (id int);\n{}GRANT SELECT ON a TO Reporting;\n\
+             REVOKE EXECUTE ON FUNCTION f(int) FROM PUBLIC;\n{}GRANT UPDATE (id) ON a TO reporting;\n",
+            usage("Reporting"),
+            usage("reporting"),
+        )
+    );
+    check_told(
+        &findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        &[
+            "1_a.up.sql:2: `GRANT SELECT ON public.a TO Reporting` is kept, and the role may use the schema",
+            "1_a.up.sql:3: `GRANT INSERT ON a TO shop` is left out",
+            "1_a.up.sql:5: `GRANT ALL ON a TO reporting, shop` is left out: it is for roles beside those",
+            "1_a.up.sql:6: `GRANT USAGE ON SCHEMA public TO reporting` is a block now",
+            "1_a.up.sql:7: `GRANT CONNECT ON DATABASE shop TO reporting` is left out",
+            "1_a.up.sql:8: `ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO…` is left out",
+        ],
     );
 }
 
