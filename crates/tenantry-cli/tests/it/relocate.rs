@@ -33,6 +33,14 @@ async fn a_tenant_goes_to_another_database_and_its_copy_goes_in_time() {
     let audit = project.ok(&["show", "acme"]);
     assert!(audit.contains("move"), "{audit}");
     let purged = project.run(&["purge", "--due", "--yes"]);
+    project.ok(&["database", "close", "eu"]);
+    let plan = project.json(&["move", "acme", "--to", "eu"]);
+    assert_eq!(plan["offline"]["is_possible"], false, "{plan}");
+    let refused = project.refused(1, &["move", "acme", "--to", "eu", "--offline"]);
+    let told = ["database `eu` is closed to new tenants", "hint: `tenantry database open eu` opens it again"];
+    assert!(told.iter().all(|part| refused.contains(part)), "{refused}");
+    project.ok(&["database", "open", "eu"]);
+
     assert!(purged.stderr.contains("dropped the copy of acme in database default"), "{}", purged.stderr);
     project.ok(&["doctor"]);
 }

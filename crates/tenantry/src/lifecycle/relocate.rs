@@ -39,7 +39,7 @@ use sqlx::{Connection as _, PgConnection};
 use self::blueprint::Blueprint;
 use self::ending::{remove_copy, undo};
 pub(crate) use self::kept::{purge_copies, purge_copy};
-use self::needs::{check_free, check_needs, check_status};
+use self::needs::{check_free, check_needs, check_open, check_status};
 use self::online::check_online;
 use self::options::Carried;
 pub use self::options::{MoveOptions, Moved};
@@ -87,6 +87,7 @@ pub(crate) async fn relocate<E: From<Error>>(
         work.forget_changes(&mut registry, &mut source, tenant.schema()).await?;
         remove_copy(context, &mut target, work.arrived(), steps).await?;
     } else {
+        check_open(context, &mut registry, &tenant, &to).await?;
         check_free(&mut target, &tenant, &to).await?;
     }
     let method = under_way.as_ref().map_or(options.method, |record| record.method);

@@ -45,7 +45,7 @@ async fn create_in(
         Some(known) if is_half_made_by(&known, new, draft) => go_on(context, registry, &known).await?,
         Some(known) => return Err(already_exists(&known)),
         None if new.registers_existing() => {
-            check_open(context, draft)?;
+            check_open(context, draft.database(), draft.slug())?;
             refuse_on_citus(context, NotOnCitus::Adopt, &[draft.database()]).await?;
             register(context, registry, draft, new).await?;
         }
@@ -66,7 +66,7 @@ async fn create_somewhere(
     draft: &Tenant,
 ) -> Result<()> {
     if !is_placed(context, new) {
-        check_open(context, draft)?;
+        check_open(context, draft.database(), draft.slug())?;
         return create_new(context, registry, new, draft).await;
     }
     // In a box, so that the future of an installation that does not choose is no larger for it.

@@ -26,7 +26,7 @@ pub(crate) use self::create::{already_exists, create, lock_schema, somebody_work
 pub(crate) use self::grants::{grants, own_role};
 pub(crate) use self::half_made::{end_making, is_filled};
 pub use self::new_tenant::NewTenant;
-pub(crate) use self::new_tenant::checked_slug;
+pub(crate) use self::new_tenant::{check_open, checked_slug};
 pub(crate) use self::on_citus::{NotOnCitus, refuse_on_citus};
 pub(crate) use self::proof::Proof;
 pub(crate) use self::register::{applied_files, enter};

@@ -144,7 +144,7 @@ impl NewTenant {
     /// The tenant this becomes, checked against the rules but not yet against the registry.
     pub(crate) fn draft(&self, context: &Context, status: Status) -> Result<Tenant> {
         let draft = self.outline(context, status)?;
-        check_open(context, &draft)?;
+        check_open(context, draft.database(), draft.slug())?;
         Ok(draft)
     }
 
@@ -196,16 +196,15 @@ pub(crate) fn checked_slug(context: &Context, text: &str) -> Result<Slug> {
 }
 
 /// # Errors
-/// [`ErrorKind::DatabaseClosed`] if the configuration closes the tenant's database. The registry may close it as well,
-/// which is found out when the tenant is entered.
-pub(super) fn check_open(context: &Context, draft: &Tenant) -> Result<()> {
-    let alias = draft.database();
+/// [`ErrorKind::DatabaseClosed`] if the configuration closes the database that the tenant is to come to. The registry
+/// may close it as well, which is found out when the tenant or its move is entered.
+pub(crate) fn check_open(context: &Context, alias: &Alias, slug: &Slug) -> Result<()> {
     if !context.databases.config(alias)?.is_closed() {
         return Ok(());
     }
     let message = format!("database `{alias}` is closed to new tenants by the configuration");
     Err(Error::new(ErrorKind::DatabaseClosed, message)
-        .with_tenant(draft.slug())
+        .with_tenant(slug)
         .with_hint(format!("take `closed` out of `[databases.{alias}]`, or name another database")))
 }
 

@@ -6,9 +6,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{Executor, FromRow, PgConnection, Postgres, Row as _};
 use time::OffsetDateTime;
 
+use super::store::closed;
 use crate::error::Result;
 use crate::sql::Literal;
-use crate::tenant::Alias;
+use crate::tenant::{Alias, Slug};
 
 /// The time after which tenants are counted again.
 const COUNT_IS_GOOD_FOR: Duration = Duration::from_mins(1);
@@ -87,6 +88,18 @@ pub(crate) async fn open(connection: &mut PgConnection, alias: &Alias) -> Result
     let open = "UPDATE tenantry.database SET closed_at = NULL, closed_by = NULL
         WHERE alias = $1 AND closed_at IS NOT NULL";
     Ok(sqlx::query(open).bind(alias.as_str()).execute(connection).await?.rows_affected() == 1)
+}
+
+/// # Errors
+/// [`ErrorKind::DatabaseClosed`](crate::ErrorKind::DatabaseClosed) if it is closed to new tenants.
+pub(crate) async fn check_open(
+    executor: impl Executor<'_, Database = Postgres>,
+    alias: &Alias,
+    slug: &Slug,
+) -> Result<()> {
+    let find = "SELECT EXISTS (SELECT FROM tenantry.database WHERE alias = $1 AND closed_at IS NOT NULL)";
+    let is_closed = sqlx::query_scalar(find).bind(alias.as_str()).fetch_one(executor).await?;
+    if is_closed { Err(closed(alias, slug)) } else { Ok(()) }
 }
 
 /// Counts the tenants of these databases anew. The index by database is read, and not the table.

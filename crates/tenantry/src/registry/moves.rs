@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::move_method::MoveMethod;
+use super::databases::check_open;
 use super::store::parsed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::{Alias, SchemaName, Tenant, TenantId};
@@ -126,7 +127,8 @@ pub(crate) async fn under_way(
 /// Enters a move that is about to begin.
 ///
 /// # Errors
-/// [`ErrorKind::Conflict`] if one is under way.
+/// [`ErrorKind::DatabaseClosed`] if the target is closed to new tenants, [`ErrorKind::Conflict`] if a move of it is under
+/// way.
 pub(crate) async fn begin(
     connection: &mut PgConnection,
     tenant: &Tenant,
@@ -138,7 +140,8 @@ pub(crate) async fn begin(
         "INSERT INTO tenantry.move
              (tenant_id, slug, schema_name, source, target, kept_schema, keep_seconds, operator, method,
               step)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'planned')
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 'planned'
+         WHERE NOT EXISTS (SELECT FROM tenantry.database WHERE alias = $5 AND closed_at IS NOT NULL)
          ON CONFLICT (tenant_id) WHERE ended_at IS NULL DO NOTHING RETURNING *",
     )
     .bind(tenant.id().as_uuid())
@@ -150,12 +153,14 @@ pub(crate) async fn begin(
     .bind(i64::try_from(keep.as_secs()).unwrap_or(i64::MAX))
     .bind(operator)
     .bind(method.as_str())
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    entered.ok_or_else(|| {
-        let message = format!("tenant `{}` is being moved by somebody else", tenant.slug());
-        Error::new(ErrorKind::Conflict, message).with_tenant(tenant.slug())
-    })
+    if let Some(entered) = entered {
+        return Ok(entered);
+    }
+    check_open(connection, target, tenant.slug()).await?;
+    let message = format!("tenant `{}` is being moved by somebody else", tenant.slug());
+    Err(Error::new(ErrorKind::Conflict, message).with_tenant(tenant.slug()))
 }
 
 /// Notes the step that a move has come to.

@@ -260,16 +260,15 @@ pub(crate) async fn insert_tenant(connection: &mut PgConnection, tenant: &Tenant
     .await;
     match inserted {
         Ok(done) if done.rows_affected() == 1 => Ok(()),
-        Ok(_) => Err(closed(tenant)),
+        Ok(_) => Err(closed(tenant.database(), tenant.slug())),
         Err(error) => Err(taken(&error, tenant).unwrap_or_else(|| error.into())),
     }
 }
 
-/// The error of a tenant for a database that the registry has as closed.
-fn closed(tenant: &Tenant) -> Error {
-    let alias = tenant.database();
+/// The error of a tenant that is to come to a database that the registry has as closed.
+pub(super) fn closed(alias: &Alias, slug: &Slug) -> Error {
     Error::new(ErrorKind::DatabaseClosed, format!("database `{alias}` is closed to new tenants"))
-        .with_tenant(tenant.slug())
+        .with_tenant(slug)
         .with_hint(format!("`tenantry database open {alias}` opens it again; or name another database"))
 }
 

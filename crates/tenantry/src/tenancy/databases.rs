@@ -22,8 +22,8 @@ impl Tenancy {
     /// if it was closed before.
     ///
     /// The [placement](crate::Builder::placement) leaves it out from now on, and a tenant that names it is refused with
-    /// [`ErrorKind::DatabaseClosed`]: one that is made, cloned, imported or adopted. The configuration may close it
-    /// [as well](crate::DatabaseConfig::closed).
+    /// [`ErrorKind::DatabaseClosed`]: one that is made, cloned, imported, adopted or moved there. What was begun before
+    /// is finished. The configuration may close it [as well](crate::DatabaseConfig::closed).
     ///
     /// ```no_run
     /// # async fn example(tenancy: tenantry::Tenancy) -> tenantry::Result<()> {

@@ -33,7 +33,8 @@ impl Tenancy {
     /// # Errors
     /// [`ErrorKind::Unsupported`], before anything is made, naming what cannot be moved: what
     /// [`clone_tenant`](Self::clone_tenant) lists, what depends on the master schema, roles and extensions that are not
-    /// there. [`ErrorKind::AlreadyExists`] if there is a schema of its name. [`ErrorKind::Conflict`] if somebody else
+    /// there. [`ErrorKind::DatabaseClosed`] if the database takes no new tenants, unless the move was begun before.
+    /// [`ErrorKind::AlreadyExists`] if there is a schema of its name. [`ErrorKind::Conflict`] if somebody else
     /// moves it, or changes its tables by hand. [`ErrorKind::PoolTimeout`], naming the sessions, if transactions do not
     /// end within 10 seconds. Or whatever `dump` fails with.
     pub async fn move_tenant<E: From<Error>>(

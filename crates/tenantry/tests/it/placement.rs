@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use tenantry::lifecycle::PlannedMove;
+use tenantry::observe::Step;
 use tenantry::placement::{DatabaseFigures, Newcomer, Policy};
 use tenantry::tenant::{Alias, SchemaName, Status};
-use tenantry::{Builder, Config, DatabaseConfig, ErrorKind, NewTenant, Tenancy};
+use tenantry::{Builder, Config, DatabaseConfig, Error, ErrorKind, MoveOptions, NewTenant, Tenancy};
 use tenantry_embedded::ScratchDatabase;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
+use crate::clone::dump;
 use crate::support::{Client, Folder, builder, check_error, config, database, tenant_files};
 
 const NOTE: &str = "CREATE TABLE note (id int, title text)";
@@ -159,6 +163,59 @@ async fn nobody_comes_to_a_closed_database_and_who_is_there_stays() {
     assert_eq!(placed(&tenancy, &["t9", "t10"]).await, ["default", "b"]);
     let refused = tenancy.create(NewTenant::new("t11").database(alias("a"))).await;
     check_error(refused, ErrorKind::DatabaseClosed, &["by the configuration", "take `closed` out"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_moves_to_a_closed_database_and_whoever_left_one_comes_back_once_it_is_open() {
+    let place = Place::new().await;
+    let open = async |closed| {
+        let builder = place.builder().database_as(alias("b"), config(&place.b).closed(closed));
+        builder.connect().await.unwrap()
+    };
+    let (tenancy, by_file) = (open(false).await, open(true).await);
+    let acme = tenancy.create(NewTenant::new("acme")).await.unwrap();
+    tenancy.close_database(&alias("a")).await.unwrap();
+    for (tenancy, to, hint) in [
+        (&tenancy, "a", "`tenantry database open a`"),
+        (&by_file, "a", "`tenantry database open a`"),
+        (&by_file, "b", "take `closed` out of `[databases.b]`"),
+    ] {
+        let told = ["closed to new tenants", &format!("`{to}`"), hint];
+        let plan = tenancy.examine_move(&acme, &alias(to)).await.unwrap();
+        let said = format!("{:?}", plan.refused);
+        assert!(told.iter().all(|part| said.contains(part)), "{said}");
+        for order in [MoveOptions::to(alias(to)), MoveOptions::to(alias(to)).online()] {
+            let dump = async |arguments: &[String]| Ok::<_, Error>(dump(&place.main, arguments));
+            check_error(tenancy.move_tenant(&acme, order, dump).await, ErrorKind::DatabaseClosed, &told);
+        }
+    }
+    assert_eq!(Client::owner(&place.main).await.count("tenantry.move").await, 0);
+    tenancy.open_database(&alias("a")).await.unwrap();
+
+    // It is closed after the first look, and before anything is entered: `pg_dump` is called in between.
+    let dump_and_close = async |arguments: &[String]| {
+        tenancy.close_database(&alias("a")).await.unwrap();
+        Ok::<_, Error>(dump(&place.main, arguments))
+    };
+    let late = tenancy.move_tenant(&acme, MoveOptions::to(alias("a")), dump_and_close).await;
+    check_error(late, ErrorKind::DatabaseClosed, &["`a` is closed to new tenants"]);
+    assert_eq!(Client::owner(&place.main).await.count("tenantry.move").await, 0);
+    tenancy.open_database(&alias("a")).await.unwrap();
+
+    // Whoever is under way arrives, and leaves again although it is closed.
+    let close = |step: Step<'_>| {
+        if step.what == "making tables" {
+            let (tenancy, a) = (&tenancy, alias("a"));
+            block_in_place(|| Handle::current().block_on(tenancy.close_database(&a))).unwrap();
+        }
+    };
+    let dump = async |arguments: &[String]| Ok::<_, Error>(dump(&place.main, arguments));
+    let moved = tenancy.move_tenant_observed(&acme, MoveOptions::to(alias("a")), close, dump).await.unwrap();
+    assert_eq!(moved.tenant.database(), &alias("a"));
+    let back = MoveOptions::to(Alias::default());
+    let dump = async |arguments: &[String]| Ok::<_, Error>(crate::clone::dump(&place.a, arguments));
+    let back = tenancy.move_tenant(&moved.tenant, back, dump).await.unwrap();
+    assert_eq!(back.tenant.database(), &Alias::default());
 }
 
 #[tokio::test]

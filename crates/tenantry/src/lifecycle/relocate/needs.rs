@@ -3,12 +3,14 @@
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
+use crate::context::Context;
 use crate::error::{ErrorKind, Result};
 use crate::lifecycle::contents::{REFUSALS, enter, leave, tables};
 use crate::lifecycle::locks::check_locks;
 use crate::lifecycle::needs::{Here, NeededExtension, missing_extension, missing_roles};
 use crate::lifecycle::source::{ReadFor, needed_extensions};
-use crate::registry::applied;
+use crate::provision;
+use crate::registry::{applied, databases};
 use crate::tenant::{Alias, SchemaName, Tenant};
 
 /// The roles that are named in what a schema holds, but for the owner's.
@@ -51,6 +53,18 @@ pub(super) fn check_status(tenant: &Tenant) -> Result<()> {
     }
     let reason = format!("it is {}", tenant.status());
     Err(ReadFor::Move.refused(tenant, ErrorKind::TenantUnavailable, reason))
+}
+
+/// # Errors
+/// [`ErrorKind::DatabaseClosed`] if the target is closed to new tenants. A move that was begun goes on.
+pub(super) async fn check_open(
+    context: &Context,
+    registry: &mut PgConnection,
+    tenant: &Tenant,
+    to: &Alias,
+) -> Result<()> {
+    provision::check_open(context, to, tenant.slug())?;
+    databases::check_open(registry, to, tenant.slug()).await
 }
 
 /// # Errors

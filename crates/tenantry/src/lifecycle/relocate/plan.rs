@@ -1,6 +1,8 @@
 //! Looks whether a tenant can be moved, and what that would cost it.
 
-use super::needs::{MoveNeeds, check_free, check_needs, check_status};
+use sqlx::PgConnection;
+
+use super::needs::{MoveNeeds, check_free, check_needs, check_open, check_status};
 use super::online::check_online;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -64,7 +66,7 @@ pub(crate) async fn examine_move(context: &Context, tenant: &Tenant, to: &Alias)
     let [tables, size_bytes] = [room.tables, room.size_bytes].map(i64::unsigned_abs);
     let (mut refused, mut online_refused) = (Vec::new(), None);
     if *tenant.database() != *to {
-        refused.extend(refusals(context, &tenant, to).await?);
+        refused.extend(refusals(context, &mut registry, &tenant, to).await?);
         online_refused = online_refusal(context, &tenant).await?;
     }
     let (stall_ms, online_stall_ms) = (stall(tables, size_bytes), stall(tables, 0) / 2);
@@ -74,11 +76,17 @@ pub(crate) async fn examine_move(context: &Context, tenant: &Tenant, to: &Alias)
 
 /// # Errors
 /// Errors that are no refusals: a server that cannot be reached.
-async fn refusals(context: &Context, tenant: &Tenant, to: &Alias) -> Result<Option<MoveRefusal>> {
+async fn refusals(
+    context: &Context,
+    registry: &mut PgConnection,
+    tenant: &Tenant,
+    to: &Alias,
+) -> Result<Option<MoveRefusal>> {
     let mut target = context.databases.unlimited_owner_connection(to).await?;
     let mut source = context.databases.unlimited_owner_connection(tenant.database()).await?;
     let looked = async {
         check_status(tenant)?;
+        check_open(context, registry, tenant, to).await?;
         refuse_on_citus(context, NotOnCitus::Move, &[tenant.database(), to]).await?;
         check_free(&mut target, tenant, to).await?;
         let statement = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
