@@ -2,9 +2,9 @@
 use serde_json::{Value, json};
 use tenantry::lifecycle::{DrainPlan, PlannedMove};
 use tenantry::tenant::{Alias, Status};
-use tenantry::{Config, MoveOptions, Tenancy};
+use tenantry::{Config, MoveOptions, Moved, Tenancy};
 
-use super::relocate::watched;
+use super::relocate::{warn, watched};
 use crate::away;
 use crate::causes::Causes;
 use crate::connect::with_tenancy;
@@ -37,26 +37,27 @@ pub(crate) struct Options {
     dry_run: bool,
 }
 
-/// The work that was done on the database itself.
-#[derive(Clone, Copy, Default)]
+/// The work that was done.
+#[derive(Default)]
 struct Done {
     was_open: bool,
     spares: usize,
+    moved: Vec<Moved>,
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     with_tenancy(cx, async |cx, config, tenancy| {
         // What cannot be planned is refused before anything is closed.
         tenancy.plan_drain(&options.alias, &options.to).await?;
-        let done = if options.dry_run { Done::default() } else { begin(tenancy, &options.alias).await? };
+        let mut done = if options.dry_run { Done::default() } else { begin(tenancy, &options.alias).await? };
         let mut plan = tenancy.plan_drain(&options.alias, &options.to).await?;
         if options.online || options.offline {
-            relocate_all(cx, config, tenancy, &plan, options.online).await?;
+            done.moved = relocate_all(cx, config, tenancy, &plan, options.online).await?;
             plan = tenancy.plan_drain(&options.alias, &options.to).await?;
         }
         match cx.output.format() {
-            Format::Json => cx.output.json(&json_of(&plan, done)),
-            Format::Table => print(cx, &plan, done, options.dry_run),
+            Format::Json => cx.output.json(&json_of(&plan, &done)),
+            Format::Table => print(cx, &plan, &done, options.dry_run),
         }
         let finish = report(cx, &plan);
         Ok(away::tell_some(cx.output.format(), tenancy, |alias| *alias == options.alias, finish))
@@ -68,8 +69,8 @@ pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Fi
 async fn begin(tenancy: &Tenancy, alias: &Alias) -> anyhow::Result<Done> {
     let was_open = tenancy.close_database(alias).await?;
     match tenancy.remove_spares(alias).await {
-        Ok(spares) => Ok(Done { was_open, spares }),
-        Err(_) if tenancy.unreachable().contains_key(alias) => Ok(Done { was_open, spares: 0 }),
+        Ok(spares) => Ok(Done { was_open, spares, ..Done::default() }),
+        Err(_) if tenancy.unreachable().contains_key(alias) => Ok(Done { was_open, ..Done::default() }),
         Err(error) => Err(error.into()),
     }
 }
@@ -81,28 +82,28 @@ async fn relocate_all(
     tenancy: &Tenancy,
     plan: &DrainPlan,
     is_online: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<Moved>> {
     let format = cx.output.format();
     let progress = Progress::new(format);
-    let mut causes = Causes::default();
-    for PlannedMove { tenant, to, .. } in &plan.moves {
+    let (mut all, mut causes) = (Vec::new(), Causes::default());
+    for PlannedMove { tenant, to, is_under_way, .. } in &plan.moves {
         let Ok(to) = to else { continue };
-        let order = match tenant.status() {
-            Status::Moving => MoveOptions::resume(),
-            _ if is_online => MoveOptions::to(to.clone()).online(),
-            _ => MoveOptions::to(to.clone()),
-        };
+        let order = MoveOptions::to(to.clone());
+        let order = if is_online { order.online() } else { order };
+        let order = if *is_under_way { MoveOptions::resume() } else { order };
         match watched(&progress, config, tenancy, tenant, order).await {
             Ok(moved) => {
                 let (slug, to) = (moved.tenant.slug(), moved.tenant.database());
                 note(format, &format!("moved tenant {slug} to {to}, {} rows", moved.rows));
+                warn(format, &moved);
+                all.push(moved);
             }
             Err(error) if progress.is_cancelled() => return Err(error),
             Err(error) => causes.tell(format, &Report::of(error.as_ref()).of_tenant(tenant)),
         }
     }
     causes.finish(format);
-    Ok(())
+    Ok(all)
 }
 
 /// Says why some have nowhere to go. Somebody left is a reason to repeat the command.
@@ -119,25 +120,38 @@ fn report(cx: &mut Context, plan: &DrainPlan) -> Finish {
     if plan.moves.is_empty() && plan.staying.is_empty() { Finish::Done } else { Finish::SomeFailed }
 }
 
-fn json_of(plan: &DrainPlan, done: Done) -> Value {
+fn json_of(plan: &DrainPlan, done: &Done) -> Value {
     let moves = plan.moves.iter().map(|planned| {
         json!({
             "slug": planned.tenant.slug(),
             "status": planned.tenant.status(),
             "to": planned.to.as_ref().ok(),
+            "under_way": planned.is_under_way,
+        })
+    });
+    let moved = done.moved.iter().map(|moved| {
+        json!({
+            "slug": moved.tenant.slug(),
+            "to": moved.tenant.database(),
+            "copied": moved.rows,
+            "stalled_ms": moved.stalled_ms,
+            "kept_schema": moved.kept_schema,
+            "notes": moved.notes,
         })
     });
     json!({
         "database": plan.database,
+        "moved": moved.collect::<Vec<_>>(),
         "moves": moves.collect::<Vec<_>>(),
         "staying": plan.staying,
         "removed": done.spares,
     })
 }
 
-fn print(cx: &mut Context, plan: &DrainPlan, done: Done, is_dry: bool) {
-    let rows = plan.moves.iter().map(|PlannedMove { tenant, to, .. }| {
+fn print(cx: &mut Context, plan: &DrainPlan, done: &Done, is_dry: bool) {
+    let rows = plan.moves.iter().map(|PlannedMove { tenant, to, is_under_way, .. }| {
         let command = match to {
+            Ok(_) if *is_under_way => format!("tenantry move {}", tenant.slug()),
             Ok(to) => format!("tenantry move {} --to {to} --offline", tenant.slug()),
             Err(_) => "nowhere".to_owned(),
         };

@@ -90,9 +90,7 @@ async fn relocate(
 ) -> anyhow::Result<()> {
     let progress = Progress::new(cx.output.format());
     let moved = watched(&progress, config, tenancy, tenant, order).await?;
-    for line in &moved.notes {
-        note(cx.output.format(), &format!("warning: {line}"));
-    }
+    warn(cx.output.format(), &moved);
     let (slug, to) = (moved.tenant.slug(), moved.tenant.database());
     let told = match &moved.from {
         None => format!("tenant {slug} is in database {to} already"),
@@ -103,6 +101,13 @@ async fn relocate(
     };
     note(cx.output.format(), &told);
     print(cx, tenancy, &moved).await
+}
+
+/// Tells what a tenant is without where it is now. Programs are told in the JSON.
+pub(super) fn warn(format: Format, moved: &Moved) {
+    for line in &moved.notes {
+        note(format, &format!("warning: {line}"));
+    }
 }
 
 /// Shows how the work goes on. Once interrupted, it undoes what it did.

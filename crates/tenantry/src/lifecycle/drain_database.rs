@@ -1,7 +1,7 @@
 //! Says where the tenants of a database go that is to be left.
 //!
 //! Nothing is written down of it: what is left is what the registry still has there. So whoever is interrupted plans
-//! anew, and finds those that have gone where they are.
+//! anew, and finds those that have gone where they are. A move that was interrupted goes on to where it led.
 
 use std::collections::BTreeMap;
 
@@ -9,9 +9,11 @@ use sqlx::PgConnection;
 
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
+#[cfg(doc)]
+use crate::lifecycle::MoveOptions;
 use crate::placement::{KnownDatabases, Newcomer, PlacementPlan};
 use crate::provision::{known_databases, remove_spares};
-use crate::registry::{Selection, databases};
+use crate::registry::{Selection, databases, moves as tenant_moves};
 use crate::sql::Literal;
 use crate::tenant::{Alias, Status, Tenant};
 
@@ -38,6 +40,8 @@ pub struct PlannedMove {
     pub tenant: Tenant,
     /// The database, or the reason why there is none for it.
     pub to: Result<Alias>,
+    /// True if its move was begun and has not ended: then it goes on, as [`MoveOptions::resume`] has it.
+    pub is_under_way: bool,
 }
 
 /// Plans the moves, and changes nothing. Without `to`, every other database comes into question that is open and
@@ -94,6 +98,7 @@ async fn moves(
     alias: &Alias,
     around: KnownDatabases,
 ) -> Result<Vec<PlannedMove>> {
+    let under_way = tenant_moves::under_way_from(&mut *registry, alias).await?;
     let placement = context.placement.for_moves();
     let mut plan = PlacementPlan::new(&placement, around);
     let condition = format!("database = {}", Literal(alias.as_str()));
@@ -104,8 +109,9 @@ async fn moves(
         let Some(last) = page.last() else { return Ok(moves) };
         last.slug().as_str().clone_into(&mut after);
         for tenant in page {
-            let to = plan.place(&Newcomer::from(&tenant));
-            moves.push(PlannedMove { tenant, to });
+            let begun = under_way.get(&tenant.id());
+            let to = begun.cloned().map_or_else(|| plan.place(&Newcomer::from(&tenant)), Ok);
+            moves.push(PlannedMove { is_under_way: begun.is_some(), tenant, to });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The statements about moves of tenants between databases, one function each.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
@@ -7,8 +8,8 @@ use sqlx::{Executor, FromRow, PgConnection, Postgres, Row as _};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::move_method::MoveMethod;
 use super::databases::check_open;
+use super::move_method::MoveMethod;
 use super::store::parsed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::{Alias, SchemaName, Tenant, TenantId};
@@ -122,6 +123,16 @@ pub(crate) async fn under_way(
 ) -> Result<Option<TenantMove>> {
     let found = sqlx::query_as("SELECT * FROM tenantry.move WHERE tenant_id = $1 AND ended_at IS NULL");
     Ok(found.bind(id.as_uuid()).fetch_optional(executor).await?)
+}
+
+/// The tenants whose moves away from a database have not ended, and where they go.
+pub(crate) async fn under_way_from(
+    executor: impl Executor<'_, Database = Postgres>,
+    source: &Alias,
+) -> Result<HashMap<TenantId, Alias>> {
+    let find = "SELECT * FROM tenantry.move WHERE source = $1 AND ended_at IS NULL";
+    let found: Vec<TenantMove> = sqlx::query_as(find).bind(source.as_str()).fetch_all(executor).await?;
+    Ok(found.into_iter().map(|moved| (moved.tenant, moved.target)).collect())
 }
 
 /// Enters a move that is about to begin.

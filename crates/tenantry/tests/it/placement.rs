@@ -326,6 +326,14 @@ async fn who_leaves_a_database_is_spread_over_the_others() {
     };
     assert_eq!(planned(&tenancy, &[]).await, "t1 default, t2 b, t3 default, t4 b");
     assert_eq!(planned(&tenancy, &[alias("b")]).await, "t1 b, t2 b, t3 b, t4 b");
+    // Whoever was on the way goes on to where it led.
+    let begun = "INSERT INTO tenantry.move (tenant_id, slug, schema_name, source, target, kept_schema, keep_seconds,
+                     operator, method, step)
+                 SELECT id, slug, schema_name, database, 'b', 'tenantry_moved_0', 0, 'somebody', 'offline', 'planned'
+                 FROM tenantry.tenant WHERE slug = 't1'";
+    Client::owner(&place.main).await.run(begun).await;
+    assert_eq!(planned(&tenancy, &[Alias::default()]).await, "t1 b, t2 default, t3 default, t4 default");
+    tenancy.abort_move(&tenancy.tenant("t1").await.unwrap()).await.unwrap();
     tenancy.close_database(&alias("b")).await.unwrap();
     assert_eq!(planned(&tenancy, &[]).await, "t1 default, t2 default, t3 default, t4 default");
     let nowhere = "t1 DatabaseClosed, t2 DatabaseClosed, t3 DatabaseClosed, t4 DatabaseClosed";
