@@ -43,6 +43,9 @@ const SETTINGS: &[&str] = &[
 const REGARDLESS_OF_CRASHES: &[&str] =
     &["synchronous_commit=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0"];
 
+/// For a server that somebody may follow: by streaming replication, or by what its log says of changes.
+const FOR_FOLLOWERS: &[&str] = &["wal_level=logical"];
+
 /// The users that a server is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Audience<'a> {
@@ -246,7 +249,7 @@ fn command(
 ) -> std::process::Command {
     let (link, linger_seconds, more_settings) = match audience {
         Audience::Everybody { link } => (link, "1", REGARDLESS_OF_CRASHES),
-        Audience::One => (Path::new(""), "0", [].as_slice()),
+        Audience::One => (Path::new(""), "0", FOR_FOLLOWERS),
     };
     // Without room for a socket there is none: everybody comes over the loopback interface anyway.
     let sockets = if has_room_for_socket(folder) { folder } else { Path::new("") };

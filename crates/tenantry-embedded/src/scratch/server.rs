@@ -31,10 +31,21 @@ pub struct ScratchServer {
 impl ScratchServer {
     /// Starts a server: a second for the first one of a test run, a fraction of it for the next ones.
     ///
+    /// Its log is for followers of both kinds (`wal_level = logical`).
+    ///
     /// # Errors
     /// As for [`ScratchDatabase::create`].
     pub async fn start() -> Result<Self> {
         blocking(|| Self::start_of(&Binaries::find()?, Secret::random(), |_, _| Ok(()))).await
+    }
+
+    /// Does what [`start`](Self::start) does, with these binaries instead of those on the machine.
+    ///
+    /// # Errors
+    /// As for [`start`](Self::start).
+    pub async fn start_with(binaries: &Binaries) -> Result<Self> {
+        let binaries = binaries.clone();
+        blocking(move || Self::start_of(&binaries, Secret::random(), |_, _| Ok(()))).await
     }
 
     /// Starts a server whose data somebody may replace first.

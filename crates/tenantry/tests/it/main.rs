@@ -39,6 +39,7 @@ mod majors;
 mod migrate;
 mod no_transaction;
 mod notifications;
+mod online_move;
 #[cfg(feature = "sea-orm")]
 mod orm;
 mod outside;

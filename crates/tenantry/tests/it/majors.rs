@@ -2,19 +2,14 @@
 //! PostgreSQL is named, and else to one of the same.
 
 use std::io::Cursor;
-use std::path::Path;
 use std::sync::Arc;
 
 use tenantry::tenant::{Alias, Tenant};
-use tenantry::{CloneOptions, DatabaseConfig, Error, FromArchive, NewTenant, SourceDatabase, Tenancy};
-use tenantry_embedded::{Binaries, KeptServer};
+use tenantry::{CloneOptions, Error, FromArchive, NewTenant, SourceDatabase, Tenancy};
 
 use crate::archive::export;
 use crate::clone::{Nasty, ROWS, dump};
-use crate::support::{Client, Folder, builder, tenant_files};
-
-/// The variable that names the programs of the newer server.
-const NEWER: &str = "TENANTRY_PG_NEWER";
+use crate::support::{Client, builder, config, newer_server, tenant_files};
 
 /// The names of all that is in a schema, and the texts that the server says of indexes and constraints. A `NOT NULL` is
 /// a constraint of its own since PostgreSQL 18, which calls the parts of foreign keys by other names, too.
@@ -52,20 +47,10 @@ async fn content(client: &mut Client, tenant: &Tenant) -> Vec<String> {
 
 #[tokio::test]
 async fn a_tenant_goes_to_another_server_whichever_way() {
-    let older = Binaries::find().unwrap();
-    let newer = std::env::var(NEWER).map(|folder| Binaries::at(Path::new(&folder)).unwrap());
-    if let Ok(newer) = &newer {
-        assert!(newer.major() > older.major(), "{} is not newer than {}", newer.version(), older.version());
-    }
-    let is_newer = newer.is_ok();
-    let newer = newer.unwrap_or(older);
-    let folder = Folder::new();
-    let server = KeptServer::start_with(&newer, folder.path()).await.unwrap();
+    let (server, is_newer) = newer_server().await;
     let there = server.database("newer").await.unwrap();
     let nasty = Nasty::new().await;
-    let superuser = server.superuser_url();
-    let superuser = format!("{}newer", superuser.strip_suffix("postgres").unwrap());
-    let mut superuser = Client::connect(&superuser).await;
+    let mut superuser = Client::superuser(&there).await;
     superuser
         .run(&format!(
             "CREATE ROLE {}; CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER remote FOREIGN DATA WRAPPER nothing;
@@ -73,19 +58,17 @@ async fn a_tenant_goes_to_another_server_whichever_way() {
             nasty.app
         ))
         .await;
-    let mut client = Client::connect(&there).await;
+    let mut client = Client::owner(&there).await;
     client.run("CREATE TABLE public.plan (id int PRIMARY KEY); INSERT INTO public.plan VALUES (1)").await;
     let alias = Alias::parse("newer").unwrap();
     let tenancy = builder(&nasty.database)
-        .database_as(alias.clone(), DatabaseConfig::from_url(&there).unwrap())
+        .database_as(alias.clone(), config(&there))
         .migrations(tenant_files(&["CREATE TABLE first (id int)"]))
         .connect()
         .await
         .unwrap();
     check_ways(&tenancy, &nasty, &alias, &mut client, is_newer).await;
     nasty.end().await;
-    drop((client, superuser));
-    server.stop().await.unwrap();
 }
 
 async fn check_ways(tenancy: &Tenancy, nasty: &Nasty, alias: &Alias, there: &mut Client, is_newer: bool) {

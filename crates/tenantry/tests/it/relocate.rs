@@ -13,7 +13,7 @@ use crate::clone::{dump, lines_of};
 use crate::support::{Client, builder, check_error, config, database, tenant_files};
 
 /// Things that a copy by rows could lose: numbers that go on, rows without a key, types, parts, views that are filled.
-const ALL: &str = "
+pub(crate) const ALL: &str = "
     CREATE TYPE mood AS ENUM ('good', 'bad');
     CREATE DOMAIN positive AS int CHECK (VALUE > 0);
     CREATE TABLE customer (id bigint GENERATED ALWAYS AS IDENTITY (START WITH 1000 INCREMENT BY 7) PRIMARY KEY,

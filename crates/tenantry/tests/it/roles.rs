@@ -16,7 +16,7 @@ const NOTE: &str = "CREATE TABLE note (id bigserial PRIMARY KEY, title text NOT 
 
 /// The password `app`, as the server stores it: with one iteration instead of 4096, which a client that was not
 /// optimised spends 40 ms on.
-const PASSWORD: &str = concat!(
+pub(crate) const PASSWORD: &str = concat!(
     "PASSWORD 'SCRAM-SHA-256$1:MDEyMzQ1Njc4OWFiY2RlZg==",
     "$iqIG4fkoAjLGeMPc/7CfYcdt4SwX0cvLq4EyUpH4pcM=:mkaJfwWe2Yc+CK41I0YB89+dBxxOqEN/OgRQUA0QdzQ='"
 );

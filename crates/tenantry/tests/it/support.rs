@@ -10,7 +10,7 @@ use tenantry::observe::Outcome;
 use tenantry::resolve::TenantKey;
 use tenantry::tenant::{DomainName, SchemaName, Slug, Tenant};
 use tenantry::{Builder, DatabaseConfig, Error, ErrorKind, Migrations, Tenancy};
-use tenantry_embedded::ScratchDatabase;
+use tenantry_embedded::{Binaries, ScratchDatabase, ScratchServer};
 
 /// The longest that something that happens by itself may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -18,6 +18,17 @@ const POLL: Duration = Duration::from_millis(10);
 
 pub(crate) async fn database() -> ScratchDatabase {
     ScratchDatabase::create().await.unwrap()
+}
+
+/// The variable that names the programs of a newer server.
+const NEWER: &str = "TENANTRY_PG_NEWER";
+
+/// A server of our own, and true if it is newer than the others: where a second PostgreSQL is named.
+pub(crate) async fn newer_server() -> (ScratchServer, bool) {
+    let Some(folder) = std::env::var_os(NEWER) else { return (ScratchServer::start().await.unwrap(), false) };
+    let (older, newer) = (Binaries::find().unwrap(), Binaries::at(Path::new(&folder)).unwrap());
+    assert!(newer.major() > older.major(), "{} is not newer than {}", newer.version(), older.version());
+    (ScratchServer::start_with(&newer).await.unwrap(), true)
 }
 
 pub(crate) fn config(database: &ScratchDatabase) -> DatabaseConfig {
