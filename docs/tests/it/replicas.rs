@@ -67,4 +67,7 @@ async fn a_handler_reads_from_a_replica_and_sees_what_was_just_written() {
     assert_eq!(ask(&app, "nobody.example.com", "/notes").await.0.as_u16(), 404);
     let is_standby = sqlx::query_scalar::<_, bool>("SELECT pg_is_in_recovery()");
     assert!(is_standby.fetch_one(&tenancy.replica(&acme).unwrap()).await.unwrap());
+    let client = tenancy.client(&acme).unwrap();
+    let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await.unwrap();
+    assert!(!row.get::<_, bool>(0), "tokio-postgres reads at the primary");
 }

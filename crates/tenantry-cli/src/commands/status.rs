@@ -1,4 +1,5 @@
 //! The state of everything on one screen.
+mod replicas;
 mod spares;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use tenantry::registry::{Probe, Run};
 use tenantry::tenant::{Alias, Digest, Slug, Status, Tenant, TypeName};
 use tenantry::{Config, Tenancy};
 
+use self::replicas::Replica;
 use self::spares::Spares;
 use crate::causes::Causes;
 use crate::connect::{self, PROBE_TIMEOUT, with_tenancy};
@@ -50,6 +52,7 @@ struct Database {
     server_version: Option<String>,
     registry: Option<bool>,
     error: Option<Report>,
+    replicas: Vec<Replica>,
 }
 
 /// The tenants of one status.
@@ -146,13 +149,14 @@ pub(crate) async fn run(_: Options, cx: &mut Context) -> anyhow::Result<Finish> 
 /// Asks all at once: where several are down, the waiting is that for one.
 async fn databases(config: &Config) -> anyhow::Result<Vec<Database>> {
     let asked = config.databases()?.into_iter().map(async |(alias, database)| {
-        let probe = Probe::of(&database, PROBE_TIMEOUT).await;
+        let (probe, replicas) = tokio::join!(Probe::of(&database, PROBE_TIMEOUT), replicas::ask(&database));
         Database {
             alias,
             address: database.address(),
             server_version: probe.as_ref().ok().map(|probe| probe.server_version.clone()),
             registry: probe.as_ref().ok().map(|probe| probe.has_registry),
             error: probe.err().map(|error| Report::of(&error)),
+            replicas,
         }
     });
     Ok(join_all(asked).await)
@@ -265,6 +269,8 @@ fn print(cx: &mut Context, screen: &Screen) {
         vec![alias, database.address.clone(), server, registry(database).to_owned()]
     });
     cx.output.table(&["DATABASE", "ADDRESS", "SERVER", "REGISTRY"], rows);
+    let all = screen.databases.iter().map(|database| (&database.alias, &database.replicas[..]));
+    replicas::print(&mut cx.output, all);
     if let Some(fleet) = &screen.fleet {
         print_tenants(cx, &fleet.tenants);
         print_versions(cx, &fleet.versions);

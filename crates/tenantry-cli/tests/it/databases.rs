@@ -1,7 +1,10 @@
 //! Several databases, of which one does not answer: it is named, and the others go on.
 
+use std::time::{Duration, Instant};
+
 use docs::{blocks, blocks_of, read};
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 use tenantry_embedded::{ScratchDatabase, ScratchServer};
 
 use crate::bench::{Project, assert_rows};
@@ -180,4 +183,38 @@ async fn tenants_are_placed_and_a_database_is_left_as_the_page_says() {
             assert_rows(&done.stdout, &expect);
         }
     }
+}
+
+#[tokio::test]
+async fn the_status_shows_replicas_and_how_far_they_are() {
+    let primary = ScratchServer::start().await.unwrap();
+    let mut standby = primary.standby().await.unwrap();
+    let database = primary.database("saas").await.unwrap();
+    let mut project = Project::without_database();
+    project.variables.push(("DATABASE_URL", database.url().to_owned()));
+    let replica = standby.url_of(&database);
+    project.write("tenantry.toml", &format!("[databases.default]\nreplica_url = '{replica}'\n"));
+    project.write("migrations/tenant/0001_note.sql", "CREATE TABLE note (id int);");
+    project.ok(&["init"]);
+    let shown = || project.json(&["status"])["databases"][0]["replicas"][0].clone();
+    let is_up_to_date =
+        |shown: &Value| (&shown["state"], &shown["bytes_behind"]) == (&json!("usable"), &json!(0));
+    let begun = Instant::now();
+    while !is_up_to_date(&shown()) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{}", shown());
+    }
+    assert_eq!(shown()["lag_ms"], 0);
+    let mut replay = PgConnection::connect(standby.url()).await.unwrap();
+    sqlx::query("SELECT pg_wal_replay_pause()").execute(&mut replay).await.unwrap();
+    project.ok(&["create", "acme"]);
+    let late = shown();
+    assert!(late["bytes_behind"].as_u64() > Some(0) && late["lag_ms"].is_number(), "{late}");
+    let table = project.ok(&["status"]);
+    let row = table.lines().skip_while(|line| !line.starts_with("REPLICA OF")).nth(1).unwrap();
+    assert!(row.contains("usable") && row.contains(" KiB, ") && row.ends_with(" ms"), "{table}");
+
+    drop(replay);
+    standby.kill().await;
+    assert_eq!(shown()["state"], "unreachable");
+    assert!(project.ok(&["status"]).contains("unreachable"), "nothing is missing without it");
 }

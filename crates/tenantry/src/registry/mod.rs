@@ -5,8 +5,8 @@
 //! `former_slugs`, `kept_files`, `moves`, `databases` and `adoption`; `selection` reads the tenants that somebody
 //! chose, and `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
 //! `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a trigger, whoever made it. So is
-//! what was done to tenants, and `events` tells those who subscribed. `probe` asks one database who it is, and `trim`
-//! forgets what was kept for a while.
+//! what was done to tenants, and `events` tells those who subscribed. `probe` asks one database who it is,
+//! `replica_probe` its replicas how far they are, and `trim` forgets what was kept for a while.
 //!
 //! How stale a cached answer can be is bounded twice. While the listener is connected, a change
 //! arrives within milliseconds. While it is not, nothing is served longer than
@@ -35,6 +35,7 @@ mod move_method;
 pub(crate) mod moves;
 mod probe;
 pub(crate) mod replays;
+mod replica_probe;
 pub(crate) mod runs;
 #[cfg(feature = "testing")]
 pub(crate) mod schemas_in_use;
@@ -57,6 +58,7 @@ pub(crate) use self::install::{LEDGER, install, newest_step, verify};
 pub use self::move_method::MoveMethod;
 pub use self::moves::{MoveStep, TenantMove};
 pub use self::probe::{Probe, slugs_beginning_with};
+pub use self::replica_probe::ReplicaProbe;
 pub use self::runs::{Run, RunEntry, RunState};
 pub(crate) use self::selection::Selection;
 pub use self::spares::Spare;

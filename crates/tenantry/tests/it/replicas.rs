@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
 use sqlx::AssertSqlSafe;
-use tenantry::database::{ReplicaConfig, WithoutReplica};
+use tenantry::database::{PoolMode, ReplicaConfig, WithoutReplica};
 use tenantry::doctor::{Check, Severity};
 use tenantry::pool::{CommitToken, IsolationLevel, ReplicaState, ReplicaStatus, TxOptions};
+use tenantry::registry::ReplicaProbe;
 use tenantry::tenant::{Alias, Tenant};
 use tenantry::{DatabaseConfig, Error, ErrorKind, NewTenant, PoolConfig, Tenancy, TenantReadDb};
-use tenantry_embedded::{ScratchDatabase, ScratchServer};
+use tenantry_embedded::{ScratchDatabase, ScratchPooler, ScratchServer};
 
 use crate::proxy::Proxy;
 use crate::support::{Client, eventually, tenant_files};
@@ -37,14 +38,9 @@ impl Servers {
     }
 
     fn config(&self, replicas: &[&str], without: WithoutReplica) -> DatabaseConfig {
-        let terms = ReplicaConfig {
-            max_lag: Duration::from_millis(800),
-            max_wait: Duration::from_secs(1),
-            without,
-            ..ReplicaConfig::default()
-        };
         let pool = PoolConfig { max_connections: 3, ..PoolConfig::default() };
-        let config = DatabaseConfig::from_url(self.database.url()).unwrap().pool(pool).replicas(terms);
+        let config = DatabaseConfig::from_url(self.database.url()).unwrap().pool(pool);
+        let config = config.replicas(terms(without));
         replicas.iter().fold(config, |config, url| config.replica_url(url).unwrap())
     }
 
@@ -74,6 +70,11 @@ impl Servers {
     async fn until(&self, db: &TenantReadDb, at: At) {
         eventually(&format!("{at:?} answers"), async || self.reads(db).await == at).await;
     }
+}
+
+fn terms(without: WithoutReplica) -> ReplicaConfig {
+    let (max_lag, max_wait) = (Duration::from_millis(800), Duration::from_secs(1));
+    ReplicaConfig { max_lag, max_wait, without, ..ReplicaConfig::default() }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -324,4 +325,72 @@ async fn of_several_replicas_one_that_is_away_or_no_standby_costs_one_attempt() 
 
     let expected = [(Check::Unreachable, "replica 1"), (Check::Replica, "is no standby")];
     diagnose(&servers, &[&nowhere, &another, &far, &near], &expected).await;
+}
+
+#[tokio::test]
+async fn behind_poolers_replicas_are_read_and_left_and_found_again() {
+    let mut servers = Servers::start().await;
+    let replica_url = servers.replica_url();
+    let near = ScratchPooler::start(&[servers.database.url()], 2).await.unwrap();
+    let far = ScratchPooler::start(&[&replica_url], 2).await.unwrap();
+    let pool = PoolConfig { mode: PoolMode::Transaction, max_connections: 3, ..PoolConfig::default() };
+    let config = DatabaseConfig::from_url(&near.url(servers.database.url())).unwrap().pool(pool);
+    let config = config.direct_url(servers.database.url()).unwrap().replicas(terms(WithoutReplica::Primary));
+    let config = config.replica_url(&far.url(&replica_url)).unwrap();
+    let builder = Tenancy::builder().database(config.clone()).install(true);
+    let tenancy = builder.migrations(tenant_files(&[NOTE])).connect().await.unwrap();
+    let (mut tenants, mut last) = (Vec::new(), None);
+    for slug in ["acme", "globex"] {
+        let tenant = tenancy.create(NewTenant::new(slug)).await.unwrap();
+        last = Some(write(&tenancy, &tenant, &format!("INSERT INTO note VALUES (1, '{slug}')")).await);
+        tenants.push(tenant);
+    }
+    let dbs: Vec<_> = tenants.iter().map(|tenant| tenancy.replica(tenant).unwrap()).collect();
+    let title = "SELECT title || ' ' || current_setting('port') FROM note";
+    for _ in 0..3 {
+        for db in &dbs {
+            let read: String =
+                sqlx::query_scalar(title).fetch_one(&db.after(last.as_ref().unwrap())).await.unwrap();
+            assert_eq!(read, format!("{} {}", db.tenant().slug(), servers.standby.port()));
+        }
+    }
+    let db = &dbs[0];
+    for sql in
+        ["INSERT INTO note VALUES (2, 'two')", "SELECT * FROM note FOR UPDATE", "SET TRANSACTION READ WRITE"]
+    {
+        let error = Error::from(sqlx::raw_sql(AssertSqlSafe(sql)).execute(db).await.unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{sql}: {error:#}");
+    }
+    let copied = db.copy_out("COPY note TO STDOUT").try_collect::<Vec<_>>().await.unwrap_err();
+    assert_eq!(Error::from(copied).kind(), ErrorKind::Unsupported, "it needs a session");
+    let repeatable = TxOptions::new().isolation(IsolationLevel::RepeatableRead);
+    let mut tx = db.with_setting("app.actor", "jane").unwrap().begin_with(repeatable).await.unwrap();
+    let actor = "SELECT current_setting('app.actor') || current_setting('port')";
+    let actor: String = sqlx::query_scalar(actor).fetch_one(&mut tx).await.unwrap();
+    assert_eq!(actor, format!("jane{}", servers.standby.port()));
+    tx.end().await.unwrap();
+
+    let probed = async || ReplicaProbe::of_all(&config, Duration::from_secs(5)).await.pop().unwrap().1;
+    servers.at_standby("SELECT pg_wal_replay_pause()").await;
+    let token = write(&tenancy, &tenants[0], "UPDATE note SET title = 'later'").await;
+    assert_eq!(servers.reads(&db.after(&token)).await, At::Primary);
+    servers.until(db, At::Primary).await;
+    let behind = probed().await.unwrap();
+    assert!(behind.bytes_behind > Some(0) && behind.lag > Some(Duration::from_millis(500)), "{behind:?}");
+    servers.at_standby("SELECT pg_wal_replay_resume()").await;
+    servers.until(db, At::Standby).await;
+    eventually("it has all", async || {
+        let probe = probed().await.unwrap();
+        (probe.state, probe.lag) == (ReplicaState::Usable, Some(Duration::ZERO))
+    })
+    .await;
+
+    servers.standby.kill().await;
+    for _ in 0..3 {
+        assert_eq!(servers.reads(db).await, At::Primary);
+    }
+    assert!(probed().await.is_err());
+    servers.standby.start_again().await.unwrap();
+    servers.until(db, At::Standby).await;
+    assert_eq!(count(db).await, 1);
 }
