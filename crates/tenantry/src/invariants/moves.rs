@@ -249,6 +249,16 @@ async fn whoever_dies_while_moving_a_tenant_leaves_what_is_finished_or_undone() 
     check_whole(&two, acme.database(), &"purged").await;
 }
 
+#[tokio::test]
+async fn a_move_that_was_interrupted_goes_on_to_a_database_that_was_closed_meanwhile() {
+    let two = two().await;
+    run_victim(&two, FailPoint::MovePlanned, &eu());
+    until_nobody_works(&two).await;
+    two.here.tenancy.close_database(&eu()).await.unwrap();
+    relocate(&two, &eu()).await.unwrap();
+    check_whole(&two, &eu(), &"closed").await;
+}
+
 async fn relocate(two: &Two, to: &Alias) -> Result<Moved, Error> {
     let acme = two.acme().await;
     let dump = async |arguments: &[String]| Ok(pg_dump(two.url(acme.database()), arguments));

@@ -53,13 +53,9 @@ const STEPS: [&str; 10] = [
     "forgetting changes",
 ];
 
-/// A server of our own whose log says what was changed.
+/// A server of our own, whose log says what was changed.
 async fn logical() -> ScratchServer {
-    let mut server = ScratchServer::start().await.unwrap();
-    at(server.url(), "ALTER SYSTEM SET wal_level = 'logical'").await;
-    server.kill().await;
-    server.start_again().await.unwrap();
-    server
+    ScratchServer::start().await.unwrap()
 }
 
 /// An installation over a database of each server, or of the same one.
@@ -286,6 +282,39 @@ async fn victim() {
     tenancy.move_tenant(&acme, order, dump).await.unwrap();
 }
 
+/// The server that is killed. The registry is at one of the two, whichever way the tenant goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Killed {
+    Source,
+    Target,
+}
+
+/// Each step by each server by each way; or some of them.
+fn killings() -> Vec<(&'static str, Killed, Alias)> {
+    let home = Alias::default();
+    if !is_thorough() {
+        return vec![
+            ("copying tables", Killed::Source, home.clone()),
+            ("switching over", Killed::Target, home),
+            ("forgetting changes", Killed::Source, eu()),
+        ];
+    }
+    let each = |step| {
+        [Killed::Source, Killed::Target].map(|killed| [home.clone(), eu()].map(|from| (step, killed, from)))
+    };
+    STEPS.iter().flat_map(|step| each(*step)).flatten().collect()
+}
+
+/// Moves the tenant. A server that did not answer is left alone for a while.
+async fn relocate_patiently(two: &Two, order: &MoveOptions) {
+    let back_at = Instant::now();
+    while let Err(error) = relocate(two, order.clone(), |_| {}).await {
+        let is_away = error.kind() == ErrorKind::DatabaseUnavailable;
+        assert!(is_away && back_at.elapsed() < Duration::from_secs(30), "{error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_dies_meanwhile_leaves_what_is_finished_or_undone() {
     let (one, another) = tokio::join!(logical(), logical());
@@ -294,12 +323,12 @@ async fn a_server_that_dies_meanwhile_leaves_what_is_finished_or_undone() {
     let fill = format!("INSERT INTO {schema}.note SELECT generate_series(1, 100)");
     two.run(&Alias::default(), &fill).await.unwrap();
     let servers = [tokio::sync::Mutex::new(one), tokio::sync::Mutex::new(another)];
-    let some = [("copying tables", 0), ("switching over", 1), ("forgetting changes", 0)];
-    let all = STEPS.iter().flat_map(|step| [(*step, 0), (*step, 1)]);
-    let all: Vec<_> = if is_thorough() { all.collect() } else { some.to_vec() };
-    for (index, (step, number)) in all.into_iter().enumerate() {
-        let from = two.acme().await.database().clone();
+    for (index, (step, killed, from)) in killings().into_iter().enumerate() {
+        if *two.acme().await.database() != from {
+            relocate_patiently(&two, &MoveOptions::to(from.clone())).await;
+        }
         let to = other(&from);
+        let number = usize::from((from == eu()) == (killed == Killed::Source));
         let is_dead = AtomicBool::new(false);
         let kill = |now: Step<'_>| {
             if now.what == step && !is_dead.swap(true, Ordering::Relaxed) {
@@ -312,24 +341,20 @@ async fn a_server_that_dies_meanwhile_leaves_what_is_finished_or_undone() {
         let failed = relocate(&two, order.clone(), kill).await;
         assert!(is_dead.into_inner(), "there is no step `{step}`");
         servers[number].lock().await.start_again().await.unwrap();
-        println!("{step}, {number}: {:?}", failed.as_ref().err().map(ToString::to_string));
+        println!("{step}, {killed:?}, from {from}: {:?}", failed.as_ref().err().map(ToString::to_string));
         until_nobody_works(&two).await;
         let acme = two.acme().await;
         let is_under_way = two.here.tenancy.move_under_way(&acme).await.unwrap().is_some();
         assert!(failed.is_err() || !is_under_way);
         if is_under_way {
-            let is_undone = index % 4 == 0 && two.here.tenancy.abort_move(&acme).await.is_ok();
-            let back_at = Instant::now();
-            // A server that did not answer is left alone for a while.
-            while !is_undone && let Err(error) = relocate(&two, MoveOptions::resume(), |_| {}).await {
-                let is_away = error.kind() == ErrorKind::DatabaseUnavailable;
-                assert!(is_away && back_at.elapsed() < Duration::from_secs(30), "{error}");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            let is_undone = (index + index / 4) % 3 == 0 && two.here.tenancy.abort_move(&acme).await.is_ok();
+            if !is_undone {
+                relocate_patiently(&two, &MoveOptions::resume()).await;
             }
         }
         let acme = two.acme().await;
         assert_eq!(acme.status(), Status::Active, "{step}");
-        let context = (step, number, failed.err().map(|error| error.kind()));
+        let context = (step, killed, from, failed.err().map(|error| error.kind()));
         check_whole(&two, acme.database(), &context).await;
         let (one, another) = (servers[0].lock().await, servers[1].lock().await);
         check_nothing_follows(&[&one, &another], &two, &context).await;
