@@ -132,7 +132,7 @@ pub(crate) async fn ensure_database(
     let role = exists(server, "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name).await?;
     let verb = if role { "ALTER" } else { "CREATE" };
     run(server, format!("{verb} ROLE {quoted} LOGIN PASSWORD '{}'", password.verifier()), name).await?;
-    if exists(server, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).await? {
+    if database_exists(server, name).await? {
         return Ok(());
     }
     run(server, format!("CREATE DATABASE {quoted} OWNER {quoted} TEMPLATE template0"), name).await?;
@@ -140,6 +140,10 @@ pub(crate) async fn ensure_database(
     let mut database = connect_to(port, superuser, name.as_str()).await?;
     let close = "ALTER SCHEMA public OWNER TO pg_database_owner; REVOKE CREATE ON SCHEMA public FROM PUBLIC";
     run(&mut database, close.to_owned(), name).await
+}
+
+pub(crate) async fn database_exists(server: &mut PgConnection, name: &Name) -> Result<bool> {
+    exists(server, "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", name).await
 }
 
 /// Removes a database with its owner, whoever is connected.

@@ -44,8 +44,9 @@ impl CopiedDatabase {
     /// is kept with the template. Its connections have to be closed when it returns. Others who need the same
     /// template wait meanwhile. Killed half-way, it leaves a database that the next one makes again.
     ///
-    /// A template that nobody used for a day is removed by whoever makes one. A process that was killed leaves its
-    /// copies to be removed by the next one.
+    /// From the second time on, up to two copies are made ahead, while those who asked before run their tests. What a
+    /// process leaves, because it was killed or because nobody asked for it any more, the next one removes. A template
+    /// that nobody used for a day is removed by whoever makes one.
     ///
     /// # Errors
     /// What `make` fails with. [`ErrorKind::Database`] if the server of `TENANTRY_TEST_URL` does not let us in or its
@@ -133,22 +134,47 @@ async fn try_copy(host: &Arc<Host>, key: &str) -> Result<Option<CopiedDatabase>>
 
 async fn copy(host: Arc<Host>, key: String) -> Result<Option<CopiedDatabase>> {
     let is_first = host.note(&key).is_none();
-    let copied = host.with_connection(async |connection| {
-        if is_first {
-            let Some(note) = draft::find(&host, connection, &key).await? else { return Ok(None) };
-            host.set_note(&key, Some(&note));
-        }
-        let (name, template) = (host.next_copy()?, host.scope.template(&key)?);
-        let is_there = sql::copy_database(connection, &name, &host.owner_name, &template, host.major).await?;
-        Ok(is_there.then_some(name))
-    });
-    let Some(name) = copied.await? else {
+    let copied = match take_ahead(&host, &key).await? {
+        Some(name) => Some(name),
+        None => make_copy(&host, &key).await?,
+    };
+    let Some(name) = copied else {
         host.set_note(&key, None);
         return Ok(None);
     };
     if is_first {
         office::start(leftovers::remove_copies(Arc::clone(&host)));
+    } else if host.ahead.begin(&key) {
+        // Whoever asks twice asks again; a process of a single test never does.
+        office::start(copy_ahead(Arc::clone(&host), key.clone()));
     }
     let (url, note) = (host.url(&name), host.note(&key).unwrap_or_default());
     Ok(Some(CopiedDatabase { host, name, url, note, is_removed: false }))
+}
+
+/// A copy that was made ahead. It may be gone with its server.
+async fn take_ahead(host: &Arc<Host>, key: &str) -> Result<Option<Name>> {
+    let Some(name) = host.ahead.take(key) else { return Ok(None) };
+    let is_there = host.with_connection(async |connection| sql::database_exists(connection, &name).await);
+    Ok(is_there.await?.then_some(name))
+}
+
+async fn make_copy(host: &Arc<Host>, key: &str) -> Result<Option<Name>> {
+    let copied = host.with_connection(async |connection| {
+        if host.note(key).is_none() {
+            let Some(note) = draft::find(host, connection, key).await? else { return Ok(None) };
+            host.set_note(key, Some(&note));
+        }
+        let (name, template) = (host.next_copy()?, host.scope.template(key)?);
+        let is_there = sql::copy_database(connection, &name, &host.owner_name, &template, host.major).await?;
+        Ok(is_there.then_some(name))
+    });
+    copied.await
+}
+
+/// Makes the copy of whoever comes next, while this one runs its test.
+async fn copy_ahead(host: Arc<Host>, key: String) {
+    // Who comes next makes one, and hears what is wrong.
+    let made = make_copy(&host, &key).await.ok().flatten();
+    host.ahead.end(&key, made);
 }

@@ -15,7 +15,7 @@ use sqlx::{
 };
 use tokio::sync::Semaphore;
 
-use super::name::Scope;
+use super::{ahead::Ahead, name::Scope};
 use crate::{
     Error, ErrorKind, Result,
     scratch::Share,
@@ -52,6 +52,7 @@ pub(super) struct Host {
     /// Held by whoever makes a template in this process.
     pub(super) making: tokio::sync::Mutex<()>,
     copies: AtomicU64,
+    pub(super) ahead: Ahead,
 }
 
 /// The server of this process, once somebody needed it.
@@ -143,6 +144,7 @@ impl Host {
             notes: Mutex::default(),
             making: tokio::sync::Mutex::new(()),
             copies: AtomicU64::new(0),
+            ahead: Ahead::default(),
         })
     }
 

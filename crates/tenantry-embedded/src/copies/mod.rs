@@ -10,6 +10,7 @@
 //! * [`name`]: names of databases, which say whose they are.
 //! * [`office`]: the thread on which the connections live.
 //! * [`database`]: a copy, and how one is got.
+//! * [`ahead`]: copies for those who come next.
 //! * [`draft`]: a template while it is made.
 //! * [`comment`]: what is kept with a template.
 //! * [`leftovers`]: what killed processes and edited migrations leave behind.
@@ -19,6 +20,7 @@
 //! | `tenantry_template_<scope>_<key>` | a template, which lets nobody in |
 //! | `tenantry_draft_<scope>_<key>` | one that is being made, or was when its maker was killed |
 //! | `tenantry_test_<scope>_<process>_<number>` | a copy |
+mod ahead;
 mod comment;
 mod database;
 mod draft;

@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -56,6 +57,30 @@ async fn a_template_is_made_once_and_each_gets_a_copy() {
     let name = one.name().to_owned();
     one.remove().await;
     assert!(!is_there(scratch.superuser_url(), &name).await);
+}
+
+#[tokio::test]
+async fn what_was_made_ahead_is_nobody_elses_and_as_new_as_any() {
+    let made = AtomicUsize::new(0);
+    let mut names = Vec::new();
+    for _ in 0..4 {
+        let create = async || {
+            let create = CopiedDatabase::create::<Error>("asked for often", async |url| {
+                made.fetch_add(1, Ordering::Relaxed);
+                run(url, "CREATE TABLE item (id int)").await;
+                Ok(String::new())
+            });
+            create.await.unwrap()
+        };
+        for copy in <[_; 3]>::from(tokio::join!(create(), create(), create())) {
+            assert_eq!(ask::<i64>(copy.url(), "SELECT count(*) FROM item").await, 0);
+            run(copy.url(), "INSERT INTO item VALUES (1)").await;
+            names.push(copy.name().to_owned());
+            copy.remove().await;
+        }
+    }
+    let distinct: BTreeSet<_> = names.iter().collect();
+    assert_eq!((distinct.len(), made.into_inner()), (12, 1));
 }
 
 #[tokio::test]
