@@ -40,7 +40,9 @@ pub(crate) fn pass() -> Result<()> {
     gate.cargo("format", "fmt --all --check")?;
     gate.cargo("clippy", &format!("clippy {IN_GATE} --all-targets --all-features -- -D warnings"))?;
     gate.cargo("clippy without features", "clippy -p tenantry --no-default-features -- -D warnings")?;
-    gate.step("documentation", documentation)?;
+    // Of what is published: the other packages say `doc = false`. All are chosen, so that nothing is compiled anew.
+    let documentation = format!("doc {IN_GATE} --no-deps --all-features");
+    gate.step("documentation", || run(cargo(&documentation).env("RUSTDOCFLAGS", "-D warnings")))?;
     // The features of all these packages here and below, so that everything is built once.
     gate.step("tests", tests)?;
     gate.step("packages", packages::package)?;
@@ -62,12 +64,6 @@ fn tools() -> Result<()> {
         }
     }
     setup::setup()
-}
-
-/// That of what is published. The rest is read where it stands.
-fn documentation() -> Result<()> {
-    let named = packages::named()?;
-    run(cargo(&format!("doc {named} --no-deps --all-features")).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
 /// The chaos test in its long form is one of them: it mostly waits, so beside the others it takes no time of its own.
@@ -114,4 +110,27 @@ pub(crate) fn torture() -> Result<()> {
     run(cargo("test --workspace --lib chaos -- --nocapture")
         .env("TENANTRY_CHAOS_CHECKOUTS", "1000000")
         .env("TENANTRY_CHAOS_TENANTS", "200"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::command::output_of;
+
+    /// Every crate with the features that it is compiled with, along these dependencies.
+    fn compiled(edges: &str) -> BTreeSet<String> {
+        let line = format!("tree {IN_GATE} --all-features --offline --edges {edges} --prefix none");
+        let tree =
+            output_of(cargo(&line).args(["--format", "{p} {f}"])).unwrap_or_else(|error| panic!("{error}"));
+        tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
+    }
+
+    #[test]
+    fn the_documentation_needs_nothing_compiled_that_the_tests_do_not() {
+        let (documentation, tests) = (compiled("normal,build"), compiled("normal,build,dev"));
+        let more: Vec<_> = documentation.difference(&tests).collect();
+        assert!(more.is_empty(), "have `docs` depend on these with the features of tests: {more:#?}");
+    }
 }

@@ -15,7 +15,7 @@ pub(crate) fn package() -> Result<()> {
 }
 
 /// The arguments that choose what is published.
-pub(crate) fn named() -> Result<String> {
+fn named() -> Result<String> {
     Ok(published()?.iter().map(|name| format!("-p {name}")).collect::<Vec<_>>().join(" "))
 }
 
