@@ -84,6 +84,14 @@ pub(crate) enum Guard {
     ///
     /// Test: `invariants::citus::no_change_of_a_distributed_schema_is_committed_before_it_is_on_disk`.
     CitusCommit,
+    /// A connection to a worker of Citus is used if the server says that it is that worker.
+    ///
+    /// Test: `invariants::citus::a_server_that_is_not_the_worker_gets_no_statement`.
+    NodeIdentity,
+    /// The cluster is asked for the node of a tenant, whatever the registry says.
+    ///
+    /// Test: `invariants::citus::a_registry_that_is_wrong_leads_nobody_to_another_node`.
+    NodeOfCluster,
     /// A tenant's transaction looks whether its run was taken over.
     ///
     /// Test: `invariants::runs::a_run_that_was_taken_over_changes_no_further_tenant`.

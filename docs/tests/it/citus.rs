@@ -3,7 +3,7 @@
 use docs::blocks_of;
 use sqlx::{Connection as _, PgConnection};
 use tenantry::observe::Outcome;
-use tenantry::{Fleet, Migrations, NewTenant, Tenancy};
+use tenantry::{Error, Fleet, Migrations, NewTenant, Tenancy};
 use tenantry_embedded::ScratchServer;
 
 use crate::support::{Folder, read_config, run};
@@ -34,11 +34,10 @@ async fn a_cluster_takes_tenants_as_the_page_says() {
     assert!(nodes.starts_with(EXTENSION), "{nodes}");
     run(&superuser, nodes.trim_start_matches(EXTENSION)).await;
 
-    let [toml] = blocks_of(PAGE, "toml");
+    let [toml, routing] = blocks_of(PAGE, "toml");
     assert!(toml.contains("@coordinator.internal/"), "{toml}");
-    let config = read_config(
-        &toml.replace("@coordinator.internal/", &format!(":secret@127.0.0.1:{}/", server.port())),
-    );
+    let toml = toml.replace("@coordinator.internal/", &format!(":secret@127.0.0.1:{}/", server.port()));
+    let config = read_config(&toml);
     let folder = Folder::new();
     let (file, plan) = plan.split_once('\n').unwrap();
     folder.write(file.trim_start_matches("-- "), plan);
@@ -55,4 +54,14 @@ async fn a_cluster_takes_tenants_as_the_page_says() {
     let distributed = "SELECT schema_name::text FROM citus_schemas";
     let distributed: Vec<String> = sqlx::query_scalar(distributed).fetch_all(&mut client).await.unwrap();
     assert_eq!(distributed, [acme.schema().as_str()]);
+    goes_to_the_worker(&format!("{toml}\n{}", routing.trim_start_matches("[databases.default]\n"))).await;
+}
+
+/// There is no worker of that name, which is told.
+async fn goes_to_the_worker(toml: &str) {
+    let tenancy = Tenancy::builder().config(&read_config(toml)).unwrap().connect().await.unwrap();
+    let db = tenancy.db(&tenancy.tenant("acme").await.unwrap()).unwrap();
+    let counted = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM note").fetch_one(&db).await;
+    let error = Error::from(counted.unwrap_err()).to_string();
+    assert!(error.contains("@worker"), "{error}");
 }

@@ -15,6 +15,7 @@ use crate::output::{Format, note};
 /// Spread tenants evenly over the nodes of Citus
 ///
 /// Citus says which go where, by their sizes. Without --online or --offline nobody is moved: it shows the plan.
+/// What Citus has moved by itself, --record has the registry know.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
     /// The name of the database in the configuration
@@ -26,10 +27,21 @@ pub(crate) struct Options {
     /// Move the tenants one after the other, each while writers wait; what fails stops no other
     #[arg(long)]
     offline: bool,
+    /// Move nobody, and write into the registry which node each tenant is on
+    #[arg(long, conflicts_with_all = ["online", "offline"])]
+    record: bool,
 }
 
 pub(crate) async fn run(options: Options, cx: &mut Context) -> anyhow::Result<Finish> {
     with_tenancy(cx, async |cx, _, tenancy| {
+        if options.record {
+            let corrected = tenancy.record_nodes(&options.alias).await?;
+            match cx.output.format() {
+                Format::Json => cx.output.json(&json!({ "database": options.alias, "recorded": corrected })),
+                Format::Table => note(Format::Table, &format!("recorded the nodes of {corrected} tenants")),
+            }
+            return Ok(Finish::Done);
+        }
         let mut plan = tenancy.plan_rebalance(&options.alias).await?;
         if options.online || options.offline {
             let method = if options.online { MoveMethod::Online } else { MoveMethod::Offline };

@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::replicas::ReplicaConfig;
 use super::route::Route;
 use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::Alias;
 
 /// One PostgreSQL database: where it is, as whom to log in, how many connections to keep.
 ///
@@ -33,6 +34,7 @@ pub struct DatabaseConfig {
     pool: PoolConfig,
     is_closed: bool,
     engine: Engine,
+    routes_to_workers: bool,
 }
 
 /// A way to a database, besides the application's own.
@@ -100,6 +102,7 @@ impl DatabaseConfig {
             pool: PoolConfig::default(),
             is_closed: false,
             engine: Engine::Auto,
+            routes_to_workers: false,
         }
     }
 
@@ -184,6 +187,42 @@ impl DatabaseConfig {
     /// The kind of server that was named with [`engine`](Self::engine).
     pub(crate) fn named_engine(&self) -> Engine {
         self.engine
+    }
+
+    /// Sends the statements of a tenant of Citus to the worker that its tables are on, and not by way of the
+    /// coordinator. Default: `false`.
+    ///
+    /// This program must reach the workers under the names that `pg_dist_node` has for them, with the role, the
+    /// password and the parameters of the URL. Each worker then gets a pool of the size of the database's, at the first
+    /// checkout of a tenant there. A server that does not say that it is the worker of that name gets no statement.
+    pub fn route_to_workers(mut self, routes: bool) -> Self {
+        self.routes_to_workers = routes;
+        self
+    }
+
+    /// Returns true if statements go to the workers.
+    pub(crate) fn routes_to_workers(&self) -> bool {
+        self.routes_to_workers
+    }
+
+    /// Refuses what does not go together with routing to workers.
+    pub(crate) fn validate_routing(&self, alias: &Alias) -> Result<()> {
+        let obstacle = if !self.routes_to_workers {
+            return Ok(());
+        } else if self.engine == Engine::Postgres {
+            "`engine = \"postgres\"`, which has no workers"
+        } else if self.is_behind_pooler() {
+            "`mode = \"transaction\"`: the pooler is not in front of the workers"
+        } else if !self.replica_routes.is_empty() {
+            "`replica_url`: a replica of the coordinator knows of no route"
+        } else if self.application.is_local() {
+            "a `url` that leads to a socket: a worker is at a host"
+        } else {
+            return Ok(());
+        };
+        let message =
+            format!("`route_to_workers` of database `{alias}` does not go together with {obstacle}");
+        Err(Error::new(ErrorKind::Configuration, message).with_hint("leave one of the two out"))
     }
 
     /// The configuration that was set with [`pool`](Self::pool).

@@ -46,6 +46,7 @@ const FILE: &str = "tenantry.toml";
 /// owner_url = "postgres://owner@localhost/saas"
 /// direct_url = "postgres://app@localhost:5432/saas"   # past a pooler, if there is one
 /// engine = "auto"                          # or "postgres", "citus": refuses the other
+/// route_to_workers = false                 # on Citus: statements go to the worker of their tenant
 /// replica_url = ["postgres://app@replica/saas"]        # read by `tenancy.replica(…)`; one, or a list
 ///
 /// [migrations]
@@ -227,6 +228,7 @@ impl Config {
             config = config.replica_url(url).map_err(|error| named(error, "replica_url"))?;
         }
         let config = config.engine(section.engine.unwrap_or_default());
+        let config = config.route_to_workers(section.route_to_workers.unwrap_or(false));
         Ok(config.replicas(self.replicas()).closed(section.closed.unwrap_or(false)))
     }
 

@@ -9,6 +9,7 @@ use sqlx_core::percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::url::{DatabaseUrl, HostAddress, Wanted};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::Node;
 
 /// The name that a session has on the server where the URL gives none.
 const APPLICATION: &str = "tenantry";
@@ -39,6 +40,17 @@ impl Route {
     pub(super) fn of(options: PgConnectOptions) -> Self {
         let hosts = vec![for_poolers(options)];
         Self { hosts, wanted: Wanted::Any, connect_timeout: None, files: Vec::new() }
+    }
+
+    /// The same login at a node of the cluster, which has to say that it is that one.
+    pub(crate) fn to_node(&self, node: &Node) -> Self {
+        let host = self.options().clone().host(node.host()).port(node.port());
+        Self { hosts: vec![host], wanted: Wanted::Node, ..self.clone() }
+    }
+
+    /// Returns true if it leads to the socket of a server on this machine.
+    pub(super) fn is_local(&self) -> bool {
+        self.hosts.iter().any(|host| host.get_socket().is_some() || host.get_host().starts_with('/'))
     }
 
     pub(crate) fn with_statement_cache(mut self, capacity: usize) -> Self {

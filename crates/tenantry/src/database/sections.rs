@@ -37,6 +37,7 @@ pub(super) struct DatabaseSection {
     pub(super) replica_url: Option<ReplicaUrls>,
     pub(super) closed: Option<bool>,
     pub(super) engine: Option<Engine>,
+    pub(super) route_to_workers: Option<bool>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -101,6 +102,7 @@ impl fmt::Debug for DatabaseSection {
             .field("replica_url", &self.replica_url.is_some())
             .field("closed", &self.closed)
             .field("engine", &self.engine)
+            .field("route_to_workers", &self.route_to_workers)
             .finish()
     }
 }

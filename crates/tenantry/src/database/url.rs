@@ -42,6 +42,8 @@ pub(crate) enum Wanted {
     Primary,
     /// A primary whose sessions may write.
     ReadWrite,
+    /// The node of a Citus cluster that goes by the address of the only host.
+    Node,
 }
 
 /// The hosts and ports of a URL, in whichever part they stand.

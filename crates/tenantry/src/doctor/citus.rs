@@ -5,6 +5,8 @@ use sqlx::Row as _;
 use super::finding::Told;
 use super::{Check, Finding, Patient};
 use crate::database::Engine;
+use crate::pool::Opener;
+use crate::tenant::Node;
 
 /// Tables that the finding about keys names.
 const NAMED: i64 = 5;
@@ -37,6 +39,7 @@ async fn is_coordinator(patient: &mut Patient<'_>) -> Result<bool, sqlx::Error> 
 
 async fn look_at_citus(patient: &mut Patient<'_>) -> Result<Vec<Finding>, sqlx::Error> {
     let mut findings = inactive_nodes(patient).await?;
+    findings.extend(unreachable_workers(patient).await?);
     findings.extend(settings(patient).await?);
     findings.extend(left_over(patient).await?);
     findings.extend(not_distributed(patient).await?);
@@ -53,6 +56,28 @@ async fn inactive_nodes(patient: &mut Patient<'_>) -> Result<Vec<Finding>, sqlx:
         let what = format!("the node {host}:{port} of Citus is not active");
         let why = "tenants whose tables are there are not served, and no tenant is made there";
         let mend = format!("SELECT citus_activate_node('{host}', {port})");
+        told.push(patient.error(Check::CitusNode, what, why).mend_by(mend));
+    }
+    Ok(told.finish())
+}
+
+/// Workers that statements are to go to, and that are not reached from here.
+async fn unreachable_workers(patient: &mut Patient<'_>) -> Result<Vec<Finding>, sqlx::Error> {
+    if !patient.config.routes_to_workers() {
+        return Ok(Vec::new());
+    }
+    let query = "SELECT nodename::text AS host, nodeport AS port FROM pg_catalog.pg_dist_node \
+                 WHERE isactive AND shouldhaveshards AND noderole = 'primary' ORDER BY 1, 2";
+    let application = Opener::of_application(patient.alias, patient.config);
+    let mut told = Told::default();
+    for row in patient.catalog.rows(query).await? {
+        let (host, port): (&str, i32) = (row.try_get("host")?, row.try_get("port")?);
+        let node = Node::new(host, u16::try_from(port).unwrap_or_default());
+        let Some(opener) = application.to_node(&node) else { continue };
+        let Err(error) = opener.open().await.map(drop) else { continue };
+        let what = format!("the worker {node} cannot be used from here: {error:#}");
+        let why = "`route_to_workers` is on, so the tenants whose tables are there are not served";
+        let mend = error.hint().unwrap_or("check that the server runs there, and lets this machine in");
         told.push(patient.error(Check::CitusNode, what, why).mend_by(mend));
     }
     Ok(told.finish())

@@ -102,7 +102,7 @@ pub enum Check {
     SharedForeignKey,
     /// The server is not of the kind that `engine` names.
     Engine,
-    /// A node of Citus is not active, or something is left over of its work.
+    /// A node of Citus is not active or not reached, or something is left over of its work.
     CitusNode,
     /// A setting of Citus keeps tenants from being moved, or distributes schemas unasked.
     CitusSetting,

@@ -6,11 +6,11 @@ use sqlx::Connection as _;
 use tenantry_embedded::ScratchDatabase;
 
 use crate::fixture::{Installation, builder, emulate_citus};
-use crate::lifecycle::Node;
 use crate::migrate::SchemaLock;
 use crate::observe::Outcome;
 use crate::registry::MoveMethod;
-use crate::{ErrorKind, Fleet, PoolConfig, Tenancy};
+use crate::tenant::Node;
+use crate::{DatabaseConfig, Error, ErrorKind, Fleet, PoolConfig, Tenancy};
 
 const NOTE: &str = "CREATE TABLE note (id bigint PRIMARY KEY)";
 
@@ -42,6 +42,42 @@ async fn no_tenant_goes_to_another_node_while_somebody_works_on_it() {
 /// The same installation in a release that has one migration more.
 async fn with(installation: &Installation, file: &str) -> Tenancy {
     builder(&installation.database, &[NOTE, file], PoolConfig::default()).connect().await.unwrap()
+}
+
+/// Has statements go to the workers, of which the first is said to be at the address of the server itself.
+async fn routed(installation: &Installation) -> (Tenancy, Node) {
+    let config = DatabaseConfig::from_url(installation.database.url()).unwrap();
+    let address = config.connect_options();
+    let node = Node::new(address.get_host(), address.get_port());
+    let (host, port) = (node.host(), node.port());
+    let name = format!("UPDATE pg_dist_node SET nodename = '{host}', nodeport = {port} WHERE groupid = 1");
+    installation.run_as_superuser(&name).await;
+    let builder = builder(&installation.database, &[NOTE], PoolConfig::default());
+    (builder.database(config.route_to_workers(true)).connect().await.unwrap(), node)
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_the_worker_gets_no_statement() {
+    let installation = installation().await;
+    let acme = installation.create("acme").await;
+    let (tenancy, node) = routed(&installation).await;
+    tenancy.move_to_node(&acme, &node, MoveMethod::Online).await.unwrap();
+    let db = tenancy.db(&tenancy.tenant("acme").await.unwrap()).unwrap();
+    let counted = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM note").fetch_one(&db).await;
+    let error = Error::from(counted.unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::DatabaseUnavailable);
+    assert!(format!("{error:#}").contains("is no worker of a cluster"), "{error:#}");
+}
+
+#[tokio::test]
+async fn a_registry_that_is_wrong_leads_nobody_to_another_node() {
+    let installation = installation().await;
+    let acme = installation.create("acme").await;
+    let (tenancy, node) = routed(&installation).await;
+    tenancy.move_to_node(&acme, &node, MoveMethod::Online).await.unwrap();
+    installation.run("UPDATE tenantry.tenant SET node = 'elsewhere:1'").await;
+    let fresh = routed(&installation).await.0;
+    assert_eq!(fresh.tenant("acme").await.unwrap().node(), Some(&node));
 }
 
 #[tokio::test]

@@ -1,23 +1,25 @@
 //! Moves tenants between the nodes of a Citus cluster.
 //!
-//! A move is one statement of Citus's, which undoes it where it fails or is cut off, and the coordinator knows where
-//! a tenant is. So nothing is recorded before, nothing has to be gone on with, and no handle has to follow.
-
-mod node;
+//! A move is one statement of Citus's, which undoes it where it fails or is cut off, and every node of the cluster
+//! knows where a tenant is. So nothing is recorded before and nothing has to be gone on with. The registry is told
+//! behind the move; whoever goes to the former node until then gets his answers by a longer way.
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::{Connection as _, PgConnection, Row as _};
 
-pub use self::node::{InvalidNode, Node};
 use super::find::find;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::provision::take_lock;
 use crate::registry::audit::{self, Action};
+use crate::registry::nodes::{self, node};
 use crate::registry::{AuditState, MoveMethod, store};
-use crate::tenant::{Alias, Status, Tenant, TenantId, Verb};
+use crate::tenant::{Alias, Node, Status, Tenant, TenantId, Verb};
+
+/// Tenants whose nodes are asked for at once.
+const PAGE: i64 = 500;
 
 /// A tenant that was moved to another node of its cluster.
 #[derive(Clone, Debug)]
@@ -68,21 +70,68 @@ pub(crate) async fn move_to_node(
     let begun = Instant::now();
     let from = node_of(&mut workplace, &tenant).await?;
     if from == *to {
+        // Somebody may have moved it without a word to the registry.
+        lead_there(context, &tenant, to, None).await?;
         return Ok(NodeMoved { tenant, from: None, to: to.clone(), took: Duration::ZERO });
     }
     carry(&mut workplace, &tenant, to, method).await?;
     let took = begun.elapsed();
     let options = json!({ "from": from.to_string(), "to": to.to_string(), "method": method.as_str() });
     let action = Action { options, ..Action::new(Verb::Move, &context.operator) };
-    let enter =
-        async |registry: &mut PgConnection| audit::enter(registry, &tenant, &action, AuditState::Done).await;
-    context.databases.with_registry(enter).await.map_err(|error| {
+    lead_there(context, &tenant, to, Some(&action)).await.map_err(|error| {
         let slug = tenant.slug();
-        error
-            .with_hint(format!("tenant `{slug}` is on node {to} all the same; its audit does not tell of it"))
+        error.with_hint(format!(
+            "tenant `{slug}` is on node {to} all the same; the same command has the registry say so, \
+             and the audit does not tell of the move"
+        ))
     })?;
     let _ = workplace.close().await;
     Ok(NodeMoved { tenant, from: Some(from), to: to.clone(), took })
+}
+
+/// Has the registry lead to a node, and tells the audit what was done.
+async fn lead_there(
+    context: &Context,
+    tenant: &Tenant,
+    to: &Node,
+    action: Option<&Action<'_>>,
+) -> Result<()> {
+    let lead = async |registry: &mut PgConnection| {
+        let mut tx = registry.begin().await?;
+        nodes::lead_to(&mut tx, tenant, to).await?;
+        if let Some(action) = action {
+            audit::enter(&mut tx, tenant, action, AuditState::Done).await?;
+        }
+        Ok(tx.commit().await?)
+    };
+    context.databases.with_registry(lead).await
+}
+
+/// Has the registry lead to where Citus has the tenants of a database now. Nobody is moved. Answers with how many it
+/// led elsewhere.
+pub(crate) async fn record_nodes(context: &Context, alias: &Alias) -> Result<usize> {
+    expect_citus(context, alias).await?;
+    let mut workplace = context.databases.owner_connection(alias).await?;
+    let (mut after, mut corrected) = (String::new(), 0);
+    loop {
+        let page =
+            async |registry: &mut PgConnection| nodes::whereabouts_after(registry, alias, &after, PAGE).await;
+        let page = context.databases.with_registry(page).await?;
+        let Some(last) = page.last() else { break };
+        let schemas: Vec<_> = page.iter().map(|known| known.schema.as_str()).collect();
+        let now = nodes::nodes_of(&mut workplace, &schemas).await?;
+        let correct = async |registry: &mut PgConnection| {
+            for known in &page {
+                let is_corrected = nodes::correct(registry, known, now.get(known.schema.as_str())).await?;
+                corrected += usize::from(is_corrected);
+            }
+            Ok(())
+        };
+        context.databases.with_registry(correct).await?;
+        after = last.schema.to_string();
+    }
+    let _ = workplace.close().await;
+    Ok(corrected)
 }
 
 /// Has Citus move the schema, with all that is colocated with it.
@@ -145,18 +194,7 @@ pub(crate) async fn plan_rebalance(context: &Context, alias: &Alias) -> Result<V
 
 /// The node that the tables of a tenant are on.
 async fn node_of(workplace: &mut PgConnection, tenant: &Tenant) -> Result<Node> {
-    let row = sqlx::query(
-        "SELECT nodename, nodeport FROM pg_catalog.pg_dist_schema AS held \
-         JOIN pg_catalog.pg_dist_partition AS part ON part.colocationid = held.colocationid \
-         JOIN pg_catalog.pg_dist_shard AS shard ON shard.logicalrelid = part.logicalrelid \
-         JOIN pg_catalog.pg_dist_placement AS placement ON placement.shardid = shard.shardid \
-         JOIN pg_catalog.pg_dist_node AS node ON node.groupid = placement.groupid AND noderole = 'primary' \
-         WHERE schemaid = pg_catalog.to_regnamespace(pg_catalog.quote_ident($1)) LIMIT 1",
-    )
-    .bind(tenant.schema().as_str())
-    .fetch_optional(workplace)
-    .await?;
-    row.map(|row| node(&row, "nodename", "nodeport")).transpose()?.ok_or_else(|| {
+    nodes::node_of(workplace, tenant.schema()).await?.ok_or_else(|| {
         let message =
             format!("schema `{}` of tenant `{}` has no tables on any node", tenant.schema(), tenant.slug());
         Error::new(ErrorKind::Unsupported, message)
@@ -181,14 +219,6 @@ async fn check_node(workplace: &mut PgConnection, alias: &Alias, to: &Node) -> R
     let message = format!("no node `{to}` takes tenants in the cluster of database `{alias}`");
     Err(Error::new(ErrorKind::InvalidInput, message)
         .with_hint(format!("nodes that take them: {}", known.join(", "))))
-}
-
-fn node(row: &sqlx::postgres::PgRow, host: &str, port: &str) -> Result<Node> {
-    let (host, port): (String, i32) = (row.try_get(host)?, row.try_get(port)?);
-    let port = u16::try_from(port).map_err(|_| {
-        Error::new(ErrorKind::Database, format!("the cluster has a node at `{host}` with the port {port}"))
-    })?;
-    Ok(Node::new(host, port))
 }
 
 async fn expect_citus(context: &Context, alias: &Alias) -> Result<()> {

@@ -20,6 +20,8 @@ pub(super) struct Access<D: Driver = PgDriver> {
     /// The pool of the database in which its target was when the handle was made.
     pub(super) pool: Pool<D>,
     grant: Grant,
+    /// It goes to the node that its target is on, where the configuration wants that.
+    follows_nodes: bool,
     /// The settings that the handle adds to those of the preprocessors.
     settings: Settings,
     /// `None` for the master schema, which has no status.
@@ -35,6 +37,8 @@ pub(super) type Settings = Vec<(String, String)>;
 /// The target of a handle, as it was when somebody last asked.
 pub(super) struct Current<D: Driver = PgDriver> {
     /// The pool of the database that it is in.
+    home: Pool<D>,
+    /// The pool that leads to its tables.
     pub(super) pool: Pool<D>,
     target: Target,
     /// Set where it is the same at every checkout.
@@ -59,6 +63,7 @@ impl<D: Driver> Clone for Access<D> {
         Self {
             pool: self.pool.clone(),
             grant: self.grant,
+            follows_nodes: self.follows_nodes,
             settings: self.settings.clone(),
             surroundings: self.surroundings.clone(),
             current: Mutex::new(self.known()),
@@ -77,13 +82,13 @@ impl<D: Driver> Access<D> {
     ) -> Self {
         let is_settled = is_just_read && tenant.status() != Status::Moving;
         let seen = is_settled.then(|| Seen::now(surroundings.standing.changes()));
-        let means = Means { pool: &pool, grant: Grant::Write, settings: &[] };
+        let means = Means { home: &pool, grant: Grant::Write, follows_nodes: true, settings: &[] };
         let current = means.current(Target::Tenant(tenant.clone()), Some(&surroundings), seen);
         Self::new(pool, Grant::Write, Settings::new(), Some(surroundings), current)
     }
 
     pub(super) fn to_master(pool: Pool<D>) -> Self {
-        let means = Means { pool: &pool, grant: Grant::Write, settings: &[] };
+        let means = Means { home: &pool, grant: Grant::Write, follows_nodes: true, settings: &[] };
         let current = means.current(Target::Master, None, None);
         Self::new(pool, Grant::Write, Settings::new(), None, current)
     }
@@ -96,7 +101,7 @@ impl<D: Driver> Access<D> {
         tenant: &Tenant,
         surroundings: Surroundings,
     ) -> Self {
-        let means = Means { pool: &pool, grant, settings: &settings };
+        let means = Means { home: &pool, grant, follows_nodes: true, settings: &settings };
         let current = means.current(Target::Tenant(tenant.clone()), Some(&surroundings), None);
         Self::new(pool, grant, settings, Some(surroundings), current)
     }
@@ -109,11 +114,20 @@ impl<D: Driver> Access<D> {
         current: Current<D>,
     ) -> Self {
         let current = Mutex::new(Arc::new(current));
-        Self { pool, grant, settings, surroundings, current, held: Arc::default() }
+        Self { pool, grant, follows_nodes: true, settings, surroundings, current, held: Arc::default() }
     }
 
     fn means(&self) -> Means<'_, D> {
-        Means { pool: &self.pool, grant: self.grant, settings: &self.settings }
+        let Self { pool, grant, follows_nodes, settings, .. } = self;
+        Means { home: pool, grant: *grant, follows_nodes: *follows_nodes, settings }
+    }
+
+    /// The same by way of the server that the database's URL names, wherever its target is.
+    pub(super) fn at_home(&self) -> Self {
+        let known = self.known();
+        let means = Means { home: &known.home, follows_nodes: false, ..self.means() };
+        let current = means.current(known.target.clone(), self.surroundings.as_ref(), known.seen);
+        Self { follows_nodes: false, current: Mutex::new(Arc::new(current)), ..self.clone() }
     }
 
     /// The same with one more setting of the session.
@@ -122,7 +136,7 @@ impl<D: Driver> Access<D> {
         settings.retain(|(known, _)| known != name);
         settings.push((name.to_owned(), value.to_owned()));
         let known = self.known();
-        let means = Means { pool: &known.pool, settings: &settings, ..self.means() };
+        let means = Means { home: &known.home, settings: &settings, ..self.means() };
         // Refused now, not at each checkout.
         let _ = means.prepare(&known.target)?;
         let current = means.current(known.target.clone(), self.surroundings.as_ref(), known.seen);
@@ -142,7 +156,7 @@ impl<D: Driver> Access<D> {
                     current.pool.check_out_as(preparation, switching).await?
                 }
                 _ => {
-                    let means = Means { pool: &current.pool, ..self.means() };
+                    let means = Means { home: &current.home, ..self.means() };
                     let preparation = means.prepare(&current.target)?;
                     let preparation = with(preparation, settings)?;
                     current.pool.check_out_as(&preparation, switching).await?
@@ -176,7 +190,7 @@ impl<D: Driver> Access<D> {
         let pool = self.pool_of(&now)?;
         let seen = Some(Seen::now(changes));
         let target = Target::Tenant(now);
-        let means = Means { pool: &pool, ..self.means() };
+        let means = Means { home: &pool, ..self.means() };
         let current = Arc::new(means.current(target, Some(surroundings), seen));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&current);
         Ok(current)
@@ -218,17 +232,19 @@ impl<D: Driver> Access<D> {
 
 /// The parts of a handle that say how a session is prepared.
 struct Means<'a, D: Driver> {
-    pool: &'a Pool<D>,
+    home: &'a Pool<D>,
     grant: Grant,
+    follows_nodes: bool,
     settings: &'a [(String, String)],
 }
 
 impl<D: Driver> Means<'_, D> {
     fn current(&self, target: Target, surroundings: Option<&Surroundings>, seen: Option<Seen>) -> Current<D> {
         // A refusal is for the checkout to report.
-        let once = self.pool.prepare_once(target.clone(), self.grant);
+        let once = self.home.prepare_once(target.clone(), self.grant);
         let preparation = once.and_then(|preparation| with(preparation, self.settings).ok());
-        let pool = self.pool.clone();
+        let home = self.home.clone();
+        let pool = if self.follows_nodes { home.toward(&target) } else { home.clone() };
         let marks = match &target {
             Target::Tenant(tenant) => {
                 let fleet = surroundings.map(|surroundings| surroundings.fleet);
@@ -236,11 +252,11 @@ impl<D: Driver> Means<'_, D> {
             }
             Target::Master => Marks::of_master(pool.trace()),
         };
-        Current { pool, target, preparation, marks, seen }
+        Current { home, pool, target, preparation, marks, seen }
     }
 
     fn prepare(&self, target: &Target) -> Result<Arc<Preparation>> {
-        with(self.pool.prepare(target.clone(), self.grant)?, self.settings)
+        with(self.home.prepare(target.clone(), self.grant)?, self.settings)
     }
 }
 

@@ -1,8 +1,10 @@
 //! The name of a channel, of which each schema has its own.
 
 use super::checkout::Checkout;
+use super::driver::Driver;
+use super::shared::Pool;
 use super::statement::Statement;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::SchemaName;
 
 /// The longest that PostgreSQL lets a channel's name be, in bytes.
@@ -26,6 +28,18 @@ pub(super) fn channel_of(schema: &SchemaName, name: &str) -> Result<String> {
     Ok(channel)
 }
 
+/// Refuses to announce something where nobody listens.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`] on a connection that leads to a node.
+pub(super) fn refuse_at_node<D: Driver>(pool: &Pool<D>) -> Result<()> {
+    let Some(node) = pool.node() else { return Ok(()) };
+    let message =
+        format!("those who listen are at the coordinator, and this connection leads to the worker {node}");
+    Err(Error::new(ErrorKind::Unsupported, message)
+        .with_hint("announce it with `notify` of the handle, once the transaction is committed"))
+}
+
 impl Checkout {
     /// Announces something on a channel of the tenant, or of the master schema, to those who
     /// [listen](crate::Tenancy::listen). In a transaction, they hear of it when that is committed.
@@ -33,8 +47,9 @@ impl Checkout {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a name that is not made of lower-case
     /// letters, digits and `_`, or is too long; what PostgreSQL answers, for example to a payload of 8,000 bytes or
-    /// more.
+    /// more. [`ErrorKind::Unsupported`] on a connection to a worker of Citus, where nobody listens.
     pub async fn notify(&mut self, channel: &str, payload: &str) -> Result<(), sqlx::Error> {
+        refuse_at_node(&self.pool)?;
         let channel = channel_of(&self.schema, channel)?;
         let notify = sqlx::query("SELECT pg_catalog.pg_notify($1, $2)").bind(channel).bind(payload);
         self.first_row(Statement::take(notify)?).await.map(drop)

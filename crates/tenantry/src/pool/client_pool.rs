@@ -20,6 +20,7 @@ mod on {
     use crate::pool::driver::Driver as _;
     #[cfg(feature = "testing")]
     use crate::pool::lease::Leftover;
+    use crate::pool::node_pools::NodeStatus;
     use crate::pool::opener::Opener;
     use crate::pool::preparation::Preprocessors;
     #[cfg(feature = "testing")]
@@ -62,6 +63,10 @@ mod on {
             self.0.held_by(tenant, only_writers)
         }
 
+        pub(in crate::pool) fn node_status(&self) -> Vec<NodeStatus> {
+            self.0.node_status()
+        }
+
         #[cfg(feature = "testing")]
         pub(in crate::pool) fn note_in(&self, record: &Arc<WriteRecord>) {
             self.0.recorder().note_in(record);
@@ -89,6 +94,7 @@ mod off {
     use crate::error::Result;
     #[cfg(feature = "testing")]
     use crate::pool::lease::Leftover;
+    use crate::pool::node_pools::NodeStatus;
     use crate::pool::opener::Opener;
     use crate::pool::preparation::Preprocessors;
     #[cfg(feature = "testing")]
@@ -121,6 +127,10 @@ mod off {
 
         pub(in crate::pool) fn held_by(&self, _: TenantId, _: bool) -> usize {
             0
+        }
+
+        pub(in crate::pool) fn node_status(&self) -> Vec<NodeStatus> {
+            Vec::new()
         }
 
         #[cfg(feature = "testing")]

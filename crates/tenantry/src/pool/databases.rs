@@ -18,6 +18,7 @@ use super::kept::KeptConnections;
 use super::lease::Leftover;
 use super::master_stock::MasterStock;
 use super::message::enter;
+use super::node_pools::NodeStatus;
 use super::notifications::{Listener, Notifications};
 use super::opener::Opener;
 use super::preparation::Preprocessors;
@@ -146,6 +147,17 @@ impl Databases {
     pub(crate) fn replica_status(&self) -> BTreeMap<Alias, Vec<ReplicaStatus>> {
         let status = self.by_alias.iter().map(|(alias, it)| (alias.clone(), it.replicas.status()));
         status.filter(|(_, replicas)| !replicas.is_empty()).collect()
+    }
+
+    /// The pools that lead to nodes of each database that has any, at this moment.
+    pub(crate) fn node_status(&self) -> BTreeMap<Alias, Vec<NodeStatus>> {
+        let status = |database: &Database| {
+            let mut status = database.pool.node_status();
+            status.extend(database.client_pool.node_status());
+            status
+        };
+        let all = self.by_alias.iter().map(|(alias, database)| (alias.clone(), status(database)));
+        all.filter(|(_, nodes)| !nodes.is_empty()).collect()
     }
 
     /// The same of the pools of tokio-postgres.
@@ -338,6 +350,7 @@ impl Database {
         layout: &Arc<Layout>,
         preprocessors: &Preprocessors,
     ) -> Result<Self> {
+        config.validate_routing(alias)?;
         let application = Opener::of_application(alias, &config);
         let preprocessors = preprocessors.clone();
         let driver =

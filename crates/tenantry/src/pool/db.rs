@@ -281,7 +281,7 @@ macro_rules! handle {
             /// # Errors
             /// As [`Checkout::notify`].
             pub async fn notify(&self, channel: &str, payload: &str) -> Result<(), sqlx::Error> {
-                self.access.check_out(Purpose::Statement).await?.notify(channel, payload).await
+                self.access.at_home().check_out(Purpose::Statement).await?.notify(channel, payload).await
             }
 
             pub(super) fn access(&self) -> &Access {

@@ -13,6 +13,7 @@ use super::opener::Opener;
 use super::preparation::Preprocessors;
 use super::preprocessor::CheckoutRequest;
 use crate::error::{BoxError, Error, ErrorKind, Result, breaks_connection};
+use crate::tenant::Node;
 
 type Manager = <Postgres as Database>::TransactionManager;
 
@@ -38,6 +39,14 @@ pub(crate) trait Driver: Send + Sync + 'static {
 
     /// Opens a connection that sees no table: its `search_path` is the void.
     fn open(&self) -> impl Future<Output = Result<Self::Connection>> + Send;
+
+    /// The driver whose connections lead to a node of the cluster; `None` if none are to lead there.
+    fn to_node(&self, _node: &Node) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 
     /// Has the next connection opened to another host, if there are several: this one became a standby.
     fn look_elsewhere(&self) {}
@@ -137,7 +146,7 @@ impl Driver for PgDriver {
     fn name(&self) -> String {
         match self.replica {
             Some(number) => format!("replica-{number}"),
-            None => Self::NAME.to_owned(),
+            None => self.opener.name_at_node(Self::NAME),
         }
     }
 
@@ -147,6 +156,11 @@ impl Driver for PgDriver {
 
     async fn open(&self) -> Result<PgConnection> {
         self.opener.open().await
+    }
+
+    fn to_node(&self, node: &Node) -> Option<Self> {
+        let opener = self.opener.to_node(node)?;
+        Some(Self { opener, preprocessors: self.preprocessors.clone(), replica: self.replica })
     }
 
     fn look_elsewhere(&self) {

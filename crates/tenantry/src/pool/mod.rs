@@ -18,7 +18,7 @@
 //! [`PoolStatus`] tells what a pool does; the spans `checkout` and `statement` (level debug) have `database`, `tenant`
 //! and `tenant.id`.
 //! With the feature `metrics` the same goes to the `metrics` facade, labelled by `database` and `driver`
-//! (`sqlx`, `tokio-postgres`, `replica-1` and so on):
+//! (`sqlx`, `tokio-postgres`, `replica-1`, `sqlx at worker-1:5432` and so on):
 //! `tenantry_checkouts_total` (`source`: warm, switch, open), `tenantry_checkout_waits_total`,
 //! `tenantry_checkout_wait_seconds`, `tenantry_held`, `tenantry_waiting`, `tenantry_cleaned_total`,
 //! `tenantry_drained_total`, `tenantry_rolled_back_total` and `tenantry_closed_total` (`reason`: doubtful, recycled).
@@ -64,6 +64,7 @@ mod metric;
 mod needs_session;
 mod nested;
 mod nesting;
+mod node_pools;
 mod notifications;
 mod opener;
 #[cfg(feature = "sea-orm")]
@@ -123,6 +124,7 @@ pub(crate) use self::lease::Leftover;
 #[cfg(feature = "metrics")]
 pub use self::metric::{METRICS, Metric, MetricKind};
 pub use self::nested::NestedTransaction;
+pub use self::node_pools::NodeStatus;
 pub use self::notifications::{Notification, Notifications};
 pub(crate) use self::opener::Opener;
 #[cfg(feature = "sea-orm")]

@@ -13,8 +13,9 @@ use super::defaults::Defaults;
 use super::message::send;
 use super::unreachable::unreachable;
 use crate::database::{DatabaseConfig, PoolConfig, Route, Wanted, Way};
-use crate::error::{BoxError, Error, Result};
-use crate::tenant::Alias;
+use crate::error::{BoxError, Error, Result, sqlstate};
+use crate::guard::{Guard, stands};
+use crate::tenant::{Alias, Node};
 
 /// The longest that the only host may take until a session can be used. A checkout has less patience.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,12 +33,25 @@ pub(crate) struct Opener {
     turn: Arc<AtomicUsize>,
     /// The longest that one host may take.
     patience: Duration,
+    /// It may be led to the nodes of a cluster.
+    routes: bool,
 }
 
 impl Opener {
     /// Opens what the pools of the application open.
     pub(crate) fn of_application(alias: &Alias, config: &DatabaseConfig) -> Self {
-        Self::of_pool(alias, config.application(), config)
+        let routes = config.routes_to_workers();
+        Self { routes, ..Self::of_pool(alias, config.application(), config) }
+    }
+
+    /// Opens the same at a node of the cluster; `None` unless statements are to go there.
+    pub(crate) fn to_node(&self, node: &Node) -> Option<Self> {
+        if !self.routes {
+            return None;
+        }
+        let (route, turn) = (self.route.to_node(node), Arc::default());
+        let patience = route.connect_timeout().unwrap_or(CONNECT_TIMEOUT);
+        Some(Self { route, turn, patience, routes: false, ..self.clone() })
     }
 
     /// Opens what the pool of a replica opens.
@@ -83,12 +97,21 @@ impl Opener {
         });
         let patience = route.connect_timeout().unwrap_or(of_several);
         let (defaults, turn) = (Arc::new(defaults), Arc::default());
-        Self { alias: alias.clone(), route, defaults, turn, patience }
+        Self { alias: alias.clone(), route, defaults, turn, patience, routes: false }
     }
 
     /// Opens the same, without the limits of time that a shell may set.
     pub(crate) fn without_limits(&self) -> Self {
         Self { route: self.route.clone().without_limits(), ..self.clone() }
+    }
+
+    /// The name of a driver, with that of the node that its connections lead to.
+    pub(super) fn name_at_node(&self, driver: &str) -> String {
+        let host = self.route.options();
+        match self.route.wanted() {
+            Wanted::Node => format!("{driver} at {}", Node::new(host.get_host(), host.get_port())),
+            _ => driver.to_owned(),
+        }
     }
 
     /// The name of the database.
@@ -143,8 +166,7 @@ impl Opener {
         let mut connection = connected.map_err(|error| self.unreachable(error.into()))?;
         self.introduce(&mut connection).await?;
         if let Some(question) = self.question() {
-            let answer = send(&mut connection, question).await?;
-            self.judge(answer.as_deref())?;
+            self.judge(send(&mut connection, question).await)?;
         }
         Ok(connection)
     }
@@ -222,15 +244,47 @@ impl Opener {
                 "SELECT (NOT pg_catalog.pg_is_in_recovery() \
                  AND pg_catalog.current_setting('transaction_read_only') = 'off')::text",
             ),
+            Wanted::Node if !stands(Guard::NodeIdentity) => None,
+            // A node that was removed has no number of its own any more, and the coordinator has zero.
+            Wanted::Node => Some(
+                "SELECT nodename || ':' || nodeport FROM pg_catalog.pg_dist_node \
+                 JOIN pg_catalog.pg_dist_local_group USING (groupid) \
+                 WHERE groupid > 0 AND noderole = 'primary' AND isactive AND metadatasynced",
+            ),
         }
     }
 
     /// Judges the answer to that question.
-    pub(super) fn judge(&self, answer: Option<&str>) -> Result<()> {
-        match answer {
+    pub(super) fn judge(&self, answer: Result<Option<String>>) -> Result<()> {
+        if self.route.wanted() == Wanted::Node {
+            return self.judge_node(answer);
+        }
+        match answer?.as_deref() {
             Some("true") => Ok(()),
             _ => Err(self.unreachable("the server that answers takes no writes".into())),
         }
+    }
+
+    /// Takes the only server for the node that says that it goes by this address.
+    fn judge_node(&self, answer: Result<Option<String>>) -> Result<()> {
+        let host = self.route.options();
+        let address = format!("{}:{}", host.get_host(), host.get_port());
+        let known_as = match answer {
+            Ok(known_as) => known_as,
+            // No server of Citus.
+            Err(error) if error.database_code().is_some_and(|code| sqlstate::is_missing(&code)) => None,
+            Err(error) => return Err(error),
+        };
+        if known_as.as_ref() == Some(&address) {
+            return Ok(());
+        }
+        let known_as =
+            known_as.map_or("no worker of a cluster".to_owned(), |name| format!("the worker {name}"));
+        let cause = format!("the server that answers is {known_as}, and not the worker {address}");
+        Err(self.unreachable(cause.into()).with_hint(
+            "the names in `pg_dist_node` have to lead to the workers from here as well; or leave \
+             `route_to_workers` out",
+        ))
     }
 
     /// The error of a connection that could not be opened.

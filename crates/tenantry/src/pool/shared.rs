@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::Instrument as _;
 
@@ -12,6 +12,7 @@ use super::grant::Grant;
 #[cfg(feature = "testing")]
 use super::lease::Leftover;
 use super::lease::{Lease, Switching};
+use super::node_pools::{NodePools, NodeStatus};
 use super::preparation::{Preparation, Preprocessors};
 use super::preprocessor::{CheckoutRequest, Target};
 use super::record::Recorder;
@@ -19,10 +20,11 @@ use super::session::Warmth;
 use super::slots::{PoolStatus, Request, Slot, Slots};
 use super::spans::checkout_span;
 use super::step::{Step, StepMarker};
+use super::sync::Background;
 use super::traceparent::CurrentTrace;
 use crate::database::{Comment, Layout, PoolConfig, PoolMode};
 use crate::error::Result;
-use crate::tenant::{Alias, TenantId};
+use crate::tenant::{Alias, Node, TenantId};
 
 /// A pool of connections to one database. Cheap to clone.
 pub(crate) struct Pool<D: Driver = PgDriver> {
@@ -39,8 +41,11 @@ struct Shared<D: Driver> {
     slots: Arc<Slots<D>>,
     layout: Arc<Layout>,
     preprocessors: Preprocessors,
-    classifier: Classifier,
-    recorder: Recorder,
+    classifier: Arc<Classifier>,
+    recorder: Arc<Recorder>,
+    nodes: NodePools<D>,
+    /// The node that it leads to, where that is not the server of the database's URL.
+    node: Option<Node>,
     /// The pools of all databases, by alias. They know each other and keep none alive.
     siblings: OnceLock<BTreeMap<Alias, Weak<Self>>>,
 }
@@ -57,13 +62,15 @@ impl<D: Driver> Pool<D> {
         preprocessors: Preprocessors,
     ) -> Result<Self> {
         config.validate()?;
-        let slots = Arc::new(Slots::new(alias, driver, config));
+        let slots = Arc::new(Slots::new(alias, driver, config, Background::current()));
         let shared = Shared {
             slots,
             layout,
             preprocessors,
-            classifier: Classifier::default(),
-            recorder: Recorder::default(),
+            classifier: Arc::default(),
+            recorder: Arc::default(),
+            nodes: NodePools::default(),
+            node: None,
             siblings: OnceLock::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -85,6 +92,43 @@ impl<D: Driver> Pool<D> {
     pub(super) fn sibling(&self, alias: &Alias) -> Option<Self> {
         let shared = self.shared.siblings.get()?.get(alias)?.upgrade()?;
         Some(Self { shared })
+    }
+
+    /// The pool that leads to the tables of this target: that of the node which they are on, or else this one.
+    pub(super) fn toward(&self, target: &Target) -> Self {
+        let node = match target {
+            Target::Tenant(tenant) => tenant.node(),
+            Target::Master => None,
+        };
+        let pool = node.and_then(|node| self.shared.nodes.get(node, || self.open_toward(node)));
+        pool.unwrap_or_else(|| self.clone())
+    }
+
+    fn open_toward(&self, node: &Node) -> Option<Self> {
+        let Shared { slots, layout, preprocessors, classifier, recorder, .. } = &*self.shared;
+        let driver = slots.driver.to_node(node)?;
+        let slots = Slots::new(slots.alias.clone(), driver, slots.config.clone(), slots.runtime.clone());
+        let shared = Shared {
+            slots: Arc::new(slots),
+            layout: Arc::clone(layout),
+            preprocessors: preprocessors.clone(),
+            classifier: Arc::clone(classifier),
+            recorder: Arc::clone(recorder),
+            nodes: NodePools::default(),
+            node: Some(node.clone()),
+            siblings: OnceLock::new(),
+        };
+        Some(Self { shared: Arc::new(shared) })
+    }
+
+    /// The node that it leads to; `None` for the server of the database's URL.
+    pub(super) fn node(&self) -> Option<&Node> {
+        self.shared.node.as_ref()
+    }
+
+    /// This pool, and those that lead to nodes.
+    fn all(&self) -> impl Iterator<Item = Self> {
+        std::iter::once(self.clone()).chain(self.shared.nodes.all())
     }
 
     /// Asks the preprocessors what a session must look like for this target.
@@ -192,7 +236,7 @@ impl<D: Driver> Pool<D> {
     #[cfg(feature = "testing")]
     pub(super) async fn leftovers(&self) -> Result<Vec<Leftover>> {
         let mut leftovers = Vec::new();
-        for slot in self.shared.slots.take_idle() {
+        for slot in self.all().flat_map(|pool| pool.shared.slots.take_idle()) {
             leftovers.append(&mut Lease::leftovers(slot).await?);
         }
         Ok(leftovers)
@@ -201,11 +245,16 @@ impl<D: Driver> Pool<D> {
     /// Counts the connections that are in use for a tenant, or only those that may write.
     pub(super) fn held_by(&self, tenant: TenantId, only_writers: bool) -> usize {
         let counts = |preparation: &Preparation| !(only_writers && preparation.is_read_only());
-        self.shared.slots.held_by(&Some(tenant), counts)
+        self.all().map(|pool| pool.shared.slots.held_by(&Some(tenant), counts)).sum()
     }
 
     pub(crate) fn status(&self) -> PoolStatus {
         self.shared.slots.status()
+    }
+
+    /// The pools that lead to nodes, at this moment.
+    pub(super) fn node_status(&self) -> Vec<NodeStatus> {
+        self.shared.nodes.status()
     }
 
     /// Gives up every connection that leads to the server of today: at once if it is idle, else when it comes back.
@@ -228,7 +277,13 @@ impl<D: Driver> Pool<D> {
     /// [`ErrorKind::PoolTimeout`](crate::ErrorKind::PoolTimeout) naming the longest holder, if the deadline
     /// passes first.
     pub(crate) async fn close(&self, limit: Duration) -> Result<()> {
-        self.shared.slots.close(limit).await
+        let deadline = Instant::now() + limit;
+        let mut result = self.shared.slots.close(limit).await;
+        for pool in self.shared.nodes.close() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            result = result.and(pool.shared.slots.close(left).await);
+        }
+        result
     }
 }
 

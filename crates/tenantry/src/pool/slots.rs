@@ -220,8 +220,7 @@ impl<D: Driver> Drop for Slot<D> {
 }
 
 impl<D: Driver> Slots<D> {
-    /// Must be called in a tokio runtime, which it keeps for its background work.
-    pub(super) fn new(alias: Alias, driver: D, config: PoolConfig) -> Self {
+    pub(super) fn new(alias: Alias, driver: D, config: PoolConfig, runtime: Background) -> Self {
         let drains = if config.drain_timeout.is_zero() { 0 } else { config.max_connections.div_ceil(2) };
         let state = State {
             idle: Vec::new(),
@@ -237,7 +236,7 @@ impl<D: Driver> Slots<D> {
             counters: Counters::new(alias.clone(), driver.name()),
             driver,
             config,
-            runtime: Background::current(),
+            runtime,
             alias,
             state: Mutex::new(state),
             generation: AtomicU64::new(0),

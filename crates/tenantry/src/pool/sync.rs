@@ -124,6 +124,7 @@ mod explored {
     }
 
     /// A handle like tokio's; in an exploration its tasks take their turns with everybody's.
+    #[derive(Clone)]
     pub(in super::super) struct Background(Handle);
 
     impl Background {

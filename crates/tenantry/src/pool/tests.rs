@@ -43,6 +43,7 @@ pub(super) fn tenant_at(slug: &str, epoch: i64) -> Target {
         schema: SchemaName::generate(&slug, id),
         slug,
         database: Alias::default(),
+        node: None,
         type_name: None,
         status: Status::Active,
         suspension: None,

@@ -2,6 +2,7 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
+use super::create::lead_to_node;
 use super::register::enter;
 use crate::context::Context;
 use crate::error::{Error, Result, sqlstate};
@@ -34,6 +35,7 @@ pub(super) async fn claim(
             .await?;
         match rename(&mut tx, &spare, tenant.schema()).await {
             Ok(()) => {
+                lead_to_node(context, &mut tx, tenant).await?;
                 fail_point::reached(FailPoint::BeforeClaim);
                 tx.commit().await?;
                 fail_point::reached(FailPoint::AfterClaim);

@@ -18,8 +18,8 @@ use crate::migrate::{
 };
 use crate::migration::{Migration, TenantFiles};
 use crate::registry::audit::{self, Action};
-use crate::registry::{AuditState, databases, store, with_applied};
-use crate::tenant::{Alias, DomainName, Status, Tenant, TenantRecord, Verb};
+use crate::registry::{AuditState, databases, nodes, store, with_applied};
+use crate::tenant::{Alias, DomainName, Node, Status, Tenant, TenantRecord, Verb};
 
 /// Makes the tenant, or goes on with making it, and answers with what the registry now holds.
 pub(crate) async fn create(context: &Context, new: &NewTenant) -> Result<Tenant> {
@@ -187,11 +187,32 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     let site = Site::of_tenant(&context.layout, tenant);
     send(&mut tx, site, &creation_message(site, files, &grants)?).await?;
     distribute(&mut tx, site).await?;
+    lead_to_node(context, &mut tx, tenant).await?;
     store::set_status(&mut tx, tenant, Status::Active).await?;
     fail_point::reached(FailPoint::BeforeCreate);
     commit(tx, site).await?;
     fail_point::reached(FailPoint::AfterCreate);
     Ok(())
+}
+
+/// Has the registry lead to the node that a schema is on, where both are in this database.
+pub(super) async fn lead_to_node(
+    context: &Context,
+    connection: &mut PgConnection,
+    tenant: &Tenant,
+) -> Result<()> {
+    match find_node(context, connection, tenant).await? {
+        Some(node) => nodes::lead_to(connection, tenant, &node).await,
+        None => Ok(()),
+    }
+}
+
+/// The node that a schema was distributed to, where its database is Citus.
+async fn find_node(context: &Context, workplace: &mut PgConnection, tenant: &Tenant) -> Result<Option<Node>> {
+    if !context.databases.dialect(tenant.database()).is_citus() {
+        return Ok(None);
+    }
+    nodes::node_of(workplace, tenant.schema()).await
 }
 
 /// The row first, as `provisioning`; the schema and its files; `active` last.
@@ -208,7 +229,7 @@ async fn create_stepwise(context: &Context, registry: &mut PgConnection, new: &N
         Ok(false) => fill_patiently(context, &mut workplace, &tenant).await,
         Err(error) => Err(error),
     };
-    finish(registry, &tenant, filled).await
+    finish(context, registry, &tenant, (workplace, filled)).await
 }
 
 /// Goes on with a tenant that was interrupted while it was made.
@@ -223,13 +244,25 @@ async fn go_on(context: &Context, registry: &mut PgConnection, tenant: &Tenant) 
     }
     refuse_other_verb(registry, &mut workplace, tenant).await?;
     let filled = fill_patiently(context, &mut workplace, tenant).await;
-    finish(registry, tenant, filled).await
+    finish(context, registry, tenant, (workplace, filled)).await
 }
 
-async fn finish(registry: &mut PgConnection, tenant: &Tenant, filled: Result<()>) -> Result<()> {
+async fn finish(
+    context: &Context,
+    registry: &mut PgConnection,
+    tenant: &Tenant,
+    (mut workplace, filled): (PgConnection, Result<()>),
+) -> Result<()> {
+    let filled = match filled {
+        Ok(()) => find_node(context, &mut workplace, tenant).await,
+        Err(error) => Err(error),
+    };
     match filled {
-        Ok(()) => {
+        Ok(node) => {
             let mut tx = registry.begin().await?;
+            if let Some(node) = node {
+                nodes::lead_to(&mut tx, tenant, &node).await?;
+            }
             store::set_status(&mut tx, tenant, Status::Active).await?;
             end_making(&mut tx, tenant).await?;
             Ok(tx.commit().await?)

@@ -167,6 +167,7 @@ impl NewTenant {
             slug,
             schema,
             database: self.database.clone().unwrap_or_default(),
+            node: None,
             type_name: self.type_name.clone(),
             status,
             suspension: None,

@@ -11,12 +11,13 @@ use tokio::task::JoinHandle;
 use super::cache::Cache;
 use super::events::{Events, TenantEvent};
 use super::selection::Selection;
-use super::{former_slugs, listener, store, with_applied};
+use super::{former_slugs, listener, nodes, store, with_applied};
+use crate::database::DatabaseConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
 use crate::pool::{Databases, MasterDb, Opener, Standing};
 use crate::resolve::TenantKey;
-use crate::tenant::{Alias, Slug, Status, Tenant};
+use crate::tenant::{Alias, Slug, Status, Tenant, TenantRecord};
 
 /// Settings of the cache in front of the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,10 +86,38 @@ impl Finder {
             TenantKey::Id(id) => store::tenant_by_id(&master, *id).await?,
         };
         let found = with_applied(&self.databases, found.into_iter().collect()).await?.pop();
+        let found = match found {
+            Some(tenant) => Some(self.with_node(tenant).await),
+            None => None,
+        };
         let is_known =
             |tenant: &Tenant| tenant.digest().is_some() || self.databases.away().is_there(tenant.database());
         is_unfinished.store(!found.as_ref().is_none_or(is_known), Ordering::Relaxed);
         Ok(found)
+    }
+
+    /// Asks the cluster for the node of a tenant, where statements go there: Citus moves tenants without a word to the
+    /// registry, and a node that was removed since then knows of no later move. While the coordinator is away, the
+    /// registry is believed.
+    async fn with_node(&self, tenant: Tenant) -> Tenant {
+        let alias = tenant.database();
+        if !self.databases.config(alias).is_ok_and(DatabaseConfig::routes_to_workers)
+            || !stands(Guard::NodeOfCluster)
+        {
+            return tenant;
+        }
+        let ask = async {
+            let master = MasterDb::new(self.databases.pool(alias)?.clone());
+            nodes::node_of(&master, tenant.schema()).await
+        };
+        match self.databases.away().ask(alias, ask).await {
+            Ok(node) if node.as_ref() == tenant.node() => tenant,
+            Ok(node) => Tenant::from(TenantRecord { node, ..tenant.to_record() }),
+            Err(error) => {
+                tracing::debug!(database = %alias, %error, "Cannot tell the node of tenant {}", tenant.slug());
+                tenant
+            }
+        }
     }
 
     /// The tenant that had this slug before.

@@ -38,6 +38,7 @@ const STEPS: &[Step] = &[
     Step { number: 20, scope: Scope::EveryDatabase, sql: include_str!("sql/0020_spares_everywhere.sql") },
     Step { number: 21, scope: Scope::DefaultDatabase, sql: include_str!("sql/0021_online_move.sql") },
     Step { number: 22, scope: Scope::EveryDatabase, sql: include_str!("sql/0022_undone.sql") },
+    Step { number: 23, scope: Scope::DefaultDatabase, sql: include_str!("sql/0023_node.sql") },
 ];
 
 struct Step {

@@ -2,8 +2,8 @@
 //!
 //! `install` creates and upgrades the tables, from numbered SQL files. `store` has one function per statement, and so
 //! have `settings`, `suspension`, `spares`, `runs`, `diary`, `audit`, `structures`, `replays`, `deletion`,
-//! `former_slugs`, `kept_files`, `moves`, `databases` and `adoption`; `selection` reads the tenants that somebody
-//! chose, and `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
+//! `former_slugs`, `kept_files`, `moves`, `nodes`, `databases` and `adoption`; `selection` reads the tenants that
+//! somebody chose, and `examination` has the questions of doctor. `cache` finds most tenants without any statement, and
 //! `listener` keeps it true: every change of a row is announced with `NOTIFY`, by a trigger, whoever made it. So is
 //! what was done to tenants, and `events` tells those who subscribed. `probe` asks one database who it is,
 //! `replica_probe` its replicas how far they are, and `trim` forgets what was kept for a while.
@@ -33,6 +33,7 @@ pub(crate) mod kept_files;
 mod listener;
 mod move_method;
 pub(crate) mod moves;
+pub(crate) mod nodes;
 mod probe;
 pub(crate) mod replays;
 mod replica_probe;

@@ -8,7 +8,8 @@ use sqlx::{Executor, FromRow, PgConnection, Postgres, Row as _};
 
 use crate::error::{Error, ErrorKind, Result, sqlstate};
 use crate::tenant::{
-    Alias, Digest, DomainName, SchemaName, Slug, Status, Suspension, Tenant, TenantId, TenantRecord, TypeName,
+    Alias, Digest, DomainName, Node, SchemaName, Slug, Status, Suspension, Tenant, TenantId, TenantRecord,
+    TypeName,
 };
 
 /// The hint where the registry may not be read.
@@ -19,9 +20,9 @@ pub(super) const PRIVILEGES: &str =
 macro_rules! select_tenant {
     ($rest:literal) => {
         concat!(
-            "SELECT tenant.id, tenant.slug, tenant.schema_name, tenant.database, tenant.type, tenant.status,
-                    tenant.suspension, tenant.settings, tenant.epoch, tenant.last_error, tenant.created_at,
-                    applied.digest, coalesce(applied.owns_types, false) AS owns_types
+            "SELECT tenant.id, tenant.slug, tenant.schema_name, tenant.database, tenant.node, tenant.type,
+                    tenant.status, tenant.suspension, tenant.settings, tenant.epoch, tenant.last_error,
+                    tenant.created_at, applied.digest, coalesce(applied.owns_types, false) AS owns_types
              FROM tenantry.tenant
              LEFT JOIN tenantry.applied
                 ON applied.schema_name = tenant.schema_name AND tenant.database = 'default' ",
@@ -51,6 +52,7 @@ impl FromRow<'_, PgRow> for TenantRow {
             slug: parsed(row, "slug", Slug::parse).map_err(nonsense)?,
             schema: parsed(row, "schema_name", SchemaName::parse).map_err(nonsense)?,
             database: parsed(row, "database", Alias::parse).map_err(nonsense)?,
+            node: node(row).map_err(nonsense)?,
             type_name: type_name(row).map_err(nonsense)?,
             status: parsed(row, "status", Status::parse).map_err(nonsense)?,
             suspension: suspension(row).map_err(nonsense)?,
@@ -96,6 +98,11 @@ where
 fn type_name(row: &PgRow) -> Result<Option<TypeName>, sqlx::Error> {
     let text: Option<&str> = row.try_get("type")?;
     text.map(|_| parsed(row, "type", TypeName::parse)).transpose()
+}
+
+fn node(row: &PgRow) -> Result<Option<Node>, sqlx::Error> {
+    let text: Option<&str> = row.try_get("node")?;
+    text.map(|_| parsed(row, "node", str::parse)).transpose()
 }
 
 fn suspension(row: &PgRow) -> Result<Option<Suspension>, sqlx::Error> {

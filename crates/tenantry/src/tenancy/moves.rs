@@ -4,10 +4,10 @@ use super::Tenancy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
-use crate::lifecycle::{self, MoveOptions, MovePlan, Moved, Node, NodeMoved, PlannedNodeMove};
+use crate::lifecycle::{self, MoveOptions, MovePlan, Moved, NodeMoved, PlannedNodeMove};
 use crate::observe::Steps;
 use crate::registry::{MoveMethod, TenantMove, moves};
-use crate::tenant::{Alias, Tenant};
+use crate::tenant::{Alias, Node, Tenant};
 
 impl Tenancy {
     /// Moves a tenant to another database, which may be of another server. It is served when this returns, and handles
@@ -85,8 +85,8 @@ impl Tenancy {
         aborted
     }
 
-    /// Moves a tenant of Citus to another node of its cluster, by `citus_schema_move`. Handles need not follow: the
-    /// coordinator knows where the tenant is.
+    /// Moves a tenant of Citus to another node of its cluster, by `citus_schema_move`. Handles follow, and until they
+    /// do they are served by a longer way: every node knows where the tenant is.
     ///
     /// Online, the tenant is read and written meanwhile; each of its tables needs a primary key, and the nodes
     /// `wal_level = logical`. Offline, writers wait. Dropped on the way, nothing has happened: the server undoes it.
@@ -95,7 +95,21 @@ impl Tenancy {
     /// [`ErrorKind::Unsupported`] if its database is not Citus, or it has no tables; [`ErrorKind::InvalidInput`] if the
     /// node takes no tenants; [`ErrorKind::Conflict`] if somebody works on the tenant; or whatever Citus answers.
     pub async fn move_to_node(&self, tenant: &Tenant, to: &Node, method: MoveMethod) -> Result<NodeMoved> {
-        lifecycle::move_to_node(&self.inner.context, tenant.id(), to, method).await
+        let moved = lifecycle::move_to_node(&self.inner.context, tenant.id(), to, method).await;
+        self.inner.registry.forget_tenant(tenant).await;
+        moved
+    }
+
+    /// Has the registry lead to the nodes that Citus has the tenants of a database on now; nobody is moved. For what
+    /// was moved without Tenantry, and for tenants that were made before the registry knew nodes. Answers with the
+    /// number of tenants that it led elsewhere.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if the database is not Citus; or if it or the registry cannot be asked.
+    pub async fn record_nodes(&self, alias: &Alias) -> Result<usize> {
+        let corrected = lifecycle::record_nodes(&self.inner.context, alias).await;
+        self.inner.registry.forget_all();
+        corrected
     }
 
     /// The moves that Citus proposes to spread the tenants of a database evenly over its nodes, in its order; none are

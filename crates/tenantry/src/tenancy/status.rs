@@ -6,7 +6,7 @@ use crate::doctor::{self, Finding, ReplayMode};
 use crate::error::Result;
 use crate::lifecycle::{self, Footprint};
 use crate::observe::Steps;
-use crate::pool::{Databases, PoolStatus, ReplicaStatus};
+use crate::pool::{Databases, NodeStatus, PoolStatus, ReplicaStatus};
 use crate::registry::CacheStatus;
 use crate::tenant::{Alias, Tenant};
 
@@ -20,6 +20,8 @@ pub struct TenancyStatus {
     pub client_pools: BTreeMap<Alias, PoolStatus>,
     /// The replicas of each database that has any.
     pub replicas: BTreeMap<Alias, Vec<ReplicaStatus>>,
+    /// The pools that lead to workers, of each database that has any.
+    pub nodes: BTreeMap<Alias, Vec<NodeStatus>>,
     /// The cache in front of the registry.
     pub cache: CacheStatus,
 }
@@ -31,13 +33,19 @@ impl TenancyStatus {
             pools: databases.status(),
             client_pools: databases.client_status(),
             replicas: databases.replica_status(),
+            nodes: databases.node_status(),
             cache,
         }
     }
 
     #[cfg(not(feature = "tokio-postgres"))]
     fn of(databases: &Databases, cache: CacheStatus) -> Self {
-        Self { pools: databases.status(), replicas: databases.replica_status(), cache }
+        Self {
+            pools: databases.status(),
+            replicas: databases.replica_status(),
+            nodes: databases.node_status(),
+            cache,
+        }
     }
 }
 
@@ -46,7 +54,8 @@ impl TenancyStatus {
     /// Returns true if connections are open that are not idle.
     pub(crate) fn is_busy(&self) -> bool {
         let is_busy = |pool: &PoolStatus| pool.open > pool.idle;
-        self.pools.values().any(is_busy) || self.are_clients_busy()
+        let at_nodes = self.nodes.values().flatten().any(|node| is_busy(&node.pool));
+        self.pools.values().any(is_busy) || at_nodes || self.are_clients_busy()
     }
 
     #[cfg(feature = "tokio-postgres")]

@@ -97,6 +97,7 @@ mod tests {
             schema: SchemaName::generate(&slug, id),
             slug,
             database: Alias::default(),
+            node: None,
             type_name: None,
             status: Status::Active,
             suspension: None,

@@ -15,6 +15,7 @@
 //! | [`SchemaName`] | `t_acme_4e3f2a1b0c` | Tenantry, and it never changes |
 //! | [`Alias`] | `default` | the operator |
 //! | [`TypeName`] | `pro` | the operator |
+//! | [`Node`] | `worker-2:5432` | the operator, who added it to a cluster of Citus |
 //! | [`Digest`] | `9f86d0…` | the migrations a schema has applied |
 
 mod alias;
@@ -23,6 +24,7 @@ mod domain_name;
 mod for_tenant;
 mod key;
 mod name;
+mod node;
 mod record;
 mod reserved_slugs;
 mod schema_name;
@@ -43,6 +45,7 @@ pub use self::{
     for_tenant::ForTenant,
     key::CacheKey,
     name::{InvalidTenantName, TenantName},
+    node::{InvalidNode, Node},
     record::{NotServed, Tenant, TenantRecord},
     reserved_slugs::ReservedSlugs,
     schema_name::{InvalidSchemaName, SchemaName},

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::settings::NAME;
-use super::{Alias, Digest, SchemaName, Slug, Status, Suspension, TenantId, TypeName};
+use super::{Alias, Digest, Node, SchemaName, Slug, Status, Suspension, TenantId, TypeName};
 
 /// One customer, as the registry knew it when it was read. Cheap to clone, never changes.
 ///
@@ -20,6 +20,7 @@ use super::{Alias, Digest, SchemaName, Slug, Status, Suspension, TenantId, TypeN
 ///     schema: SchemaName::generate(&slug, id),
 ///     slug,
 ///     database: Alias::default(),
+///     node: None,
 ///     type_name: None,
 ///     status: Status::Active,
 ///     suspension: None,
@@ -86,6 +87,8 @@ pub struct TenantRecord {
     pub schema: SchemaName,
     /// See [`Tenant::database`].
     pub database: Alias,
+    /// See [`Tenant::node`].
+    pub node: Option<Node>,
     /// See [`Tenant::type_name`].
     pub type_name: Option<TypeName>,
     /// The status that was written down: a suspension whose end has come is still there. See [`Tenant::status`].
@@ -125,6 +128,12 @@ impl Tenant {
     /// The database its schema is in.
     pub fn database(&self) -> &Alias {
         &self.0.database
+    }
+
+    /// The node of a Citus cluster that its tables are on, as far as the registry knows. Whoever goes elsewhere finds
+    /// them as well, by a longer way.
+    pub fn node(&self) -> Option<&Node> {
+        self.0.node.as_ref()
     }
 
     /// Its type, by which its schema has files beside those of all tenants.
@@ -237,12 +246,13 @@ impl fmt::Debug for Tenant {
 
 impl Serialize for Tenant {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Tenant", 13)?;
+        let mut object = serializer.serialize_struct("Tenant", 14)?;
         object.serialize_field("id", &self.id())?;
         object.serialize_field("slug", self.slug())?;
         object.serialize_field("name", self.name())?;
         object.serialize_field("schema", self.schema())?;
         object.serialize_field("database", self.database())?;
+        object.serialize_field("node", &self.node().map(Node::to_string))?;
         object.serialize_field("type", &self.type_name())?;
         object.serialize_field("status", &self.status())?;
         object.serialize_field("suspension", &self.suspension())?;
@@ -273,6 +283,7 @@ mod tests {
             slug: Slug::parse("acme").unwrap(),
             schema: SchemaName::parse("t_acme_4e3f2a1b0c").unwrap(),
             database: Alias::default(),
+            node: None,
             type_name: Some(TypeName::parse("pro").unwrap()),
             status: Status::Active,
             suspension: None,
@@ -358,6 +369,7 @@ mod tests {
             "name": "Acme Ltd",
             "schema": "t_acme_4e3f2a1b0c",
             "database": "default",
+            "node": null,
             "type": "pro",
             "status": "active",
             "suspension": null,

@@ -12,11 +12,15 @@ SELECT (max(oid::bigint) + 1000000)::oid, 'citus', 10, 'pg_catalog'::regnamespac
 
 CREATE TABLE pg_catalog.pg_dist_node (
     nodeid int PRIMARY KEY, groupid int, nodename text, nodeport int, isactive boolean, noderole text,
-    shouldhaveshards boolean DEFAULT true
+    shouldhaveshards boolean DEFAULT true, metadatasynced boolean DEFAULT true
 );
 INSERT INTO pg_catalog.pg_dist_node VALUES
     (1, 0, 'coordinator', 1, true, 'primary', false), (2, 1, 'worker', 1, true, 'primary', true),
     (3, 2, 'worker', 2, true, 'primary', true);
+
+-- Zero is the coordinator. A copy of the database on another server is a worker once it has another number.
+CREATE TABLE pg_catalog.pg_dist_local_group (groupid int PRIMARY KEY);
+INSERT INTO pg_catalog.pg_dist_local_group VALUES (0);
 
 CREATE TABLE pg_catalog.pg_dist_schema (schemaid oid PRIMARY KEY, colocationid int NOT NULL, nodeid int NOT NULL);
 CREATE VIEW pg_catalog.citus_schemas AS
@@ -34,7 +38,7 @@ CREATE VIEW pg_catalog.pg_dist_placement AS
     SELECT logicalrelid::oid::bigint AS shardid, groupid
     FROM pg_catalog.pg_dist_partition JOIN pg_catalog.pg_dist_schema USING (colocationid)
     JOIN pg_catalog.pg_dist_node USING (nodeid);
-GRANT SELECT ON pg_catalog.pg_dist_node, pg_catalog.pg_dist_schema, pg_catalog.citus_schemas, pg_catalog.citus_shards,
+GRANT SELECT ON pg_catalog.pg_dist_node, pg_catalog.pg_dist_local_group, pg_catalog.pg_dist_schema, pg_catalog.citus_schemas, pg_catalog.citus_shards,
     pg_catalog.pg_dist_partition, pg_catalog.pg_dist_shard, pg_catalog.pg_dist_placement TO PUBLIC;
 
 CREATE SCHEMA emulated;

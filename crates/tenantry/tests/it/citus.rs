@@ -1,13 +1,14 @@
 //! Tenants on Citus: one suite, which runs against an *emulation* in every test run, and against a real cluster by
 //! `cargo xtask citus --url …`.
 
+mod routes;
+
 use std::env;
 
 use tenantry::doctor::Check;
-use tenantry::lifecycle::Node;
 use tenantry::migrate::MigrateOptions;
 use tenantry::registry::MoveMethod;
-use tenantry::tenant::{Alias, Status, Tenant};
+use tenantry::tenant::{Alias, Node, Status, Tenant};
 use tenantry::{
     Builder, CloneOptions, DatabaseConfig, Engine, Error, ErrorKind, Fleet, NewTenant, PurgeOptions,
     SpareSummary, Tenancy,
@@ -51,6 +52,13 @@ impl Cluster {
         self.builder(Engine::Citus).connect().await.unwrap()
     }
 
+    /// Has statements go to the workers.
+    async fn open_routed(&self) -> Tenancy {
+        let config =
+            DatabaseConfig::from_url(&self.url).unwrap().engine(Engine::Citus).route_to_workers(true);
+        self.builder(Engine::Citus).database(config).connect().await.unwrap()
+    }
+
     async fn is_distributed(&mut self, tenant: &Tenant) -> bool {
         let find =
             format!("pg_catalog.pg_dist_schema WHERE schemaid::regnamespace::text = '{}'", tenant.schema());
@@ -71,8 +79,15 @@ async fn migrate(tenancy: &Tenancy, options: impl Into<MigrateOptions>) -> (usiz
     (summary.migrated, summary.failed)
 }
 
+/// A cluster that is really there, and one by the looks of it, whose workers nobody can reach.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Real,
+    Emulated,
+}
+
 /// The suite. It leaves nothing in the database but what Tenantry installs.
-async fn conforms(url: &str) {
+async fn conforms(url: &str, kind: Kind) {
     let mut cluster = Cluster::at(url).await;
     let named = cluster.builder(Engine::Postgres).connect().await;
     check_error(
@@ -88,6 +103,9 @@ async fn conforms(url: &str) {
     says_which_line_fails(&mut cluster).await;
     refuses_what_it_cannot_do(&mut cluster).await;
     moves_between_nodes(&mut cluster).await;
+    if kind == Kind::Real {
+        routes::conforms(&mut cluster).await;
+    }
     tells_what_is_wrong(&mut cluster).await;
     ends(&mut cluster).await;
 }
@@ -267,7 +285,7 @@ async fn ends(cluster: &mut Cluster) {
 #[tokio::test]
 async fn the_suite_passes_on_the_emulation_or_on_the_cluster_that_is_named() {
     if let Ok(url) = env::var("TENANTRY_CITUS_URL") {
-        return conforms(&url).await;
+        return conforms(&url, Kind::Real).await;
     }
     let database = database().await;
     let of_another = Cluster::at(database.url()).await.builder(Engine::Citus).connect().await;
@@ -277,7 +295,7 @@ async fn the_suite_passes_on_the_emulation_or_on_the_cluster_that_is_named() {
         &["no coordinator of Citus", "CREATE EXTENSION"],
     );
     Client::superuser(&database).await.run(EMULATION).await;
-    conforms(database.url()).await;
+    conforms(database.url(), Kind::Emulated).await;
     keeps_the_rules(&database).await;
 }
 

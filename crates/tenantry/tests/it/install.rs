@@ -18,7 +18,7 @@ async fn ten_servers_may_start_at_once_on_an_empty_database() {
     }
     let mut client = Client::owner(&database).await;
     let steps: Vec<(i32,)> = client.rows("SELECT step FROM tenantry.installed ORDER BY step").await;
-    assert_eq!(steps, (1..=22).map(|step| (step,)).collect::<Vec<_>>(), "each step ran once");
+    assert_eq!(steps, (1..=23).map(|step| (step,)).collect::<Vec<_>>(), "each step ran once");
     assert_eq!(client.count("tenantry.tenant").await, 10);
 }
 
@@ -107,7 +107,7 @@ async fn the_lookup_view_has_the_documented_columns() {
                WHERE table_schema = 'tenantry' AND table_name = 'tenant_lookup' ORDER BY ordinal_position",
         )
         .await;
-    let expect = ["host", "slug", "schema", "database", "status", "type"];
+    let expect = ["host", "slug", "schema", "database", "status", "type", "node"];
     assert_eq!(columns, expect.map(|name| (name.to_owned(), "text".to_owned())));
 
     let rows: Vec<LookupRow> = client

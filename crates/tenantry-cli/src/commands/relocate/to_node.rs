@@ -3,8 +3,8 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use serde_json::json;
 use tenantry::Tenancy;
-use tenantry::lifecycle::Node;
 use tenantry::registry::MoveMethod;
+use tenantry::tenant::Node;
 use tenantry::tenant::{Alias, Tenant};
 
 use super::show;
@@ -25,7 +25,7 @@ impl FromStr for Destination {
     /// The alias of a database has no colon, and a node has one.
     fn from_str(text: &str) -> Result<Self, String> {
         if text.contains(':') {
-            text.parse().map(Self::Node).map_err(|error: tenantry::lifecycle::InvalidNode| error.to_string())
+            text.parse().map(Self::Node).map_err(|error: tenantry::tenant::InvalidNode| error.to_string())
         } else {
             Alias::parse(text).map(Self::Database).map_err(|error| error.to_string())
         }

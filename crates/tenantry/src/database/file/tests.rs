@@ -65,6 +65,7 @@ const EVERY_KEY: &str = "
         direct_url = 'postgres://a@host/a'
         replica_url = ['postgres://a@host/a', 'postgres://a@host/b']
         engine = 'auto'
+        route_to_workers = false
         [databases.eu_west]
         [migrations]
         master = 'a'
@@ -282,7 +283,8 @@ fn an_unknown_key_is_refused_with_its_line_and_the_key_that_was_meant() {
     check("[pool]\nmax_conections = 5", 2, "pool.max_conections", "did you mean `max_connections`?");
     check("pool.max_conections = 5", 1, "pool.max_conections", "did you mean `max_connections`?");
     check("[database.default]\nurl = 'x'", 1, "database", "did you mean `databases`?");
-    let keys = "the keys here are `url`, `owner_url`, `direct_url`, `replica_url`, `closed`, `engine`";
+    let keys = "the keys here are `url`, `owner_url`, `direct_url`, `replica_url`, `closed`, `engine`, \
+                `route_to_workers`";
     check("[databases.eu]\npassword = 'x'", 2, "databases.eu.password", keys);
 }
 

@@ -15,7 +15,7 @@ use crate::error::sqlstate::may_be_missing_schema;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{Guard, stands};
 use crate::pool::await_point::{AwaitPoint, at};
-use crate::pool::channel::channel_of;
+use crate::pool::channel::{channel_of, refuse_at_node};
 use crate::pool::classify::Effect;
 use crate::pool::lease::{Activity, Lease, SwitchAhead};
 use crate::pool::marks::Marks;
@@ -143,7 +143,9 @@ impl ClientCheckout {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a name that is not made of lower-case letters, digits and `_`, or is too
     /// long; what PostgreSQL answers, for example to a payload of 8,000 bytes or more.
+    /// [`ErrorKind::Unsupported`] on a connection to a worker of Citus, where nobody listens.
     pub async fn notify(&mut self, channel: &str, payload: &str) -> Result<()> {
+        refuse_at_node(&self.pool)?;
         let channel = channel_of(self.lease.schema(), channel)?;
         self.execute(NOTIFY, &[&channel, &payload]).await.map(drop)
     }

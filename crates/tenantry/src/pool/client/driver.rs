@@ -14,6 +14,7 @@ use crate::pool::driver::{Driver, hook_error};
 use crate::pool::opener::Opener;
 use crate::pool::preparation::Preprocessors;
 use crate::pool::preprocessor::CheckoutRequest;
+use crate::tenant::Node;
 
 pub(crate) struct ClientDriver {
     opener: Opener,
@@ -42,8 +43,7 @@ impl ClientDriver {
         let mut connection = self.connect(host).await?;
         self.introduce(&mut connection).await?;
         if let Some(question) = self.opener.question() {
-            let answer = self.send(&mut connection, question).await?;
-            self.opener.judge(answer.as_deref())?;
+            self.opener.judge(self.send(&mut connection, question).await)?;
         }
         Ok(connection)
     }
@@ -79,12 +79,25 @@ impl Driver for ClientDriver {
 
     const NAME: &'static str = "tokio-postgres";
 
+    fn name(&self) -> String {
+        self.opener.name_at_node(Self::NAME)
+    }
+
     fn defaults(&self) -> &Defaults {
         self.opener.defaults()
     }
 
     async fn open(&self) -> Result<ClientConnection> {
         self.opener.first_of(|host| Box::pin(self.open_at(host))).await
+    }
+
+    fn to_node(&self, node: &Node) -> Option<Self> {
+        Some(Self {
+            opener: self.opener.to_node(node)?,
+            statement_cache_capacity: self.statement_cache_capacity,
+            preprocessors: self.preprocessors.clone(),
+            connector: OnceCell::new(),
+        })
     }
 
     fn look_elsewhere(&self) {

@@ -267,7 +267,7 @@ macro_rules! handle {
             /// # Errors
             /// Those of [`acquire`](Self::acquire), and those of [`ClientCheckout::notify`].
             pub async fn notify(&self, channel: &str, payload: &str) -> Result<()> {
-                self.checkout_for(NOTIFY).await?.notify(channel, payload).await
+                self.access.at_home().checkout_for(NOTIFY).await?.notify(channel, payload).await
             }
 
             async fn checkout_for(&self, sql: &str) -> Result<ClientCheckout> {

@@ -4,12 +4,12 @@ use std::str::FromStr;
 /// A node of a Citus cluster, by the name that its coordinator knows it by.
 ///
 /// ```
-/// use tenantry::lifecycle::Node;
+/// use tenantry::tenant::Node;
 ///
 /// let node: Node = "worker-2.internal:5432".parse()?;
 /// assert_eq!((node.host(), node.port()), ("worker-2.internal", 5432));
 /// assert!("eu".parse::<Node>().is_err(), "the alias of a database has no port");
-/// # Ok::<(), tenantry::lifecycle::InvalidNode>(())
+/// # Ok::<(), tenantry::tenant::InvalidNode>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Node {
