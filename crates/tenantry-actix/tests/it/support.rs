@@ -1,5 +1,6 @@
 use actix_web::dev::{Service, ServiceResponse};
 use actix_web::{App, test, web};
+use tenantry::pool::TenantClient;
 use tenantry::resolve::{Resolve, Subdomain};
 use tenantry::{DatabaseConfig, MasterDb, NewTenant, PoolConfig, Tenancy, Tenant, TenantDb};
 use tenantry_actix::{Ask, Result, Tenants};
@@ -40,6 +41,10 @@ async fn schema(Ask(db): Ask<TenantDb>) -> Result<String> {
     Ok(sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&db).await?)
 }
 
+async fn client(Ask(client): Ask<TenantClient>) -> Result<String> {
+    Ok(client.query_one("SELECT current_schema()::text", &[]).await?.get(0))
+}
+
 async fn master_schema(Ask(db): Ask<MasterDb>) -> Result<String> {
     Ok(sqlx::query_scalar("SELECT current_schema()::text").fetch_one(&db).await?)
 }
@@ -59,6 +64,7 @@ async fn slug(tenant: Ask<Tenant>) -> String {
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
         .route("/schema", web::get().to(schema))
+        .route("/client", web::get().to(client))
         .route("/slug", web::get().to(slug))
         .route("/master", web::get().to(master_schema))
         .route("/missing-row", web::get().to(missing_row))

@@ -24,6 +24,9 @@ async fn a_suspended_tenant_is_503_but_for_a_bypass() {
     let support = || request("acme.example.com", "/schema").insert_header((BYPASS, bypass.as_str()));
     assert_eq!(send(tenants(), support()).await.body, acme.schema().as_str());
     assert_eq!(send(world.tenants(), support()).await.status, 503, "nobody looks at it");
+    let by_client = request("acme.example.com", "/client").insert_header((BYPASS, bypass.as_str()));
+    assert_eq!(send(tenants(), by_client).await.body, acme.schema().as_str());
+    assert_eq!(send(tenants(), request("acme.example.com", "/client")).await.status, 503);
     let cookie = ("cookie", format!("a=b; {BYPASS}={bypass}"));
     let by_cookie = request("acme.example.com", "/schema").insert_header(cookie);
     assert_eq!(send(tenants(), by_cookie).await.status, 200);

@@ -13,7 +13,11 @@ use super::layer::TenancyLayer;
 use super::rejection::{OwnAnswer, Rejection};
 use super::resolved::Resolved;
 use crate::error::Error;
+#[cfg(feature = "tokio-postgres")]
+use crate::pool::{MasterClient, TenantClient};
 use crate::pool::{MasterDb, TenantDb, TenantReadDb};
+#[cfg(feature = "diesel-async")]
+use crate::pool::{MasterDiesel, TenantDiesel};
 use crate::tenancy::Tenancy;
 use crate::tenant::Tenant;
 
@@ -104,3 +108,11 @@ macro_rules! optional_extractors {
 
 extractors!(Resolved, Tenancy, Tenant, TenantDb, TenantReadDb, MasterDb);
 optional_extractors!(Tenant, TenantDb, TenantReadDb, MasterDb);
+#[cfg(feature = "tokio-postgres")]
+extractors!(TenantClient, MasterClient);
+#[cfg(feature = "tokio-postgres")]
+optional_extractors!(TenantClient, MasterClient);
+#[cfg(feature = "diesel-async")]
+extractors!(TenantDiesel, MasterDiesel);
+#[cfg(feature = "diesel-async")]
+optional_extractors!(TenantDiesel, MasterDiesel);

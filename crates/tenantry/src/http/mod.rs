@@ -15,6 +15,8 @@
 //! | `Option<MasterDb>` | `None` | `Some` | `None` |
 //! | [`Tenancy`](crate::Tenancy), [`Resolved`] | given | given | given |
 //!
+//! With their features, `TenantClient` and `TenantDiesel` are like `TenantDb`, and so are those of the master.
+//!
 //! A contradictory host is 400 for all but the last. So is a slug that nobody has 404, and a tenant that may not
 //! be served, a full pool and a database that is down 503 with `Retry-After`: for an `Option` too, which is `None`
 //! for nothing but a request that is for no tenant.
@@ -35,7 +37,7 @@ mod future;
 pub mod grpc;
 mod layer;
 mod original_uri;
-#[cfg(all(feature = "axum", feature = "tokio-postgres"))]
+#[cfg(feature = "tokio-postgres")]
 mod other_drivers;
 mod peer;
 mod rejection;

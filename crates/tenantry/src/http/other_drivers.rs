@@ -1,54 +1,69 @@
-//! Extractors for code that is written against other drivers than sqlx: the same as those for sqlx.
+//! The things that a handler can ask for where code is written against other drivers than sqlx: the same as for sqlx.
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 
-use super::extract::{resolved, tenant_of};
+use super::extract::{Extract, resolved, tenant_of};
 use super::rejection::Rejection;
 use super::rejection_kind::RejectionKind;
+use super::resolved::Resolved;
+use crate::error::Result;
 use crate::pool::{MasterClient, TenantClient};
 #[cfg(feature = "diesel-async")]
 use crate::pool::{MasterDiesel, TenantDiesel};
 use crate::resolve::Resolution;
+use crate::tenancy::Tenancy;
+use crate::tenant::Tenant;
 
-macro_rules! extractors {
+impl Resolved {
+    /// The tables of a tenant through tokio-postgres, for this request: as [`Tenancy::client`], and with a bypass as
+    /// [`db`](Self::db).
+    ///
+    /// # Errors
+    /// Like [`Tenancy::client`].
+    pub fn client(&self, tenant: &Tenant) -> Result<TenantClient> {
+        self.or_bypass(tenant, Tenancy::client, Tenancy::client_until)
+    }
+
+    /// The tables of a tenant through Diesel, for this request: as [`Tenancy::diesel`], and with a bypass as
+    /// [`db`](Self::db).
+    ///
+    /// # Errors
+    /// Like [`Tenancy::diesel`].
+    #[cfg(feature = "diesel-async")]
+    pub fn diesel(&self, tenant: &Tenant) -> Result<TenantDiesel> {
+        self.or_bypass(tenant, Tenancy::diesel, Tenancy::diesel_until)
+    }
+}
+
+macro_rules! extract {
     ($tenant:ident by $of_tenant:ident, $master:ident by $of_master:ident) => {
-        impl<S: Send + Sync> FromRequestParts<S> for $tenant {
-            type Rejection = Rejection;
-
-            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-                let db = <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await?;
-                db.ok_or_else(|| Rejection::new(RejectionKind::NoTenant, parts))
+        impl Extract for $tenant {
+            async fn extract(head: &Parts) -> Result<Self, Rejection> {
+                let handle = <Option<Self> as Extract>::extract(head).await?;
+                handle.ok_or_else(|| Rejection::new(RejectionKind::NoTenant, head))
             }
         }
 
-        impl<S: Send + Sync> OptionalFromRequestParts<S> for $tenant {
-            type Rejection = Rejection;
-
-            async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Rejection> {
-                let resolved = resolved::<Self>(parts)?;
-                let Some(tenant) = tenant_of(parts, resolved).await? else { return Ok(None) };
-                let db = resolved.tenancy().$of_tenant(&tenant);
-                db.map(Some).map_err(|error| Rejection::of(error, parts))
+        impl Extract for Option<$tenant> {
+            async fn extract(head: &Parts) -> Result<Self, Rejection> {
+                let resolved = resolved::<$tenant>(head)?;
+                let Some(tenant) = tenant_of(head, resolved).await? else { return Ok(None) };
+                resolved.$of_tenant(&tenant).map(Some).map_err(|error| Rejection::of(error, head))
             }
         }
 
-        impl<S: Send + Sync> FromRequestParts<S> for $master {
-            type Rejection = Rejection;
-
-            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Rejection> {
-                let db = <Self as OptionalFromRequestParts<S>>::from_request_parts(parts, state).await?;
-                db.ok_or_else(|| Rejection::new(RejectionKind::NotMaster, parts))
+        impl Extract for $master {
+            async fn extract(head: &Parts) -> Result<Self, Rejection> {
+                let handle = <Option<Self> as Extract>::extract(head).await?;
+                handle.ok_or_else(|| Rejection::new(RejectionKind::NotMaster, head))
             }
         }
 
-        impl<S: Send + Sync> OptionalFromRequestParts<S> for $master {
-            type Rejection = Rejection;
-
-            async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Rejection> {
-                let resolved = resolved::<Self>(parts)?;
+        impl Extract for Option<$master> {
+            async fn extract(head: &Parts) -> Result<Self, Rejection> {
+                let resolved = resolved::<$master>(head)?;
                 match resolved.resolution() {
-                    Resolution::Invalid(reason) => Err(Rejection::invalid(reason, parts)),
+                    Resolution::Invalid(reason) => Err(Rejection::invalid(reason, head)),
                     Resolution::Master => Ok(Some(resolved.tenancy().$of_master())),
                     Resolution::Tenant { .. } | Resolution::None => Ok(None),
                 }
@@ -57,6 +72,6 @@ macro_rules! extractors {
     };
 }
 
-extractors!(TenantClient by client, MasterClient by master_client);
+extract!(TenantClient by client, MasterClient by master_client);
 #[cfg(feature = "diesel-async")]
-extractors!(TenantDiesel by diesel, MasterDiesel by master_diesel);
+extract!(TenantDiesel by diesel, MasterDiesel by master_diesel);

@@ -1,6 +1,7 @@
 //! The outcome of resolution, as it is attached to a request.
 
 use http::Uri;
+use time::OffsetDateTime;
 use tracing::Span;
 
 use super::bypass::Bypass;
@@ -118,14 +119,7 @@ impl Resolved {
     /// # Errors
     /// Like [`Tenancy::db`].
     pub fn db(&self, tenant: &Tenant) -> Result<TenantDb> {
-        match (self.tenancy.db(tenant), self.bypass) {
-            (Err(error), Some(bypass))
-                if error.kind() == ErrorKind::Suspended && bypass.tenant == tenant.id() =>
-            {
-                self.tenancy.db_until(tenant, bypass.until)
-            }
-            (result, _) => result,
-        }
+        self.or_bypass(tenant, Tenancy::db, Tenancy::db_until)
     }
 
     /// The tables of a tenant to read, for this request: as [`Tenancy::replica`], and with a bypass as
@@ -134,11 +128,21 @@ impl Resolved {
     /// # Errors
     /// Like [`Tenancy::replica`].
     pub fn replica(&self, tenant: &Tenant) -> Result<TenantReadDb> {
-        match (self.tenancy.replica(tenant), self.bypass) {
+        self.or_bypass(tenant, Tenancy::replica, Tenancy::replica_until)
+    }
+
+    /// Gives what [`Tenancy`] has for a tenant that is served; for a suspended one, what lasts until the bypass ends.
+    pub(super) fn or_bypass<T>(
+        &self,
+        tenant: &Tenant,
+        served: fn(&Tenancy, &Tenant) -> Result<T>,
+        suspended: fn(&Tenancy, &Tenant, OffsetDateTime) -> Result<T>,
+    ) -> Result<T> {
+        match (served(&self.tenancy, tenant), self.bypass) {
             (Err(error), Some(bypass))
                 if error.kind() == ErrorKind::Suspended && bypass.tenant == tenant.id() =>
             {
-                self.tenancy.replica_until(tenant, bypass.until)
+                suspended(&self.tenancy, tenant, bypass.until)
             }
             (result, _) => result,
         }

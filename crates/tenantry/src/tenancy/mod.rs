@@ -103,8 +103,7 @@ impl Tenancy {
     /// The tables of a suspended tenant, until this time.
     pub(crate) fn db_until(&self, tenant: &Tenant, until: OffsetDateTime) -> Result<TenantDb> {
         let pool = self.inner.context.databases.pool(tenant.database())?.clone();
-        let surroundings = Surroundings { bypass_until: Some(until), ..self.surroundings() };
-        Ok(TenantDb::new(pool, tenant.clone(), surroundings, false))
+        Ok(TenantDb::new(pool, tenant.clone(), self.surroundings_until(until), false))
     }
 
     /// The tables of a tenant, to read: from a [replica](crate::DatabaseConfig::replica_url) of its database where one
@@ -132,13 +131,16 @@ impl Tenancy {
 
     /// The same of a suspended tenant, until this time.
     pub(crate) fn replica_until(&self, tenant: &Tenant, until: OffsetDateTime) -> Result<TenantReadDb> {
-        let surroundings = Surroundings { bypass_until: Some(until), ..self.surroundings() };
-        self.inner.context.databases.tenant_reader(tenant, surroundings)
+        self.inner.context.databases.tenant_reader(tenant, self.surroundings_until(until))
     }
 
     fn surroundings(&self) -> Surroundings {
         let fleet = self.inner.context.migrations.tenant().digest();
         Surroundings { standing: self.inner.registry.standing(), fleet, bypass_until: None }
+    }
+
+    fn surroundings_until(&self, until: OffsetDateTime) -> Surroundings {
+        Surroundings { bypass_until: Some(until), ..self.surroundings() }
     }
 
     /// The tables of the master schema.
@@ -167,6 +169,13 @@ impl Tenancy {
         Ok(TenantClient::new(pool, tenant.clone(), self.surroundings()))
     }
 
+    /// The same of a suspended tenant, until this time.
+    #[cfg(feature = "tokio-postgres")]
+    pub(crate) fn client_until(&self, tenant: &Tenant, until: OffsetDateTime) -> Result<TenantClient> {
+        let pool = self.inner.context.databases.client_pool(tenant.database())?.clone();
+        Ok(TenantClient::new(pool, tenant.clone(), self.surroundings_until(until)))
+    }
+
     /// The tables of the master schema, for code that is written against tokio-postgres.
     #[cfg(feature = "tokio-postgres")]
     pub fn master_client(&self) -> MasterClient {
@@ -183,6 +192,13 @@ impl Tenancy {
         tenant.check_served_soon()?;
         let pool = self.inner.context.databases.client_pool(tenant.database())?.clone();
         Ok(TenantDiesel::new(pool, tenant.clone(), self.surroundings()))
+    }
+
+    /// The same of a suspended tenant, until this time.
+    #[cfg(feature = "diesel-async")]
+    pub(crate) fn diesel_until(&self, tenant: &Tenant, until: OffsetDateTime) -> Result<TenantDiesel> {
+        let pool = self.inner.context.databases.client_pool(tenant.database())?.clone();
+        Ok(TenantDiesel::new(pool, tenant.clone(), self.surroundings_until(until)))
     }
 
     /// The tables of the master schema, for code that is written against Diesel.

@@ -6,6 +6,8 @@ mod adopt;
 mod archive;
 mod audit;
 mod baseline;
+#[cfg(all(feature = "diesel-async", feature = "sea-orm", feature = "tonic"))]
+mod bypass;
 mod citus;
 mod clone;
 mod code;
