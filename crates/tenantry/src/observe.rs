@@ -1,19 +1,20 @@
 //! Reports of long work while it goes on, and spans that name the tenant that work is for.
 
+use std::future::Future;
 use std::time::Duration;
 
-use tracing::Span;
-use tracing::field::display;
+use tracing::field::{Empty, display};
+use tracing::{Instrument as _, Span};
 
 use crate::error::Error;
-use crate::tenant::Tenant;
+use crate::tenant::{Tenant, Verb};
 
 /// A span of `tracing`, level info, that names a tenant in its fields `tenant` (the slug) and `tenant.id`: for work of
 /// your own that is done for it.
 ///
 /// Requests behind [`Tenancy::layer`](crate::Tenancy::layer), the jobs of [`for_each`](crate::Tenancy::for_each), what
-/// runs in a [`scope`](crate::Tenancy::scope) and migrations have one. Where no subscriber is interested, it costs a
-/// look at an atomic.
+/// runs in a [`scope`](crate::Tenancy::scope), migrations and what is done to a tenant in its life have one. Where no
+/// subscriber is interested, it costs a look at an atomic.
 ///
 /// ```no_run
 /// use tracing::Instrument as _;
@@ -45,6 +46,36 @@ pub fn record_tenant(span: &Span, tenant: &Tenant) {
     if !span.is_disabled() {
         span.record("tenant", display(tenant.slug())).record("tenant.id", display(tenant.id()));
     }
+}
+
+/// The span of what is done to a tenant in its life.
+pub(crate) fn verb_span(verb: Verb, tenant: &Tenant) -> Span {
+    tracing::info_span!(
+        "lifecycle",
+        %verb,
+        tenant = %tenant.slug(),
+        tenant.id = %tenant.id(),
+        database = %tenant.database(),
+    )
+}
+
+/// Runs what makes a tenant in the same span, which has its slug from the beginning where that is known, and its id and
+/// its database when it is made.
+pub(crate) async fn make_in_span<T, E>(
+    verb: Verb,
+    slug: Option<&str>,
+    made: fn(&T) -> &Tenant,
+    make: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let name = slug.map(display);
+    let span = tracing::info_span!("lifecycle", %verb, tenant = name, tenant.id = Empty, database = Empty);
+    let result = make.instrument(span.clone()).await?;
+    let tenant = made(&result);
+    if slug.is_none() {
+        span.record("tenant", display(tenant.slug()));
+    }
+    span.record("tenant.id", display(tenant.id())).record("database", display(tenant.database()));
+    Ok(result)
 }
 
 /// A part of a run over the fleet. The next one begins when every tenant of the one before is where it was

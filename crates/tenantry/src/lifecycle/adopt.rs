@@ -76,6 +76,10 @@ impl Adoption {
         self.order().map(|_| ())
     }
 
+    pub(crate) fn chosen_slug(&self) -> Option<&str> {
+        self.slug.as_ref().map(Slug::as_str)
+    }
+
     fn order(&self) -> Result<NewTenant> {
         let Adoptable { schema, database, type_name, version, nearest, unknown, differences, proof, .. } =
             &self.found;

@@ -114,7 +114,13 @@ impl FleetRun<'_> {
             Ok(Changed::default())
         } else {
             let record = self.record(wave).await?;
-            let span = tracing::info_span!("migrate", tenant = %tenant.slug(), tenant.id = %tenant.id());
+            let span = tracing::info_span!(
+                "migrate",
+                verb = %"migrate",
+                tenant = %tenant.slug(),
+                tenant.id = %tenant.id(),
+                database = %tenant.database(),
+            );
             match self.migrate_where_it_is(record, &tenant).instrument(span).await {
                 Err(error) if was_taken_over(&error) => return Err(error),
                 result => result,

@@ -7,8 +7,8 @@ use super::Tenancy;
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::lifecycle::{self, Adoptable, Adoption, SchemaChoice};
-use crate::observe::Steps;
-use crate::tenant::{Alias, SchemaName, Tenant, TypeName};
+use crate::observe::{Steps, make_in_span};
+use crate::tenant::{Alias, SchemaName, Tenant, TypeName, Verb};
 
 /// Schemas that are compared at a time.
 const JOBS: NonZeroUsize = NonZeroUsize::new(4).expect("more than none");
@@ -82,7 +82,8 @@ impl Tenancy {
     /// then; [`ErrorKind::Conflict`] if it was changed since it was compared; [`ErrorKind::AlreadyExists`] if slug,
     /// domain or schema belong to a tenant; [`ErrorKind::InvalidInput`] for a slug that cannot be one.
     pub async fn adopt(&self, adoption: &Adoption) -> Result<Tenant> {
-        let tenant = lifecycle::adopt(&self.inner.context, adoption).await?;
+        let adopt = lifecycle::adopt(&self.inner.context, adoption);
+        let tenant = make_in_span(Verb::Adopt, adoption.chosen_slug(), |made| made, adopt).await?;
         // Somebody may have looked for it before it was there.
         self.inner.registry.forget_tenant(&tenant).await;
         Ok(tenant)

@@ -3,13 +3,15 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use super::Tenancy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 use crate::lifecycle::{self, ExportOptions, Exported, FromArchive, ImportedTenant};
-use crate::observe::Steps;
-use crate::tenant::Tenant;
+use crate::observe::{Steps, make_in_span, verb_span};
+use crate::tenant::{Tenant, Verb};
 
 impl Tenancy {
     /// Writes a tenant into one file, which [`archive`](crate::archive) describes: its structure, its rows, its
@@ -54,7 +56,8 @@ impl Tenancy {
         steps: impl Steps,
         mut dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<Exported, E> {
-        lifecycle::export(&self.inner.context, tenant, to, options, &steps, &mut dump).await
+        let export = lifecycle::export(&self.inner.context, tenant, to, options, &steps, &mut dump);
+        export.instrument(verb_span(Verb::Export, tenant)).await
     }
 
     /// Makes a tenant of an archive that [`export`](Self::export) has written, in the default database or the one that
@@ -109,7 +112,8 @@ impl Tenancy {
         steps: impl Steps,
     ) -> Result<ImportedTenant> {
         let open = Arc::new(archive);
-        let imported = lifecycle::import_archive(&self.inner.context, open, order, &steps).await?;
+        let import = lifecycle::import_archive(&self.inner.context, open, order, &steps);
+        let imported = make_in_span(Verb::Import, order.chosen_slug(), |made| &made.tenant, import).await?;
         // Somebody may have looked for it before it was there.
         self.inner.registry.forget_tenant(&imported.tenant).await;
         Ok(imported)

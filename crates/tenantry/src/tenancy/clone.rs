@@ -5,9 +5,9 @@ use super::Tenancy;
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 use crate::lifecycle::{self, CloneOptions, Cloned};
-use crate::observe::Steps;
+use crate::observe::{Steps, make_in_span};
 use crate::provision::NewTenant;
-use crate::tenant::Tenant;
+use crate::tenant::{Tenant, Verb};
 
 impl Tenancy {
     /// Makes a tenant as a copy of another one: the structure of its schema, its rows, its ledger, and its settings but
@@ -66,7 +66,8 @@ impl Tenancy {
         steps: impl Steps,
         mut dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<Cloned, E> {
-        let cloned = lifecycle::clone(&self.inner.context, source, &new, &options, &steps, &mut dump).await?;
+        let clone = lifecycle::clone(&self.inner.context, source, &new, &options, &steps, &mut dump);
+        let cloned = make_in_span(Verb::Clone, Some(new.slug()), |made| &made.tenant, clone).await?;
         // Somebody may have looked for it before it was there.
         self.inner.registry.forget_tenant(&cloned.tenant).await;
         Ok(cloned)

@@ -5,8 +5,9 @@ use super::Tenancy;
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 use crate::lifecycle::{self, ExaminedDatabase, ImportedDatabase, SourceDatabase};
-use crate::observe::Steps;
+use crate::observe::{Steps, make_in_span};
 use crate::provision::NewTenant;
+use crate::tenant::Verb;
 
 impl Tenancy {
     /// Makes a tenant of a customer's own database: the structure and the rows of its schema `public`, or of
@@ -60,7 +61,8 @@ impl Tenancy {
         mut dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<ImportedDatabase, E> {
         let context = &self.inner.context;
-        let imported = lifecycle::import_database(context, source, &new, &steps, &mut dump).await?;
+        let import = lifecycle::import_database(context, source, &new, &steps, &mut dump);
+        let imported = make_in_span(Verb::Import, Some(new.slug()), |made| &made.tenant, import).await?;
         // Somebody may have looked for it before it was there.
         self.inner.registry.forget_tenant(&imported.tenant).await;
         Ok(imported)

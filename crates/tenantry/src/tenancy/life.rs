@@ -1,6 +1,9 @@
 //! The life of a tenant: to rename it, to delete it, to bring it back, to remove it for good.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
+use tracing::Instrument as _;
 
 use super::Tenancy;
 use crate::database::Period;
@@ -8,10 +11,10 @@ use crate::database::Period;
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::lifecycle::{self, PurgeOptions};
-use crate::observe::Steps;
+use crate::observe::{Steps, verb_span};
 use crate::registry::{FormerSlug, deletion, former_slugs};
 use crate::resolve::Head;
-use crate::tenant::{Slug, Tenant};
+use crate::tenant::{Slug, Tenant, Verb};
 
 impl Tenancy {
     /// Takes a tenant out of the registry, with its domains. Its schema stays as it is, its ledger and its role
@@ -21,7 +24,8 @@ impl Tenancy {
     /// [`ErrorKind::TenantUnavailable`] if it is neither active, suspended nor deleted; [`ErrorKind::Conflict`] if
     /// another process works on it.
     pub async fn release(&self, tenant: &Tenant) -> Result<()> {
-        let released = lifecycle::release(&self.inner.context, tenant.id()).await?;
+        let release = lifecycle::release(&self.inner.context, tenant.id());
+        let released = release.instrument(verb_span(Verb::Release, tenant)).await?;
         self.inner.registry.forget_tenant(tenant).await;
         self.inner.registry.forget_tenant(&released).await;
         Ok(())
@@ -55,7 +59,8 @@ impl Tenancy {
     /// # Errors
     /// Like [`rename`](Self::rename).
     pub async fn rename_for(&self, tenant: &Tenant, slug: &str, keep: Period) -> Result<Tenant> {
-        let renamed = lifecycle::rename(&self.inner.context, tenant.id(), slug, keep.duration()).await?;
+        let rename = lifecycle::rename(&self.inner.context, tenant.id(), slug, keep.duration());
+        let renamed = rename.instrument(verb_span(Verb::Rename, tenant)).await?;
         self.inner.registry.forget_tenant(tenant).await;
         self.changed(renamed).await
     }
@@ -103,9 +108,7 @@ impl Tenancy {
     /// [`ErrorKind::TenantUnavailable`] if it is neither active nor suspended, [`ErrorKind::UnknownTenant`] if it is
     /// gone.
     pub async fn delete(&self, tenant: &Tenant) -> Result<Tenant> {
-        let keep = self.inner.context.keep_deleted;
-        let deleted = lifecycle::delete(&self.inner.context, tenant.id(), keep).await?;
-        self.changed(deleted).await
+        self.delete_within(tenant, self.inner.context.keep_deleted).await
     }
 
     /// Does what [`delete`](Self::delete) does, and keeps the tenant for this long.
@@ -113,7 +116,12 @@ impl Tenancy {
     /// # Errors
     /// Like [`delete`](Self::delete).
     pub async fn delete_for(&self, tenant: &Tenant, keep: Period) -> Result<Tenant> {
-        let deleted = lifecycle::delete(&self.inner.context, tenant.id(), keep.duration()).await?;
+        self.delete_within(tenant, keep.duration()).await
+    }
+
+    async fn delete_within(&self, tenant: &Tenant, keep: Duration) -> Result<Tenant> {
+        let delete = lifecycle::delete(&self.inner.context, tenant.id(), keep);
+        let deleted = delete.instrument(verb_span(Verb::Delete, tenant)).await?;
         self.changed(deleted).await
     }
 
@@ -123,7 +131,8 @@ impl Tenancy {
     /// # Errors
     /// [`ErrorKind::TenantUnavailable`] if it is being purged, [`ErrorKind::UnknownTenant`] if it is gone.
     pub async fn undelete(&self, tenant: &Tenant) -> Result<Tenant> {
-        let back = lifecycle::undelete(&self.inner.context, tenant.id()).await?;
+        let undelete = lifecycle::undelete(&self.inner.context, tenant.id());
+        let back = undelete.instrument(verb_span(Verb::Undelete, tenant)).await?;
         self.changed(back).await
     }
 
@@ -152,7 +161,8 @@ impl Tenancy {
         options: PurgeOptions,
         steps: impl Steps,
     ) -> Result<()> {
-        let purged = lifecycle::purge(&self.inner.context, tenant.id(), options, &steps).await;
+        let purge = lifecycle::purge(&self.inner.context, tenant.id(), options, &steps);
+        let purged = purge.instrument(verb_span(Verb::Purge, tenant)).await;
         // It may be half-way, which others are to know as well.
         self.inner.registry.forget_tenant(tenant).await;
         purged.map(drop)

@@ -1,13 +1,15 @@
 //! Moves of tenants between databases.
 
+use tracing::Instrument as _;
+
 use super::Tenancy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 use crate::lifecycle::{self, MoveOptions, MovePlan, Moved, NodeMoved, PlannedNodeMove};
-use crate::observe::Steps;
+use crate::observe::{Steps, verb_span};
 use crate::registry::{MoveMethod, TenantMove, moves};
-use crate::tenant::{Alias, Node, Tenant};
+use crate::tenant::{Alias, Node, Tenant, Verb};
 
 impl Tenancy {
     /// Moves a tenant to another database, which may be of another server. It is served when this returns, and handles
@@ -58,7 +60,8 @@ impl Tenancy {
         steps: impl Steps,
         mut dump: impl AsyncFnMut(&[String]) -> Result<String, E>,
     ) -> Result<Moved, E> {
-        let moved = lifecycle::relocate(&self.inner.context, tenant, &options, &steps, &mut dump).await;
+        let relocate = lifecycle::relocate(&self.inner.context, tenant, &options, &steps, &mut dump);
+        let moved = relocate.instrument(verb_span(Verb::Move, tenant)).await;
         // It may be half-way, which others are to know as well.
         self.inner.registry.forget_tenant(tenant).await;
         moved
@@ -80,7 +83,8 @@ impl Tenancy {
     /// [`ErrorKind::InvalidInput`] if no move of it was begun. [`ErrorKind::Conflict`] if it is under way, or has
     /// closed the schema already: then it can only go on.
     pub async fn abort_move(&self, tenant: &Tenant) -> Result<Tenant> {
-        let aborted = lifecycle::abort_move(&self.inner.context, tenant.id(), &()).await;
+        let abort = lifecycle::abort_move(&self.inner.context, tenant.id(), &());
+        let aborted = abort.instrument(verb_span(Verb::Move, tenant)).await;
         self.inner.registry.forget_tenant(tenant).await;
         aborted
     }
@@ -95,7 +99,8 @@ impl Tenancy {
     /// [`ErrorKind::Unsupported`] if its database is not Citus, or it has no tables; [`ErrorKind::InvalidInput`] if the
     /// node takes no tenants; [`ErrorKind::Conflict`] if somebody works on the tenant; or whatever Citus answers.
     pub async fn move_to_node(&self, tenant: &Tenant, to: &Node, method: MoveMethod) -> Result<NodeMoved> {
-        let moved = lifecycle::move_to_node(&self.inner.context, tenant.id(), to, method).await;
+        let relocate = lifecycle::move_to_node(&self.inner.context, tenant.id(), to, method);
+        let moved = relocate.instrument(verb_span(Verb::Move, tenant)).await;
         self.inner.registry.forget_tenant(tenant).await;
         moved
     }

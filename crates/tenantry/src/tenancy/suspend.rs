@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::Tenancy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::lifecycle;
+use crate::observe::verb_span;
 use crate::resolve::TenantKey;
-use crate::tenant::{Suspension, Tenant};
+use crate::tenant::{Suspension, Tenant, Verb};
 
 impl Tenancy {
     /// Suspends a tenant: from its next checkout on, anywhere, it is not served, or may only be read. Answers with the
@@ -50,7 +53,8 @@ impl Tenancy {
     /// [`ErrorKind::TenantUnavailable`] for a tenant that is neither active nor suspended,
     /// [`ErrorKind::UnknownTenant`] if it was removed.
     pub async fn suspend(&self, tenant: &Tenant, terms: Suspension) -> Result<Tenant> {
-        let suspended = lifecycle::suspend(&self.inner.context, tenant, &terms).await?;
+        let suspend = lifecycle::suspend(&self.inner.context, tenant, &terms);
+        let suspended = suspend.instrument(verb_span(Verb::Suspend, tenant)).await?;
         self.changed(suspended).await
     }
 
@@ -78,7 +82,8 @@ impl Tenancy {
     /// [`ErrorKind::TenantUnavailable`] for a tenant that is neither active nor suspended,
     /// [`ErrorKind::UnknownTenant`] if it was removed.
     pub async fn resume(&self, tenant: &Tenant) -> Result<Tenant> {
-        let resumed = lifecycle::resume(&self.inner.context, tenant).await?;
+        let resume = lifecycle::resume(&self.inner.context, tenant);
+        let resumed = resume.instrument(verb_span(Verb::Resume, tenant)).await?;
         self.changed(resumed).await
     }
 

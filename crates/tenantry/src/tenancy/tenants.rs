@@ -4,9 +4,10 @@ use super::Tenancy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
+use crate::observe::make_in_span;
 use crate::provision::{self, NewTenant};
 use crate::resolve::{Head, Resolution, TenantKey};
-use crate::tenant::{DomainName, SettingsChange, Slug, Tenant, TenantName};
+use crate::tenant::{DomainName, SettingsChange, Slug, Tenant, TenantName, Verb};
 
 impl Tenancy {
     /// The tenant with this slug.
@@ -90,7 +91,8 @@ impl Tenancy {
     /// slug, a domain or the schema is taken, [`ErrorKind::Migration`] if a file fails,
     /// [`ErrorKind::Conflict`] if another process is making the same tenant.
     pub async fn create(&self, new: NewTenant) -> Result<Tenant> {
-        let created = provision::create(&self.inner.context, &new).await;
+        let create = provision::create(&self.inner.context, &new);
+        let created = make_in_span(Verb::Create, Some(new.slug()), |made| made, create).await;
         // Somebody may have looked for it before it was there.
         if let Ok(tenant) = &created {
             self.inner.registry.forget_tenant(tenant).await;

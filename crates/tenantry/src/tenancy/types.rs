@@ -1,11 +1,14 @@
 //! Types of tenants.
 
+use tracing::Instrument as _;
+
 use super::Tenancy;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
 use crate::lifecycle::{self, FormerFiles, TypeChange};
-use crate::tenant::{Tenant, TypeName};
+use crate::observe::verb_span;
+use crate::tenant::{Tenant, TypeName, Verb};
 
 impl Tenancy {
     /// Gives a tenant another type, or none, and applies the files that its schema lacks then. It is served meanwhile.
@@ -40,7 +43,8 @@ impl Tenancy {
         type_name: Option<&TypeName>,
         former: FormerFiles,
     ) -> Result<TypeChange> {
-        let changed = lifecycle::set_type(&self.inner.context, tenant.id(), type_name, former).await;
+        let set_type = lifecycle::set_type(&self.inner.context, tenant.id(), type_name, former);
+        let changed = set_type.instrument(verb_span(Verb::SetType, tenant)).await;
         // It may be half-way, which others are to know as well.
         self.inner.registry.forget_tenant(tenant).await;
         let change = changed?;

@@ -1,6 +1,6 @@
 //! A tenant in one file, and what becomes of it again.
 
-mod imported;
+pub(crate) mod imported;
 mod restored;
 
 use std::path::PathBuf;

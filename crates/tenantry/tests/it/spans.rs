@@ -1,5 +1,9 @@
 //! The spans of `tracing` that name the tenant, as a log shows them.
 
+#[cfg(feature = "archive")]
+mod archived;
+mod verbs;
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
@@ -7,6 +11,7 @@ use axum::Router;
 use axum::routing::get;
 use futures_util::TryStreamExt as _;
 use tenantry::observe::tenant_span;
+use tenantry::tenant::Tenant;
 use tenantry::{Fleet, NewTenant, Tenancy, TenantDb};
 use tower::{Layer as _, ServiceExt as _};
 use tracing::Instrument as _;
@@ -154,7 +159,13 @@ async fn jobs_scopes_and_migrations_name_the_tenant() {
     let second = builder(&database).migrations(files).connect().await.unwrap();
     let only = Fleet::only([tenantry::Slug::parse("acme").unwrap()]);
     second.migrate(only, ()).await.unwrap();
-    lines.check(" migrate{", &format!(" migrate{acme}: "));
+    let fields = verb_fields("migrate", &tenant);
+    lines.check(" migrate{", &format!(" migrate{fields}: "));
+}
+
+fn verb_fields(verb: &str, tenant: &Tenant) -> String {
+    let (slug, id, database) = (tenant.slug(), tenant.id(), tenant.database());
+    format!("{{verb={verb} tenant={slug} tenant.id={id} database={database}}}")
 }
 
 #[tokio::test]

@@ -54,6 +54,10 @@ impl FromArchive {
         Self { leaves_out_privileges: true, ..self }
     }
 
+    pub(crate) fn chosen_slug(&self) -> Option<&str> {
+        self.slug.as_deref()
+    }
+
     pub(super) fn has_privileges(&self) -> bool {
         !self.leaves_out_privileges
     }

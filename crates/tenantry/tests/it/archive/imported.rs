@@ -14,7 +14,11 @@ use crate::clone::{Nasty, ROWS, acme_with, lines_of};
 use crate::support::{Client, NOTHING, builder, check_error, config, database, tenancy, tenant_files};
 use crate::types;
 
-async fn import(tenancy: &Tenancy, archive: &[u8], order: &FromArchive) -> Result<ImportedTenant, Error> {
+pub(crate) async fn import(
+    tenancy: &Tenancy,
+    archive: &[u8],
+    order: &FromArchive,
+) -> Result<ImportedTenant, Error> {
     let archive: Arc<[u8]> = archive.into();
     tenancy.import(move || Ok(Box::new(Cursor::new(Arc::clone(&archive))) as Box<_>), order).await
 }
