@@ -1,17 +1,21 @@
 //! Jobs of a queue: whose they are, what becomes of them when the tenant changes meanwhile, and the queue's own pool.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, PgPool};
 use tenantry::database::PoolMode;
-use tenantry::tenant::{Status, Suspension, Tenant, TenantId};
+use tenantry::tenant::{Alias, Status, Suspension, Tenant, TenantId};
 use tenantry::{
-    DatabaseConfig, ErrorKind, ForTenant, NewTenant, PoolConfig, PurgeOptions, Tenancy, TenantDb,
+    DatabaseConfig, Error, ErrorKind, ForTenant, MoveOptions, NewTenant, PoolConfig, PurgeOptions, Tenancy,
+    TenantDb,
 };
 use tenantry_embedded::ScratchDatabase;
 
+use crate::clone::dump;
 use crate::support::{
-    Client, Folder, builder, check_error, config, database, domain, eventually, schema, tenancy, tenant_files,
+    Client, Folder, builder, check_error, config, database, domain, eventually, schema, table, tenancy,
+    tenant_files,
 };
 
 const NOTE: &str = "CREATE TABLE note (title text NOT NULL)";
@@ -142,6 +146,40 @@ async fn a_job_waits_while_its_tenant_is_moved() {
     });
     done.unwrap();
     assert_eq!(titles(&tenancy, &acme).await, ["after the move"]);
+}
+
+#[tokio::test]
+async fn jobs_that_are_done_while_their_tenant_moves_are_done_once_and_at_the_place_where_it_is() {
+    let (home, away) = (database().await, database().await);
+    let eu = Alias::parse("eu").unwrap();
+    // Whoever moves it is another process than the worker.
+    let open = || builder(&home).database_as(eu.clone(), config(&away)).migrations(tenant_files(&[NOTE]));
+    let (operator, worker) = (open().connect().await.unwrap(), open().connect().await.unwrap());
+    let acme = operator.create(NewTenant::new("acme")).await.unwrap();
+    let kept_handle = worker.db_of(acme.id()).await.unwrap();
+    let is_moved = AtomicBool::new(false);
+    let jobs = async {
+        let mut done = Vec::new();
+        // Some of them behind the move, with what this process knows of it by then.
+        while !is_moved.load(Ordering::Relaxed) || done.len() % 10 != 0 {
+            let title = format!("job {:05}", done.len());
+            work(&worker, &kept(&acme, &title)).await.unwrap();
+            done.push(title);
+        }
+        done
+    };
+    let relocate = async {
+        let dump = async |arguments: &[String]| Ok::<_, Error>(dump(&home, arguments));
+        operator.move_tenant(&acme, MoveOptions::to(eu.clone()), dump).await.unwrap();
+        is_moved.store(true, Ordering::Relaxed);
+    };
+    let (done, ()) = tokio::join!(jobs, relocate);
+    assert_eq!(titles(&worker, &acme).await, done);
+    assert_eq!(worker.db_of(acme.id()).await.unwrap().tenant().database(), &eu);
+    let in_eu: i64 = sqlx::query_scalar("SELECT count(*) FROM note").fetch_one(&kept_handle).await.unwrap();
+    assert_eq!(usize::try_from(in_eu).unwrap(), done.len(), "a handle from before follows");
+    let there = Client::owner(&away).await.count(&table(&acme, "note")).await;
+    assert_eq!(usize::try_from(there).unwrap(), done.len(), "nothing is written where it was");
 }
 
 #[tokio::test]
