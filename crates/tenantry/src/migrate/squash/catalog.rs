@@ -84,12 +84,15 @@ const CATALOGS: &[Catalog] = &[
         class: "pg_class",
         key: "attrelid",
         without: "attrelid,attname,attnum,attcacheoff,attndims,atthasmissing,attmissingval,attisdropped,attacl,\
-            attlen,attbyval,attalign",
+            attlen,attbyval,attalign,attoptions",
         from: "JOIN pg_catalog.pg_class AS owner ON owner.oid = c.attrelid",
         condition: "AND c.attnum > 0 AND NOT c.attisdropped AND owner.relkind <> 'S'",
         object: "member.name || '.' || CASE WHEN owner.relkind IN ('i', 'I') THEN c.attnum::text \
             ELSE pg_catalog.quote_ident(c.attname) END",
-        exact: "'position', pg_catalog.row_number() OVER (PARTITION BY c.attrelid ORDER BY c.attnum)",
+        // Some versions of the server give each column an option of their own, which no two have in common.
+        exact: "'position', pg_catalog.row_number() OVER (PARTITION BY c.attrelid ORDER BY c.attnum), \
+            'attoptions', (SELECT pg_catalog.jsonb_agg(given ORDER BY given) \
+                FROM pg_catalog.unnest(c.attoptions) AS given WHERE given NOT LIKE 'pg_attver=%')",
         ..PLAIN
     },
     Catalog {
