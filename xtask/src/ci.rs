@@ -66,14 +66,10 @@ fn tools() -> Result<()> {
     setup::setup()
 }
 
-/// The chaos test in its long form is one of them: it mostly waits, so beside the others it takes no time of its own.
-///
 /// One test more than there are processors runs at a time, because some do nothing but wait for a limit to pass.
 fn tests() -> Result<()> {
     let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    run(cargo(&format!("test {IN_GATE}"))
-        .env("TENANTRY_CHAOS_CHECKOUTS", "100000")
-        .env("RUST_TEST_THREADS", (processors + 1).to_string()))
+    run(cargo(&format!("test {IN_GATE}")).env("RUST_TEST_THREADS", (processors + 1).to_string()))
 }
 
 /// The example of jobs, which runs two queues: they bring 51 packages, and minutes to build them.

@@ -20,7 +20,7 @@ use crate::fixture::migrations;
 use crate::pool::{self, AwaitPoint, CheckoutRequest, PoolCounts, Preprocessor, SessionSettings, drops};
 use crate::{DatabaseConfig, ErrorKind, NewTenant, PoolConfig, Tenancy, TenantDb};
 
-/// The gate asks for 100,000 with `TENANTRY_CHAOS_CHECKOUTS`.
+/// `cargo xtask torture` asks for a million with `TENANTRY_CHAOS_CHECKOUTS`.
 const CHECKOUTS: u64 = 10_000;
 /// `cargo xtask torture` asks for 200 with `TENANTRY_CHAOS_TENANTS`.
 const TENANTS: u64 = 8;
