@@ -64,13 +64,13 @@ pub(crate) fn verb_span(verb: Verb, tenant: &Tenant) -> Span {
 pub(crate) async fn make_in_span<T, E>(
     verb: Verb,
     slug: Option<&str>,
-    made: fn(&T) -> &Tenant,
-    make: impl Future<Output = Result<T, E>>,
+    tenant_of: fn(&T) -> &Tenant,
+    work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     let name = slug.map(display);
     let span = tracing::info_span!("lifecycle", %verb, tenant = name, tenant.id = Empty, database = Empty);
-    let result = make.instrument(span.clone()).await?;
-    let tenant = made(&result);
+    let result = work.instrument(span.clone()).await?;
+    let tenant = tenant_of(&result);
     if slug.is_none() {
         span.record("tenant", display(tenant.slug()));
     }

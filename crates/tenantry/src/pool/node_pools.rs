@@ -7,8 +7,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::driver::Driver;
-use super::shared::Pool;
 use super::slots::PoolStatus;
 use crate::tenant::Node;
 
@@ -25,22 +23,22 @@ pub struct NodeStatus {
 }
 
 /// The pools of the nodes. There are as many as the registry has named.
-pub(super) struct NodePools<D: Driver>(Mutex<State<D>>);
+pub(super) struct NodePools<P>(Mutex<OpenPools<P>>);
 
-struct State<D: Driver> {
-    pools: BTreeMap<Node, Pool<D>>,
+struct OpenPools<P> {
+    pools: BTreeMap<Node, P>,
     is_closed: bool,
 }
 
-impl<D: Driver> Default for NodePools<D> {
+impl<P> Default for NodePools<P> {
     fn default() -> Self {
-        Self(Mutex::new(State { pools: BTreeMap::new(), is_closed: false }))
+        Self(Mutex::new(OpenPools { pools: BTreeMap::new(), is_closed: false }))
     }
 }
 
-impl<D: Driver> NodePools<D> {
+impl<P: Clone> NodePools<P> {
     /// The pool of a node. `None` if nothing leads there, or all are closed.
-    pub(super) fn get(&self, node: &Node, open: impl FnOnce() -> Option<Pool<D>>) -> Option<Pool<D>> {
+    pub(super) fn get(&self, node: &Node, open: impl FnOnce() -> Option<P>) -> Option<P> {
         let mut state = self.lock();
         if state.is_closed {
             return None;
@@ -54,26 +52,22 @@ impl<D: Driver> NodePools<D> {
     }
 
     /// All that are open.
-    pub(super) fn all(&self) -> Vec<Pool<D>> {
+    pub(super) fn all(&self) -> Vec<P> {
         self.lock().pools.values().cloned().collect()
     }
 
     /// All that are open, and the last of them.
-    pub(super) fn close(&self) -> Vec<Pool<D>> {
+    pub(super) fn close(&self) -> Vec<P> {
         self.lock().is_closed = true;
         self.all()
     }
 
-    pub(super) fn status(&self) -> Vec<NodeStatus> {
-        let status = |(node, pool): (&Node, &Pool<D>)| NodeStatus {
-            node: node.clone(),
-            driver: D::NAME,
-            pool: pool.status(),
-        };
-        self.lock().pools.iter().map(status).collect()
+    /// Tells of each.
+    pub(super) fn status(&self, of: impl Fn(&Node, &P) -> NodeStatus) -> Vec<NodeStatus> {
+        self.lock().pools.iter().map(|(node, pool)| of(node, pool)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<D>> {
+    fn lock(&self) -> MutexGuard<'_, OpenPools<P>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -43,7 +43,7 @@ struct Shared<D: Driver> {
     preprocessors: Preprocessors,
     classifier: Arc<Classifier>,
     recorder: Arc<Recorder>,
-    nodes: NodePools<D>,
+    nodes: NodePools<Pool<D>>,
     /// The node that it leads to, where that is not the server of the database's URL.
     node: Option<Node>,
     /// The pools of all databases, by alias. They know each other and keep none alive.
@@ -254,7 +254,12 @@ impl<D: Driver> Pool<D> {
 
     /// The pools that lead to nodes, at this moment.
     pub(super) fn node_status(&self) -> Vec<NodeStatus> {
-        self.shared.nodes.status()
+        let status = |node: &Node, pool: &Self| NodeStatus {
+            node: node.clone(),
+            driver: D::NAME,
+            pool: pool.status(),
+        };
+        self.shared.nodes.status(status)
     }
 
     /// Gives up every connection that leads to the server of today: at once if it is idle, else when it comes back.
@@ -277,10 +282,10 @@ impl<D: Driver> Pool<D> {
     /// [`ErrorKind::PoolTimeout`](crate::ErrorKind::PoolTimeout) naming the longest holder, if the deadline
     /// passes first.
     pub(crate) async fn close(&self, limit: Duration) -> Result<()> {
-        let deadline = Instant::now() + limit;
+        let begun = Instant::now();
         let mut result = self.shared.slots.close(limit).await;
         for pool in self.shared.nodes.close() {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = limit.saturating_sub(begun.elapsed());
             result = result.and(pool.shared.slots.close(left).await);
         }
         result

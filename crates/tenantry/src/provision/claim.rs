@@ -2,8 +2,8 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
-use super::create::lead_to_node;
 use super::register::enter;
+use super::whereabouts::lead_to_node;
 use crate::context::Context;
 use crate::error::{Error, Result, sqlstate};
 use crate::fail_point::{self, FailPoint};

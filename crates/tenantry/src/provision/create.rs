@@ -8,6 +8,7 @@ use super::new_tenant::{NewTenant, check_open};
 use super::on_citus::{NotOnCitus, refuse_on_citus};
 use super::register::{enter, register};
 use super::search::{Search, is_placed, take_back};
+use super::whereabouts::{find_node, lead_to_node};
 use super::{agreement, claim};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,7 +20,7 @@ use crate::migrate::{
 use crate::migration::{Migration, TenantFiles};
 use crate::registry::audit::{self, Action};
 use crate::registry::{AuditState, databases, nodes, store, with_applied};
-use crate::tenant::{Alias, DomainName, Node, Status, Tenant, TenantRecord, Verb};
+use crate::tenant::{Alias, DomainName, Status, Tenant, TenantRecord, Verb};
 
 /// Makes the tenant, or goes on with making it, and answers with what the registry now holds.
 pub(crate) async fn create(context: &Context, new: &NewTenant) -> Result<Tenant> {
@@ -193,26 +194,6 @@ async fn create_at_once(context: &Context, tenant: &Tenant, domains: &[DomainNam
     commit(tx, site).await?;
     fail_point::reached(FailPoint::AfterCreate);
     Ok(())
-}
-
-/// Has the registry lead to the node that a schema is on, where both are in this database.
-pub(super) async fn lead_to_node(
-    context: &Context,
-    connection: &mut PgConnection,
-    tenant: &Tenant,
-) -> Result<()> {
-    match find_node(context, connection, tenant).await? {
-        Some(node) => nodes::lead_to(connection, tenant, &node).await,
-        None => Ok(()),
-    }
-}
-
-/// The node that a schema was distributed to, where its database is Citus.
-async fn find_node(context: &Context, workplace: &mut PgConnection, tenant: &Tenant) -> Result<Option<Node>> {
-    if !context.databases.dialect(tenant.database()).is_citus() {
-        return Ok(None);
-    }
-    nodes::node_of(workplace, tenant.schema()).await
 }
 
 /// The row first, as `provisioning`; the schema and its files; `active` last.

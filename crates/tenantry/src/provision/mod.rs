@@ -20,6 +20,7 @@ mod removal;
 mod search;
 mod spare_keeper;
 mod spares;
+mod whereabouts;
 
 pub(crate) use self::abort::abort;
 pub(crate) use self::create::{already_exists, create, lock_schema, somebody_works_on, take_lock};

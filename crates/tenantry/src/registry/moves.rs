@@ -138,8 +138,8 @@ pub(crate) async fn under_way_from(
 /// Enters a move that is about to begin.
 ///
 /// # Errors
-/// [`ErrorKind::DatabaseClosed`] if the target is closed to new tenants, [`ErrorKind::Conflict`] if a move of it is under
-/// way.
+/// [`ErrorKind::DatabaseClosed`] if the target is closed to new tenants, [`ErrorKind::Conflict`] if a move of it is
+/// under way.
 pub(crate) async fn begin(
     connection: &mut PgConnection,
     tenant: &Tenant,

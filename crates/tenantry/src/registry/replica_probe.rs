@@ -38,7 +38,7 @@ pub struct ReplicaProbe {
 }
 
 /// The primary, as it was asked first.
-struct PrimaryNow {
+struct PrimaryPosition {
     flushed: String,
     /// The number that it shares with its replicas, where the role may know.
     server: Option<String>,
@@ -64,7 +64,7 @@ impl ReplicaProbe {
 
 async fn probe(
     route: &Route,
-    primary: Option<&PrimaryNow>,
+    primary: Option<&PrimaryPosition>,
     max_lag: Duration,
     patience: Duration,
 ) -> (String, Result<ReplicaProbe>) {
@@ -79,13 +79,13 @@ async fn probe(
     (address, probe)
 }
 
-async fn primary_now(options: &PgConnectOptions) -> Result<PrimaryNow, sqlx::Error> {
+async fn primary_now(options: &PgConnectOptions) -> Result<PrimaryPosition, sqlx::Error> {
     let mut connection = PgConnection::connect_with(options).await?;
     let flushed = "SELECT pg_catalog.pg_current_wal_flush_lsn()::pg_catalog.text";
     let flushed = sqlx::query_scalar(flushed).persistent(false).fetch_one(&mut connection).await?;
     let server = server_of(&mut connection).await;
     connection.close().await?;
-    Ok(PrimaryNow { flushed, server })
+    Ok(PrimaryPosition { flushed, server })
 }
 
 async fn server_of(connection: &mut PgConnection) -> Option<String> {
@@ -95,7 +95,7 @@ async fn server_of(connection: &mut PgConnection) -> Option<String> {
 
 async fn ask(
     options: &PgConnectOptions,
-    primary: Option<&PrimaryNow>,
+    primary: Option<&PrimaryPosition>,
     max_lag: Duration,
 ) -> Result<ReplicaProbe, sqlx::Error> {
     let mut connection = PgConnection::connect_with(options).await?;

@@ -24,13 +24,13 @@ struct HistoryState {
     /// The version; `None` before the first file.
     version: Option<i64>,
     fingerprint: Digest,
-    shape: Change,
-    permissions: Change,
+    shape: ObjectChange,
+    permissions: ObjectChange,
 }
 
 /// The objects that a version changes and removes.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Change {
+struct ObjectChange {
     changed: Vec<(Key, Vec<String>)>,
     removed: Vec<Key>,
 }
@@ -53,9 +53,9 @@ impl History {
         permissions: Objects,
     ) {
         let shape =
-            objects.as_ref().map(|objects| Change::between(&self.newest, objects)).unwrap_or_default();
+            objects.as_ref().map(|objects| ObjectChange::between(&self.newest, objects)).unwrap_or_default();
         let fingerprint = Digest::from_bytes(*fingerprint.as_bytes());
-        let change = Change::between(&self.newest_permissions, &permissions);
+        let change = ObjectChange::between(&self.newest_permissions, &permissions);
         self.states.push(HistoryState { version, fingerprint, shape, permissions: change });
         self.newest = objects.unwrap_or_else(|| std::mem::take(&mut self.newest));
         self.newest_permissions = permissions;
@@ -85,12 +85,12 @@ impl History {
         self.made_of(version, |state| &state.shape)
     }
 
-    /// Who owns and may use what at a version, as far as no tenant has it anyhow.
+    /// The owners and privileges at a version, as far as no tenant has it anyhow.
     pub(crate) fn permissions_at(&self, version: Option<i64>) -> Option<Objects> {
         self.made_of(version, |state| &state.permissions)
     }
 
-    fn made_of(&self, version: Option<i64>, of: impl Fn(&HistoryState) -> &Change) -> Option<Objects> {
+    fn made_of(&self, version: Option<i64>, of: impl Fn(&HistoryState) -> &ObjectChange) -> Option<Objects> {
         let end = self.states.iter().position(|state| state.version == version)?;
         let mut objects = Objects::default();
         self.states[..=end].iter().for_each(|state| of(state).apply(&mut objects));
@@ -167,7 +167,7 @@ impl Count {
     }
 }
 
-impl Change {
+impl ObjectChange {
     fn between(before: &Objects, after: &Objects) -> Self {
         let changed = after.0.iter().filter(|(key, _)| is_other(before, after, key));
         let changed = changed.map(|(key, is)| (key.clone(), is.clone())).collect();

@@ -1,4 +1,4 @@
-//! Who owns and may use what in a schema, as far as that is not what every tenant has, and how it differs from what it
+//! The owners and privileges in a schema, as far as not every tenant has them, and how they differ from what they
 //! should be.
 //!
 //! What every tenant has is left out: the owner's own privileges, those of everybody on functions and types, and those

@@ -3,15 +3,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sqlx::AssertSqlSafe;
 use tenantry::database::PoolMode;
 use tenantry::pool::Role;
 use tenantry::tenant::{Alias, Tenant};
-use tenantry::{
-    Builder, DatabaseConfig, Error, MoveOptions, Moved, NewTenant, PoolConfig, Tenancy, TenantDb,
-};
+use tenantry::{DatabaseConfig, Error, MoveOptions, Moved, NewTenant, PoolConfig, Tenancy, TenantDb};
 use tenantry_embedded::{ScratchDatabase, ScratchPooler, ScratchServer};
 use tokio::task::JoinSet;
 
@@ -68,7 +65,7 @@ impl Place {
     }
 }
 
-/// Those who write to a tenant on handles that they keep, each write a transaction.
+/// Writers to a tenant on handles that they keep, each write a transaction.
 struct Writers {
     is_over: Arc<AtomicBool>,
     written: Vec<Arc<AtomicUsize>>,

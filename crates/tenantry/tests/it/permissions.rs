@@ -14,7 +14,7 @@ const NOTE: &str = "CREATE TABLE note (id bigserial PRIMARY KEY, title text);
     CREATE FUNCTION notes() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM note';
     CREATE TYPE mood AS ENUM ('good'); CREATE TYPE span AS RANGE (SUBTYPE = int)";
 
-/// What files can give and take without the name of an installation in them.
+/// Privileges that files can give and take without the name of an installation in them.
 const GRANTS: &str = "GRANT SELECT ON note, titles TO pg_monitor; GRANT UPDATE (title) ON note TO pg_monitor;
     GRANT SELECT (title) ON titles TO pg_signal_backend; REVOKE UPDATE ON note FROM CURRENT_USER;
     GRANT USAGE ON SEQUENCE number TO pg_monitor; REVOKE EXECUTE ON FUNCTION notes() FROM PUBLIC;

@@ -88,7 +88,7 @@ const EVERY_KEY: &str = "
         without = 'primary'";
 
 /// The variable of each.
-const EVERY_VARIABLE: [(&str, &str); 30] = [
+const EVERY_VARIABLE: [(&str, &str); 31] = [
     ("TENANTRY_MASTER_SCHEMA", "m"),
     ("TENANTRY_EXTENSION_SCHEMAS", "x, y,"),
     ("TENANTRY_PREPROCESSORS", ","),
@@ -99,6 +99,7 @@ const EVERY_VARIABLE: [(&str, &str); 30] = [
     ("TENANTRY_DATABASES_DEFAULT_DIRECT_URL", "postgres://a@host/direct"),
     ("TENANTRY_DATABASES_DEFAULT_REPLICA_URL", "postgres://a@h1,h2/1,postgres://a@h3/2"),
     ("TENANTRY_DATABASES_DEFAULT_ENGINE", "citus"),
+    ("TENANTRY_DATABASES_DEFAULT_ROUTE_TO_WORKERS", "true"),
     ("TENANTRY_DATABASES_EU_WEST_URL", "postgres://a@host/url"),
     ("TENANTRY_DATABASES_EU_WEST_OWNER_URL", "postgres://a@host/owner"),
     ("TENANTRY_DATABASES_EU_WEST_DIRECT_URL", "postgres://a@host/direct"),
@@ -152,7 +153,8 @@ fn every_key_has_a_variable_which_beats_the_file() {
     let databases = config.databases().expect("good URLs");
     let engines = databases.values().map(DatabaseConfig::named_engine).collect::<Vec<_>>();
     assert_eq!(engines, [Engine::Citus, Engine::Postgres]);
-    assert!(config.names_citus());
+    let routes = databases.values().map(DatabaseConfig::routes_to_workers).collect::<Vec<_>>();
+    assert_eq!((config.names_citus(), routes), (true, vec![true, false]));
     let replicas = databases.values().map(|config| config.replica_routes().len()).collect::<Vec<_>>();
     assert_eq!(replicas, [2, 1]);
     let replicas = databases[&Alias::default()].replica_config();

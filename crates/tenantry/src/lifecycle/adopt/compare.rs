@@ -133,7 +133,7 @@ fn permissions_beside(
     files.map(differences).unwrap_or_default()
 }
 
-/// What belongs to a role for which no migration may act is told with that role.
+/// Tells the differences, but for what belongs to a role for which no migration may act: that is told with the role.
 fn tell_permissions(found: &mut Adoptable, differences: &[Deviation]) {
     let reachable: Vec<_> = differences.iter().filter(|it| !it.is_out_of_reach()).cloned().collect();
     found.notes = told(&reachable);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use super::draft::Section;
 use super::extension::ExtensionStatement;
 use super::finding::{ImportFinding, ImportRemark};
-use super::grants::{Carried, Grant, role_of, role_tokens, usage};
+use super::grants::{CarriedGrant, RoleGrant, role_of, role_tokens, usage};
 use super::imported::ImportedFile;
 use super::isolation::{Isolation, Kept};
 use super::numbers::Numbered;
@@ -166,7 +166,7 @@ impl<'a> Converter<'a> {
     /// Carries the privileges of roles that are named. Answers `false` for any other statement, which goes its way.
     fn convert_grant<'b>(&mut self, work: &mut SectionWork<'b>, unit: &Unit<'b>) -> bool {
         let is_named = |role: &String| self.options.with_grants_to.iter().any(|it| is_role(it, role));
-        let Some(grant) = Grant::of(&unit.tokens).filter(|grant| grant.roles.iter().any(is_named)) else {
+        let Some(grant) = RoleGrant::of(&unit.tokens).filter(|grant| grant.roles.iter().any(is_named)) else {
             return false;
         };
         let range = unit.range();
@@ -179,13 +179,13 @@ impl<'a> Converter<'a> {
         }
         match grant.carried(work.text, &self.options.schema) {
             None => return false,
-            Some(Carried::InBlock(text)) => {
+            Some(CarriedGrant::InBlock(text)) => {
                 let message = format!("{words} is a block now, which asks for the schema of the tenant");
                 self.tell(work.section, range.start, ImportRemark::Changed, message);
                 work.kept.push(Kept { start: range.start, range: range.clone(), tokens: Vec::new() });
                 work.edits.push((range, text));
             }
-            Some(Carried::AsItIs) => {
+            Some(CarriedGrant::AsItIs) => {
                 let receivers = if grant.gives() { role_tokens(&unit.tokens) } else { Vec::new() };
                 let new = receivers
                     .into_iter()

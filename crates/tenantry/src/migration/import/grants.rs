@@ -9,15 +9,15 @@ use crate::sql::lexer::{Token, begins_with};
 
 /// The form in which a statement is carried.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Carried {
-    /// As it is, without the name of the schema.
+pub(super) enum CarriedGrant {
+    /// Without the name of the schema, and as it is otherwise.
     AsItIs,
     /// By a block that asks for the schema, since the statement names it.
     InBlock(String),
 }
 
 /// A `GRANT` or `REVOKE` on objects.
-pub(super) struct Grant<'t, 's> {
+pub(super) struct RoleGrant<'t, 's> {
     tokens: &'t [Token<'s>],
     /// The tokens between `ON` and `TO` or `FROM`.
     object: Range<usize>,
@@ -28,7 +28,7 @@ pub(super) struct Grant<'t, 's> {
 /// Objects that are no tenant's.
 const ELSEWHERE: &str = "database foreign language large parameter tablespace";
 
-impl<'t, 's> Grant<'t, 's> {
+impl<'t, 's> RoleGrant<'t, 's> {
     /// `None` for any other statement, and for a grant of a role.
     pub(super) fn of(tokens: &'t [Token<'s>]) -> Option<Self> {
         if !begins_with(tokens, "grant") && !begins_with(tokens, "revoke") {
@@ -49,7 +49,7 @@ impl<'t, 's> Grant<'t, 's> {
     }
 
     /// Says how it is carried to tenants; `None` if it cannot be.
-    pub(super) fn carried(&self, text: &str, schema: &str) -> Option<Carried> {
+    pub(super) fn carried(&self, text: &str, schema: &str) -> Option<CarriedGrant> {
         let object = &self.tokens[self.object.clone()];
         let first = object.first()?;
         if first.is_one_of(ELSEWHERE) {
@@ -62,7 +62,7 @@ impl<'t, 's> Grant<'t, 's> {
                 name
             }
             _ if is_all || first.is_keyword("schema") => return None,
-            _ => return Some(Carried::AsItIs),
+            _ => return Some(CarriedGrant::AsItIs),
         };
         let last = self.tokens.last()?;
         let statement = |part: Range<usize>| text[part].replace('%', "%%");
@@ -71,7 +71,7 @@ impl<'t, 's> Grant<'t, 's> {
             "%I".to_owned(),
             statement(named.end()..last.end()),
         ];
-        is_name_of(named, schema).then(|| Carried::InBlock(in_block(&whole.concat())))
+        is_name_of(named, schema).then(|| CarriedGrant::InBlock(in_block(&whole.concat())))
     }
 
     /// True if somebody who gets it also needs to use the schema.
@@ -130,12 +130,12 @@ mod tests {
     #[track_caller]
     fn check(sql: &str, roles: &[&str], carried: Option<&str>) {
         let tokens: Vec<_> = Lexer::new(sql).map(Result::unwrap).collect();
-        let grant = Grant::of(&tokens);
+        let grant = RoleGrant::of(&tokens);
         let named: Vec<_> = grant.iter().flat_map(|it| it.roles.iter().map(String::as_str)).collect();
         assert_eq!(named, roles, "{sql}");
         let text = grant.and_then(|grant| grant.carried(sql, "public")).map(|carried| match carried {
-            Carried::AsItIs => "as it is".to_owned(),
-            Carried::InBlock(text) => text,
+            CarriedGrant::AsItIs => "as it is".to_owned(),
+            CarriedGrant::InBlock(text) => text,
         });
         assert_eq!(text.as_deref(), carried, "{sql}");
     }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use sqlx::Executor as _;
+use tenantry::database::PoolMode;
 use tenantry::pool::Notification;
 use tenantry::registry::{MoveMethod, RegistryConfig};
 use tenantry::tenant::{Alias, Node, Tenant};
-use tenantry::{
-    DatabaseConfig, Engine, Error, ErrorKind, Fleet, NewTenant, PoolConfig, PoolMode, Tenancy, TenantDb,
-};
+use tenantry::{DatabaseConfig, Engine, Error, ErrorKind, Fleet, NewTenant, PoolConfig, Tenancy, TenantDb};
 use tenantry_embedded::{ScratchDatabase, ScratchServer};
 
 use super::{Cluster, EMULATION, migrate};
@@ -93,7 +92,7 @@ async fn every_driver_and_handle_goes_there(cluster: &mut Cluster, routed: &Tena
     assert_eq!([master, unrouted.to_string()], [coordinator.clone(), coordinator]);
 }
 
-/// Who listens is at the coordinator.
+/// The listener is at the coordinator.
 async fn what_is_announced_is_heard(routed: &Tenancy, db: &TenantDb) {
     let mut heard = routed.listen(db.tenant(), "note").await.unwrap();
     db.notify("note", "by sqlx").await.unwrap();
@@ -211,6 +210,8 @@ async fn a_registry_elsewhere_leads_to_the_workers_for_as_long_as_the_coordinato
     // A worker that is away stops its own tenants.
     let at_home = servers.workers.iter_mut().find(|worker| worker.port() == home).unwrap();
     at_home.kill().await;
+    // The connection that was open is lost, and no other one is opened.
+    assert!(kept.fetch_all(PORT).await.is_err());
     let refused = kept.fetch_all(PORT).await.map(drop).map_err(Error::from);
     check_error(refused, ErrorKind::DatabaseUnavailable, &["cannot be reached", &home.to_string()]);
 }
