@@ -69,7 +69,8 @@ pub(crate) async fn make_in_span<T, E>(
 ) -> Result<T, E> {
     let name = slug.map(display);
     let span = tracing::info_span!("lifecycle", %verb, tenant = name, tenant.id = Empty, database = Empty);
-    let result = work.instrument(span.clone()).await?;
+    // In a box, because it holds all that making a tenant holds.
+    let result = Box::pin(work).instrument(span.clone()).await?;
     let tenant = tenant_of(&result);
     if slug.is_none() {
         span.record("tenant", display(tenant.slug()));

@@ -129,7 +129,7 @@ fn json_of(plan: &DrainPlan, done: &Done) -> Value {
             "under_way": planned.is_under_way,
         })
     });
-    let moved = done.moved.iter().map(|moved| {
+    let finished = done.moved.iter().map(|moved| {
         json!({
             "slug": moved.tenant.slug(),
             "to": moved.tenant.database(),
@@ -141,7 +141,7 @@ fn json_of(plan: &DrainPlan, done: &Done) -> Value {
     });
     json!({
         "database": plan.database,
-        "moved": moved.collect::<Vec<_>>(),
+        "moved": finished.collect::<Vec<_>>(),
         "moves": moves.collect::<Vec<_>>(),
         "staying": plan.staying,
         "removed": done.spares,

@@ -1,6 +1,4 @@
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection};
-use tenantry_embedded::ScratchDatabase;
 
 use crate::bench::{Project, assert_rows};
 
@@ -92,58 +90,4 @@ async fn a_schema_that_differs_is_shown_and_stops_no_other() {
     assert_eq!(project.json(&["list"]).as_array().unwrap().len(), 3);
     let odd = project.json(&["show", "tenant-odd"]);
     assert_eq!(odd["migrations"], json!("up_to_date"));
-}
-
-#[tokio::test]
-async fn schemas_of_another_database_are_adopted_where_they_are() {
-    let project = Project::ready().await;
-    let eu = ScratchDatabase::create().await.unwrap();
-    let file = format!("[databases.eu]\nurl = '{}'\n[placement]\npolicy = 'fewest-tenants'\n", eu.url());
-    project.write("tenantry.toml", &file);
-    project.ok(&["init"]);
-    // One name is that of schemas in both, which are not alike.
-    let here = "CREATE SCHEMA tenant_acme; CREATE TABLE tenant_acme.note (id int, title text, here int)";
-    project.ok(&["exec", "--master", "--owner", here]);
-    let there = "CREATE TABLE customer (schema_name text, subdomain text);
-        INSERT INTO customer VALUES ('tenant_globex', 'gx');
-        CREATE SCHEMA tenant_acme; CREATE TABLE tenant_acme.note (id int, title text);
-        INSERT INTO tenant_acme.note VALUES (1, 'there');
-        CREATE SCHEMA tenant_globex; CREATE TABLE tenant_globex.note (id int, title text)";
-    sqlx::raw_sql(there).execute(&mut PgConnection::connect(eu.url()).await.unwrap()).await.unwrap();
-
-    let shown = project.ok(&["adopt", "--like", "tenant_%", "--database", "eu", "--dry-run"]);
-    assert_rows(
-        &shown,
-        &[
-            "SCHEMA SLUG DOMAIN TABLES NOTED VERSION DIFFERENCES REFUSED",
-            "tenant_acme acme - 1 - 1 -",
-            "tenant_globex globex - 1 - 1 -",
-        ],
-    );
-    project.ok(&["database", "close", "eu"]);
-    let closed = project.refused(3, &["adopt", "--like", "tenant_acme", "--database", "eu", "--yes"]);
-    assert!(closed.contains("database `eu` is closed to new tenants"), "{closed}");
-    project.ok(&["database", "open", "eu"]);
-    project.ok(&["adopt", "--like", "tenant_%acme", "--database", "eu", "--yes"]);
-    let query = "SELECT schema_name, subdomain AS slug FROM customer";
-    project.ok(&["adopt", "--query", query, "--database", "eu", "--yes"]);
-    for (slug, schema) in [("acme", "tenant_acme"), ("gx", "tenant_globex")] {
-        let tenant = project.json(&["show", slug]);
-        assert_eq!((&tenant["database"], &tenant["schema"]), (&json!("eu"), &json!(schema)));
-    }
-    assert!(project.ok(&["exec", "--tenant", "acme", "SELECT title FROM note"]).contains("there"));
-
-    // That of the other database is free still, and is told apart.
-    let shown = project.ok(&["adopt", "--like", "tenant_%", "--dry-run"]);
-    assert!(shown.contains("column `note.here` is extra") && !shown.contains("tenant_globex"), "{shown}");
-    let query = "SELECT 'tenant_acme' AS schema_name, 'acme-here' AS slug";
-    project.ok(&["adopt", "--query", query, "--allow-differences", "--yes"]);
-    assert_eq!(project.json(&["show", "acme-here"])["database"], "default");
-    project.write("migrations/tenant/0002_done.sql", "ALTER TABLE note ADD COLUMN done boolean;");
-    assert_eq!(project.json(&["migrate"])["migrated"], 3);
-    let done = project.ok(&["exec", "--all", "SELECT count(done) FROM note"]);
-    assert_eq!(done.lines().count(), 4, "{done}");
-    project.ok(&["release", "acme", "--yes"]);
-    let again = project.json(&["adopt", "--like", "tenant_%", "--database", "eu", "--yes"]);
-    assert_eq!((&again[0]["schema"], &again[0]["version"]), (&json!("tenant_acme"), &json!(2)), "{again}");
 }
