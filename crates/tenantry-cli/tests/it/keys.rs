@@ -9,83 +9,85 @@ use crate::bench::Project;
 const KEYS: &[(&str, &str)] = &[
     (
         "adopt",
-        "also database differences domain ledger nearest noted notes refused schema slug tables tool type unknown \
-         version",
+        "also database differences domain ledger mend nearest noted notes refused schema slug \
+         tables tool type unknown version",
     ),
     (
         "archives",
-        "archives begun_at bytes ended_at file fingerprint id outcome rows run sha256 slug unknown verified version",
+        "archives begun_at bytes ended_at file fingerprint id outcome rows run sha256 slug unknown \
+         verified version",
     ),
     ("baseline", "file first_rows version"),
     ("bypass", "bypass slug until"),
     (
         "clone",
-        "copied created_at database digest domains id last_error name notes owns_types schema settings slug \
-         status suspension type",
+        "copied created_at database digest domains id last_error name node notes owns_types schema \
+         settings slug status suspension type",
     ),
     (
         "create",
-        "created_at database digest domains former_slugs id last_error migrations name owns_types \
-         purge_after schema settings slug status suspension type",
+        "created_at database digest domains former_slugs id last_error migrations name node \
+         owns_types purge_after schema settings slug status suspension type",
     ),
     (
         "create --abort",
-        "created_at database digest id last_error name owns_types removed schema settings slug status \
-         suspension type",
+        "created_at database digest id last_error name node owns_types removed schema settings slug \
+         status suspension type",
     ),
     ("database close", "closed database"),
     ("database list", "address closed closed_at database error operator size_bytes tenants"),
     ("database open", "closed database"),
     (
         "delete",
-        "created_at database digest domains former_slugs id last_error migrations name owns_types \
-         purge_after schema settings slug status suspension type",
+        "created_at database digest domains former_slugs id last_error migrations name node \
+         owns_types purge_after schema settings slug status suspension type",
     ),
     ("dev start", "data_directory host log_file pid port running version"),
     ("dev status", "running"),
     ("dev url", "url"),
     ("doctor", "check database mend severity what why"),
     ("domain list", "domains slug"),
-    ("drain", "database moves removed slug status staying to"),
+    ("drain", "database moved moves removed slug status staying to under_way"),
     ("errors", "error hint kind slug"),
     ("exec", "affected error kind message notices rows severity slug"),
     ("export", "bytes exported failed file groups notes removed rows run sha256 slug verified version"),
     (
         "import",
-        "compared copied created_at database digest domains id last_error migrated name notes owns_types refused \
-         schema settings sha256 slug status suspension tables type version",
+        "compared copied created_at database digest domains id last_error migrated name node notes \
+         owns_types refused schema settings sha256 slug status suspension tables type version",
     ),
     ("import-migrations", "dry_run file files findings line master message remark version"),
     ("init", "created name what"),
     ("lint", "column errors file hint line message rule warnings"),
     (
         "list",
-        "created_at database digest id last_error migrations name owns_types schema settings slug status \
-         suspension type",
+        "created_at database digest id last_error migrations name node owns_types schema settings \
+         slug status suspension type",
     ),
     (
         "migrate",
         "behind column direction error failed failures file groups hint kind line marked master \
-         message migrated pending refused rule run schemas slug slugs sql stopped tenants transaction \
-         untouched up_to_date version warnings",
+         message migrated pending refused rule run schemas slug slugs sql stopped tenants \
+         transaction untouched up_to_date version warnings",
     ),
     (
         "move",
-        "copied created_at database digest from id is_possible kept_schema last_error name notes offline online \
-         owns_types refused schema settings size_bytes slug stall_ms stalled_ms status suspension tables to type",
+        "copied created_at database digest from id is_possible kept_schema last_error name node \
+         notes offline online owns_types refused schema settings size_bytes slug stall_ms \
+         stalled_ms status suspension tables to type",
     ),
     ("new", "files version"),
     ("purge", "failed purged"),
     ("release", "released schema"),
     (
         "rename",
-        "created_at database digest domains former_slugs id last_error migrations name owns_types \
-         purge_after redirect_until schema settings slug status suspension type",
+        "created_at database digest domains former_slugs id last_error migrations name node \
+         owns_types purge_after redirect_until schema settings slug status suspension type",
     ),
     (
         "resume",
-        "created_at database digest id last_error name owns_types schema settings slug status suspension \
-         type",
+        "created_at database digest id last_error name node owns_types schema settings slug status \
+         suspension type",
     ),
     ("runs", "digest ended_at error failed migrated operator run started_at state up_to_date version wave"),
     (
@@ -96,32 +98,32 @@ const KEYS: &[(&str, &str)] = &[
     (
         "set",
         "applied created_at database digest domains former_slugs id kept last_error migrations name \
-         owns_types purge_after put_back schema settings slug status suspension type undone",
+         node owns_types purge_after put_back schema settings slug status suspension type undone",
     ),
     (
         "show",
         "audit begun_at created_at database digest domains ended_at error footprint former_slugs id \
-         last_error migrations name operator options owns_types purge_after schema settings size_bytes slug \
-         state status suspension tables type verb",
+         last_error migrations name node operator options owns_types purge_after schema settings \
+         size_bytes slug state status suspension tables type verb",
     ),
     ("spare fill", "made removed"),
     ("spare list", "created_at database is_current schema type"),
     (
         "status",
         "active address behind database databases deleted digest ended_at error failed files groups \
-         last_run latest master migrated migrations moving operator path provisioning purging registry run \
-         server_version slug slugs spares started_at state suspended tenant tenants total type types \
-         up_to_date version versions wave",
+         last_run latest master migrated migrations moving operator path provisioning purging \
+         registry replicas run server_version slug slugs spares started_at state suspended tenant \
+         tenants total type types up_to_date version versions wave",
     ),
     (
         "suspend",
-        "created_at database digest id last_error message name owns_types read_only reason schema settings \
-         slug status suspension type until",
+        "created_at database digest id last_error message name node owns_types read_only reason \
+         schema settings slug status suspension type until",
     ),
     (
         "undelete",
-        "created_at database digest domains former_slugs id last_error migrations name owns_types \
-         purge_after schema settings slug status suspension type",
+        "created_at database digest domains former_slugs id last_error migrations name node \
+         owns_types purge_after schema settings slug status suspension type",
     ),
     ("verify", "bytes file manifest rows sha256 slug version"),
 ];
