@@ -91,7 +91,7 @@ impl Tenancy {
     /// slug, a domain or the schema is taken, [`ErrorKind::Migration`] if a file fails,
     /// [`ErrorKind::Conflict`] if another process is making the same tenant.
     pub async fn create(&self, new: NewTenant) -> Result<Tenant> {
-        let create = provision::create(&self.inner.context, &new);
+        let create = Box::pin(provision::create(&self.inner.context, &new));
         let created = make_in_span(Verb::Create, Some(new.slug()), |made| made, create).await;
         // Somebody may have looked for it before it was there.
         if let Ok(tenant) = &created {
