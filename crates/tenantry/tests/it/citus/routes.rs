@@ -171,6 +171,13 @@ async fn statements_go_to_the_worker_of_their_tenant_also_while_the_coordinator_
     let acme = routed.tenant("acme").await.unwrap();
     let (kept, home) = (routed.db(&acme).unwrap(), acme.node().unwrap().port());
     assert_eq!(port(&kept).await, home);
+    // A listener that is only just connected empties the cache, and nobody could fill it again.
+    let change = "UPDATE tenantry.tenant SET settings = '{\"heard\": true}' WHERE slug = 'acme'";
+    servers.cluster.client.run(change).await;
+    let hears = async || routed.tenant("acme").await.unwrap().settings()["heard"] == true;
+    eventually("the listener hears", hears).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    routed.tenant("acme").await.unwrap();
     servers.coordinator.kill().await;
     // Longer than a handle believes what it knows without a look into the cache.
     for _ in 0..4 {
